@@ -1,0 +1,39 @@
+/**
+ * The fused kernels of `src/tensor/FusedKernel.ts` as operators of ONNX and of onnxruntime's contributed domain.
+ */
+import * as OnnxProto from "./OnnxProto.ts"
+import { emit, matrixProduct, register, valueOf } from "./Lowerings.ts"
+import { current, tensorOf } from "./TracingBackend.ts"
+
+register("SiderealRmsNorm", ({ gain, x }, { epsilon }) => {
+  const statistics = [...x!.shape.slice(0, -1), 1]
+  const [y, inverse] = current().graph.node(
+    "SimplifiedLayerNormalization",
+    [valueOf(x!), valueOf(gain!)],
+    [{ type: "float32", shape: x!.shape }, { type: "float32", shape: statistics }],
+    { axis: -1, epsilon: { float: epsilon as number }, stash_type: 1 }
+  )
+  return [tensorOf(y!, x!.shape, "float32"), tensorOf(inverse!, statistics, "float32")]
+})
+
+const toInt64 = (value: string, shape: ReadonlyArray<number>) =>
+  current().graph.one("Cast", [value], { type: "int64", shape }, { to: OnnxProto.codeOf("int64") })
+
+register("SiderealRotary", ({ cos, positions, sin, x }, { heads }) =>
+  emit(
+    "RotaryEmbedding",
+    [valueOf(x!), toInt64(valueOf(positions!), positions!.shape), valueOf(cos!), valueOf(sin!)],
+    x!.shape,
+    "float32",
+    { num_heads: heads as number },
+    "com.microsoft"
+  ))
+
+register("SiderealScaledMatMul", ({ a, b }, { alpha, transposeA, transposeB }) =>
+  matrixProduct(a!, b!, transposeA as boolean, transposeB as boolean, alpha as number))
+
+register("SiderealTakeAlong", ({ indices, x }) =>
+  emit("GatherElements", [valueOf(x!), valueOf(indices!)], indices!.shape, "float32", { axis: 1 }))
+
+register("SiderealPutAlong", ({ indices, updates, x }) =>
+  emit("ScatterElements", [valueOf(x!), valueOf(indices!), valueOf(updates!)], x!.shape, "float32", { axis: 1 }))

@@ -1,0 +1,83 @@
+/**
+ * Sizes that are known only at run time, inside a tracer that only knows numbers.
+ *
+ * tfjs computes shapes with numbers. Each run-time size is therefore traced as a prime far above any real size, and
+ * a sum of sizes as the sum of the primes; an axis that tfjs derives is factored back into `constant x sizes`.
+ */
+import { type Dimension, symbols } from "../../src/tensor/TensorProgram.ts"
+
+const primes = [100_003, 100_019, 100_043, 100_049, 100_057, 100_069, 100_103, 100_109, 100_129, 100_151]
+
+/** One axis: a constant times run-time sizes (or sums of them), by name. */
+export interface Axis {
+  readonly constant: number
+  readonly factors: ReadonlyArray<string>
+}
+
+/** Where the value of a run-time size can be read: an axis of a graph input. */
+export interface Source {
+  readonly input: string
+  readonly axis: number
+}
+
+/** The table of one trace. */
+export interface SymbolTable {
+  /** The number that stands for a dimension while tracing. */
+  readonly stand: (dimension: Dimension) => number
+  /** Splits an axis that tfjs derived. */
+  readonly factor: (size: number) => Axis
+  /** The input axis from which a name is read at run time. */
+  readonly source: (name: string) => Source
+}
+
+/** Collects the names in the inputs of a program. */
+export const make = (inputs: Readonly<Record<string, { readonly shape: ReadonlyArray<Dimension> }>>): SymbolTable => {
+  const stands = new Map<string, number>()
+  const sources = new Map<string, Source>()
+  for (const [input, spec] of Object.entries(inputs)) {
+    for (const dimension of spec.shape) {
+      for (const name of symbols(dimension)) {
+        if (stands.has(name)) continue
+        const prime = primes[stands.size]
+        if (prime === undefined) throw new RangeError(`more than ${primes.length} run-time sizes in one program (${input})`)
+        stands.set(name, prime)
+      }
+    }
+  }
+  const stand = (dimension: Dimension) =>
+    typeof dimension === "number" ? dimension : symbols(dimension).reduce((sum, name) => sum + stands.get(name)!, 0)
+  const named = new Map<number, string>([...stands].map(([name, prime]) => [prime, name]))
+  for (const [input, spec] of Object.entries(inputs)) {
+    for (const [axis, dimension] of spec.shape.entries()) {
+      if (typeof dimension !== "string") continue
+      named.set(stand(dimension), dimension)
+      if (!sources.has(dimension)) sources.set(dimension, { input, axis })
+    }
+  }
+  const values = [...named.keys()].toSorted((a, b) => b - a)
+  const factor = (size: number): Axis => {
+    let rest = size
+    const factors: Array<string> = []
+    for (const value of values) {
+      while (rest >= value && rest % value === 0) {
+        rest /= value
+        factors.push(named.get(value)!)
+      }
+    }
+    return { constant: rest, factors: factors.toSorted() }
+  }
+  const source = (name: string) => {
+    const found = sources.get(name)
+    if (found === undefined) throw new RangeError(`the run-time size "${name}" stands alone in no input`)
+    return found
+  }
+  return { stand, factor, source }
+}
+
+/** The axis as a name for a graph output: `"B"`, or a name of its own for a product. */
+export const axisName = (axis: Axis): number | string =>
+  axis.factors.length === 0
+    ? axis.constant
+    : axis.constant === 1
+    ? axis.factors.join("*")
+    : `${axis.constant}*${axis.factors.join("*")}`

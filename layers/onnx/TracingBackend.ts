@@ -1,0 +1,178 @@
+/**
+ * A tfjs backend that computes nothing: it records the kernels that a program calls as an ONNX graph.
+ *
+ * tfjs runs its own shape rules and its own autodiff over the recorded tensors, so whatever tfjs can differentiate can
+ * be compiled. The lowerings themselves stand in `Lowerings.ts` and `FusedLowerings.ts`.
+ */
+import * as tf from "@tensorflow/tfjs"
+import { type DataType, type TensorProgram } from "../../src/tensor/TensorProgram.ts"
+import { GraphBuilder } from "./GraphBuilder.ts"
+import type * as OnnxProto from "./OnnxProto.ts"
+import * as SymbolicShape from "./SymbolicShape.ts"
+
+/** The name under which the backend and its kernels are registered with tfjs. */
+export const backendName = "sidereal-onnx"
+
+/** A traced tensor: its value in the graph. A `splat` is a scalar constant that stands for a filled tensor. */
+export interface Traced {
+  readonly value: string
+  readonly type: OnnxProto.ElementType
+  readonly splat: boolean
+}
+
+/** The trace in progress: the graph, and the table of run-time sizes. */
+export interface Trace {
+  readonly program: string
+  readonly graph: GraphBuilder
+  readonly symbols: SymbolicShape.SymbolTable
+}
+
+/** Raised by a lowering that cannot express what it is asked; becomes `UnsupportedKernel`. */
+export class LoweringFailure extends Error {
+  readonly kernel: string
+  constructor(kernel: string, detail: string) {
+    super(detail)
+    this.kernel = kernel
+  }
+}
+
+class TracingBackend extends tf.KernelBackend {
+  readonly data = new tf.DataStorage<Traced>(this, tf.engine())
+  trace: Trace | undefined
+
+  get current(): Trace {
+    if (this.trace === undefined) throw new Error("a traced tensor was used outside its trace")
+    return this.trace
+  }
+
+  override write(values: tf.BackendValues | null, shape: Array<number>, dtype: tf.DataType): object {
+    const id = {}
+    this.move(id, values, shape, dtype)
+    return id
+  }
+
+  override move(id: object, values: tf.BackendValues | null, shape: Array<number>, dtype: tf.DataType): void {
+    const type = elementType(dtype)
+    const array = type === "float32"
+      ? Float32Array.from(values as Float32Array)
+      : type === "bool"
+      ? Uint8Array.from(values as Uint8Array)
+      : Int32Array.from(values as Int32Array)
+    this.data.set(id, { value: this.current.graph.constant(type, shape, array), type, splat: false })
+  }
+
+  override readSync(): never {
+    throw new LoweringFailure("readSync", "a program body may not read values; it only describes a computation")
+  }
+
+  override numDataIds(): number {
+    return this.data.numDataIds()
+  }
+
+  override incRef(): void {}
+  decRef(): void {}
+  override refCount(): number {
+    return 1
+  }
+  override disposeData(): boolean {
+    return true
+  }
+  override timerAvailable(): boolean {
+    return false
+  }
+  override floatPrecision(): 32 {
+    return 32
+  }
+  override epsilon(): number {
+    return 1e-7
+  }
+  override memory(): { unreliable: boolean } {
+    return { unreliable: true }
+  }
+}
+
+const backend = new TracingBackend()
+tf.registerBackend(backendName, () => backend)
+
+/** The element type of a tfjs type. */
+export const elementType = (dtype: tf.DataType): "float32" | "int32" | "bool" => {
+  if (dtype === "float32" || dtype === "int32" || dtype === "bool") return dtype
+  throw new LoweringFailure("dtype", `element type ${dtype} has no place in a program`)
+}
+
+/** The trace in progress. */
+export const current = (): Trace => backend.current
+
+/** The traced value behind a tensor. */
+export const traced = (tensor: tf.TensorInfo): Traced => backend.data.get(tensor.dataId)
+
+/** A tensor for a value of the graph. */
+export const tensorOf = (
+  value: string,
+  shape: ReadonlyArray<number>,
+  type: OnnxProto.ElementType,
+  splat = false
+): tf.TensorInfo => {
+  const dataId = {}
+  backend.data.set(dataId, { value, type, splat })
+  return { dataId, shape: [...shape], dtype: type === "int64" ? "int32" : type }
+}
+
+/** Graph names of a program's inputs and outputs, kept apart so that a weight and its gradient may share a name. */
+export const inputName = (name: string): string => `in.${name}`
+export const outputName = (name: string): string => `out.${name}`
+
+/** What a traced program yields. */
+export interface TracedProgram {
+  readonly graph: OnnxProto.Graph
+  readonly outputs: ReadonlyMap<string, { readonly type: DataType; readonly shape: ReadonlyArray<number | string> }>
+}
+
+/**
+ * Calls the body of a program once with traced tensors and returns the graph it described.
+ *
+ * Throws what tfjs or a lowering throws; the runtime turns it into a typed error.
+ */
+export const trace = <I extends string, O extends string>(
+  program: TensorProgram<I, O>,
+  materialize: (tensor: tf.TensorInfo) => string
+): TracedProgram => {
+  const specs = Object.entries(program.inputs) as Array<[I, TensorProgram<I, O>["inputs"][I]]>
+  const symbols = SymbolicShape.make(Object.fromEntries(specs.map(([name, spec]) => [inputName(name), spec])))
+  const graph = new GraphBuilder()
+  const before = tf.getBackend()
+  backend.trace = { program: program.name, graph, symbols }
+  void tf.setBackend(backendName)
+  const engine = tf.engine()
+  engine.startScope(program.name)
+  try {
+    const tensors = Object.fromEntries(specs.map(([name, spec]) => {
+      const shape = spec.shape.map(symbols.stand)
+      const info = tensorOf(graph.input(inputName(name), spec.dtype, shape), shape, spec.dtype)
+      return [name, engine.makeTensorFromTensorInfo(info)]
+    })) as Record<I, tf.Tensor>
+    const results = program.body(tensors) as Record<O, tf.Tensor>
+    const outputs = Object.entries<tf.Tensor>(results).map(([name, tensor]) => ({
+      value: materialize(tensor),
+      name,
+      info: {
+        name: outputName(name),
+        type: elementType(tensor.dtype),
+        shape: tensor.shape.map((size) => SymbolicShape.axisName(symbols.factor(size)))
+      }
+    }))
+    const inputs = specs.map(([name, spec]) => ({
+      name: inputName(name),
+      type: spec.dtype,
+      shape: spec.shape.map((dimension) => typeof dimension === "number" ? dimension : dimension.replaceAll(" ", ""))
+    }))
+    return {
+      graph: graph.finish(program.name, inputs, outputs),
+      outputs: new Map(outputs.map(({ info, name }) => [name, { type: info.type, shape: info.shape }]))
+    }
+  } finally {
+    engine.endScope()
+    backend.trace = undefined
+    if (before !== undefined && before !== "" && before !== backendName) void tf.setBackend(before)
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Scaled dot-product attention with grouped key-value heads (Ainslie et al. 2023).
+ */
+import * as tf from "@tensorflow/tfjs"
+import * as FusedKernel from "./FusedKernel.ts"
+
+/** The value that a mask adds to a score that must not count; its exponential is exactly 0. */
+export const masked = -1e9
+
+/**
+ * The additive mask [B, 1, T, T] of packed rows: a position sees the positions of its own segment that are not later.
+ * `segments` and `positions` are [B, T]; positions count from 0 in every segment.
+ */
+export const packedMask = (segments: tf.Tensor, positions: tf.Tensor): tf.Tensor => {
+  const [batch, length] = segments.shape as [number, number]
+  const rows = (x: tf.Tensor) => x.reshape([batch, 1, length, 1])
+  const columns = (x: tf.Tensor) => x.reshape([batch, 1, 1, length])
+  const seen = tf.logicalAnd(
+    tf.equal(rows(segments), columns(segments)),
+    tf.greaterEqual(rows(positions), columns(positions))
+  )
+  return tf.where(seen, tf.zerosLike(seen.cast("float32")), tf.fill(seen.shape, masked))
+}
+
+/** [B, T, heads x width] to [B, groups, heads / groups x T, width], one group per key-value head. */
+const toGroups = (x: tf.Tensor, groups: number, heads: number): tf.Tensor => {
+  const [batch, length, total] = x.shape as [number, number, number]
+  const [perGroup, width] = [heads / groups, total / heads]
+  return perGroup === 1
+    ? x.reshape([batch, length, heads, width]).transpose([0, 2, 1, 3])
+    : x.reshape([batch, length, groups, perGroup, width]).transpose([0, 2, 3, 1, 4])
+      .reshape([batch, groups, perGroup * length, width])
+}
+
+const fromGroups = (x: tf.Tensor, length: number, heads: number): tf.Tensor => {
+  const [batch, groups, rows, width] = x.shape as [number, number, number, number]
+  const perGroup = heads / groups
+  return perGroup === 1
+    ? x.transpose([0, 2, 1, 3]).reshape([batch, length, heads * width])
+    : x.reshape([batch, groups, perGroup, rows / perGroup, width]).transpose([0, 3, 1, 2, 4])
+      .reshape([batch, length, heads * width])
+}
+
+const softmaxWithMask = (scores: tf.Tensor, mask: tf.Tensor, perGroup: number): tf.Tensor => {
+  if (perGroup === 1) return tf.softmax(scores.add(mask), -1)
+  const [batch, groups, rows, columns] = scores.shape as [number, number, number, number]
+  const [maskBatch, , length] = mask.shape as [number, number, number]
+  const split = scores.reshape([batch, groups, perGroup, rows / perGroup, columns])
+  return tf.softmax(split.add(mask.reshape([maskBatch, 1, 1, length, columns])), -1).reshape(scores.shape)
+}
+
+/** Keys or values [B, S, groups x width] as [B, groups, S, width], the form in which they are cached. */
+export const splitHeads = (x: tf.Tensor, groups: number): tf.Tensor => toGroups(x, groups, groups)
+
+/**
+ * Attention of queries [B, T, heads x width] over keys and values [B, groups, S, width] under an additive mask
+ * [B or 1, 1, T, S]; gives [B, T, heads x width].
+ */
+export const apply = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, mask: tf.Tensor, heads: number): tf.Tensor => {
+  const groups = k.shape[1]!
+  const length = q.shape[1]!
+  const scale = 1 / Math.sqrt(q.shape[2]! / heads)
+  const queries = toGroups(q, groups, heads)
+  if (!FusedKernel.available("SiderealScaledMatMul")) {
+    const weights = softmaxWithMask(tf.matMul(queries, k, false, true).mul(scale), mask, heads / groups)
+    return fromGroups(tf.matMul(weights, v), length, heads)
+  }
+  const fused = tf.customGrad((...args) => {
+    const [q, k, v, save] = args as unknown as [tf.Tensor, tf.Tensor, tf.Tensor, tf.GradSaveFunc]
+    const weights = softmaxWithMask(FusedKernel.scaledMatMul(q, k, scale, false, true), mask, heads / groups)
+    save([q, k, v, weights])
+    return {
+      value: FusedKernel.scaledMatMul(weights, v, 1),
+      gradFunc: (dy: tf.Tensor, saved: Array<tf.Tensor>) => {
+        const [q, k, v, weights] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
+        const product = FusedKernel.scaledMatMul(dy, v, 1, false, true).mul(weights)
+        const scores = product.sub(weights.mul(product.sum(-1, true)))
+        return [
+          FusedKernel.scaledMatMul(scores, k, scale),
+          FusedKernel.scaledMatMul(scores, q, scale, true, false),
+          FusedKernel.scaledMatMul(weights, dy, 1, true, false)
+        ]
+      }
+    }
+  })
+  return fromGroups(fused(queries, k, v), length, heads)
+}

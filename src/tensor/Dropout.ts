@@ -1,0 +1,45 @@
+/**
+ * Dropout masks that are a function of (seed, step, site) and of nothing else, neither order nor backend.
+ *
+ * Masks are drawn on the host by a SIMD kernel and fed to the program as inputs, so a run is repeatable on every
+ * backend and resumable at any step.
+ */
+import * as TrainingKernels from "./TrainingKernels.ts"
+
+/** The murmur3 finaliser over a sequence of integers: a 32-bit key for (seed, step, site). */
+export const key = (...parts: ReadonlyArray<number>): number => {
+  let hash = 0x2545_f491
+  for (const part of parts) {
+    hash = Math.imul(hash ^ Math.imul(part | 0, 0x9e37_79b1), 0x85eb_ca6b)
+    hash ^= hash >>> 15
+    hash = Math.imul(hash, 0xc2b2_ae35)
+    hash ^= hash >>> 13
+  }
+  return hash >>> 0
+}
+
+/** Draws masks for `sites` places of a model into memory that is reused from step to step. */
+export interface Dropout {
+  /** One mask of `size` values per site, each 0 or `1 / (1 - rate)`; valid until the next call. */
+  draw(seed: number, step: number, size: number, rate: number): ReadonlyArray<Float32Array>
+}
+
+/** Masks for models with `sites` places. */
+export const make = (sites: number): Dropout => {
+  let capacity = 0
+  let held = TrainingKernels.make(0)
+  return {
+    draw: (seed, step, size, rate) => {
+      const padded = Math.ceil(size / 4) * 4
+      if (padded > capacity) {
+        capacity = padded
+        held = TrainingKernels.make(sites * capacity * 4)
+      }
+      const threshold = Math.min(0xffff_ffff, Math.round((1 - rate) * 2 ** 32))
+      return Array.from({ length: sites }, (_, site) => {
+        held.kernels.dropout(site * capacity * 4, padded, key(seed, step, site), threshold | 0, 1 / (1 - rate))
+        return new Float32Array(held.memory.buffer, site * capacity * 4, size)
+      })
+    }
+  }
+}
