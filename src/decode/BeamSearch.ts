@@ -1,0 +1,153 @@
+/**
+ * Beam search over the trie of SIDs: the prompt is computed once, only existing children are scored.
+ *
+ * A leaf that is reached early keeps its place by score among the longer ones. Ties are broken by trie order, so a
+ * search is repeatable. With as many beams as there are prefixes at every level the search is exact.
+ */
+import * as Effect from "effect/Effect"
+import { PolicyModel, type PolicyWeights } from "../policy/PolicyModel.ts"
+import { type SidIndex } from "../sid/SidIndex.ts"
+import { type TensorError } from "../tensor/TensorError.ts"
+
+/** What to search for. */
+export interface BeamOptions {
+  /** Prefixes kept per prompt and level, and SIDs returned. */
+  readonly beams: number
+  /** Leaves that may not be written, per prompt: the SIDs of items that must not be recommended. */
+  readonly excluded?: ReadonlyArray<ReadonlySet<number>> | undefined
+}
+
+/** SIDs of one prompt, best first. */
+export interface RankedLeaves {
+  /** Trie nodes. */
+  readonly leaves: Int32Array
+  /** Log-probability of the whole SID. */
+  readonly logProbs: Float32Array
+  /** Log-probability of each code on the path. */
+  readonly steps: ReadonlyArray<Float32Array>
+}
+
+interface Beam {
+  readonly node: number
+  readonly score: number
+  readonly steps: ReadonlyArray<number>
+  /** Column in the last frontier that held this node's parent. */
+  readonly parent: number
+  readonly done: boolean
+}
+
+const better = (a: Beam, b: Beam) => b.score - a.score || a.node - b.node
+
+/** Searches for the best SIDs after each history. */
+export const search: (
+  histories: ReadonlyArray<Int32Array>,
+  weights: PolicyWeights,
+  options: BeamOptions
+) => Effect.Effect<ReadonlyArray<RankedLeaves>, TensorError, PolicyModel> = Effect.fn("BeamSearch.search")(
+  function*(histories, weights, { beams, excluded }) {
+    const policy = yield* PolicyModel
+    const { childStart, itemStart } = policy.index.trie
+    const session = yield* policy.open(histories, weights)
+    const isLeaf = (node: number) => itemStart[node + 1]! > itemStart[node]!
+    const hasChildren = (node: number) => childStart[node + 1]! > childStart[node]!
+    const target = new Float32Array(widest(childStart))
+
+    const expand = (
+      prompt: number,
+      beam: Beam,
+      column: number,
+      write: (node: number, target: Float32Array) => number
+    ): Array<Beam> => {
+      const count = write(beam.node, target)
+      const next: Array<Beam> = []
+      for (let i = 0; i < count; i++) {
+        const node = childStart[beam.node]! + i + 1
+        const score = beam.score + target[i]!
+        const steps = [...beam.steps, target[i]!]
+        if (isLeaf(node) && excluded?.[prompt]?.has(node) !== true) {
+          next.push({ node, score, steps, parent: column, done: true })
+        }
+        if (hasChildren(node)) next.push({ node, score, steps, parent: column, done: false })
+      }
+      return next
+    }
+
+    const root: Beam = { node: 0, score: 0, steps: [], parent: 0, done: false }
+    let kept = histories.map((_, prompt) =>
+      expand(prompt, root, 0, (node, into) => session.root.write(prompt, node, into)).toSorted(better).slice(0, beams)
+    )
+    while (kept.some((list) => list.some((beam) => !beam.done))) {
+      const open = kept.map((list) => list.filter((beam) => !beam.done))
+      const width = Math.max(...open.map((list) => list.length))
+      const nodes = new Int32Array(histories.length * width).fill(-1)
+      const parents = new Int32Array(histories.length * width)
+      for (const [prompt, list] of open.entries()) {
+        for (const [column, beam] of list.entries()) {
+          nodes[prompt * width + column] = beam.node
+          parents[prompt * width + column] = beam.parent
+        }
+      }
+      const scores = yield* session.extend({ width, nodes, parents })
+      kept = kept.map((list, prompt) => {
+        const next = list.filter((beam) => beam.done)
+        for (const [column, beam] of open[prompt]!.entries()) {
+          next.push(
+            ...expand(prompt, beam, column, (node, into) => scores.write(prompt * width + column, node, into))
+          )
+        }
+        return next.toSorted(better).slice(0, beams)
+      })
+    }
+    return kept.map((list) => ({
+      leaves: Int32Array.from(list, (beam) => beam.node),
+      logProbs: Float32Array.from(list, (beam) => beam.score),
+      steps: list.map((beam) => Float32Array.from(beam.steps))
+    }))
+  },
+  Effect.scoped
+)
+
+const widest = (childStart: Int32Array): number => {
+  let most = 1
+  for (let node = 0; node + 1 < childStart.length; node++) {
+    most = Math.max(most, childStart[node + 1]! - childStart[node]!)
+  }
+  return most
+}
+
+/**
+ * Searches for many histories in batches of similar length; results come back in the order given.
+ *
+ * `progress` is told how many histories are done.
+ */
+export const searchAll: (
+  histories: ReadonlyArray<Int32Array>,
+  weights: PolicyWeights,
+  options: BeamOptions & { readonly batch: number; readonly progress?: ((done: number) => void) | undefined }
+) => Effect.Effect<ReadonlyArray<RankedLeaves>, TensorError, PolicyModel> = Effect.fn("BeamSearch.searchAll")(
+  function*(histories, weights, { batch, beams, excluded, progress }) {
+    const order = histories.map((_, i) => i).toSorted((a, b) => histories[a]!.length - histories[b]!.length || a - b)
+    const results: Array<RankedLeaves> = []
+    for (let at = 0; at < order.length; at += batch) {
+      const members = order.slice(at, at + batch)
+      const found = yield* search(members.map((i) => histories[i]!), weights, {
+        beams,
+        excluded: excluded === undefined ? undefined : members.map((i) => excluded[i]!)
+      })
+      for (const [i, member] of members.entries()) results[member] = found[i]!
+      progress?.(at + members.length)
+    }
+    return results
+  }
+)
+
+/** Leaves whose items are all in the history: what must not be recommended again. */
+export const leavesOf = (index: SidIndex, history: Int32Array): ReadonlySet<number> => {
+  const { itemStart, itemsAt } = index.trie
+  const seen = new Set(history)
+  return new Set(
+    Array.from(history, (item) => index.leafOf[item]!).filter((leaf) =>
+      itemsAt.subarray(itemStart[leaf]!, itemStart[leaf + 1]!).every((item) => seen.has(item))
+    )
+  )
+}

@@ -1,0 +1,100 @@
+/**
+ * What training keeps in a checkpoint: weights, their moving average, both moments of the optimizer, and the counters.
+ */
+import * as Effect from "effect/Effect"
+import { Checkpointer } from "../run/Checkpointer.ts"
+import { type RunError } from "../run/RunError.ts"
+import { type AdamWConfig } from "../tensor/AdamW.ts"
+import * as ParameterBuffer from "../tensor/ParameterBuffer.ts"
+import * as Random from "../tensor/Random.ts"
+import { type TensorError } from "../tensor/TensorError.ts"
+import { type PolicyWeights } from "./PolicyModel.ts"
+
+/** Counters of a training loop. */
+export interface Counters {
+  readonly step: number
+  readonly epoch: number
+  /** Best validation score so far, -1 before the first. */
+  readonly best: number
+  readonly bestEpoch: number
+  readonly sinceBest: number
+}
+
+const start: Counters = { step: 0, epoch: 0, best: -1, bestEpoch: 0, sinceBest: 0 }
+
+const saved: ReadonlyArray<ParameterBuffer.Region> = ["weights", "average", "first", "second"]
+
+/** A fixed sample of at most `count` elements, drawn from the seed. */
+export const sample = <A>(all: ReadonlyArray<A>, count: number, seed: number): ReadonlyArray<A> =>
+  all.length <= count ? all : Array.from(Random.permutation(all.length, seed, 0x7a11).subarray(0, count), (i) => all[i]!)
+
+/** The weights that are evaluated: the moving average when the optimizer keeps one. */
+export const evaluationWeights = (
+  parameters: ParameterBuffer.ParameterBuffer,
+  optimizer: AdamWConfig
+): PolicyWeights => parameters.tensors(optimizer.averaging > 0 ? "average" : "weights")
+
+/** Writes a checkpoint. */
+export const save: (
+  parameters: ParameterBuffer.ParameterBuffer,
+  kind: string,
+  counters: Counters,
+  isBest: boolean
+) => Effect.Effect<void, RunError, Checkpointer> = Effect.fn("TrainingState.save")(
+  function*(parameters, kind, counters, isBest) {
+    const checkpointer = yield* Checkpointer
+    const tensors = new Map(saved.flatMap((region) =>
+      [...ParameterBuffer.snapshot(parameters, region)].map(([name, tensor]) => [`${region}/${name}`, tensor] as const)
+    ))
+    yield* checkpointer.save({ kind, step: counters.step, tensors, meta: { ...counters }, best: isBest })
+  }
+)
+
+type Tensors = ReadonlyMap<string, { readonly shape: ReadonlyArray<number>; readonly data: ArrayLike<number> }>
+
+/** Puts the tensors of a checkpoint into the buffer. */
+export const restore = (
+  parameters: ParameterBuffer.ParameterBuffer,
+  tensors: Tensors,
+  regions: ReadonlyArray<ParameterBuffer.Region> = saved
+): Effect.Effect<void, TensorError> =>
+  Effect.suspend(() => {
+    for (const region of regions) {
+      const values = new Map(
+        [...tensors].flatMap(([name, tensor]) =>
+          name.startsWith(`${region}/`) ? [[name.slice(region.length + 1), tensor] as const] : []
+        )
+      )
+      const error = ParameterBuffer.load(parameters, region, values)
+      if (error !== undefined) return Effect.fail(error)
+    }
+    return Effect.void
+  })
+
+/** Takes up the latest checkpoint of a kind, or begins. */
+export const resume: (
+  parameters: ParameterBuffer.ParameterBuffer,
+  kind: string
+) => Effect.Effect<Counters, RunError | TensorError, Checkpointer> = Effect.fn("TrainingState.resume")(
+  function*(parameters, kind) {
+    const checkpointer = yield* Checkpointer
+    const latest = yield* checkpointer.latest(kind)
+    if (latest === undefined) return start
+    yield* restore(parameters, latest.tensors)
+    return { ...start, ...(latest.meta as Partial<Counters>) }
+  }
+)
+
+/** Loads weights and average of the best checkpoint of a kind, when there is one. */
+export const loadBest: (
+  parameters: ParameterBuffer.ParameterBuffer,
+  checkpointer: Checkpointer["Service"],
+  kind: string
+) => Effect.Effect<boolean, RunError | TensorError> = Effect.fn("TrainingState.loadBest")(
+  function*(parameters, checkpointer, kind) {
+    const best = yield* checkpointer.best(kind)
+    if (best === undefined) return false
+    yield* restore(parameters, best.tensors, ["weights", "average"])
+    return true
+  }
+)

@@ -1,0 +1,113 @@
+/**
+ * Rewards of candidate groups, and how several are combined.
+ *
+ * A reward sees a whole group in rank order and answers one number per candidate.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+
+/** A group as a reward sees it: items of the candidates best first, and what really came next. */
+export interface RewardGroup {
+  readonly user: number
+  readonly history: Int32Array
+  readonly target: number
+  /** One item per candidate; candidates whose SID is shared by several items stand for the first of them. */
+  readonly items: Int32Array
+  /** Whether the candidate's SID is the target's. */
+  readonly hits: ReadonlyArray<boolean>
+}
+
+/** A reward that answered something unusable. */
+export class RewardError extends Schema.TaggedError<RewardError>()("RewardError", {
+  reward: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `the reward "${this.reward}" failed: ${this.detail}`
+  }
+}
+
+/** A named reward. */
+export interface Reward {
+  readonly name: string
+  /** One number per candidate of every group. */
+  readonly score: (groups: ReadonlyArray<RewardGroup>) => Effect.Effect<ReadonlyArray<Float32Array>, RewardError>
+}
+
+/** A reward that is a plain function of one group. */
+export const make = (name: string, score: (group: RewardGroup) => ArrayLike<number>): Reward => ({
+  name,
+  score: (groups) => Effect.sync(() => groups.map((group) => Float32Array.from(score(group))))
+})
+
+/** Rewards and their weights: the score of a group is the weighted sum. */
+export interface WeightedReward {
+  readonly reward: Reward
+  readonly weight: number
+}
+
+/** What a group earned, in total and by reward. */
+export interface GroupRewards {
+  readonly total: Float32Array
+  readonly parts: Readonly<Record<string, Float32Array>>
+}
+
+/**
+ * The actor that rewards groups.
+ *
+ * Responsibilities: asks every reward once per batch of groups and combines the answers; holds no state.
+ * Ordering: answers stand in the order of the groups. Back-pressure: the caller awaits the batch, nothing is queued.
+ * Completion means that every candidate has a finite reward; a reward with a wrong count or a value that is not finite
+ * fails the batch. A crash loses the batch in flight only, which the caller can send again: rewards change nothing.
+ */
+export class RewardActor extends Context.Service<RewardActor, {
+  readonly names: ReadonlyArray<string>
+  score(groups: ReadonlyArray<RewardGroup>): Effect.Effect<ReadonlyArray<GroupRewards>, RewardError>
+}>()("sidereal/reward/RewardActor") {
+  /** Combines rewards by their weights. */
+  static readonly layer = (rewards: ReadonlyArray<WeightedReward>): Layer.Layer<RewardActor> =>
+    Layer.succeed(RewardActor, RewardActor.of({ names: rewards.map(({ reward }) => reward.name), score: combine(rewards) }))
+}
+
+const combine = (rewards: ReadonlyArray<WeightedReward>) =>
+  Effect.fn("RewardActor.score")(function*(groups: ReadonlyArray<RewardGroup>) {
+    const answers = yield* Effect.forEach(rewards, ({ reward, weight }) =>
+      reward.score(groups).pipe(
+        Effect.flatMap((scores) => check(reward.name, groups, scores)),
+        Effect.map((scores) => ({ name: reward.name, weight, scores }))
+      ), { concurrency: "unbounded" })
+    return groups.map((group, g): GroupRewards => {
+      const total = new Float32Array(group.items.length)
+      for (const { scores, weight } of answers) {
+        for (let c = 0; c < total.length; c++) total[c] = total[c]! + weight * scores[g]![c]!
+      }
+      return { total, parts: Object.fromEntries(answers.map(({ name, scores }) => [name, scores[g]!])) }
+    })
+  })
+
+const check = (
+  reward: string,
+  groups: ReadonlyArray<RewardGroup>,
+  scores: ReadonlyArray<Float32Array>
+): Effect.Effect<ReadonlyArray<Float32Array>, RewardError> => {
+  for (const [g, group] of groups.entries()) {
+    const answer = scores[g]
+    if (answer === undefined || answer.length !== group.items.length) {
+      return Effect.fail(
+        new RewardError({
+          reward,
+          detail: `group ${g} has ${group.items.length} candidates but got ${answer?.length ?? 0} rewards`
+        })
+      )
+    }
+    const bad = answer.findIndex((value) => !Number.isFinite(value))
+    if (bad >= 0) {
+      return Effect.fail(
+        new RewardError({ reward, detail: `candidate ${bad} of group ${g} got ${answer[bad]}; rewards must be finite` })
+      )
+    }
+  }
+  return Effect.succeed(scores)
+}

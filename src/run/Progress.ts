@@ -1,0 +1,86 @@
+/**
+ * Progress of long work: done, total, rate and time left.
+ *
+ * On a terminal one line is redrawn; elsewhere a plain line appears every few seconds, so that a log stays readable.
+ * Everything goes to standard error: results own standard output.
+ */
+import * as Context from "effect/Context"
+import * as Layer from "effect/Layer"
+
+/** Reports one piece of work. Both calls are cheap enough for an inner loop. */
+export interface Tracker {
+  /** `done` units are finished; `detail` is shown at the end of the line. */
+  update(done: number, detail?: string | undefined): void
+  /** The work is finished; prints its last line. */
+  finish(detail?: string | undefined): void
+}
+
+/** Where progress is shown. */
+export class Progress extends Context.Service<Progress, {
+  /** Begins a piece of work of `total` units named `unit`. */
+  start(label: string, total: number, unit: string): Tracker
+}>()("sidereal/run/Progress") {
+  /** Shows progress on a stream, usually standard error. */
+  static readonly layer = (
+    stream: { readonly isTTY?: boolean | undefined; write(text: string): unknown },
+    now: () => number = () => performance.now()
+  ): Layer.Layer<Progress> => Layer.succeed(Progress, Progress.of({ start: tracker(stream, now) }))
+
+  /** Shows nothing. */
+  static readonly layerSilent: Layer.Layer<Progress> = Layer.succeed(
+    Progress,
+    Progress.of({ start: () => ({ update: () => {}, finish: () => {} }) })
+  )
+}
+
+const terminalInterval = 100
+const plainInterval = 5_000
+
+/** Seconds as a person reads them: `4.2 s`, `3 min 05 s`, `2 h 10 min`. */
+export const formatSeconds = (seconds: number): string => {
+  if (!Number.isFinite(seconds)) return "?"
+  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`
+  const minutes = Math.floor(seconds / 60)
+  if (minutes < 60) return `${minutes} min ${String(Math.floor(seconds % 60)).padStart(2, "0")} s`
+  return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`
+}
+
+const formatRate = (rate: number, unit: string): string =>
+  rate >= 1e4 ? `${(rate / 1e3).toFixed(1)}k ${unit}/s` : `${rate >= 100 ? rate.toFixed(0) : rate.toFixed(1)} ${unit}/s`
+
+const tracker =
+  (stream: { readonly isTTY?: boolean | undefined; write(text: string): unknown }, now: () => number) =>
+  (label: string, total: number, unit: string): Tracker => {
+    const terminal = stream.isTTY === true
+    const started = now()
+    let shown = started
+    let last = ""
+    const line = (done: number, detail: string | undefined, finished: boolean) => {
+      const seconds = (now() - started) / 1000
+      const rate = done / Math.max(seconds, 1e-9)
+      const left = done === 0 ? Number.NaN : (total - done) / rate
+      const parts = finished
+        ? [`${label}: ${done} ${unit} in ${formatSeconds(seconds)}`, formatRate(rate, unit)]
+        : [
+          `${label}: ${done}/${total} ${unit}`,
+          `${Math.floor(100 * done / Math.max(1, total))} %`,
+          formatRate(rate, unit),
+          `${formatSeconds(left)} left`
+        ]
+      return [...parts, ...(detail === undefined || detail === "" ? [] : [detail])].join(" | ")
+    }
+    return {
+      update: (done, detail) => {
+        const at = now()
+        if (at - shown < (terminal ? terminalInterval : plainInterval)) return
+        shown = at
+        const text = line(done, detail, false)
+        last = text
+        stream.write(terminal ? `\r\u001b[2K${text}` : `${text}\n`)
+      },
+      finish: (detail) => {
+        const text = line(total, detail, true)
+        stream.write(terminal && last !== "" ? `\r\u001b[2K${text}\n` : `${text}\n`)
+      }
+    }
+  }

@@ -1,0 +1,126 @@
+/**
+ * Supervised fine-tuning: next-code prediction on whole sequences, with validation, best checkpoint and early stop.
+ *
+ * Everything random is a function of (seed, epoch) or (seed, step), and a checkpoint holds weights, moving average and
+ * both moments, so a run that was stopped goes on as if it had not been.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { type Example } from "../catalog/Split.ts"
+import * as PolicyRanking from "../evaluation/PolicyRanking.ts"
+import { PolicyModel } from "../policy/PolicyModel.ts"
+import * as TrainingState from "../policy/TrainingState.ts"
+import { Checkpointer } from "../run/Checkpointer.ts"
+import { Progress } from "../run/Progress.ts"
+import { type RunError } from "../run/RunError.ts"
+import { RunLog } from "../run/RunLog.ts"
+import * as AdamW from "../tensor/AdamW.ts"
+import * as LearningRate from "../tensor/LearningRate.ts"
+import { NonFinite, TensorError } from "../tensor/TensorError.ts"
+
+const Count = Schema.Int.check(Schema.isGreaterThan(0))
+
+/** Settings of a supervised run. */
+export class SftConfig extends Schema.Class<SftConfig>("sidereal/sft/SftConfig")({
+  /** Most passes over the data. @default 20 */
+  epochs: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(20))),
+  /** Validations without a better NDCG@10 before training stops. @default 3 */
+  patience: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(3))),
+  /** Passes between validations. @default 1 */
+  epochsPerValidation: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
+  /** Users drawn for validation, the same ones every time. @default 1000 */
+  validationUsers: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1000))),
+  /** Beams in validation. @default 20 */
+  validationBeams: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(20))),
+  learningRate: LearningRate.LearningRateConfig.pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed({}))
+  ),
+  optimizer: AdamW.AdamWConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))
+}) {}
+
+/** What training needs of the data. */
+export interface SftData {
+  readonly sequences: ReadonlyArray<Int32Array>
+  readonly validation: ReadonlyArray<Example>
+}
+
+/** What came of it. */
+export interface SftReport {
+  readonly steps: number
+  readonly epochs: number
+  readonly bestEpoch: number
+  readonly bestNdcg: number
+  readonly stoppedEarly: boolean
+}
+
+/** Marks the checkpoints of this phase. */
+export const kind = "sft"
+
+/** Trains the policy of the context; afterwards its weights and average are those of the best validation. */
+export const train: (
+  config: SftConfig,
+  data: SftData,
+  seed: number
+) => Effect.Effect<SftReport, TensorError | RunError, PolicyModel | Checkpointer | RunLog | Progress> = Effect.fn(
+  "Sft.train"
+)(function*(config, data, seed) {
+  const policy = yield* PolicyModel
+  const checkpointer = yield* Checkpointer
+  const log = yield* RunLog
+  const progress = yield* Progress
+  const { parameters } = policy
+  const validation = TrainingState.sample(data.validation, config.validationUsers, seed)
+
+  const state = yield* TrainingState.resume(parameters, kind)
+  let { best, bestEpoch, epoch, sinceBest, step } = state
+  const perEpoch = policy.plan(data.sequences, seed, 0).length
+  const total = perEpoch * config.epochs
+  const tracker = progress.start("sft", total, "steps")
+  while (epoch < config.epochs && sinceBest < config.patience) {
+    let lossSum = 0
+    const batches = policy.plan(data.sequences, seed, epoch)
+    for (const [i, batch] of batches.entries()) {
+      const learningRate = LearningRate.at(config.learningRate, step, total)
+      const loss = yield* policy.supervise(batch, seed, step)
+      if (!Number.isFinite(loss)) {
+        return yield* new TensorError({ reason: new NonFinite({ tensor: "loss", step, value: String(loss) }) })
+      }
+      step++
+      const report = AdamW.apply(parameters, config.optimizer, step, learningRate)
+      if (report instanceof TensorError) return yield* report
+      lossSum += loss
+      if (step % 10 === 0 || i === batches.length - 1) {
+        yield* log.append({
+          kind: "sft.step",
+          step,
+          fields: { epoch, loss, learningRate, gradientNorm: report.gradientNorm }
+        })
+      }
+      tracker.update(step, `epoch ${epoch + 1}/${config.epochs}, loss ${(lossSum / (i + 1)).toFixed(3)}, best NDCG@10 ${best < 0 ? "-" : best.toFixed(4)}`)
+    }
+    epoch++
+    if (epoch % config.epochsPerValidation === 0 || epoch === config.epochs) {
+      const ranked = yield* PolicyRanking.rankAll(validation, TrainingState.evaluationWeights(parameters, config.optimizer), {
+        beams: config.validationBeams,
+        batch: 32,
+        historyExcluded: true
+      })
+      const ndcg = PolicyRanking.meanNdcg(ranked, 10)
+      yield* log.append({
+        kind: "sft.validation",
+        step,
+        fields: { epoch, loss: lossSum / batches.length, "NDCG@10": ndcg }
+      })
+      const improved = ndcg > best
+      if (improved) {
+        best = ndcg
+        bestEpoch = epoch
+        sinceBest = 0
+      } else sinceBest++
+      yield* TrainingState.save(parameters, kind, { best, bestEpoch, epoch, sinceBest, step }, improved)
+    }
+  }
+  tracker.finish(`best NDCG@10 ${best.toFixed(4)} after epoch ${bestEpoch}`)
+  yield* TrainingState.loadBest(parameters, checkpointer, kind)
+  return { steps: step, epochs: epoch, bestEpoch, bestNdcg: best, stoppedEarly: epoch < config.epochs }
+})
