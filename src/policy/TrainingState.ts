@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import { Checkpointer } from "../run/Checkpointer.ts"
 import { type RunError } from "../run/RunError.ts"
 import { type AdamWConfig } from "../tensor/AdamW.ts"
+import { type StoredTensor } from "../run/Safetensors.ts"
 import * as ParameterBuffer from "../tensor/ParameterBuffer.ts"
 import * as Random from "../tensor/Random.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
@@ -50,7 +51,7 @@ export const save: (
   }
 )
 
-type Tensors = ReadonlyMap<string, { readonly shape: ReadonlyArray<number>; readonly data: ArrayLike<number> }>
+type Tensors = ReadonlyMap<string, StoredTensor>
 
 /** Puts the tensors of a checkpoint into the buffer. */
 export const restore = (
@@ -62,7 +63,9 @@ export const restore = (
     for (const region of regions) {
       const values = new Map(
         [...tensors].flatMap(([name, tensor]) =>
-          name.startsWith(`${region}/`) ? [[name.slice(region.length + 1), tensor] as const] : []
+          name.startsWith(`${region}/`) 
+            ? [[name.slice(region.length + 1), { shape: tensor.shape, data: tensor.data as Float32Array }] as const]
+            : []
         )
       )
       const error = ParameterBuffer.load(parameters, region, values)

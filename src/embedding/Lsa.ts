@@ -1,0 +1,112 @@
+/**
+ * Latent semantic analysis (Deerwester et al. 1990): TF-IDF and a truncated singular value decomposition.
+ *
+ * `tf = 1 + ln(count)`, `idf = ln((1 + N) / (1 + df)) + 1`, rows scaled to length 1; the embedding of a text is `U S`,
+ * or `U sqrt(S)` scaled to length 1 when `whiten` is set. A text without a known term gets a row of zeros.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { EmbeddingError, NoText } from "./EmbeddingError.ts"
+import * as Matrix from "./Matrix.ts"
+import { TextEncoder } from "./TextEncoder.ts"
+import * as TruncatedSvd from "./TruncatedSvd.ts"
+
+const Count = Schema.Int.check(Schema.isGreaterThan(0))
+
+/** Settings. */
+export class LsaConfig extends Schema.Class<LsaConfig>("sidereal/embedding/LsaConfig")({
+  /** Components, fewer when the texts have fewer. @default 128 */
+  width: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(128))),
+  /** Texts a term must occur in. @default 2 */
+  minimumTexts: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2))),
+  /** Largest share of texts a term may occur in. @default 0.5 */
+  maximumShare: Schema.Finite.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.5))),
+  /** Pairs of neighbouring words as terms of their own. @default true */
+  bigrams: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true))),
+  /** Divides component i by the root of its singular value and scales rows to 1. @default true */
+  whiten: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true)))
+}) {}
+
+const entities: Readonly<Record<string, string>> = {
+  amp: "&",
+  lt: "<",
+  gt: ">",
+  quot: "\"",
+  apos: "'",
+  nbsp: " "
+}
+
+/** Words of a text: markup and entities resolved, lower case, letters and digits of ASCII. */
+export const words = (text: string): ReadonlyArray<string> =>
+  text
+    .replaceAll(/<[^>]*>/g, " ")
+    .replaceAll(/&(#\d+|#x[\da-f]+|[a-z]+);/gi, (whole, name: string) =>
+      name.startsWith("#")
+        ? String.fromCodePoint(
+          Math.min(0x10_ffff, name[1]?.toLowerCase() === "x" ? Number.parseInt(name.slice(2), 16) : Number(name.slice(1)))
+        )
+        : entities[name.toLowerCase()] ?? whole)
+    .toLowerCase()
+    .match(/[a-z0-9]+/g) ?? []
+
+/** The weighted term matrix of texts, one row per text. */
+export const tfIdf = (texts: ReadonlyArray<string>, config: LsaConfig): TruncatedSvd.SparseMatrix => {
+  const counts = texts.map((text) => {
+    const list = words(text)
+    const terms = new Map<string, number>()
+    const add = (term: string) => terms.set(term, (terms.get(term) ?? 0) + 1)
+    for (const [i, word] of list.entries()) {
+      add(word)
+      if (config.bigrams && i + 1 < list.length) add(`${word} ${list[i + 1]!}`)
+    }
+    return terms
+  })
+  const frequency = new Map<string, number>()
+  for (const terms of counts) for (const term of terms.keys()) frequency.set(term, (frequency.get(term) ?? 0) + 1)
+  const most = Math.max(config.minimumTexts, config.maximumShare * texts.length)
+  const known = [...frequency].filter(([, df]) => df >= config.minimumTexts && df <= most).map(([term]) => term)
+    .toSorted()
+  const column = new Map(known.map((term, i) => [term, i]))
+  const rows = counts.map((terms) => {
+    const row: Array<[number, number]> = []
+    for (const [term, count] of terms) {
+      const at = column.get(term)
+      if (at === undefined) continue
+      row.push([at, (1 + Math.log(count)) * (Math.log((1 + texts.length) / (1 + frequency.get(term)!)) + 1)])
+    }
+    const norm = Math.sqrt(row.reduce((sum, [, value]) => sum + value * value, 0))
+    return row.map(([at, value]) => [at, value / norm] as const).toSorted((a, b) => a[0] - b[0])
+  })
+  return TruncatedSvd.sparse(known.length, rows)
+}
+
+/** The embedding of texts. */
+export const embed: (texts: ReadonlyArray<string>, config: LsaConfig, seed: number) => Effect.Effect<
+  Matrix.Matrix,
+  EmbeddingError
+> = Effect.fn("Lsa.embed")(function*(texts, config, seed) {
+  const terms = tfIdf(texts, config)
+  if (terms.columns === 0) return yield* new EmbeddingError({ reason: new NoText({ items: texts.length }) })
+  return fromSvd(TruncatedSvd.compute(terms, config.width, seed), terms.rows, config.whiten)
+})
+
+/** Rows `U S`, or `U sqrt(S)` of length 1. */
+export const fromSvd = (svd: TruncatedSvd.Svd, rows: number, whiten: boolean): Matrix.Matrix => {
+  const matrix = Matrix.zeros(rows, svd.rank)
+  for (let i = 0; i < matrix.data.length; i++) {
+    const value = svd.values[i % svd.rank]!
+    matrix.data[i] = svd.left[i]! * (whiten ? Math.sqrt(value) : value)
+  }
+  return whiten ? Matrix.normalizeRows(matrix) : matrix
+}
+
+/** The encoder. */
+export const layer = (config: LsaConfig, seed: number): Layer.Layer<TextEncoder> =>
+  Layer.succeed(
+    TextEncoder,
+    TextEncoder.of({
+      id: `lsa:${JSON.stringify(config)}:${seed}`,
+      encode: (texts) => embed(texts, config, seed)
+    })
+  )

@@ -1,0 +1,40 @@
+/**
+ * Rows of float32, one per item.
+ */
+
+/** [rows, width], row-major. */
+export interface Matrix {
+  readonly rows: number
+  readonly width: number
+  readonly data: Float32Array
+}
+
+/** A matrix of zeros. */
+export const zeros = (rows: number, width: number): Matrix => ({ rows, width, data: new Float32Array(rows * width) })
+
+/** A view of one row. */
+export const row = (matrix: Matrix, index: number): Float32Array =>
+  matrix.data.subarray(index * matrix.width, (index + 1) * matrix.width)
+
+/** Scales every row to length 1; a zero row stays zero. */
+export const normalizeRows = (matrix: Matrix): Matrix => {
+  const data = matrix.data.slice()
+  for (let r = 0; r < matrix.rows; r++) {
+    let squares = 0
+    for (let i = r * matrix.width; i < (r + 1) * matrix.width; i++) squares += data[i]! ** 2
+    if (squares === 0) continue
+    const scale = 1 / Math.sqrt(squares)
+    for (let i = r * matrix.width; i < (r + 1) * matrix.width; i++) data[i] = data[i]! * scale
+  }
+  return { ...matrix, data }
+}
+
+/** The first component that is NaN or infinite. */
+export const findNonFinite = (
+  matrix: Matrix
+): { readonly row: number; readonly component: number; readonly value: number } | undefined => {
+  const at = matrix.data.findIndex((value) => !Number.isFinite(value))
+  return at < 0
+    ? undefined
+    : { row: Math.floor(at / matrix.width), component: at % matrix.width, value: matrix.data[at]! }
+}

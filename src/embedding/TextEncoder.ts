@@ -1,0 +1,26 @@
+/**
+ * Texts to embeddings.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import { type Item } from "../catalog/Dataset.ts"
+import { type EmbeddingError } from "./EmbeddingError.ts"
+import { type Matrix } from "./Matrix.ts"
+
+/** An encoder of item texts. */
+export class TextEncoder extends Context.Service<TextEncoder, {
+  /** Names encoder and settings: equal ids give equal embeddings. */
+  readonly id: string
+  /** One row per text. */
+  encode(texts: ReadonlyArray<string>): Effect.Effect<Matrix, EmbeddingError>
+}>()("sidereal/embedding/TextEncoder") {}
+
+/** The text of an item: title twice, brand, categories, the first 60 words of the description. */
+export const itemText = (item: Item): string =>
+  [
+    item.title,
+    item.title,
+    item.brand,
+    item.categories.join(" "),
+    item.description.split(/\s+/).slice(0, 60).join(" ")
+  ].join(" ")

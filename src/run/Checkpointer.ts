@@ -1,0 +1,174 @@
+/**
+ * Checkpoints that verify or are ignored.
+ *
+ * A checkpoint is a folder `checkpoints/<kind>-<step>` with `tensors.safetensors`, `meta.json` and `commit.json`. It is
+ * written under another name, every file flushed, the commit with the length and hash of each file last, and renamed
+ * into place. `best.json` names the best one per kind and is replaced only after the checkpoint stands.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import { createHash } from "node:crypto"
+import * as Durable from "./Durable.ts"
+import { Corrupt, RunError } from "./RunError.ts"
+import * as Safetensors from "./Safetensors.ts"
+
+/** What is kept. */
+export interface Checkpoint {
+  /** The phase: `sft`, `grpo`. */
+  readonly kind: string
+  readonly step: number
+  readonly tensors: ReadonlyMap<string, Safetensors.StoredTensor>
+  readonly meta: Readonly<Record<string, unknown>>
+}
+
+/** A checkpoint to be written, and whether it is the best so far. */
+export interface NewCheckpoint extends Checkpoint {
+  readonly best: boolean
+}
+
+/** Saves and finds the checkpoints of a run. */
+export class Checkpointer extends Context.Service<Checkpointer, {
+  /** Writes a checkpoint; cannot be interrupted half-way. Older ones that are neither best nor last are removed. */
+  save(checkpoint: NewCheckpoint): Effect.Effect<void, RunError>
+  /** The newest complete checkpoint of a kind. */
+  latest(kind: string): Effect.Effect<Checkpoint | undefined, RunError>
+  /** The best complete checkpoint of a kind; fails with `Corrupt` when it was changed after it was written. */
+  best(kind: string): Effect.Effect<Checkpoint | undefined, RunError>
+}>()("sidereal/run/Checkpointer") {
+  /** Checkpoints under `<run>/checkpoints`. */
+  static readonly layer = (
+    run: string
+  ): Layer.Layer<Checkpointer, never, FileSystem.FileSystem | Path.Path> => Layer.effect(Checkpointer, make(run))
+
+  /** Checkpoints in memory. */
+  static readonly layerMemory: Layer.Layer<Checkpointer> = Layer.sync(Checkpointer, () => {
+    const latest = new Map<string, Checkpoint>()
+    const best = new Map<string, Checkpoint>()
+    return Checkpointer.of({
+      save: (checkpoint) =>
+        Effect.sync(() => {
+          latest.set(checkpoint.kind, checkpoint)
+          if (checkpoint.best) best.set(checkpoint.kind, checkpoint)
+        }),
+      latest: (kind) => Effect.sync(() => latest.get(kind)),
+      best: (kind) => Effect.sync(() => best.get(kind))
+    })
+  })
+}
+
+interface Commit {
+  readonly version: 1
+  readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>
+}
+
+const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
+
+const make = Effect.fnUntraced(function*(run: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const services = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+  const root = path.join(run, "checkpoints")
+  const folderOf = (kind: string, step: number) => path.join(root, `${kind}-${step}`)
+  const bestFile = (kind: string) => path.join(root, `best-${kind}.json`)
+
+  const steps = Effect.fnUntraced(function*(kind: string) {
+    if (!(yield* fs.exists(root))) return []
+    const names = yield* fs.readDirectory(root)
+    return names.flatMap((name) => {
+      const match = /^(.+)-(\d+)$/.exec(name)
+      return match !== null && match[1] === kind ? [Number(match[2])] : []
+    }).toSorted((a, b) => b - a)
+  }, Effect.mapError(Durable.storage("list", root)))
+
+  const load = Effect.fnUntraced(function*(kind: string, step: number) {
+    const folder = folderOf(kind, step)
+    const file = (name: string) => path.join(folder, name)
+    const readFile = (name: string) => fs.readFile(file(name)).pipe(Effect.mapError(Durable.storage("read", file(name))))
+    const commit = JSON.parse(Buffer.from(yield* readFile("commit.json")).toString("utf8")) as Commit
+    const contents: Record<string, Uint8Array> = {}
+    for (const [name, { bytes, sha256: expected }] of Object.entries(commit.files)) {
+      const content = yield* readFile(name)
+      const found = sha256(content)
+      if (content.byteLength !== bytes || found !== expected) {
+        return yield* new RunError({
+          reason: new Corrupt({
+            file: file(name),
+            expected: `${bytes} bytes with sha256 ${expected}`,
+            found: `${content.byteLength} bytes with sha256 ${found}`
+          })
+        })
+      }
+      contents[name] = content
+    }
+    const checkpoint: Checkpoint = {
+      kind,
+      step,
+      tensors: Safetensors.decode(contents["tensors.safetensors"]!),
+      meta: JSON.parse(Buffer.from(contents["meta.json"]!).toString("utf8"))
+    }
+    return checkpoint
+  })
+
+  const bestStep = (kind: string) =>
+    fs.readFileString(bestFile(kind)).pipe(
+      Effect.map((text) => (JSON.parse(text) as { step: number }).step),
+      Effect.orElseSucceed(() => undefined)
+    )
+
+  const save = Effect.fn("Checkpointer.save")(function*(checkpoint: NewCheckpoint) {
+    const { best, kind, meta, step, tensors } = checkpoint
+    const folder = folderOf(kind, step)
+    const temporary = path.join(root, `.${kind}-${step}.partial`)
+    const files: Record<string, Uint8Array> = {
+      "tensors.safetensors": Safetensors.encode(tensors),
+      "meta.json": Buffer.from(JSON.stringify(meta))
+    }
+    const commit: Commit = {
+      version: 1,
+      files: Object.fromEntries(
+        Object.entries(files).map(([name, content]) => [name, { bytes: content.byteLength, sha256: sha256(content) }])
+      )
+    }
+    yield* Effect.gen(function*() {
+      yield* fs.remove(temporary, { recursive: true, force: true })
+      yield* fs.makeDirectory(temporary, { recursive: true })
+      for (const [name, content] of Object.entries(files)) {
+        yield* Durable.writeFlushed(path.join(temporary, name), content)
+      }
+      yield* Durable.writeFlushed(path.join(temporary, "commit.json"), Buffer.from(JSON.stringify(commit)))
+      yield* fs.remove(folder, { recursive: true, force: true })
+      yield* fs.rename(temporary, folder)
+      yield* Durable.flushFolder(root)
+    }).pipe(Effect.mapError(Durable.storage("write", folder)))
+    if (best) yield* Durable.write(bestFile(kind), JSON.stringify({ step }))
+    const keep = new Set([step, yield* bestStep(kind)])
+    for (const old of yield* steps(kind)) {
+      if (keep.has(old)) continue
+      yield* fs.remove(folderOf(kind, old), { recursive: true, force: true }).pipe(
+        Effect.mapError(Durable.storage("remove", folderOf(kind, old)))
+      )
+    }
+  }, Effect.uninterruptible)
+
+  const latest = Effect.fn("Checkpointer.latest")(function*(kind: string) {
+    for (const step of yield* steps(kind)) {
+      const found = yield* load(kind, step).pipe(Effect.option)
+      if (found._tag === "Some") return found.value
+    }
+    return undefined
+  })
+
+  const best = Effect.fn("Checkpointer.best")(function*(kind: string) {
+    const step = yield* bestStep(kind)
+    return step === undefined ? yield* latest(kind) : yield* load(kind, step)
+  })
+
+  return Checkpointer.of({
+    save: (checkpoint) => save(checkpoint).pipe(Effect.provideContext(services)),
+    latest,
+    best
+  })
+})

@@ -1,0 +1,133 @@
+/**
+ * The safetensors format: eight bytes of header length, a JSON header, then the tensors, little-endian.
+ *
+ * Half-precision tensors (`F16`, `BF16`) are decoded to float32; everything else keeps its type.
+ */
+import * as Schema from "effect/Schema"
+
+/** Types that are read; `F16` and `BF16` are never written. */
+export type StoredType = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "U8" | "BOOL"
+
+/** A tensor as it is held in memory. */
+export interface StoredTensor {
+  readonly dtype: StoredType
+  readonly shape: ReadonlyArray<number>
+  readonly data: Float64Array | Float32Array | BigInt64Array | Int32Array | Uint8Array
+}
+
+/** A file that is not safetensors, or is damaged. */
+export class SafetensorsError extends Schema.TaggedError<SafetensorsError>()("SafetensorsError", {
+  tensor: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `not a valid safetensors file: ${this.tensor === "" ? "" : `tensor "${this.tensor}" `}${this.detail}`
+  }
+}
+
+const width: Record<StoredType, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1, BOOL: 1 }
+
+const sizeOf = (shape: ReadonlyArray<number>) => shape.reduce((a, b) => a * b, 1)
+
+/** The bytes of a file with these tensors, in the order of the map. */
+export const encode = (
+  tensors: ReadonlyMap<string, StoredTensor>,
+  metadata: Readonly<Record<string, string>> = {}
+): Uint8Array => {
+  const header: Record<string, unknown> = Object.keys(metadata).length === 0 ? {} : { __metadata__: metadata }
+  let offset = 0
+  for (const [name, { data, dtype, shape }] of tensors) {
+    if (dtype === "F16" || dtype === "BF16" || data.length !== sizeOf(shape)) {
+      throw new SafetensorsError({ tensor: name, detail: `cannot be written as ${dtype} of shape [${shape.join(", ")}]` })
+    }
+    header[name] = { dtype, shape, data_offsets: [offset, offset + data.byteLength] }
+    offset += data.byteLength
+  }
+  const json = Buffer.from(JSON.stringify(header))
+  const padded = Math.ceil(json.length / 8) * 8
+  const out = Buffer.alloc(8 + padded + offset, 0x20)
+  out.writeBigUInt64LE(BigInt(padded), 0)
+  json.copy(out, 8)
+  let at = 8 + padded
+  for (const { data } of tensors.values()) {
+    out.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at)
+    at += data.byteLength
+  }
+  return out
+}
+
+const half = (bits: number): number => {
+  const exponent = (bits >> 10) & 31
+  const fraction = bits & 1023
+  const sign = bits & 0x8000 ? -1 : 1
+  if (exponent === 0) return sign * fraction * 2 ** -24
+  if (exponent === 31) return fraction === 0 ? sign * Infinity : Number.NaN
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
+}
+
+const read = (dtype: StoredType, bytes: Uint8Array): StoredTensor["data"] => {
+  const copy = bytes.slice().buffer
+  switch (dtype) {
+    case "F64":
+      return new Float64Array(copy)
+    case "F32":
+      return new Float32Array(copy)
+    case "I64":
+      return new BigInt64Array(copy)
+    case "I32":
+      return new Int32Array(copy)
+    case "F16":
+      return Float32Array.from(new Uint16Array(copy), half)
+    case "BF16": {
+      const words = Uint32Array.from(new Uint16Array(copy), (bits) => bits << 16)
+      return new Float32Array(words.buffer)
+    }
+    default:
+      return new Uint8Array(copy)
+  }
+}
+
+/** The tensors of a file; throws `SafetensorsError`. */
+export const decode = (bytes: Uint8Array): Map<string, StoredTensor> => {
+  const fail = (tensor: string, detail: string): never => {
+    throw new SafetensorsError({ tensor, detail })
+  }
+  if (bytes.byteLength < 8) fail("", `has ${bytes.byteLength} bytes; the header length alone takes 8`)
+  const length = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true))
+  const body = bytes.byteLength - 8 - length
+  if (body < 0) fail("", `says its header has ${length} bytes, but the file ends before that`)
+  let header: Record<string, unknown> = {}
+  try {
+    header = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset + 8, length).toString("utf8"))
+  } catch {
+    fail("", "has a header that is not JSON")
+  }
+  const tensors = new Map<string, StoredTensor>()
+  const spans: Array<readonly [number, number, string]> = []
+  for (const [name, entry] of Object.entries(header)) {
+    if (name === "__metadata__") continue
+    const { data_offsets: offsets, dtype, shape } = entry as {
+      dtype: StoredType
+      shape: ReadonlyArray<number>
+      data_offsets: readonly [number, number]
+    }
+    if (width[dtype] === undefined) fail(name, `has the unknown type ${String(dtype)}`)
+    const [from, to] = offsets
+    if (!(from >= 0 && to <= body && from <= to)) fail(name, `lies at ${from}..${to} of ${body} bytes`)
+    if (to - from !== sizeOf(shape) * width[dtype]) {
+      fail(name, `has ${to - from} bytes; [${shape.join(", ")}] of ${dtype} takes ${sizeOf(shape) * width[dtype]}`)
+    }
+    spans.push([from, to, name])
+    tensors.set(name, {
+      dtype,
+      shape,
+      data: read(dtype, bytes.subarray(8 + length + from, 8 + length + to))
+    })
+  }
+  const ordered = spans.toSorted((a, b) => a[0] - b[0] || a[1] - b[1])
+  for (const [i, span] of ordered.entries()) {
+    const next = ordered[i + 1]
+    if (next !== undefined && next[0] < span[1]) fail(next[2], `overlaps tensor "${span[2]}"`)
+  }
+  return tensors
+}

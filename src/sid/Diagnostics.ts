@@ -1,0 +1,69 @@
+/**
+ * How good a set of SIDs is before any model is trained on it.
+ */
+import * as Collision from "./Collision.ts"
+import type * as Trie from "./Trie.ts"
+
+/** Use of the codes of one level. */
+export interface LevelUse {
+  readonly codes: number
+  readonly used: number
+  /** `exp` of the entropy in nats of the code distribution over items: as if so many codes were used equally. */
+  readonly perplexity: number
+}
+
+/** The figures. */
+export interface Diagnostics {
+  readonly items: number
+  /** Distinct SIDs before the collision policy. */
+  readonly distinct: number
+  /** `(N - distinct) / N`. */
+  readonly collisionRate: number
+  /** Items that share their SID with another. */
+  readonly collidingItems: number
+  readonly levels: ReadonlyArray<LevelUse>
+}
+
+/** The figures of SIDs. */
+export const measure = (
+  sids: ReadonlyArray<Int32Array>,
+  codebookSizes: ReadonlyArray<number>
+): Diagnostics => {
+  const groups = Collision.groups(sids)
+  return {
+    items: sids.length,
+    distinct: groups.length,
+    collisionRate: (sids.length - groups.length) / Math.max(1, sids.length),
+    collidingItems: groups.reduce((sum, group) => sum + (group.length > 1 ? group.length : 0), 0),
+    levels: codebookSizes.map((codes, level) => {
+      const counts = new Map<number, number>()
+      let total = 0
+      for (const sid of sids) {
+        const code = sid[level]
+        if (code === undefined) continue
+        counts.set(code, (counts.get(code) ?? 0) + 1)
+        total++
+      }
+      let entropy = 0
+      for (const count of counts.values()) entropy -= count / total * Math.log(count / total)
+      return { codes, used: counts.size, perplexity: Math.exp(entropy) }
+    })
+  }
+}
+
+/** Nodes of each depth, and children per node that has children. */
+export const shape = (
+  trie: Trie.Trie
+): { readonly nodes: ReadonlyArray<number>; readonly branching: ReadonlyArray<number> } => {
+  const nodes = Array.from({ length: trie.depth + 1 }, () => 0)
+  const inner = [...nodes]
+  const edges = [...nodes]
+  for (let node = 0; node < trie.nodes; node++) {
+    const depth = trie.level[node]!
+    const count = trie.childStart[node + 1]! - trie.childStart[node]!
+    nodes[depth]!++
+    if (count > 0) inner[depth]!++
+    edges[depth]! += count
+  }
+  return { nodes, branching: inner.map((count, depth) => (count === 0 ? 0 : edges[depth]! / count)) }
+}

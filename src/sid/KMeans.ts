@@ -1,0 +1,199 @@
+/**
+ * k-means: k-means++ starts (Arthur and Vassilvitskii 2007) and Lloyd's iterations.
+ *
+ * Nearest centres are found by the tensor engine, `argmax_k x.c_k - |c_k|^2 / 2`, block by block; sums of members are
+ * kept in float64. An empty cluster takes the row farthest from its centre, as scikit-learn does.
+ */
+import * as tf from "@tensorflow/tfjs"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { type Matrix, row } from "../embedding/Matrix.ts"
+import * as Random from "../tensor/Random.ts"
+import { type TensorError } from "../tensor/TensorError.ts"
+import * as TensorProgram from "../tensor/TensorProgram.ts"
+import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+
+/** Labels of rows and their squared distances to the centre. */
+export interface Assignment {
+  readonly labels: Int32Array
+  readonly distances: Float64Array
+}
+
+/** Finds the nearest centre of every row; the lowest number wins a tie. */
+export type Assign = (rows: Matrix, centres: Matrix) => Effect.Effect<Assignment, TensorError>
+
+const program = TensorProgram.make({
+  name: "kmeans.assign",
+  inputs: { rows: TensorProgram.float32("N", "D"), centres: TensorProgram.float32("K", "D") },
+  body: ({ centres, rows }) => {
+    const half = centres.square().sum(1).mul(tf.scalar(-0.5))
+    const scores = tf.matMul(rows as tf.Tensor2D, centres as tf.Tensor2D, false, true).add(half)
+    return { labels: tf.argMax(scores, 1), best: scores.max(1) }
+  }
+})
+
+const block = 16_384
+
+/** The engine's nearest-centre search. */
+export const assigner: Effect.Effect<Assign, TensorError, TensorRuntime | Scope.Scope> = Effect.gen(function*() {
+  const runtime = yield* TensorRuntime
+  const executable = yield* runtime.compile(program)
+  return Effect.fnUntraced(function*(rows: Matrix, centres: Matrix) {
+    const labels = new Int32Array(rows.rows)
+    const distances = new Float64Array(rows.rows)
+    const fed = TensorProgram.hostFloat32(centres.data, centres.rows, centres.width)
+    for (let at = 0; at < rows.rows; at += block) {
+      const count = Math.min(block, rows.rows - at)
+      const part = rows.data.subarray(at * rows.width, (at + count) * rows.width)
+      yield* Effect.scoped(Effect.gen(function*() {
+        const out = yield* executable.run({ rows: TensorProgram.hostFloat32(part, count, rows.width), centres: fed })
+        labels.set((yield* out.labels.read).data as Int32Array, at)
+        const best = (yield* out.best.read).data
+        for (let i = 0; i < count; i++) {
+          let squares = 0
+          for (let d = i * rows.width; d < (i + 1) * rows.width; d++) squares += part[d]! * part[d]!
+          distances[at + i] = Math.max(0, squares - 2 * best[i]!)
+        }
+      }))
+    }
+    return { labels, distances }
+  })
+})
+
+/** k-means++: every next centre is a row drawn with probability proportional to its squared distance. */
+export const plusPlus = (rows: Matrix, k: number, next: () => number): Matrix => {
+  const { width } = rows
+  const data = new Float32Array(k * width)
+  const nearest = new Float64Array(rows.rows).fill(Infinity)
+  let chosen = Math.floor(next() * rows.rows)
+  for (let c = 0; c < k; c++) {
+    const centre = row(rows, chosen)
+    data.set(centre, c * width)
+    let total = 0
+    for (let r = 0; r < rows.rows; r++) {
+      let distance = 0
+      const from = r * width
+      for (let d = 0; d < width; d++) {
+        const difference = rows.data[from + d]! - centre[d]!
+        distance += difference * difference
+      }
+      if (distance < nearest[r]!) nearest[r] = distance
+      total += nearest[r]!
+    }
+    let threshold = next() * total
+    chosen = rows.rows - 1
+    for (let r = 0; r < rows.rows; r++) {
+      threshold -= nearest[r]!
+      if (threshold < 0) {
+        chosen = r
+        break
+      }
+    }
+  }
+  return { rows: k, width, data }
+}
+
+/** Where Lloyd's iterations ended. */
+export interface Clustering extends Assignment {
+  readonly centres: Matrix
+  /** Sum of squared distances to the centres. */
+  readonly inertia: number
+  readonly iterations: number
+}
+
+/** Settings of the iterations. */
+export interface LloydOptions {
+  readonly maximumIterations: number
+  /** Stops when the centres move less than this times the mean variance of a component, squared and summed. */
+  readonly tolerance: number
+}
+
+/** Means of the members; an empty cluster takes the row that lies farthest from its own centre. */
+const update = (rows: Matrix, { distances, labels }: Assignment, k: number): Matrix => {
+  const { width } = rows
+  const sums = new Float64Array(k * width)
+  const counts = new Int32Array(k)
+  for (let r = 0; r < rows.rows; r++) {
+    const label = labels[r]!
+    counts[label]!++
+    const to = label * width
+    const from = r * width
+    for (let d = 0; d < width; d++) sums[to + d] = sums[to + d]! + rows.data[from + d]!
+  }
+  const empty = Array.from(counts.keys()).filter((label) => counts[label] === 0)
+  if (empty.length > 0) {
+    const farthest = Array.from(distances.keys()).toSorted((a, b) => distances[b]! - distances[a]! || a - b)
+    for (const [i, label] of empty.entries()) {
+      const r = farthest[i]!
+      if (distances[r] === 0) break
+      const donor = labels[r]!
+      counts[donor]!--
+      counts[label] = 1
+      for (let d = 0; d < width; d++) {
+        const value = rows.data[r * width + d]!
+        sums[donor * width + d] = sums[donor * width + d]! - value
+        sums[label * width + d] = value
+      }
+    }
+  }
+  const largest = counts.indexOf(counts.reduce((a, b) => Math.max(a, b), 0))
+  const data = new Float32Array(k * width)
+  for (let label = 0; label < k; label++) {
+    const source = counts[label]! > 0 ? label : largest
+    const count = counts[source]!
+    for (let d = 0; d < width; d++) data[label * width + d] = sums[source * width + d]! / count
+  }
+  return { rows: k, width, data }
+}
+
+const meanVariance = (rows: Matrix): number => {
+  const sums = new Float64Array(rows.width)
+  const squares = new Float64Array(rows.width)
+  for (let i = 0; i < rows.data.length; i++) {
+    const value = rows.data[i]!
+    sums[i % rows.width] = sums[i % rows.width]! + value
+    squares[i % rows.width] = squares[i % rows.width]! + value * value
+  }
+  let total = 0
+  for (let d = 0; d < rows.width; d++) total += squares[d]! / rows.rows - (sums[d]! / rows.rows) ** 2
+  return total / rows.width
+}
+
+/** Iterates from given centres until the labels repeat or the centres hardly move. */
+export const lloyd: (
+  assign: Assign,
+  rows: Matrix,
+  start: Matrix,
+  options: LloydOptions
+) => Effect.Effect<Clustering, TensorError> = Effect.fn("KMeans.lloyd")(function*(assign, rows, start, options) {
+  const tolerance = options.tolerance * meanVariance(rows)
+  let centres = start
+  let assignment = yield* assign(rows, centres)
+  let iterations = 0
+  while (iterations < options.maximumIterations) {
+    const moved = update(rows, assignment, centres.rows)
+    iterations++
+    let shift = 0
+    for (let i = 0; i < moved.data.length; i++) shift += (moved.data[i]! - centres.data[i]!) ** 2
+    centres = moved
+    const before = assignment.labels
+    assignment = yield* assign(rows, centres)
+    if (shift <= tolerance || assignment.labels.every((label, r) => label === before[r])) break
+  }
+  return { ...assignment, centres, inertia: assignment.distances.reduce((a, b) => a + b, 0), iterations }
+})
+
+/** The best of several k-means++ starts. */
+export const train: (
+  assign: Assign,
+  rows: Matrix,
+  k: number,
+  options: LloydOptions & { readonly starts: number; readonly seed: number }
+) => Effect.Effect<Clustering, TensorError> = Effect.fn("KMeans.train")(function*(assign, rows, k, options) {
+  let best: Clustering | undefined
+  for (let start = 0; start < options.starts; start++) {
+    const found = yield* lloyd(assign, rows, plusPlus(rows, k, Random.uniform(options.seed, 0x4b, start)), options)
+    if (best === undefined || found.inertia < best.inertia) best = found
+  }
+  return best!
+})

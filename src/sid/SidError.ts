@@ -1,0 +1,42 @@
+/**
+ * What goes wrong between embeddings and SIDs.
+ */
+import * as Schema from "effect/Schema"
+
+/** A component that is NaN or infinite. */
+export class BadEmbedding extends Schema.TaggedError<BadEmbedding>()("BadEmbedding", {
+  row: Schema.Int,
+  component: Schema.Int,
+  value: Schema.String
+}) {
+  override get message() {
+    return `the embedding of item ${this.row} has ${this.value} in component ${this.component}; ` +
+      `every component must be a finite number, so look at what made it`
+  }
+}
+
+/** Too few items to make SIDs for. */
+export class TooFewItems extends Schema.TaggedError<TooFewItems>()("TooFewItems", { items: Schema.Int }) {
+  override get message() {
+    return `a catalogue of ${this.items} item(s) has nothing to rank; at least 2 items are needed`
+  }
+}
+
+/** An index file that cannot be read as SIDs. */
+export class BadIndex extends Schema.TaggedError<BadIndex>()("BadIndex", {
+  item: Schema.String,
+  value: Schema.String
+}) {
+  override get message() {
+    return `item "${this.item}" has the SID ${this.value}; expected a list of tokens such as ["<a_12>", "<b_3>", "<c_7>"]`
+  }
+}
+
+/** Every way in which making SIDs fails. */
+export class SidError extends Schema.TaggedError<SidError>()("SidError", {
+  reason: Schema.Union([BadEmbedding, TooFewItems, BadIndex])
+}) {
+  override get message() {
+    return this.reason.message
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * The two-way map between items and SIDs.
+ */
+import * as Effect from "effect/Effect"
+import { type CollisionPolicy } from "./Collision.ts"
+import { BadIndex, SidError } from "./SidError.ts"
+import * as Trie from "./Trie.ts"
+
+/** Items, their SIDs and the trie over them. */
+export interface SidIndex {
+  /** Length of the longest SID, L. */
+  readonly levels: number
+  /** Codes per level, K_l; an extra level for collisions is the last. */
+  readonly codebookSizes: ReadonlyArray<number>
+  /** Codes of each item. */
+  readonly sids: ReadonlyArray<Int32Array>
+  readonly trie: Trie.Trie
+  /** Item to trie node. */
+  readonly leafOf: Int32Array
+  readonly collisionPolicy: string
+}
+
+/** The index of SIDs that are already resolved. */
+export const make = (
+  sids: ReadonlyArray<Int32Array>,
+  codebookSizes: ReadonlyArray<number>,
+  collisionPolicy: string
+): SidIndex => {
+  const trie = Trie.build(sids)
+  const leafOf = new Int32Array(sids.length)
+  for (let node = 0; node < trie.nodes; node++) for (const item of Trie.items(trie, node)) leafOf[item] = node
+  return { levels: trie.depth, codebookSizes, sids, trie, leafOf, collisionPolicy }
+}
+
+/** The index of codes [N, L] under a collision policy. */
+export const fromCodes = (
+  codes: Int32Array,
+  levels: number,
+  codebookSizes: ReadonlyArray<number>,
+  policy: CollisionPolicy
+): SidIndex => {
+  const rows = Array.from({ length: codes.length / levels }, (_, item) =>
+    codes.slice(item * levels, (item + 1) * levels))
+  const resolved = policy.resolve(rows, codebookSizes)
+  return make(resolved.sids, resolved.codebookSizes, policy.name)
+}
+
+const letter = (level: number) => String.fromCharCode(97 + level)
+
+/** A SID as tokens: `["<a_12>", "<b_3>", "<c_7>"]`. */
+export const tokens = (codes: ArrayLike<number>): ReadonlyArray<string> =>
+  Array.from(codes, (code, level) => `<${letter(level)}_${code}>`)
+
+/** A SID as text: `<a_12><b_3><c_7>`. */
+export const format = (codes: ArrayLike<number>): string => tokens(codes).join("")
+
+/** The form of MiniOneRec's `index.json`: item number to tokens. */
+export const toJson = (index: SidIndex): Record<string, ReadonlyArray<string>> =>
+  Object.fromEntries(index.sids.map((codes, item) => [String(item), tokens(codes)]))
+
+const token = /^<([a-z])_(\d+)>$/
+
+/** Reads MiniOneRec's `index.json`; items must be numbered 0 .. N-1. */
+export const fromJson: (json: unknown, collisionPolicy?: string) => Effect.Effect<SidIndex, SidError> = Effect.fn(
+  "SidIndex.fromJson"
+)(function*(json, collisionPolicy = "given") {
+  const bad = (item: string, value: unknown) =>
+    new SidError({ reason: new BadIndex({ item, value: JSON.stringify(value) ?? "nothing" }) })
+  if (typeof json !== "object" || json === null) return yield* bad("(whole file)", json)
+  const entries = json as Record<string, unknown>
+  const sids: Array<Int32Array> = []
+  const sizes: Array<number> = []
+  for (let item = 0; item < Object.keys(entries).length; item++) {
+    const list = entries[String(item)]
+    if (!Array.isArray(list) || list.length === 0) return yield* bad(String(item), list)
+    const codes = new Int32Array(list.length)
+    for (const [level, text] of list.entries()) {
+      const match = typeof text === "string" ? token.exec(text) : null
+      if (match === null || match[1] !== letter(level)) return yield* bad(String(item), list)
+      codes[level] = Number(match[2])
+      sizes[level] = Math.max(sizes[level] ?? 0, codes[level]! + 1)
+    }
+    sids.push(codes)
+  }
+  return make(sids, sizes, collisionPolicy)
+})
