@@ -1,0 +1,127 @@
+/**
+ * What goes wrong between files and a data set.
+ */
+import * as Schema from "effect/Schema"
+
+/** A file or folder that cannot be read. */
+export class Unreadable extends Schema.TaggedError<Unreadable>()("Unreadable", {
+  path: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `cannot read ${this.path}: ${this.detail}`
+  }
+}
+
+/** Files that fit no form. */
+export class UnknownForm extends Schema.TaggedError<UnknownForm>()("UnknownForm", {
+  path: Schema.String,
+  found: Schema.String
+}) {
+  override get message() {
+    return `${this.path} fits no form that is recognised (found ${this.found}). Recognised are: a table of events ` +
+      `(.csv, .tsv, .jsonl, .parquet with user, item and time columns, and an items table beside it); ` +
+      `*.inter.json with *.item.json; S3-Rec sequences with TransRec titles (s3rec/*.txt); ` +
+      `by-day.tar.xz of Online Retail. A sidereal.json in the folder can name files and columns`
+  }
+}
+
+/** A table without a column that is needed. */
+export class MissingColumn extends Schema.TaggedError<MissingColumn>()("MissingColumn", {
+  file: Schema.String,
+  wanted: Schema.String,
+  names: Schema.Array(Schema.String),
+  found: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    return `${this.file} has no ${this.wanted} column: looked for ${this.names.join(", ")}; found ${
+      this.found.join(", ")
+    }. Rename it, or name it in a sidereal.json beside the file: {"columns": {"${this.wanted}": "..."}}`
+  }
+}
+
+/** A row or entry whose content cannot be used. */
+export class BadRow extends Schema.TaggedError<BadRow>()("BadRow", {
+  file: Schema.String,
+  line: Schema.Int,
+  field: Schema.String,
+  value: Schema.String,
+  mend: Schema.String
+}) {
+  override get message() {
+    return `${this.file}, line ${this.line}: ${this.field} is ${this.value}; ${this.mend}`
+  }
+}
+
+/** An item that the catalogue does not have. */
+export class UnknownItem extends Schema.TaggedError<UnknownItem>()("UnknownItem", {
+  item: Schema.String,
+  near: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    return `no item "${this.item}" in the catalogue${
+      this.near.length === 0 ? "" : `; the nearest titles are ${this.near.map((title) => `"${title}"`).join(", ")}`
+    }`
+  }
+}
+
+/** A user that the data set does not have. */
+export class UnknownUser extends Schema.TaggedError<UnknownUser>()("UnknownUser", {
+  user: Schema.String,
+  examples: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    return `no user "${this.user}" in the data set; users are called ${this.examples.join(", ")} ...`
+  }
+}
+
+/** A recommendation asked for without a history. */
+export class EmptyHistory extends Schema.TaggedError<EmptyHistory>()("EmptyHistory", {}) {
+  override get message() {
+    return `the history is empty; give at least one title: --history "first title; second title"`
+  }
+}
+
+/** Too few items to rank. */
+export class TooFewItems extends Schema.TaggedError<TooFewItems>()("TooFewItems", { items: Schema.Int }) {
+  override get message() {
+    return `the catalogue has ${this.items} item(s); at least 2 are needed for there to be anything to rank`
+  }
+}
+
+/** Nothing left to train or test on. */
+export class NoEvents extends Schema.TaggedError<NoEvents>()("NoEvents", { detail: Schema.String }) {
+  override get message() {
+    return `no usable events: ${this.detail}`
+  }
+}
+
+/** A program that an importer needs and the machine lacks. */
+export class MissingProgram extends Schema.TaggedError<MissingProgram>()("MissingProgram", {
+  program: Schema.String,
+  file: Schema.String
+}) {
+  override get message() {
+    return `reading ${this.file} needs the program "${this.program}"; install it (Debian: apt install xz-utils), or unpack the archive`
+  }
+}
+
+/** Every way in which importing and looking things up fails. */
+export class CatalogError extends Schema.TaggedError<CatalogError>()("CatalogError", {
+  reason: Schema.Union([
+    Unreadable,
+    UnknownForm,
+    MissingColumn,
+    BadRow,
+    UnknownItem,
+    UnknownUser,
+    EmptyHistory,
+    TooFewItems,
+    NoEvents,
+    MissingProgram
+  ])
+}) {
+  override get message() {
+    return this.reason.message
+  }
+}

@@ -1,0 +1,154 @@
+/**
+ * Embeddings kept by item, one version for each thing that made them.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { findNonFinite, type Matrix, row } from "./Matrix.ts"
+
+/** A component that is NaN or infinite. */
+export class BadComponent extends Schema.TaggedError<BadComponent>()("BadComponent", {
+  item: Schema.String,
+  component: Schema.Int,
+  value: Schema.String
+}) {
+  override get message() {
+    return `the embedding of "${this.item}" has ${this.value} in component ${this.component}; nothing was stored`
+  }
+}
+
+/** Keys and rows that do not belong together, or a query of another width. */
+export class WrongSize extends Schema.TaggedError<WrongSize>()("WrongSize", {
+  what: Schema.String,
+  expected: Schema.Int,
+  actual: Schema.Int
+}) {
+  override get message() {
+    return `${this.what}: expected ${this.expected}, got ${this.actual}`
+  }
+}
+
+/** A version that was never stored. */
+export class NoVersion extends Schema.TaggedError<NoVersion>()("NoVersion", { version: Schema.String }) {
+  override get message() {
+    return `no embeddings of version ${this.version}; run \`sidereal embed\` first`
+  }
+}
+
+/** A store whose content is not what was written. */
+export class CorruptStore extends Schema.TaggedError<CorruptStore>()("CorruptStore", {
+  version: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `the stored embeddings of version ${this.version} are damaged: ${this.detail}; delete the store to make them again`
+  }
+}
+
+/** A failure of the database itself. */
+export class StoreFailure extends Schema.TaggedError<StoreFailure>()("StoreFailure", { cause: Schema.Defect() }) {
+  override get message() {
+    return `the embedding store failed: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+  }
+}
+
+/** Every way in which the store fails. */
+export class EmbeddingStoreError extends Schema.TaggedError<EmbeddingStoreError>()("EmbeddingStoreError", {
+  reason: Schema.Union([BadComponent, WrongSize, NoVersion, CorruptStore, StoreFailure])
+}) {
+  override get message() {
+    return this.reason.message
+  }
+}
+
+/** Keys with their rows. */
+export interface StoredEmbeddings {
+  readonly keys: ReadonlyArray<string>
+  readonly matrix: Matrix
+}
+
+/** An item near a vector. */
+export interface Neighbour {
+  readonly key: string
+  /** Cosine of the angle between them. */
+  readonly similarity: number
+}
+
+/** The store. A version is there as a whole or not at all. */
+export class EmbeddingStore extends Context.Service<EmbeddingStore, {
+  /** Stores a version, replacing an older one of the same name. */
+  put(version: string, embeddings: StoredEmbeddings): Effect.Effect<void, EmbeddingStoreError>
+  /** A whole version in the order in which it was stored. */
+  get(version: string): Effect.Effect<StoredEmbeddings, EmbeddingStoreError>
+  has(version: string): Effect.Effect<boolean, EmbeddingStoreError>
+  /** The nearest items by cosine, nearest first. */
+  nearest(
+    version: string,
+    vector: Float32Array,
+    count: number
+  ): Effect.Effect<ReadonlyArray<Neighbour>, EmbeddingStoreError>
+}>()("sidereal/embedding/EmbeddingStore") {
+  /** A store in memory. */
+  static readonly layerMemory: Layer.Layer<EmbeddingStore> = Layer.sync(EmbeddingStore, () => {
+    const versions = new Map<string, StoredEmbeddings>()
+    const get = (version: string) =>
+      Effect.suspend(() => {
+        const found = versions.get(version)
+        return found === undefined
+          ? Effect.fail(new EmbeddingStoreError({ reason: new NoVersion({ version }) }))
+          : Effect.succeed(found)
+      })
+    return EmbeddingStore.of({
+      put: (version, embeddings) =>
+        check(embeddings).pipe(Effect.andThen(Effect.sync(() => void versions.set(version, embeddings)))),
+      get,
+      has: (version) => Effect.sync(() => versions.has(version)),
+      nearest: (version, vector, count) =>
+        get(version).pipe(
+          Effect.tap(({ matrix }) => checkWidth(matrix.width, vector)),
+          Effect.map(({ keys, matrix }) =>
+            keys.map((key, i): Neighbour => ({ key, similarity: cosine(row(matrix, i), vector) }))
+              .toSorted((a, b) => b.similarity - a.similarity).slice(0, count)
+          )
+        )
+    })
+  })
+}
+
+/** Fails unless there is one finite row per key. */
+export const check = ({ keys, matrix }: StoredEmbeddings): Effect.Effect<void, EmbeddingStoreError> => {
+  if (keys.length !== matrix.rows) {
+    return Effect.fail(
+      new EmbeddingStoreError({
+        reason: new WrongSize({ what: "rows of embeddings", expected: keys.length, actual: matrix.rows })
+      })
+    )
+  }
+  const bad = findNonFinite(matrix)
+  return bad === undefined ? Effect.void : Effect.fail(
+    new EmbeddingStoreError({
+      reason: new BadComponent({ item: keys[bad.row]!, component: bad.component, value: String(bad.value) })
+    })
+  )
+}
+
+/** Fails unless a query has the width of the version. */
+export const checkWidth = (width: number, vector: Float32Array): Effect.Effect<void, EmbeddingStoreError> =>
+  vector.length === width ? Effect.void : Effect.fail(
+    new EmbeddingStoreError({
+      reason: new WrongSize({ what: "components of a query", expected: width, actual: vector.length })
+    })
+  )
+
+const cosine = (a: Float32Array, b: Float32Array): number => {
+  let dot = 0
+  let x = 0
+  let y = 0
+  for (let i = 0; i < a.length; i++) {
+    dot += a[i]! * b[i]!
+    x += a[i]! ** 2
+    y += b[i]! ** 2
+  }
+  return x === 0 || y === 0 ? 0 : dot / Math.sqrt(x * y)
+}

@@ -1,0 +1,96 @@
+/**
+ * Turns rankings into model rows: metrics, intervals, coverage, inequality.
+ */
+import { type Example } from "../catalog/Split.ts"
+import { type Baseline } from "./Baseline.ts"
+import * as Bootstrap from "./Bootstrap.ts"
+import { type ModelRow } from "./EvaluationRecord.ts"
+import * as Rank from "./Rank.ts"
+
+/** List lengths at which HR and NDCG are reported. */
+export const cutoffs = [1, 3, 5, 10, 20] as const
+
+/** What a model did for every example: the place of the target, and the first items of its list. */
+export interface Ranking {
+  readonly ranks: ReadonlyArray<Rank.Rank>
+  readonly top: ReadonlyArray<Int32Array>
+}
+
+/** Items counted for coverage and inequality. */
+export const listed = 10
+
+/** Ranks all items by scores; history items are left out when asked. */
+export const byScores = (
+  examples: ReadonlyArray<Example>,
+  scores: Baseline["scores"],
+  historyExcluded: boolean
+): Ranking => {
+  const ranks: Array<Rank.Rank> = []
+  const top: Array<Int32Array> = []
+  for (const { history, target, user } of examples) {
+    const values = scores(history, user)
+    const excluded = historyExcluded ? new Set(history) : undefined
+    const own = values[target]!
+    let better = 0
+    let tied = 0
+    const best: Array<number> = []
+    let threshold = -Infinity
+    for (let item = 0; item < values.length; item++) {
+      if (excluded?.has(item) === true) continue
+      const value = values[item]!
+      if (item !== target) {
+        if (value > own) better++
+        else if (value === own) tied++
+      }
+      if (value > threshold || best.length < listed) {
+        let at = best.length
+        while (at > 0 && values[best[at - 1]!]! < value) at--
+        best.splice(at, 0, item)
+        if (best.length > listed) best.pop()
+        if (best.length === listed) threshold = values[best[listed - 1]!]!
+      }
+    }
+    ranks.push({ better, tied })
+    top.push(Int32Array.from(best))
+  }
+  return { ranks, top }
+}
+
+/** NDCG at a cutoff, one value per user. */
+export const perUserNdcg = (ranks: ReadonlyArray<Rank.Rank>, cutoff: number): Float64Array =>
+  Float64Array.from(ranks, (rank) => Rank.ndcg(rank, cutoff))
+
+/** Inequality of non-negative counts. */
+export const gini = (counts: ArrayLike<number>): number => {
+  const sorted = Float64Array.from(counts).toSorted()
+  let weighted = 0
+  let total = 0
+  for (const [i, count] of sorted.entries()) {
+    weighted += (i + 1) * count
+    total += count
+  }
+  return total === 0 ? 0 : 2 * weighted / (sorted.length * total) - (sorted.length + 1) / sorted.length
+}
+
+/** The row of a ranking over a catalogue of `items`. */
+export const row = (name: string, ranking: Ranking, items: number, seconds: number, seed: number): ModelRow => {
+  const values: Array<readonly [string, Float64Array]> = [
+    ...cutoffs.flatMap((cutoff) => [
+      [`HR@${cutoff}`, Float64Array.from(ranking.ranks, (rank) => Rank.hit(rank, cutoff))] as const,
+      [`NDCG@${cutoff}`, perUserNdcg(ranking.ranks, cutoff)] as const
+    ]),
+    ["MRR", Float64Array.from(ranking.ranks, Rank.reciprocal)]
+  ]
+  const intervals = Bootstrap.intervals(values.map(([, list]) => list), seed)
+  const counts = new Float64Array(items)
+  for (const list of ranking.top) for (const item of list) counts[item]!++
+  const users = Math.max(1, ranking.ranks.length)
+  return {
+    name,
+    metrics: Object.fromEntries(values.map(([metric, list]) => [metric, list.reduce((a, b) => a + b, 0) / users])),
+    ci95: Object.fromEntries(values.map(([metric], i) => [metric, intervals[i]!])),
+    coverage: counts.filter((count) => count > 0).length / Math.max(1, items),
+    gini: gini(counts),
+    seconds
+  }
+}
