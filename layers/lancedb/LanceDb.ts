@@ -72,8 +72,9 @@ export const layer = (folder: string): Layer.Layer<EmbeddingStore, EmbeddingStor
             hash,
             vector: Array.from(row(matrix, position))
           }))
+          const mode = (yield* attempt(() => database.tableNames())).includes(tableOf(version)) ? "overwrite" : "create"
           yield* Effect.acquireUseRelease(
-            attempt(() => database.createTable(tableOf(version), rows, { mode: "overwrite", schema })),
+            attempt(() => database.createTable(tableOf(version), rows, { mode, schema })),
             () => Effect.void,
             (table) => Effect.sync(() => table.close())
           )

@@ -58,7 +58,15 @@ class TracingBackend extends tf.KernelBackend {
       : type === "bool"
       ? Uint8Array.from(values as Uint8Array)
       : Int32Array.from(values as Int32Array)
-    this.data.set(id, { value: this.current.graph.constant(type, shape, array), type, splat: false })
+    const { graph, symbols } = this.current
+    if (shape.every((size) => symbols.factor(size).factors.length === 0)) {
+      this.data.set(id, { value: graph.constant(type, shape, array), type, splat: false })
+      return
+    }
+    if (array.some((value) => value !== array[0])) {
+      throw new LoweringFailure("constant", "a constant cannot have a size that is known only at run time")
+    }
+    this.data.set(id, { value: graph.scalar(array[0] ?? 0, type), type, splat: true })
   }
 
   override readSync(): never {

@@ -66,7 +66,7 @@ const half = (bits: number): number => {
 }
 
 const read = (dtype: StoredType, bytes: Uint8Array): StoredTensor["data"] => {
-  const copy = bytes.slice().buffer
+  const copy = new Uint8Array(bytes).buffer
   switch (dtype) {
     case "F64":
       return new Float64Array(copy)

@@ -2,6 +2,7 @@
  * Gradients of a loss with respect to named parameters, by tfjs's own reverse mode.
  */
 import * as tf from "@tensorflow/tfjs"
+import "./ReductionGradients.ts"
 
 /** The loss and its gradient for every parameter. */
 export const valueAndGradients = <K extends string>(

@@ -1,0 +1,204 @@
+/**
+ * The commands of `sidereal`.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Demo from "./Demo.ts"
+import * as Evaluate from "./Evaluate.ts"
+import * as Grpo from "./Grpo.ts"
+import * as Layers from "./Layers.ts"
+import * as Output from "./Output.ts"
+import * as Prepare from "./Prepare.ts"
+import * as Recommend from "./Recommend.ts"
+import * as Report from "./Report.ts"
+import * as Settings from "./Settings.ts"
+import * as Sft from "./Sft.ts"
+import * as Tokenize from "./Tokenize.ts"
+import { Workspace } from "./Workspace.ts"
+
+const text = (name: string, description: string) =>
+  Flag.String(name).pipe(Flag.withDescription(description), Flag.optional)
+const toggle = (name: string, description: string) =>
+  Flag.Boolean(name).pipe(Flag.withDescription(description), Flag.withDefault(false))
+
+const root = Command.make("sidereal").pipe(
+  Command.withDescription("Generative recommendation: items become semantic ids, a language model writes the next one"),
+  Command.withSharedFlags({
+    run: text("run", "Folder of the run (default: runs/<data name>)"),
+    data: text("data", "File or folder of the data; without it a shop is generated"),
+    core: Flag.Int("core").pipe(
+      Flag.withDescription("Drop users and items with fewer events until none is left"),
+      Flag.optional
+    ),
+    seed: Flag.Int("seed").pipe(Flag.withDescription("Everything random follows from it (default: 1)"), Flag.optional),
+    config: text("config", "JSON file with settings; flags win over it"),
+    json: toggle("json", "Results as JSON on standard output"),
+    quick: toggle("quick", "A tiny policy and few steps: ends in seconds, proves nothing"),
+    fresh: toggle("fresh", "Begin the run again instead of going on")
+  })
+)
+
+/** Settings given by flags and file, and the run they are for. */
+const within = <A, E, R>(work: Effect.Effect<A, E, R>, existing = false) =>
+  Effect.gen(function*() {
+    const flags = yield* root
+    const given = Settings.merge(
+      flags.quick ? Settings.quick : {},
+      yield* readConfig(Option.getOrUndefined(flags.config)),
+      {
+        data: Option.getOrUndefined(flags.data),
+        core: Option.getOrUndefined(flags.core),
+        seed: Option.getOrUndefined(flags.seed)
+      }
+    ) as Settings.PartialSettings
+    return yield* work.pipe(
+      Effect.provide(Layers.layer({
+        run: Option.getOrUndefined(flags.run),
+        given,
+        fresh: flags.fresh,
+        existing
+      })),
+      Effect.provideService(Output.AsJson, flags.json)
+    )
+  })
+
+const readConfig = Effect.fnUntraced(function*(path: string | undefined) {
+  if (path === undefined) return {}
+  const fs = yield* FileSystem.FileSystem
+  const bad = (detail: string) => new Settings.SettingsError({ source: path, problems: [detail] })
+  const content = yield* fs.readFileString(path).pipe(Effect.mapError((error) => bad(error.message)))
+  return yield* Effect.try({
+    try: () => JSON.parse(content) as Record<string, unknown>,
+    catch: (cause) => bad(`it is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`)
+  })
+})
+
+const example = (line: string, description: string) => [{ command: line, description }]
+
+const demo = Command.make("demo", {}, () =>
+  within(Effect.gen(function*() {
+    const { file, run } = yield* Workspace
+    const done = yield* Demo.program()
+    yield* Output.result(
+      done.record,
+      [
+        Output.describeRecord(done.record),
+        "",
+        `Report: ${done.report}`,
+        `Try: npx sidereal recommend --run ${run} --user ${done.record.dataset === "generated-shop" ? "user-1" : "USER"}`
+      ].join("\n")
+    )
+    yield* Effect.logDebug(file("manifest.json"))
+  }))).pipe(
+    Command.withDescription("Everything: data, SIDs, SFT, GRPO, evaluation, report"),
+    Command.withExamples(example("sidereal demo --data ./my-shop --run runs/mine", "The whole pipeline on your own tables"))
+  )
+
+const data = Command.make("data", {}, () =>
+  within(Effect.gen(function*() {
+    const { dataset } = yield* Prepare.program()
+    yield* Output.result(
+      { name: dataset.name, users: dataset.sequences.length, items: dataset.items.length, counts: dataset.counts },
+      Output.describeDataset(dataset)
+    )
+  }))).pipe(
+    Command.withDescription("Import or generate the data and count it"),
+    Command.withExamples(example("sidereal data --data ratings.csv --core 5", "Read a table, keep the 5-core"))
+  )
+
+const embed = Command.make("embed", {}, () =>
+  within(Effect.gen(function*() {
+    const { dataset } = yield* Prepare.program()
+    const { matrix, version } = yield* Tokenize.embed(dataset)
+    yield* Output.result(
+      { version, rows: matrix.rows, width: matrix.width },
+      `${matrix.rows} embeddings of ${matrix.width} components, version ${version.slice(0, 12)}`
+    )
+  }))).pipe(
+    Command.withDescription("Item texts to embeddings"),
+    Command.withExamples(example("sidereal embed --run runs/mine", "Embed the items of a run"))
+  )
+
+const tokenize = Command.make("tokenize", {}, () =>
+  within(Effect.gen(function*() {
+    const { dataset } = yield* Prepare.program()
+    const tokenized = yield* Tokenize.program(dataset)
+    yield* Output.result(tokenized.diagnostics, Output.describeSids(tokenized))
+  }))).pipe(
+    Command.withDescription("Embeddings to semantic ids, with their diagnostics"),
+    Command.withExamples(example("sidereal tokenize --run runs/mine --json", "Diagnostics as JSON"))
+  )
+
+const sft = Command.make("sft", {}, () =>
+  within(Effect.gen(function*() {
+    const report = yield* Sft.program()
+    yield* Output.result(
+      report,
+      `SFT: ${report.steps} steps, ${report.epochs} epochs, best validation NDCG@10 ${
+        report.bestNdcg.toFixed(4)
+      } after epoch ${report.bestEpoch}`
+    )
+  }))).pipe(
+    Command.withDescription("Train the policy on histories; goes on where it stopped"),
+    Command.withExamples(example("sidereal sft --run runs/mine --config settings.json", "Train with your settings"))
+  )
+
+const grpo = Command.make("grpo", {}, () =>
+  within(Effect.gen(function*() {
+    const report = yield* Grpo.program()
+    yield* Output.result(
+      report,
+      `GRPO: ${report.steps} steps, validation NDCG@10 ${report.startNdcg.toFixed(4)} before, best ${
+        report.bestNdcg.toFixed(4)
+      } after step ${report.bestStep}`
+    )
+  }))).pipe(
+    Command.withDescription("Improve the policy by rewards on constrained beams"),
+    Command.withExamples(example("sidereal grpo --run runs/mine", "After sidereal sft on the same run"))
+  )
+
+const evaluate = Command.make("evaluate", {}, () =>
+  within(Effect.gen(function*() {
+    const record = yield* Evaluate.program()
+    yield* Output.result(record, Output.describeRecord(record))
+  }), true)).pipe(
+    Command.withDescription("Compare the run's policies with the baselines on the same users"),
+    Command.withExamples(example("sidereal evaluate --run runs/mine --json", "The evaluation record"))
+  )
+
+const recommend = Command.make("recommend", {
+  user: text("user", "A user of the data"),
+  history: text("history", "Titles separated by semicolons, oldest first"),
+  count: Flag.Int("count").pipe(Flag.withDescription("How many to print"), Flag.withDefault(10))
+}, ({ count, history, user }) =>
+  within(Effect.gen(function*() {
+    const answer = yield* Recommend.program({
+      user: Option.getOrUndefined(user),
+      history: Option.getOrUndefined(history),
+      count
+    })
+    yield* Output.result(answer, Output.describeAnswer(answer))
+  }), true)).pipe(
+    Command.withDescription("Recommend titles for a user or a history"),
+    Command.withExamples(
+      example(`sidereal recommend --run runs/mine --history "gel pen; dotted notebook"`, "By titles")
+    )
+  )
+
+const report = Command.make("report", {}, () =>
+  within(Effect.gen(function*() {
+    const path = yield* Report.program()
+    yield* Output.result({ report: path }, path)
+  }), true)).pipe(
+    Command.withDescription("Write the run's report, one HTML file"),
+    Command.withExamples(example("sidereal report --run runs/mine", "After sidereal evaluate"))
+  )
+
+/** The command line. */
+export const cli = root.pipe(
+  Command.withSubcommands([demo, data, embed, tokenize, sft, grpo, evaluate, recommend, report])
+)
+

@@ -1,0 +1,36 @@
+/**
+ * The technologies behind the services: everything that a command is given at the edge.
+ */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as DuckDb from "../layers/duckdb/DuckDb.ts"
+import * as LanceDb from "../layers/lancedb/LanceDb.ts"
+import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
+import * as SystemTar from "../layers/xz/SystemTar.ts"
+import * as Lsa from "../src/embedding/Lsa.ts"
+import { Checkpointer } from "../src/run/Checkpointer.ts"
+import { Progress } from "../src/run/Progress.ts"
+import { RunLog } from "../src/run/RunLog.ts"
+import * as RqKMeans from "../src/sid/RqKMeans.ts"
+import { Workspace, type WorkspaceOptions } from "./Workspace.ts"
+
+/** Everything a command needs, for one run. */
+export const layer = (options: WorkspaceOptions) =>
+  Layer.unwrap(Effect.gen(function*() {
+    const { file, run, settings } = yield* Workspace
+    return Layer.mergeAll(
+      Lsa.layer(settings.lsa, settings.seed),
+      LanceDb.layer(file("embeddings")),
+      DuckDb.layer,
+      SystemTar.layer,
+      Checkpointer.layer(run),
+      RunLog.layer(run),
+      Progress.layer(process.stderr),
+      RqKMeans.layer(settings.rqKMeans, settings.seed)
+    )
+  })).pipe(
+    Layer.provideMerge(OnnxRuntime.layerCpu()),
+    Layer.provideMerge(Workspace.layer(options)),
+    Layer.provideMerge(NodeServices.layer)
+  )

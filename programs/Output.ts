@@ -1,0 +1,68 @@
+/**
+ * What commands print: results on standard output, as text or as JSON; notes on standard error.
+ */
+import * as Console from "effect/Console"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import { type Dataset, events } from "../src/catalog/Dataset.ts"
+import { type EvaluationRecord } from "../src/evaluation/EvaluationRecord.ts"
+import * as Table from "../src/evaluation/Table.ts"
+import * as Diagnostics from "../src/sid/Diagnostics.ts"
+import * as Evaluate from "./Evaluate.ts"
+import { type Answer } from "./Recommend.ts"
+import { type Tokenized } from "./Tokenize.ts"
+
+/** Whether results are printed as JSON. */
+export const AsJson = Context.Reference<boolean>("sidereal/programs/AsJson", { defaultValue: () => false })
+
+/** A note for people. */
+export const note = (text: string) => Console.error(text)
+
+/** A result: `value` as one JSON line, or its text. */
+export const result = Effect.fnUntraced(function*(value: unknown, text: string) {
+  yield* Console.log((yield* AsJson) ? JSON.stringify(value) : text)
+})
+
+/** Counts of a data set. */
+export const describeDataset = (dataset: Dataset): string => {
+  const users = dataset.sequences.length
+  const total = events(dataset)
+  return [
+    ...dataset.counts.map(({ count, step }) => `  ${step}: ${count.toLocaleString("en")}`),
+    `${dataset.name}: ${users.toLocaleString("en")} users, ${dataset.items.length.toLocaleString("en")} items, ` +
+    `${total.toLocaleString("en")} events, ${(total / Math.max(1, users)).toFixed(1)} per user`
+  ].join("\n")
+}
+
+/** How good the SIDs are. */
+export const describeSids = ({ diagnostics, index }: Tokenized): string => {
+  const { nodes } = Diagnostics.shape(index.trie)
+  return [
+    `SIDs: ${diagnostics.distinct} distinct of ${diagnostics.items} items ` +
+    `(${(100 * diagnostics.collisionRate).toFixed(1)} % collisions), policy ${index.collisionPolicy}, ` +
+    `${nodes.slice(1).join(" + ")} prefixes by level`,
+    ...diagnostics.levels.map((level, l) =>
+      `  level ${String.fromCharCode(97 + l)}: ${level.used} of ${level.codes} codes used, perplexity ${level.perplexity.toFixed(1)}`
+    )
+  ].join("\n")
+}
+
+/** The comparison table and what it says. */
+export const describeRecord = (record: EvaluationRecord): string =>
+  [
+    `${record.dataset}: ${record.users} users, ${record.items} items, ${record.protocol.split}, full ranking, ` +
+    `history ${record.protocol.historyExcluded ? "excluded" : "kept"}, ${record.beams} beams, ${record.invalid} invalid SIDs`,
+    "",
+    Table.render(record.models),
+    "",
+    ...Evaluate.verdict(record)
+  ].join("\n")
+
+/** Recommendations with their scores. */
+export const describeAnswer = ({ history, recommendations }: Answer): string =>
+  [
+    `After ${history.length} item(s), the last being "${history[history.length - 1] ?? "nothing"}":`,
+    ...recommendations.map(({ probability, sid, title }, i) =>
+      `${String(i + 1).padStart(3)}. ${(100 * probability).toFixed(2).padStart(6)} %  ${title}  ${sid}`
+    )
+  ].join("\n")

@@ -1,0 +1,22 @@
+/**
+ * Data: imported or generated, split, kept in the run.
+ */
+import * as Effect from "effect/Effect"
+import * as DatasetFile from "../src/catalog/DatasetFile.ts"
+import { type Dataset } from "../src/catalog/Dataset.ts"
+import * as Import from "../src/catalog/Import.ts"
+import * as Shop from "../src/catalog/Shop.ts"
+import * as Split from "../src/catalog/Split.ts"
+import { Workspace } from "./Workspace.ts"
+
+/** The data set of the run and its split. */
+export const program = Effect.fn("prepare")(function*() {
+  const { artefact, settings } = yield* Workspace
+  const { core, data, seed, shop } = settings
+  const dataset: Dataset = yield* artefact(
+    "dataset.json",
+    data === undefined ? Effect.sync(() => Shop.generate(shop, seed)) : Import.load(data, { core }),
+    DatasetFile
+  )
+  return { dataset, split: Split.leaveOneOut(dataset) }
+})

@@ -1,0 +1,87 @@
+/**
+ * Recommendations of a run for a user or for a history in titles.
+ */
+import * as Effect from "effect/Effect"
+import { CatalogError, EmptyHistory, UnknownUser } from "../src/catalog/CatalogError.ts"
+import { type Dataset } from "../src/catalog/Dataset.ts"
+import * as TitleSearch from "../src/catalog/TitleSearch.ts"
+import * as BeamSearch from "../src/decode/BeamSearch.ts"
+import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
+import * as Group from "../src/grpo/Grpo.ts"
+import { PolicyModel } from "../src/policy/PolicyModel.ts"
+import * as TrainingState from "../src/policy/TrainingState.ts"
+import { Checkpointer } from "../src/run/Checkpointer.ts"
+import { NoCheckpoint, RunError } from "../src/run/RunError.ts"
+import * as Supervised from "../src/sft/Sft.ts"
+import * as SidIndex from "../src/sid/SidIndex.ts"
+import * as Policies from "./Policies.ts"
+import * as Prepare from "./Prepare.ts"
+import * as Tokenize from "./Tokenize.ts"
+import { Workspace } from "./Workspace.ts"
+
+/** Who or what to recommend for. */
+export interface Question {
+  readonly user?: string | undefined
+  readonly history?: string | undefined
+  readonly count: number
+}
+
+/** One recommendation. */
+export interface Recommendation {
+  readonly item: string
+  readonly title: string
+  /** Probability of the SID under the policy. */
+  readonly probability: number
+  readonly sid: string
+}
+
+/** What was asked and what is recommended, best first. */
+export interface Answer {
+  readonly history: ReadonlyArray<string>
+  readonly recommendations: ReadonlyArray<Recommendation>
+}
+
+const historyOf = (dataset: Dataset, question: Question): Int32Array | CatalogError => {
+  if (question.history !== undefined) return TitleSearch.history(dataset.items, question.history)
+  if (question.user === undefined) return new CatalogError({ reason: new EmptyHistory() })
+  const user = dataset.userKeys.indexOf(question.user)
+  return user >= 0 ? dataset.sequences[user]! : new CatalogError({
+    reason: new UnknownUser({ user: question.user, examples: dataset.userKeys.slice(0, 3) })
+  })
+}
+
+/** Answers a question with the run's latest phase. */
+export const program = Effect.fn("recommend")(function*(
+  question: Question,
+  policy: Policies.PolicyLayer = Policies.flat
+) {
+  const { run, settings } = yield* Workspace
+  const { dataset } = yield* Prepare.program()
+  const { index } = yield* Tokenize.program(dataset)
+  const history = historyOf(dataset, question)
+  if (history instanceof CatalogError) return yield* history
+
+  return yield* Effect.gen(function*() {
+    const { parameters } = yield* PolicyModel
+    const checkpointer = yield* Checkpointer
+    const loaded = (yield* TrainingState.loadBest(parameters, checkpointer, Group.kind)) ||
+      (yield* TrainingState.loadBest(parameters, checkpointer, Supervised.kind))
+    if (!loaded) return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
+    const [ranked] = yield* BeamSearch.search([history], parameters.tensors("average"), {
+      beams: Math.max(settings.evaluation.beams, question.count),
+      excluded: [BeamSearch.leavesOf(index, history)]
+    })
+    const answer: Answer = {
+      history: Array.from(history, (item) => dataset.items[item]!.title),
+      recommendations: PolicyRanking.rankedItems(index, ranked!, new Set(history)).slice(0, question.count).map((
+        { item, logProb }
+      ) => ({
+        item: dataset.items[item]!.key,
+        title: dataset.items[item]!.title,
+        probability: Math.exp(logProb),
+        sid: SidIndex.format(index.sids[item]!)
+      }))
+    }
+    return answer
+  }).pipe(Effect.provide(policy(settings, index)))
+})

@@ -1,0 +1,104 @@
+/**
+ * The run that a command works on: its folder, settings and artefacts.
+ *
+ * Every artefact is made once and kept; a stage that finds its artefact reads it. That is what makes a run resumable.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import * as Durable from "../src/run/Durable.ts"
+import * as Manifest from "../src/run/Manifest.ts"
+import { OtherSettings, type RunError, RunError as RunFailure } from "../src/run/RunError.ts"
+import * as Settings from "./Settings.ts"
+
+/** What the command line asks for. */
+export interface WorkspaceOptions {
+  /** The run's folder; by default `runs/<data name>`. */
+  readonly run?: string | undefined
+  /** Settings given now: they must agree with those of an existing run. */
+  readonly given: Settings.PartialSettings
+  /** Removes an existing run first. */
+  readonly fresh: boolean
+  /** The run must exist already. */
+  readonly existing: boolean
+}
+
+/** A run. */
+export class Workspace extends Context.Service<Workspace, {
+  readonly run: string
+  readonly settings: Settings.Settings
+  file(name: string): string
+  /** Reads an artefact, or makes and keeps it. */
+  artefact<A, E, R>(
+    name: string,
+    make: Effect.Effect<A, E, R>,
+    codec: { readonly encode: (value: A) => string; readonly decode: (text: string) => A }
+  ): Effect.Effect<A, E | RunError, R>
+  readonly manifest: Effect.Effect<Manifest.Manifest, RunError>
+  record(name: string, hash: string): Effect.Effect<void, RunError>
+}>()("sidereal/programs/Workspace") {
+  /** Opens or begins a run. */
+  static readonly layer = (options: WorkspaceOptions) => Layer.effect(Workspace, open(options))
+}
+
+const open = Effect.fn("Workspace.open")(function*({ existing, fresh, given, run: asked }: WorkspaceOptions) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const services = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+  const asGiven = yield* Settings.decode(given, "the command line")
+  const name = asGiven.data === undefined ? "generated-shop" : path.basename(path.resolve(asGiven.data))
+  const run = asked ?? path.join("runs", name)
+  if (fresh) {
+    yield* fs.remove(run, { recursive: true, force: true }).pipe(Effect.mapError(Durable.storage("remove", run)))
+  }
+  if (!(yield* Manifest.exists(run))) {
+    if (existing) yield* Manifest.read(run)
+    yield* Manifest.write(run, {
+      version: 1,
+      created: new Date().toISOString(),
+      name,
+      seed: asGiven.seed,
+      settings: Settings.merge(given, {
+        seed: asGiven.seed,
+        ...(asGiven.data === undefined ? {} : { data: path.resolve(asGiven.data) })
+      }),
+      versions: { node: process.versions.node },
+      hashes: {}
+    })
+  }
+  const manifest = yield* Manifest.read(run)
+  const held = manifest.settings
+  const wanted: Record<string, unknown> = {
+    ...given,
+    ...(given.data === undefined ? {} : { data: path.resolve(given.data) })
+  }
+  for (const [field, value] of Object.entries(wanted)) {
+    const merged = JSON.stringify(Settings.merge(held)[field])
+    if (value === undefined || JSON.stringify(value) === merged) continue
+    return yield* new RunFailure({
+      reason: new OtherSettings({ path: run, field, expected: merged ?? "its default", found: JSON.stringify(value) })
+    })
+  }
+  const settings = yield* Settings.decode(held, path.join(run, "manifest.json"))
+  const file = (name: string) => path.join(run, name)
+  return Workspace.of({
+    run,
+    settings,
+    file,
+    artefact: (name, make, codec) =>
+      Effect.gen(function*() {
+        const at = file(name)
+        const kept = yield* fs.readFileString(at).pipe(Effect.option)
+        if (kept._tag === "Some") return codec.decode(kept.value)
+        const made = yield* make
+        const text = codec.encode(made)
+        yield* Durable.write(at, text).pipe(Effect.provideContext(services))
+        yield* Manifest.record(run, name, Manifest.hash(text)).pipe(Effect.provideContext(services))
+        return made
+      }),
+    manifest: Manifest.read(run).pipe(Effect.provideContext(services)),
+    record: (name, hash) => Manifest.record(run, name, hash).pipe(Effect.provideContext(services))
+  })
+})

@@ -1,0 +1,33 @@
+/**
+ * HTML as escaped text: whatever is put into a template is text unless it was made by a template.
+ */
+
+/** Markup that is safe to put into a page. */
+export interface Markup {
+  readonly markup: string
+}
+
+const escape = (text: string): string =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("\"", "&quot;")
+    .replaceAll("'", "&#39;")
+
+type Part = string | number | Markup | ReadonlyArray<Markup> | undefined
+
+const render = (part: Part): string =>
+  part === undefined
+    ? ""
+    : typeof part === "string"
+    ? escape(part)
+    : typeof part === "number"
+    ? String(part)
+    : "markup" in part
+    ? part.markup
+    : part.map((one) => one.markup).join("")
+
+/** A template; every value is escaped. */
+export const html = (texts: TemplateStringsArray, ...parts: ReadonlyArray<Part>): Markup => ({
+  markup: texts.map((text, i) => text + (i < parts.length ? render(parts[i]) : "")).join("")
+})
+
+/** Text that is already markup, such as a style sheet. */
+export const raw = (markup: string): Markup => ({ markup })

@@ -1,0 +1,197 @@
+/**
+ * The report of a run: one HTML file that needs nothing else.
+ */
+import { type Count, type Item } from "../catalog/Dataset.ts"
+import { type EvaluationRecord, type ModelRow } from "../evaluation/EvaluationRecord.ts"
+import { type Manifest } from "../run/Manifest.ts"
+import { type RunEvent } from "../run/RunLog.ts"
+import { type Diagnostics } from "../sid/Diagnostics.ts"
+import { type SidIndex } from "../sid/SidIndex.ts"
+import * as Trie from "../sid/Trie.ts"
+import * as Chart from "./Chart.ts"
+import { html, type Markup, raw } from "./Html.ts"
+import { style } from "./Style.ts"
+
+/** What a report is made of. */
+export interface ReportData {
+  readonly manifest: Manifest
+  readonly counts: ReadonlyArray<Count>
+  readonly items: ReadonlyArray<Item>
+  readonly index: SidIndex
+  readonly diagnostics: Diagnostics
+  readonly events: ReadonlyArray<RunEvent>
+  readonly record: EvaluationRecord
+  /** The record in words. */
+  readonly verdict: ReadonlyArray<string>
+  readonly examples: ReadonlyArray<{
+    readonly user: string
+    readonly history: ReadonlyArray<string>
+    readonly recommendations: ReadonlyArray<{ readonly title: string; readonly logProb: number; readonly hit: boolean }>
+    readonly truth: string
+  }>
+  /** Settings with their defaults filled in. */
+  readonly settings: unknown
+}
+
+const metrics = ["HR@1", "HR@5", "HR@10", "HR@20", "NDCG@5", "NDCG@10", "NDCG@20", "MRR"] as const
+
+const modelNames: Readonly<Record<string, string>> = {
+  popularity: "Popularity",
+  "item-knn": "ItemKNN",
+  sft: "SFT",
+  grpo: "GRPO",
+  oracle: "Oracle"
+}
+
+const nameOf = (name: string) => modelNames[name] ?? name
+
+const scroll = (content: Markup): Markup => html`<div class="scroll" tabindex="0">${content}</div>`
+
+const comparison = (rows: ReadonlyArray<ModelRow>): Markup =>
+  scroll(html`<table>
+<thead><tr><th scope="col">Model</th>${metrics.map((metric) => html`<th scope="col">${metric}</th>`)}<th scope="col">Coverage</th><th scope="col">Gini</th><th scope="col">Seconds</th></tr></thead>
+<tbody>${
+    rows.map((row) =>
+      html`<tr><th scope="row">${nameOf(row.name)}</th>${
+        metrics.map((metric) => {
+          const bounds = row.ci95[metric]
+          return html`<td>${row.metrics[metric]!.toFixed(4)}${
+            bounds === undefined ? raw("") : html`<small>${bounds[0].toFixed(4)}–${bounds[1].toFixed(4)}</small>`
+          }</td>`
+        })
+      }<td>${(100 * row.coverage).toFixed(1)} %</td><td>${row.gini.toFixed(3)}</td><td>${row.seconds.toFixed(1)}</td></tr>`
+    )
+  }</tbody></table>`)
+
+const series = (events: ReadonlyArray<RunEvent>, kind: string, field: string, name: string): Chart.Series => ({
+  name,
+  points: events.flatMap((event) => {
+    const value = event.fields[field]
+    return event.kind === kind && typeof value === "number" ? [[event.step, value] as const] : []
+  })
+})
+
+const curves = (events: ReadonlyArray<RunEvent>): Markup => {
+  const rewardNames = [...new Set(events.filter((event) => event.kind === "grpo.step").flatMap((event) =>
+    Object.keys(event.fields).filter((field) => field.startsWith("reward."))
+  ))]
+  return html`<div class="charts">
+${Chart.lines("SFT: loss per code (nats)", "step", [series(events, "sft.step", "loss", "training loss")])}
+${Chart.lines("SFT: validation NDCG@10", "step", [series(events, "sft.validation", "NDCG@10", "NDCG@10")])}
+${Chart.lines("SFT: learning rate", "step", [series(events, "sft.step", "learningRate", "learning rate")])}
+${
+    Chart.lines("GRPO: mean reward", "step", [
+      series(events, "grpo.step", "reward", "weighted sum"),
+      ...rewardNames.map((name) => series(events, "grpo.step", name, name.slice("reward.".length)))
+    ])
+  }
+${Chart.lines("GRPO: validation NDCG@10", "step", [series(events, "grpo.validation", "NDCG@10", "NDCG@10")])}
+${Chart.lines("GRPO: divergence from the reference (k3)", "step", [series(events, "grpo.step", "kl", "KL")])}
+</div>`
+}
+
+const people = (examples: ReportData["examples"]): Markup =>
+  html`${
+    examples.map(({ history, recommendations, truth, user }) => {
+      const place = recommendations.findIndex(({ hit }) => hit)
+      return html`<article class="person">
+<h3>${user} <span class="${place >= 0 ? "hit" : "miss"}">${place >= 0 ? `found at ${place + 1}` : "not in the first ten"}</span></h3>
+<div class="columns"><div><h4>History, oldest first</h4><ol class="plain">${
+        history.map((title) => html`<li>${title}</li>`)
+      }</ol></div>
+<div><h4>Recommended</h4><ol>${
+        recommendations.map(({ hit, logProb, title }) =>
+          html`<li${raw(hit ? ` class="hit"` : "")}>${title} <small>${(100 * Math.exp(logProb)).toFixed(1)} %</small></li>`
+        )
+      }</ol></div>
+<div><h4>What came next</h4><p>${truth}</p></div></div>
+</article>`
+    })
+  }`
+
+const mostChildren = 24
+
+const tree = (index: SidIndex, items: ReadonlyArray<Item>): Markup => {
+  const { trie } = index
+  const below = Trie.itemsBelow(trie)
+  const titles = (node: number, limit: number): ReadonlyArray<string> => {
+    const found: Array<string> = []
+    const queue = [node]
+    while (queue.length > 0 && found.length < limit) {
+      const at = queue.shift()!
+      for (const item of Trie.items(trie, at)) if (found.length < limit) found.push(items[item]!.title)
+      for (let edge = trie.childStart[at]!; edge < trie.childStart[at + 1]!; edge++) queue.push(edge + 1)
+    }
+    return found
+  }
+  const childrenOf = (node: number): ReadonlyArray<number> =>
+    Array.from({ length: trie.childStart[node + 1]! - trie.childStart[node]! }, (_, i) => trie.childStart[node]! + i + 1)
+      .toSorted((a, b) => below[b]! - below[a]!)
+  const draw = (node: number): Markup => {
+    const name = `<${String.fromCharCode(96 + trie.level[node]!)}_${trie.edgeCode[node - 1]!}>`
+    const children = childrenOf(node)
+    if (children.length === 0) return html`<li><code>${name}</code> ${titles(node, 3).join(" · ")}</li>`
+    const shown = children.slice(0, mostChildren)
+    return html`<li><details><summary><code>${name}</code> ${below[node]!} items <span class="quiet">${
+      titles(node, 2).join(" · ")
+    }</span></summary><ul>${shown.map(draw)}${
+      children.length > shown.length ? html`<li class="quiet">and ${children.length - shown.length} more</li>` : raw("")
+    }</ul></details></li>`
+  }
+  const roots = childrenOf(0)
+  return html`<ul class="tree">${roots.slice(0, 40).map(draw)}${
+    roots.length > 40 ? html`<li class="quiet">and ${roots.length - 40} more first codes</li>` : raw("")
+  }</ul>`
+}
+
+const codes = (diagnostics: Diagnostics, index: SidIndex): Markup =>
+  html`<p>${diagnostics.items} items had ${diagnostics.distinct} distinct codes before the collision policy
+(${(100 * diagnostics.collisionRate).toFixed(1)} % collisions, ${diagnostics.collidingItems} items share theirs).
+Policy: ${index.collisionPolicy}.</p>
+${
+    scroll(html`<table><thead><tr><th scope="col">Level</th><th scope="col">Codes</th><th scope="col">Used</th><th scope="col">Perplexity</th></tr></thead><tbody>${
+      diagnostics.levels.map((level, l) =>
+        html`<tr><th scope="row">${String.fromCharCode(97 + l)}</th><td>${level.codes}</td><td>${level.used}</td><td>${
+          level.perplexity.toFixed(1)
+        }</td></tr>`
+      )
+    }</tbody></table>`)
+  }`
+
+/** The page. */
+export const render = (data: ReportData): string => {
+  const { counts, diagnostics, events, examples, index, items, manifest, record, settings, verdict } = data
+  const bars = record.models.map((row): Chart.IntervalRow => ({
+    name: nameOf(row.name),
+    value: row.metrics["NDCG@10"]!,
+    bounds: row.ci95["NDCG@10"] ?? [row.metrics["NDCG@10"]!, row.metrics["NDCG@10"]!]
+  }))
+  return html`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${manifest.name}: Sidereal report</title><style>${raw(style)}</style></head>
+<body><header><p class="quiet">Sidereal report</p><h1>${manifest.name}</h1>
+<p>${record.users} test users, ${record.items} items. ${
+    record.protocol.split
+  } split, full ranking, history ${record.protocol.historyExcluded ? "excluded" : "kept"}, ${record.beams} beams, ${record.invalid} invalid SIDs.</p>
+<nav><a href="#results">Results</a><a href="#training">Training</a><a href="#people">People</a><a href="#sids">SIDs</a><a href="#settings">Settings</a></nav></header>
+<main>
+<section id="results"><h2>Results</h2>
+<ul class="verdict">${verdict.map((line) => html`<li>${line}</li>`)}</ul>
+${Chart.intervalPlot("NDCG@10 with 95 % intervals over users", bars)}
+${comparison(record.models)}
+<p class="quiet">Item-level: items that share a SID count as the expectation over their order. Below the same at SID level, as most published numbers count.</p>
+<details><summary>SID-level table</summary>${comparison(record.sidLevel)}</details></section>
+<section id="training"><h2>Training</h2>${curves(events)}</section>
+<section id="people"><h2>Ten users</h2>${people(examples)}</section>
+<section id="sids"><h2>Semantic ids</h2>${codes(diagnostics, index)}<h3>The tree</h3>${tree(index, items)}</section>
+<section id="settings"><h2>Settings and hashes</h2>
+${
+    scroll(html`<table><tbody>${
+      counts.map(({ count, step }) => html`<tr><th scope="row">${step}</th><td>${count}</td></tr>`)
+    }</tbody></table>`)
+  }
+<details><summary>Settings</summary><pre>${JSON.stringify(settings, undefined, 2)}</pre></details>
+<details><summary>Manifest</summary><pre>${JSON.stringify(manifest, undefined, 2)}</pre></details></section>
+</main></body></html>
+`.markup
+}

@@ -1,0 +1,59 @@
+/**
+ * The manifest of a run: what it was made of.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as Schema from "effect/Schema"
+import { createHash } from "node:crypto"
+import * as Durable from "./Durable.ts"
+import { NoRun, RunError } from "./RunError.ts"
+
+/** Settings, origin and hashes. `hashes` grows as stages finish: `dataset`, `embeddings`, `sids` ... */
+export const Manifest = Schema.Struct({
+  version: Schema.Literal(1),
+  created: Schema.String,
+  name: Schema.String,
+  seed: Schema.Int,
+  settings: Schema.Record(Schema.String, Schema.Unknown),
+  versions: Schema.Record(Schema.String, Schema.String),
+  hashes: Schema.Record(Schema.String, Schema.String)
+})
+
+/** @see Manifest */
+export type Manifest = typeof Manifest.Type
+
+/** The sha256 of text or bytes. */
+export const hash = (content: string | Uint8Array): string => createHash("sha256").update(content).digest("hex")
+
+const fileOf = Effect.fnUntraced(function*(run: string) {
+  return (yield* Path.Path).join(run, "manifest.json")
+})
+
+/** Whether there is a manifest. */
+export const exists = Effect.fn("Manifest.exists")(function*(run: string) {
+  const fs = yield* FileSystem.FileSystem
+  const file = yield* fileOf(run)
+  return yield* fs.exists(file).pipe(Effect.mapError(Durable.storage("read", file)))
+})
+
+/** Reads the manifest of a run. */
+export const read = Effect.fn("Manifest.read")(function*(run: string) {
+  const fs = yield* FileSystem.FileSystem
+  const file = yield* fileOf(run)
+  return yield* fs.readFileString(file).pipe(
+    Effect.flatMap(Schema.decodeUnknownEffect(Schema.fromJsonString(Manifest))),
+    Effect.mapError(() => new RunError({ reason: new NoRun({ path: run }) }))
+  )
+})
+
+/** Writes the manifest of a run, whole. */
+export const write = Effect.fn("Manifest.write")(function*(run: string, manifest: Manifest) {
+  yield* Durable.write(yield* fileOf(run), `${JSON.stringify(manifest, undefined, 2)}\n`)
+})
+
+/** Adds a hash. */
+export const record = Effect.fn("Manifest.record")(function*(run: string, name: string, value: string) {
+  const manifest = yield* read(run)
+  yield* write(run, { ...manifest, hashes: { ...manifest.hashes, [name]: value } })
+})

@@ -1,0 +1,36 @@
+/**
+ * Gradients of sums and means that spread `dy` by a lazily filled tensor.
+ *
+ * tfjs's own ones multiply by an array of ones that it allocates in full, which a traced program with sizes known only
+ * at run time cannot do. The values are the same.
+ */
+import * as tf from "@tensorflow/tfjs"
+
+const spread = (dy: tf.Tensor, x: tf.Tensor, axis: number | ReadonlyArray<number>): tf.Tensor => {
+  const shape = [...x.shape]
+  for (const reduced of tf.util.parseAxisParam(axis as number | Array<number>, x.shape)) shape[reduced] = 1
+  return dy.reshape(shape).mul(tf.fill(x.shape, 1))
+}
+
+const axesOf = (attributes: tf.NamedAttrMap) => attributes["axis"] as number | ReadonlyArray<number>
+
+tf.registerGradient({
+  kernelName: "Sum",
+  inputsToSave: ["x"],
+  gradFunc: (dy, saved, attributes) => ({
+    x: () => spread(dy as tf.Tensor, saved[0]!, axesOf(attributes))
+  })
+})
+
+tf.registerGradient({
+  kernelName: "Mean",
+  inputsToSave: ["x"],
+  gradFunc: (dy, saved, attributes) => ({
+    x: () => {
+      const x = saved[0]!
+      const axes = tf.util.parseAxisParam(axesOf(attributes) as Array<number>, x.shape)
+      const count = axes.reduce((product, axis) => product * x.shape[axis]!, 1)
+      return spread(dy as tf.Tensor, x, axes).div(tf.scalar(count))
+    }
+  })
+})
