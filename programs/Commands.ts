@@ -1,11 +1,11 @@
 /**
  * The commands of `sidereal`.
  */
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
-import * as Command from "effect/cli/Command"
-import * as Flag from "effect/cli/Flag"
 import * as Demo from "./Demo.ts"
 import * as Evaluate from "./Evaluate.ts"
 import * as Grpo from "./Grpo.ts"
@@ -88,13 +88,17 @@ const demo = Command.make("demo", {}, () =>
         Output.describeRecord(done.record),
         "",
         `Report: ${done.report}`,
-        `Try: npx sidereal recommend --run ${run} --user ${done.record.dataset === "generated-shop" ? "user-1" : "USER"}`
+        `Try: npx sidereal recommend --run ${run} --user ${
+          done.record.dataset === "generated-shop" ? "user-1" : "USER"
+        }`
       ].join("\n")
     )
     yield* Effect.logDebug(file("manifest.json"))
   }))).pipe(
     Command.withDescription("Everything: data, SIDs, SFT, GRPO, evaluation, report"),
-    Command.withExamples(example("sidereal demo --data ./my-shop --run runs/mine", "The whole pipeline on your own tables"))
+    Command.withExamples(
+      example("sidereal demo --data ./my-shop --run runs/mine", "The whole pipeline on your own tables")
+    )
   )
 
 const data = Command.make("data", {}, () =>
@@ -161,10 +165,13 @@ const grpo = Command.make("grpo", {}, () =>
   )
 
 const evaluate = Command.make("evaluate", {}, () =>
-  within(Effect.gen(function*() {
-    const record = yield* Evaluate.program()
-    yield* Output.result(record, Output.describeRecord(record))
-  }), true)).pipe(
+  within(
+    Effect.gen(function*() {
+      const record = yield* Evaluate.program()
+      yield* Output.result(record, Output.describeRecord(record))
+    }),
+    true
+  )).pipe(
     Command.withDescription("Compare the run's policies with the baselines on the same users"),
     Command.withExamples(example("sidereal evaluate --run runs/mine --json", "The evaluation record"))
   )
@@ -174,14 +181,17 @@ const recommend = Command.make("recommend", {
   history: text("history", "Titles separated by semicolons, oldest first"),
   count: Flag.Int("count").pipe(Flag.withDescription("How many to print"), Flag.withDefault(10))
 }, ({ count, history, user }) =>
-  within(Effect.gen(function*() {
-    const answer = yield* Recommend.program({
-      user: Option.getOrUndefined(user),
-      history: Option.getOrUndefined(history),
-      count
-    })
-    yield* Output.result(answer, Output.describeAnswer(answer))
-  }), true)).pipe(
+  within(
+    Effect.gen(function*() {
+      const answer = yield* Recommend.program({
+        user: Option.getOrUndefined(user),
+        history: Option.getOrUndefined(history),
+        count
+      })
+      yield* Output.result(answer, Output.describeAnswer(answer))
+    }),
+    true
+  )).pipe(
     Command.withDescription("Recommend titles for a user or a history"),
     Command.withExamples(
       example(`sidereal recommend --run runs/mine --history "gel pen; dotted notebook"`, "By titles")
@@ -189,10 +199,13 @@ const recommend = Command.make("recommend", {
   )
 
 const report = Command.make("report", {}, () =>
-  within(Effect.gen(function*() {
-    const path = yield* Report.program()
-    yield* Output.result({ report: path }, path)
-  }), true)).pipe(
+  within(
+    Effect.gen(function*() {
+      const path = yield* Report.program()
+      yield* Output.result({ report: path }, path)
+    }),
+    true
+  )).pipe(
     Command.withDescription("Write the run's report, one HTML file"),
     Command.withExamples(example("sidereal report --run runs/mine", "After sidereal evaluate"))
   )
@@ -201,4 +214,3 @@ const report = Command.make("report", {}, () =>
 export const cli = root.pipe(
   Command.withSubcommands([demo, data, embed, tokenize, sft, grpo, evaluate, recommend, report])
 )
-

@@ -86,7 +86,8 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
         invalid += leaves.filter((leaf) => !(itemStart[leaf + 1]! > itemStart[leaf]!)).length
       }
       const lists = ranked.map(({ ranked: found }, i) =>
-        PolicyRanking.rankedItems(index, found, historyExcluded ? new Set(examples[i]!.history) : new Set()))
+        PolicyRanking.rankedItems(index, found, historyExcluded ? new Set(examples[i]!.history) : new Set())
+      )
       const top = lists.map((list) => Int32Array.from(list.slice(0, Evaluator.listed), ({ item }) => item))
       add(kind, { ranks: ranked.map(({ item }) => item), top }, seconds)
       sidLevel.push(

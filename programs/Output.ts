@@ -42,7 +42,9 @@ export const describeSids = ({ diagnostics, index }: Tokenized): string => {
     `(${(100 * diagnostics.collisionRate).toFixed(1)} % collisions), policy ${index.collisionPolicy}, ` +
     `${nodes.slice(1).join(" + ")} prefixes by level`,
     ...diagnostics.levels.map((level, l) =>
-      `  level ${String.fromCharCode(97 + l)}: ${level.used} of ${level.codes} codes used, perplexity ${level.perplexity.toFixed(1)}`
+      `  level ${String.fromCharCode(97 + l)}: ${level.used} of ${level.codes} codes used, perplexity ${
+        level.perplexity.toFixed(1)
+      }`
     )
   ].join("\n")
 }
@@ -51,7 +53,9 @@ export const describeSids = ({ diagnostics, index }: Tokenized): string => {
 export const describeRecord = (record: EvaluationRecord): string =>
   [
     `${record.dataset}: ${record.users} users, ${record.items} items, ${record.protocol.split}, full ranking, ` +
-    `history ${record.protocol.historyExcluded ? "excluded" : "kept"}, ${record.beams} beams, ${record.invalid} invalid SIDs`,
+    `history ${
+      record.protocol.historyExcluded ? "excluded" : "kept"
+    }, ${record.beams} beams, ${record.invalid} invalid SIDs`,
     "",
     Table.render(record.models),
     "",

@@ -2,8 +2,8 @@
  * Data: imported or generated, split, kept in the run.
  */
 import * as Effect from "effect/Effect"
-import * as DatasetFile from "../src/catalog/DatasetFile.ts"
 import { type Dataset } from "../src/catalog/Dataset.ts"
+import * as DatasetFile from "../src/catalog/DatasetFile.ts"
 import * as Import from "../src/catalog/Import.ts"
 import * as Shop from "../src/catalog/Shop.ts"
 import * as Split from "../src/catalog/Split.ts"

@@ -51,12 +51,17 @@ export class SettingsError extends Schema.TaggedError<SettingsError>()("Settings
   problems: Schema.Array(Schema.String)
 }) {
   override get message() {
-    return `${this.source} has settings that cannot be used:\n${this.problems.map((problem) => `  - ${problem}`).join("\n")}`
+    return `${this.source} has settings that cannot be used:\n${
+      this.problems.map((problem) => `  - ${problem}`).join("\n")
+    }`
   }
 }
 
 const valueAt = (value: unknown, path: ReadonlyArray<unknown>): unknown =>
-  path.reduce<unknown>((at, key) => (typeof at === "object" && at !== null ? (at as Record<string, unknown>)[String(key)] : undefined), value)
+  path.reduce<unknown>(
+    (at, key) => (typeof at === "object" && at !== null ? (at as Record<string, unknown>)[String(key)] : undefined),
+    value
+  )
 
 /** Fills in the defaults; every problem is named with its field, its value and what is expected. */
 export const decode = (

@@ -5,9 +5,9 @@
  * giving another layer.
  */
 import * as Effect from "effect/Effect"
+import * as Supervised from "../src/sft/Sft.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
-import * as Supervised from "../src/sft/Sft.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 

@@ -5,11 +5,11 @@ import * as Effect from "effect/Effect"
 import { type Dataset } from "../src/catalog/Dataset.ts"
 import { EmbeddingStore } from "../src/embedding/EmbeddingStore.ts"
 import { itemText, TextEncoder } from "../src/embedding/TextEncoder.ts"
+import * as Manifest from "../src/run/Manifest.ts"
 import * as Collision from "../src/sid/Collision.ts"
 import * as Diagnostics from "../src/sid/Diagnostics.ts"
 import { Quantizer } from "../src/sid/Quantizer.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
-import * as Manifest from "../src/run/Manifest.ts"
 import { Workspace } from "./Workspace.ts"
 
 /** Embeddings of all items, from the store when an encoder with the same settings saw the same texts before. */

@@ -1,8 +1,8 @@
 /**
  * The fused kernels of `src/tensor/FusedKernel.ts` as operators of ONNX and of onnxruntime's contributed domain.
  */
-import * as OnnxProto from "./OnnxProto.ts"
 import { emit, matrixProduct, register, valueOf } from "./Lowerings.ts"
+import * as OnnxProto from "./OnnxProto.ts"
 import { current, tensorOf } from "./TracingBackend.ts"
 
 register("SiderealRmsNorm", ({ gain, x }, { epsilon }) => {
@@ -29,11 +29,19 @@ register("SiderealRotary", ({ cos, positions, sin, x }, { heads }) =>
     "com.microsoft"
   ))
 
-register("SiderealScaledMatMul", ({ a, b }, { alpha, transposeA, transposeB }) =>
-  matrixProduct(a!, b!, transposeA as boolean, transposeB as boolean, alpha as number))
+register(
+  "SiderealScaledMatMul",
+  ({ a, b }, { alpha, transposeA, transposeB }) =>
+    matrixProduct(a!, b!, transposeA as boolean, transposeB as boolean, alpha as number)
+)
 
-register("SiderealTakeAlong", ({ indices, x }) =>
-  emit("GatherElements", [valueOf(x!), valueOf(indices!)], indices!.shape, "float32", { axis: 1 }))
+register(
+  "SiderealTakeAlong",
+  ({ indices, x }) => emit("GatherElements", [valueOf(x!), valueOf(indices!)], indices!.shape, "float32", { axis: 1 })
+)
 
-register("SiderealPutAlong", ({ indices, updates, x }) =>
-  emit("ScatterElements", [valueOf(x!), valueOf(indices!), valueOf(updates!)], x!.shape, "float32", { axis: 1 }))
+register(
+  "SiderealPutAlong",
+  ({ indices, updates, x }) =>
+    emit("ScatterElements", [valueOf(x!), valueOf(indices!), valueOf(updates!)], x!.shape, "float32", { axis: 1 })
+)

@@ -4,7 +4,7 @@
  * Every operator recorded here is pure, so a node with the operator, inputs and attributes of an earlier one *is* the
  * earlier one. Tidying drops what no output needs and folds additions into the matrix product or scatter before them.
  */
-import * as OnnxProto from "./OnnxProto.ts"
+import type * as OnnxProto from "./OnnxProto.ts"
 
 /** What is known of a named value. */
 export interface Value {

@@ -95,8 +95,7 @@ const fill = (shape: ReadonlyArray<number>, value: number, dtype: tf.DataType): 
   return tensorOf(current().graph.scalar(value, type), shape, type, true)
 }
 
-const outputShape = (a: tf.TensorInfo, b: tf.TensorInfo) =>
-  tf.backend_util.assertAndGetBroadcastShape(a.shape, b.shape)
+const outputShape = (a: tf.TensorInfo, b: tf.TensorInfo) => tf.backend_util.assertAndGetBroadcastShape(a.shape, b.shape)
 
 /** The name of an operand of an element-wise operator: a filled operand stays a scalar if the other fixes the shape. */
 const operand = (tensor: tf.TensorInfo, other: tf.TensorInfo, shape: ReadonlyArray<number>) =>
@@ -171,8 +170,11 @@ register("ClipByValue", ({ x }, { clipValueMax, clipValueMin }) => {
   )
 })
 
-register("Fill", (_, { dtype, shape, value }) =>
-  fill(shape as Array<number>, value as number, (dtype as tf.DataType | undefined) ?? "float32"))
+register(
+  "Fill",
+  (_, { dtype, shape, value }) =>
+    fill(shape as Array<number>, value as number, (dtype as tf.DataType | undefined) ?? "float32")
+)
 register("ZerosLike", ({ x }) => fill(x!.shape, 0, x!.dtype))
 register("OnesLike", ({ x }) => fill(x!.shape, 1, x!.dtype))
 register("Cast", ({ x }, { dtype }) => {
@@ -189,8 +191,11 @@ register("Select", ({ condition, e, t }) => {
   return emit("Where", [valueOf(aligned), scalarOr(t!), scalarOr(e!)], t!.shape, elementType(t!.dtype))
 })
 
-register("Reshape", ({ x }, { shape }) =>
-  reshape(x!, tf.util.inferFromImplicitShape(shape as Array<number>, tf.util.sizeFromShape(x!.shape))))
+register(
+  "Reshape",
+  ({ x }, { shape }) =>
+    reshape(x!, tf.util.inferFromImplicitShape(shape as Array<number>, tf.util.sizeFromShape(x!.shape)))
+)
 register("ExpandDims", ({ input }, { dim }) => {
   const shape = [...input!.shape]
   const at = dim as number
@@ -202,8 +207,16 @@ register("Transpose", ({ x }, { perm }) => {
   if (order.every((axis, i) => axis === i)) return alias(x!)
   return emit("Transpose", [valueOf(x!)], order.map((axis) => x!.shape[axis]!), traced(x!).type, { perm: order })
 })
-register("BroadcastTo", ({ x }, { shape }) =>
-  emit("Expand", [valueOf(x!), shapeValue("BroadcastTo", shape as Array<number>)], shape as Array<number>, traced(x!).type))
+register(
+  "BroadcastTo",
+  ({ x }, { shape }) =>
+    emit(
+      "Expand",
+      [valueOf(x!), shapeValue("BroadcastTo", shape as Array<number>)],
+      shape as Array<number>,
+      traced(x!).type
+    )
+)
 register("Tile", ({ x }, { reps }) => {
   const times = reps as Array<number>
   return emit(
@@ -237,9 +250,7 @@ const slice = (x: tf.TensorInfo, begin: ReadonlyArray<number>, size: ReadonlyArr
   const axes = size.flatMap((length, axis) => length === x.shape[axis] ? [] : [axis])
   if (axes.length === 0) return alias(x)
   const starts = axes.map((axis) => begin[axis]!)
-  const ends = axes.map((axis) =>
-    begin[axis]! + size[axis]! === x.shape[axis] ? 2 ** 31 : begin[axis]! + size[axis]!
-  )
+  const ends = axes.map((axis) => begin[axis]! + size[axis]! === x.shape[axis] ? 2 ** 31 : begin[axis]! + size[axis]!)
   if (!isConstantShape(starts) || !isConstantShape(ends)) {
     throw new LoweringFailure("Slice", "the bounds of a slice must be constants or the end of the axis")
   }
@@ -315,13 +326,18 @@ register("ArgMax", ({ x }, { axis }) => {
   const index = emit("ArgMax", [valueOf(x!)], shape, "int64", { axis: at, keepdims: 0 })
   return emit("Cast", [valueOf(index)], shape, "int32", { to: OnnxProto.codeOf("int32") })
 })
-register("Cumsum", ({ x }, { axis, exclusive, reverse }) =>
-  emit("CumSum", [valueOf(x!), current().graph.scalar(axis as number, "int32")], x!.shape, elementType(x!.dtype), {
-    exclusive: exclusive === true ? 1 : 0,
-    reverse: reverse === true ? 1 : 0
-  }))
-register("Softmax", ({ logits }, { dim }) =>
-  emit("Softmax", [valueOf(logits!)], logits!.shape, "float32", { axis: dim as number }))
+register(
+  "Cumsum",
+  ({ x }, { axis, exclusive, reverse }) =>
+    emit("CumSum", [valueOf(x!), current().graph.scalar(axis as number, "int32")], x!.shape, elementType(x!.dtype), {
+      exclusive: exclusive === true ? 1 : 0,
+      reverse: reverse === true ? 1 : 0
+    })
+)
+register(
+  "Softmax",
+  ({ logits }, { dim }) => emit("Softmax", [valueOf(logits!)], logits!.shape, "float32", { axis: dim as number })
+)
 register("LogSoftmax", ({ logits }, { axis }) =>
   emit("LogSoftmax", [valueOf(logits!)], logits!.shape, "float32", {
     axis: tf.util.parseAxisParam(axis as number, logits!.shape)[0]!
@@ -342,6 +358,10 @@ export const matrixProduct = (
   const [rankA, rankB] = [a.shape.length, b.shape.length]
   const rows = a.shape[transposeA ? rankA - 1 : rankA - 2]!
   const columns = b.shape[transposeB ? rankB - 2 : rankB - 1]!
+  const [inner, other] = [a.shape[transposeA ? rankA - 2 : rankA - 1], b.shape[transposeB ? rankB - 1 : rankB - 2]]
+  if (inner !== other) {
+    throw new Error(`matMul of shapes [${a.shape.join(",")}] and [${b.shape.join(",")}]: ${inner} is not ${other}`)
+  }
   const batch = tf.broadcast_util.assertAndGetBroadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2))
   const shape = [...batch, rows, columns]
   const scale: Record<string, OnnxProto.Attribute> = alpha === 1 ? {} : { alpha: { float: alpha } }
@@ -360,8 +380,10 @@ export const matrixProduct = (
   }, "com.microsoft")
 }
 
-register("BatchMatMul", ({ a, b }, { transposeA, transposeB }) =>
-  matrixProduct(a!, b!, transposeA as boolean, transposeB as boolean))
+register(
+  "BatchMatMul",
+  ({ a, b }, { transposeA, transposeB }) => matrixProduct(a!, b!, transposeA as boolean, transposeB as boolean)
+)
 
 register("GatherV2", ({ indices, x }, { axis, batchDims }) => {
   if (batchDims !== 0 && batchDims !== undefined) {

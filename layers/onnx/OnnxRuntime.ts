@@ -57,7 +57,7 @@ const fromOrt = (tensor: ort.Tensor): HostTensor => ({
 const bytesOf = (tensor: ort.Tensor): number => (tensor.data as Float32Array).byteLength
 
 const make = ({ profile, threads }: OnnxOptions) =>
-  Effect.gen(function*() {
+  Effect.sync(() => {
     const ledger = new Ledger()
     const options: ort.InferenceSession.SessionOptions = {
       executionProviders: ["cpu"],
@@ -79,8 +79,7 @@ const make = ({ profile, threads }: OnnxOptions) =>
         const session = yield* Effect.acquireRelease(
           Effect.tryPromise({
             try: () => ort.InferenceSession.create(OnnxProto.encode(compiled.graph), options),
-            catch: (cause) =>
-              new TensorError({ reason: new BackendFailure({ backend, program: program.name, cause }) })
+            catch: (cause) => new TensorError({ reason: new BackendFailure({ backend, program: program.name, cause }) })
           }),
           (session) =>
             Effect.promise(async () => {
@@ -103,7 +102,9 @@ const make = ({ profile, threads }: OnnxOptions) =>
           const shapes: Record<string, ReadonlyArray<number>> = {}
           for (const name of Object.keys(program.inputs) as Array<I>) {
             const feed = feeds[name] as Feed | undefined
-            if (feed === undefined) return yield* fail(`input "${name}"`, formatShape(program.inputs[name].shape), "nothing")
+            if (feed === undefined) {
+              return yield* fail(`input "${name}"`, formatShape(program.inputs[name].shape), "nothing")
+            }
             if (isHandle(feed)) {
               const device = tensors.get(feed)
               fed[inputName(name)] = device?.tensor ?? toOrt(yield* feed.read)
@@ -114,7 +115,9 @@ const make = ({ profile, threads }: OnnxOptions) =>
             shapes[name] = fed[inputName(name)]!.dims
           }
           const bound = bindSymbols(program.inputs, shapes)
-          if ("input" in bound) return yield* fail(`input "${bound.input}"`, bound.expected, bound.actual)
+          if ("input" in bound) {
+            return yield* fail(`input "${bound.input}"`, bound.expected, bound.actual)
+          }
           const fetches: Record<string, ort.Tensor | null> = {}
           for (const [name, { shape }] of compiled.outputs) {
             const target = into?.[name as O]
@@ -123,7 +126,9 @@ const make = ({ profile, threads }: OnnxOptions) =>
               continue
             }
             const dims = shape.map((axis) =>
-              typeof axis === "number" ? axis : symbols(axis).reduce((sum, part) => sum + (bound.sizes.get(part) ?? 0), 0)
+              typeof axis === "number"
+                ? axis
+                : symbols(axis).reduce((sum, part) => sum + (bound.sizes.get(part) ?? 0), 0)
             )
             if (dims.reduce((a, b) => a * b, 1) !== target.length) {
               return yield* fail(`output "${name}"`, formatShape(dims), `an array of ${target.length}`)
@@ -132,8 +137,7 @@ const make = ({ profile, threads }: OnnxOptions) =>
           }
           const results = yield* Effect.tryPromise({
             try: () => session.run(fed, fetches),
-            catch: (cause) =>
-              new TensorError({ reason: new BackendFailure({ backend, program: program.name, cause }) })
+            catch: (cause) => new TensorError({ reason: new BackendFailure({ backend, program: program.name, cause }) })
           })
           const handles: Partial<Record<O, Effect.Success<ReturnType<Ledger["handle"]>>>> = {}
           for (const name of compiled.outputs.keys()) {

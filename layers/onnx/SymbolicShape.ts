@@ -39,7 +39,9 @@ export const make = (inputs: Readonly<Record<string, { readonly shape: ReadonlyA
       for (const name of symbols(dimension)) {
         if (stands.has(name)) continue
         const prime = primes[stands.size]
-        if (prime === undefined) throw new RangeError(`more than ${primes.length} run-time sizes in one program (${input})`)
+        if (prime === undefined) {
+          throw new RangeError(`more than ${primes.length} run-time sizes in one program (${input})`)
+        }
         stands.set(name, prime)
       }
     }

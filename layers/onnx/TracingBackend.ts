@@ -152,6 +152,8 @@ export const trace = <I extends string, O extends string>(
   backend.trace = { program: program.name, graph, symbols }
   void tf.setBackend(backendName)
   const engine = tf.engine()
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 60
   engine.startScope(program.name)
   try {
     const tensors = Object.fromEntries(specs.map(([name, spec]) => {
@@ -179,6 +181,7 @@ export const trace = <I extends string, O extends string>(
       outputs: new Map(outputs.map(({ info, name }) => [name, { type: info.type, shape: info.shape }]))
     }
   } finally {
+    Error.stackTraceLimit = stackTraceLimit
     engine.endScope()
     backend.trace = undefined
     if (before !== undefined && before !== "" && before !== backendName) void tf.setBackend(before)

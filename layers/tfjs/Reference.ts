@@ -36,10 +36,12 @@ const evaluate = <I extends string, O extends string>(
   const engine = tf.engine()
   engine.startScope(program.name)
   try {
-    const inputs = Object.fromEntries(Object.entries<HostTensor>(feeds).map(([name, { data, dtype, shape }]) => [
-      name,
-      tf.tensor(data.slice(), [...shape], dtype)
-    ])) as Record<I, tf.Tensor>
+    const inputs = Object.fromEntries(
+      Object.entries<HostTensor>(feeds).map(([name, { data, dtype, shape }]) => [
+        name,
+        tf.tensor(data.slice(), [...shape], dtype)
+      ])
+    ) as Record<I, tf.Tensor>
     const outputs = Object.entries<tf.Tensor>(program.body(inputs)).map(([name, tensor]) => [name, {
       dtype: tensor.dtype as HostTensor["dtype"],
       shape: tensor.shape,
@@ -67,7 +69,9 @@ const make = Effect.sync(() => {
           const feed = feeds[name]
           if (feed !== undefined) fed[name] = isHandle(feed) ? yield* feed.read : feed as HostTensor
         }
-        const shapes = Object.fromEntries(Object.entries<HostTensor>(fed as Record<I, HostTensor>).map(([name, { shape }]) => [name, shape]))
+        const shapes = Object.fromEntries(
+          Object.entries<HostTensor>(fed as Record<I, HostTensor>).map(([name, { shape }]) => [name, shape])
+        )
         const bound = bindSymbols(program.inputs, shapes)
         if ("input" in bound) {
           return yield* new TensorError({

@@ -15,8 +15,7 @@ const run = (program: string, args: ReadonlyArray<string>, file: string): Effect
     child.stderr.on("data", (chunk) => {
       words += String(chunk)
     })
-    child.on("error", () =>
-      resume(Effect.fail(new CatalogError({ reason: new MissingProgram({ program, file }) }))))
+    child.on("error", () => resume(Effect.fail(new CatalogError({ reason: new MissingProgram({ program, file }) }))))
     child.on("close", (code) =>
       resume(
         code === 0

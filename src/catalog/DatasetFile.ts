@@ -24,6 +24,6 @@ export const encode = ({ counts, items, name, sequences, userKeys }: Dataset): s
 
 /** The data set of a file's text; throws when it is not one. The oracle of a generator is not kept. */
 export const decode = (text: string): Dataset => {
-  const stored = Schema.decodeUnknownSync(Schema.fromJsonString(Stored))(text)
+  const stored = Schema.decodeSync(Schema.fromJsonString(Stored))(text)
   return { ...stored, sequences: stored.sequences.map((list) => Int32Array.from(list)) }
 }

@@ -18,7 +18,17 @@ export class TableConfig extends Schema.Class<TableConfig>("sidereal/catalog/Tab
 
 /** The usual names of columns. */
 export const usualNames = {
-  user: ["user_id", "user", "userId", "customer_id", "CustomerID", "reviewerID", "visitor_id", "visitorid", "session_id"],
+  user: [
+    "user_id",
+    "user",
+    "userId",
+    "customer_id",
+    "CustomerID",
+    "reviewerID",
+    "visitor_id",
+    "visitorid",
+    "session_id"
+  ],
   item: ["item_id", "item", "itemId", "parent_asin", "asin", "product_id", "movieId", "StockCode", "sku"],
   time: ["timestamp", "time", "unixReviewTime", "date", "datetime", "created_at", "event_time", "InvoiceDate"],
   title: ["title", "item_title", "name", "product_name", "Description"],
@@ -69,7 +79,8 @@ const readItems = Effect.fnUntraced(function*(file: string, config: TableConfig)
   const found = yield* reader.columns(file)
   const key = yield* required("item", file, found, config)
   const optional = (["title", "description", "brand", "categories"] as const).map((role) =>
-    columnOf(role, found, config))
+    columnOf(role, found, config)
+  )
   const present = optional.filter((column) => column !== undefined)
   const { rows } = yield* reader.read(file, [key, ...present])
   const items = new Map<string, Item>()
@@ -122,7 +133,9 @@ export const load = Effect.fn("EventTable.load")(function*(
     if (!row[0]) return yield* bad(user, row[0], "every event needs a user")
     if (!row[1]) return yield* bad(item, row[1], "every event needs an item")
     const at = time === undefined ? i : parseTime(row[2] ?? "")
-    if (!Number.isFinite(at)) return yield* bad(time!, row[2], "a time is a number, or a date such as 2026-01-31T12:00:00Z")
+    if (!Number.isFinite(at)) {
+      return yield* bad(time!, row[2], "a time is a number, or a date such as 2026-01-31T12:00:00Z")
+    }
     events.push({ user: row[0], item: row[1], time: at })
   }
   if (events.length === 0) {

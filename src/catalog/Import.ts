@@ -75,7 +75,9 @@ export const load: (
 
   function unknown() {
     return Effect.fail(
-      new CatalogError({ reason: new UnknownForm({ path: location, found: names.slice(0, 8).join(", ") || "nothing" }) })
+      new CatalogError({
+        reason: new UnknownForm({ path: location, found: names.slice(0, 8).join(", ") || "nothing" })
+      })
     )
   }
 
@@ -110,7 +112,7 @@ const tableConfig = Effect.fnUntraced(function*(folder: string, names: ReadonlyA
   const failed = (error: { readonly message: string }) =>
     new CatalogError({ reason: new Unreadable({ path: file, detail: error.message }) })
   const text = yield* fs.readFileString(file).pipe(Effect.mapError(failed))
-  return yield* Schema.decodeUnknownEffect(Schema.fromJsonString(EventTable.TableConfig), {
+  return yield* Schema.decodeEffect(Schema.fromJsonString(EventTable.TableConfig), {
     onExcessProperty: "error"
   })(text).pipe(Effect.mapError(failed))
 })

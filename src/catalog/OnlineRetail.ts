@@ -29,7 +29,11 @@ export const load = Effect.fn("OnlineRetail.load")(function*(name: string, archi
     if (!customer || !invoice || invoice.startsWith("C") || !(Number(quantity) > 0) || !(Number(price) > 0)) continue
     purchases++
     if (!code) continue
-    events.push({ user: String(Math.trunc(Number(customer))), item: code, time: Date.parse(`${date!.replace(" ", "T")}Z`) })
+    events.push({
+      user: String(Math.trunc(Number(customer))),
+      item: code,
+      time: Date.parse(`${date!.replace(" ", "T")}Z`)
+    })
     const title = description?.trim() ?? ""
     if (title === "") continue
     let counts = names.get(code)

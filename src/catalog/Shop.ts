@@ -57,7 +57,8 @@ interface Law {
 }
 
 const shelves: ReadonlyArray<Shelf & { readonly department: number }> = departments.flatMap((department, d) =>
-  department.shelves.map((shelf) => ({ ...shelf, department: d })))
+  department.shelves.map((shelf) => ({ ...shelf, department: d }))
+)
 const shelfNumber = new Map(shelves.map((shelf, i) => [shelf.name, i]))
 
 const brandsOf = (department: number): ReadonlyArray<number> =>
@@ -75,7 +76,7 @@ const nextLaw = (law: Law, state: State, history: Int32Array): Float64Array => {
       if (seen.has(i)) part[i] = 0
       sum += part[i]!
     }
-    if (sum > 0) for (let i = 0; i < part.length; i++) out[i] = out[i]! + share * part[i]! / sum
+    if (sum > 0) { for (let i = 0; i < part.length; i++) out[i] = out[i]! + share * part[i]! / sum }
     part.fill(0)
   }
   const complement = (item: number | undefined, share: number) => {
@@ -158,7 +159,8 @@ const stock = (config: ShopConfig, seed: number): { readonly law: Law; readonly 
     items.push({ key: `item-${i + 1}`, title, description, brand: name, categories: [department.name, shelf.name] })
   }
   const byShelf = shelves.map((_, shelf) =>
-    Int32Array.from(goods.flatMap((good, i) => (good.shelf === shelf ? [i] : []))))
+    Int32Array.from(goods.flatMap((good, i) => (good.shelf === shelf ? [i] : [])))
+  )
   const leadsTo = shelves.map((shelf) => shelf.leadsTo.flatMap((name) => shelfNumber.get(name) ?? []))
   return { law: { goods, byShelf, leadsTo, config }, items }
 }

@@ -44,7 +44,10 @@ export const words = (text: string): ReadonlyArray<string> =>
     .replaceAll(/&(#\d+|#x[\da-f]+|[a-z]+);/gi, (whole, name: string) =>
       name.startsWith("#")
         ? String.fromCodePoint(
-          Math.min(0x10_ffff, name[1]?.toLowerCase() === "x" ? Number.parseInt(name.slice(2), 16) : Number(name.slice(1)))
+          Math.min(
+            0x10_ffff,
+            name[1]?.toLowerCase() === "x" ? Number.parseInt(name.slice(2), 16) : Number(name.slice(1))
+          )
         )
         : entities[name.toLowerCase()] ?? whole)
     .toLowerCase()

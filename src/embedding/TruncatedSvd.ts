@@ -131,7 +131,7 @@ const orthonormalize = (x: Float64Array, rows: number, k: number): Float64Array 
         const other = columns[i]!
         let dot = 0
         for (let r = 0; r < rows; r++) dot += column[r]! * other[r]!
-        if (dot !== 0) for (let r = 0; r < rows; r++) column[r] = column[r]! - dot * other[r]!
+        if (dot !== 0) { for (let r = 0; r < rows; r++) column[r] = column[r]! - dot * other[r]! }
       }
     }
     const norm = Math.sqrt(column.reduce((sum, value) => sum + value * value, 0))

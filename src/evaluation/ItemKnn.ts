@@ -14,8 +14,7 @@ const recent = 20
 export const fit = (train: ReadonlyArray<Int32Array>, items: number): Baseline => {
   const occurrences = new Float64Array(items)
   const neighbours = Array.from({ length: items }, () => new Map<number, number>())
-  const add = (x: number, y: number, weight: number) =>
-    neighbours[x]!.set(y, (neighbours[x]!.get(y) ?? 0) + weight)
+  const add = (x: number, y: number, weight: number) => neighbours[x]!.set(y, (neighbours[x]!.get(y) ?? 0) + weight)
   for (const sequence of train) {
     for (const [i, x] of sequence.entries()) {
       occurrences[x]!++

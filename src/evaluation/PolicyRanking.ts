@@ -46,7 +46,9 @@ export const rankOf = (
   const leaf = index.leafOf[target]!
   let better = 0
   for (const [position, candidate] of ranked.leaves.entries()) {
-    const items = itemsAt.subarray(itemStart[candidate]!, itemStart[candidate + 1]!).filter((item) => !excluded.has(item))
+    const items = itemsAt.subarray(itemStart[candidate]!, itemStart[candidate + 1]!).filter((item) =>
+      !excluded.has(item)
+    )
     if (candidate === leaf) {
       return { item: { better, tied: Math.max(0, items.length - 1) }, sid: { better: position, tied: 0 } }
     }

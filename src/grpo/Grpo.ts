@@ -12,7 +12,7 @@ import { type Example } from "../catalog/Split.ts"
 import * as PolicyRanking from "../evaluation/PolicyRanking.ts"
 import { PolicyModel, type ScoredGroup } from "../policy/PolicyModel.ts"
 import * as TrainingState from "../policy/TrainingState.ts"
-import { type RewardError, RewardActor, type RewardGroup } from "../reward/Reward.ts"
+import { RewardActor, type RewardError, type RewardGroup } from "../reward/Reward.ts"
 import { Checkpointer } from "../run/Checkpointer.ts"
 import { Progress } from "../run/Progress.ts"
 import { type RunError } from "../run/RunError.ts"
@@ -172,7 +172,12 @@ export const train: (
       Object.assign(fields, { loss: report.loss, kl: report.kl, gradientNorm: report.gradientNorm })
     }
     yield* log.append({ kind: "grpo.step", step, fields })
-    tracker.update(step, `reward ${fields["reward"]!.toFixed(3)}, hits in ${active.length}/${groups.length} groups, best NDCG@10 ${best.toFixed(4)}`)
+    tracker.update(
+      step,
+      `reward ${fields["reward"]!.toFixed(3)}, hits in ${active.length}/${groups.length} groups, best NDCG@10 ${
+        best.toFixed(4)
+      }`
+    )
     if (step % config.stepsPerValidation === 0 || step === config.steps) yield* keep(yield* validate)
   }
   tracker.finish(`NDCG@10 ${startNdcg.toFixed(4)} before, best ${best.toFixed(4)} after step ${bestStep}`)

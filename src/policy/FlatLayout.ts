@@ -1,8 +1,8 @@
 /**
  * Histories as flat rows of tokens: a beginning, then one position per code.
  */
-import * as Random from "../tensor/Random.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
+import * as Random from "../tensor/Random.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
 
 /** Rows of packed sequences, row-major [B, T]; targets and weights at positions without a loss are 0. */

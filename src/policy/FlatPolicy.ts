@@ -6,8 +6,8 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { type SidIndex } from "../sid/SidIndex.ts"
-import * as Dropout from "../tensor/Dropout.ts"
 import { masked } from "../tensor/Attention.ts"
+import * as Dropout from "../tensor/Dropout.ts"
 import * as ParameterBuffer from "../tensor/ParameterBuffer.ts"
 import * as Random from "../tensor/Random.ts"
 import { hostBool, hostFloat32, hostInt32 } from "../tensor/TensorProgram.ts"
@@ -62,7 +62,8 @@ export const decoderConfig = (config: FlatPolicyConfig, index: SidIndex): Decode
     keyValueHeads: config.keyValueHeads,
     headWidth: config.width / config.heads,
     feedForward: config.feedForward,
-    maxPositions: 1 + (config.historyItems + 1) * index.levels,
+    // A row of a candidate tree is longer than its last position: onnxruntime wants an angle for every column.
+    maxPositions: Math.max(1024, 2 * (1 + (config.historyItems + 1) * index.levels)),
     ropeTheta: 10_000,
     attentionBias: false,
     queryKeyNorm: false,
@@ -201,7 +202,11 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
         return Math.max(most, size)
       }, 0)
 
-    const plan = (sequences: ReadonlyArray<Int32Array>, seed: number, epoch: number): ReadonlyArray<SupervisedBatch> => {
+    const plan = (
+      sequences: ReadonlyArray<Int32Array>,
+      seed: number,
+      epoch: number
+    ): ReadonlyArray<SupervisedBatch> => {
       const length = Math.min(256, Math.max(128, Math.ceil(longest(sequences) / 32) * 32))
       return FlatLayout.pack(index, vocabulary, sequences.map((items) => items.subarray(-config.historyItems)), {
         length,

@@ -4,8 +4,8 @@
 import * as Effect from "effect/Effect"
 import { Checkpointer } from "../run/Checkpointer.ts"
 import { type RunError } from "../run/RunError.ts"
-import { type AdamWConfig } from "../tensor/AdamW.ts"
 import { type StoredTensor } from "../run/Safetensors.ts"
+import { type AdamWConfig } from "../tensor/AdamW.ts"
 import * as ParameterBuffer from "../tensor/ParameterBuffer.ts"
 import * as Random from "../tensor/Random.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
@@ -27,7 +27,9 @@ const saved: ReadonlyArray<ParameterBuffer.Region> = ["weights", "average", "fir
 
 /** A fixed sample of at most `count` elements, drawn from the seed. */
 export const sample = <A>(all: ReadonlyArray<A>, count: number, seed: number): ReadonlyArray<A> =>
-  all.length <= count ? all : Array.from(Random.permutation(all.length, seed, 0x7a11).subarray(0, count), (i) => all[i]!)
+  all.length <= count
+    ? all
+    : Array.from(Random.permutation(all.length, seed, 0x7a11).subarray(0, count), (i) => all[i]!)
 
 /** The weights that are evaluated: the moving average when the optimizer keeps one. */
 export const evaluationWeights = (
@@ -44,9 +46,13 @@ export const save: (
 ) => Effect.Effect<void, RunError, Checkpointer> = Effect.fn("TrainingState.save")(
   function*(parameters, kind, counters, isBest) {
     const checkpointer = yield* Checkpointer
-    const tensors = new Map(saved.flatMap((region) =>
-      [...ParameterBuffer.snapshot(parameters, region)].map(([name, tensor]) => [`${region}/${name}`, tensor] as const)
-    ))
+    const tensors = new Map(
+      saved.flatMap((region) =>
+        [...ParameterBuffer.snapshot(parameters, region)].map(([name, tensor]) =>
+          [`${region}/${name}`, tensor] as const
+        )
+      )
+    )
     yield* checkpointer.save({ kind, step: counters.step, tensors, meta: { ...counters }, best: isBest })
   }
 )
@@ -63,7 +69,7 @@ export const restore = (
     for (const region of regions) {
       const values = new Map(
         [...tensors].flatMap(([name, tensor]) =>
-          name.startsWith(`${region}/`) 
+          name.startsWith(`${region}/`)
             ? [[name.slice(region.length + 1), { shape: tensor.shape, data: tensor.data as Float32Array }] as const]
             : []
         )

@@ -36,7 +36,8 @@ export const lines = (title: string, xName: string, series: ReadonlyArray<Series
   const [x0, x1] = [Math.min(...xs), Math.max(...xs)]
   const pad = (Math.max(...ys) - Math.min(...ys)) * 0.05 || Math.abs(ys[0]!) * 0.1 || 1
   const [y0, y1] = [Math.min(...ys) - pad, Math.max(...ys) + pad]
-  const px = (x: number) => margin.left + (x1 === x0 ? 0.5 : (x - x0) / (x1 - x0)) * (width - margin.left - margin.right)
+  const px = (x: number) =>
+    margin.left + (x1 === x0 ? 0.5 : (x - x0) / (x1 - x0)) * (width - margin.left - margin.right)
   const py = (y: number) => height - margin.bottom - (y - y0) / (y1 - y0) * (height - margin.top - margin.bottom)
   const path = (points: Series["points"]) => {
     const every = Math.max(1, Math.ceil(points.length / 300))
@@ -48,9 +49,9 @@ export const lines = (title: string, xName: string, series: ReadonlyArray<Series
 <svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
 ${
     ticks(y0, y1).map((y) =>
-      html`<line class="grid" x1="${margin.left}" x2="${width - margin.right}" y1="${py(y)}" y2="${py(y)}"/><text class="tick" x="${
-        margin.left - 6
-      }" y="${py(y) + 4}" text-anchor="end">${label(y)}</text>`
+      html`<line class="grid" x1="${margin.left}" x2="${width - margin.right}" y1="${py(y)}" y2="${
+        py(y)
+      }"/><text class="tick" x="${margin.left - 6}" y="${py(y) + 4}" text-anchor="end">${label(y)}</text>`
     )
   }
 ${
@@ -75,7 +76,9 @@ ${
 </svg>
 ${
     shown.length > 1
-      ? html`<ul class="legend">${shown.map(({ name }, i) => html`<li><span class="key l${i % 4}"></span>${name}</li>`)}</ul>`
+      ? html`<ul class="legend">${
+        shown.map(({ name }, i) => html`<li><span class="key l${i % 4}"></span>${name}</li>`)
+      }</ul>`
       : raw("")
   }
 </figure>`
@@ -100,9 +103,9 @@ export const intervalPlot = (title: string, rows: ReadonlyArray<IntervalRow>): M
 <svg viewBox="0 0 ${width} ${tall}" role="img" aria-label="${title}">
 ${
     ticks(0, high, 6).map((x) =>
-      html`<line class="grid" x1="${px(x)}" x2="${px(x)}" y1="6" y2="${tall - 24}"/><text class="tick" x="${px(x)}" y="${
-        tall - 8
-      }" text-anchor="middle">${label(x)}</text>`
+      html`<line class="grid" x1="${px(x)}" x2="${px(x)}" y1="6" y2="${tall - 24}"/><text class="tick" x="${
+        px(x)
+      }" y="${tall - 8}" text-anchor="middle">${label(x)}</text>`
     )
   }
 ${
@@ -110,9 +113,9 @@ ${
       const y = 18 + i * line
       return html`<text class="name" x="${left - 8}" y="${y + 4}" text-anchor="end">${name}</text>
 <line class="whisker" x1="${px(bounds[0])}" x2="${px(bounds[1])}" y1="${y}" y2="${y}"/>
-<circle class="dot l0" cx="${px(value)}" cy="${y}" r="5"><title>${name}: ${value.toFixed(4)} [${bounds[0].toFixed(4)}, ${
-        bounds[1].toFixed(4)
-      }]</title></circle>`
+<circle class="dot l0" cx="${px(value)}" cy="${y}" r="5"><title>${name}: ${value.toFixed(4)} [${
+        bounds[0].toFixed(4)
+      }, ${bounds[1].toFixed(4)}]</title></circle>`
     })
   }
 </svg>

@@ -49,7 +49,9 @@ const scroll = (content: Markup): Markup => html`<div class="scroll" tabindex="0
 
 const comparison = (rows: ReadonlyArray<ModelRow>): Markup =>
   scroll(html`<table>
-<thead><tr><th scope="col">Model</th>${metrics.map((metric) => html`<th scope="col">${metric}</th>`)}<th scope="col">Coverage</th><th scope="col">Gini</th><th scope="col">Seconds</th></tr></thead>
+<thead><tr><th scope="col">Model</th>${
+    metrics.map((metric) => html`<th scope="col">${metric}</th>`)
+  }<th scope="col">Coverage</th><th scope="col">Gini</th><th scope="col">Seconds</th></tr></thead>
 <tbody>${
     rows.map((row) =>
       html`<tr><th scope="row">${nameOf(row.name)}</th>${
@@ -59,7 +61,9 @@ const comparison = (rows: ReadonlyArray<ModelRow>): Markup =>
             bounds === undefined ? raw("") : html`<small>${bounds[0].toFixed(4)}–${bounds[1].toFixed(4)}</small>`
           }</td>`
         })
-      }<td>${(100 * row.coverage).toFixed(1)} %</td><td>${row.gini.toFixed(3)}</td><td>${row.seconds.toFixed(1)}</td></tr>`
+      }<td>${(100 * row.coverage).toFixed(1)} %</td><td>${row.gini.toFixed(3)}</td><td>${
+        row.seconds.toFixed(1)
+      }</td></tr>`
     )
   }</tbody></table>`)
 
@@ -72,9 +76,13 @@ const series = (events: ReadonlyArray<RunEvent>, kind: string, field: string, na
 })
 
 const curves = (events: ReadonlyArray<RunEvent>): Markup => {
-  const rewardNames = [...new Set(events.filter((event) => event.kind === "grpo.step").flatMap((event) =>
-    Object.keys(event.fields).filter((field) => field.startsWith("reward."))
-  ))]
+  const rewardNames = [
+    ...new Set(
+      events.filter((event) => event.kind === "grpo.step").flatMap((event) =>
+        Object.keys(event.fields).filter((field) => field.startsWith("reward."))
+      )
+    )
+  ]
   return html`<div class="charts">
 ${Chart.lines("SFT: loss per code (nats)", "step", [series(events, "sft.step", "loss", "training loss")])}
 ${Chart.lines("SFT: validation NDCG@10", "step", [series(events, "sft.validation", "NDCG@10", "NDCG@10")])}
@@ -95,13 +103,17 @@ const people = (examples: ReportData["examples"]): Markup =>
     examples.map(({ history, recommendations, truth, user }) => {
       const place = recommendations.findIndex(({ hit }) => hit)
       return html`<article class="person">
-<h3>${user} <span class="${place >= 0 ? "hit" : "miss"}">${place >= 0 ? `found at ${place + 1}` : "not in the first ten"}</span></h3>
+<h3>${user} <span class="${place >= 0 ? "hit" : "miss"}">${
+        place >= 0 ? `found at ${place + 1}` : "not in the first ten"
+      }</span></h3>
 <div class="columns"><div><h4>History, oldest first</h4><ol class="plain">${
         history.map((title) => html`<li>${title}</li>`)
       }</ol></div>
 <div><h4>Recommended</h4><ol>${
         recommendations.map(({ hit, logProb, title }) =>
-          html`<li${raw(hit ? ` class="hit"` : "")}>${title} <small>${(100 * Math.exp(logProb)).toFixed(1)} %</small></li>`
+          html`<li${raw(hit ? ` class="hit"` : "")}>${title} <small>${
+            (100 * Math.exp(logProb)).toFixed(1)
+          } %</small></li>`
         )
       }</ol></div>
 <div><h4>What came next</h4><p>${truth}</p></div></div>
@@ -125,7 +137,10 @@ const tree = (index: SidIndex, items: ReadonlyArray<Item>): Markup => {
     return found
   }
   const childrenOf = (node: number): ReadonlyArray<number> =>
-    Array.from({ length: trie.childStart[node + 1]! - trie.childStart[node]! }, (_, i) => trie.childStart[node]! + i + 1)
+    Array.from(
+      { length: trie.childStart[node + 1]! - trie.childStart[node]! },
+      (_, i) => trie.childStart[node]! + i + 1
+    )
       .toSorted((a, b) => below[b]! - below[a]!)
   const draw = (node: number): Markup => {
     const name = `<${String.fromCharCode(96 + trie.level[node]!)}_${trie.edgeCode[node - 1]!}>`
@@ -149,13 +164,15 @@ const codes = (diagnostics: Diagnostics, index: SidIndex): Markup =>
 (${(100 * diagnostics.collisionRate).toFixed(1)} % collisions, ${diagnostics.collidingItems} items share theirs).
 Policy: ${index.collisionPolicy}.</p>
 ${
-    scroll(html`<table><thead><tr><th scope="col">Level</th><th scope="col">Codes</th><th scope="col">Used</th><th scope="col">Perplexity</th></tr></thead><tbody>${
-      diagnostics.levels.map((level, l) =>
-        html`<tr><th scope="row">${String.fromCharCode(97 + l)}</th><td>${level.codes}</td><td>${level.used}</td><td>${
-          level.perplexity.toFixed(1)
-        }</td></tr>`
-      )
-    }</tbody></table>`)
+    scroll(
+      html`<table><thead><tr><th scope="col">Level</th><th scope="col">Codes</th><th scope="col">Used</th><th scope="col">Perplexity</th></tr></thead><tbody>${
+        diagnostics.levels.map((level, l) =>
+          html`<tr><th scope="row">${
+            String.fromCharCode(97 + l)
+          }</th><td>${level.codes}</td><td>${level.used}</td><td>${level.perplexity.toFixed(1)}</td></tr>`
+        )
+      }</tbody></table>`
+    )
   }`
 
 /** The page. */
@@ -170,9 +187,9 @@ export const render = (data: ReportData): string => {
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${manifest.name}: Sidereal report</title><style>${raw(style)}</style></head>
 <body><header><p class="quiet">Sidereal report</p><h1>${manifest.name}</h1>
-<p>${record.users} test users, ${record.items} items. ${
-    record.protocol.split
-  } split, full ranking, history ${record.protocol.historyExcluded ? "excluded" : "kept"}, ${record.beams} beams, ${record.invalid} invalid SIDs.</p>
+<p>${record.users} test users, ${record.items} items. ${record.protocol.split} split, full ranking, history ${
+    record.protocol.historyExcluded ? "excluded" : "kept"
+  }, ${record.beams} beams, ${record.invalid} invalid SIDs.</p>
 <nav><a href="#results">Results</a><a href="#training">Training</a><a href="#people">People</a><a href="#sids">SIDs</a><a href="#settings">Settings</a></nav></header>
 <main>
 <section id="results"><h2>Results</h2>

@@ -68,7 +68,10 @@ export class RewardActor extends Context.Service<RewardActor, {
 }>()("sidereal/reward/RewardActor") {
   /** Combines rewards by their weights. */
   static readonly layer = (rewards: ReadonlyArray<WeightedReward>): Layer.Layer<RewardActor> =>
-    Layer.succeed(RewardActor, RewardActor.of({ names: rewards.map(({ reward }) => reward.name), score: combine(rewards) }))
+    Layer.succeed(
+      RewardActor,
+      RewardActor.of({ names: rewards.map(({ reward }) => reward.name), score: combine(rewards) })
+    )
 }
 
 const combine = (rewards: ReadonlyArray<WeightedReward>) =>

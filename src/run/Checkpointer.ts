@@ -86,7 +86,8 @@ const make = Effect.fnUntraced(function*(run: string) {
   const load = Effect.fnUntraced(function*(kind: string, step: number) {
     const folder = folderOf(kind, step)
     const file = (name: string) => path.join(folder, name)
-    const readFile = (name: string) => fs.readFile(file(name)).pipe(Effect.mapError(Durable.storage("read", file(name))))
+    const readFile = (name: string) =>
+      fs.readFile(file(name)).pipe(Effect.mapError(Durable.storage("read", file(name))))
     const commit = JSON.parse(Buffer.from(yield* readFile("commit.json")).toString("utf8")) as Commit
     const contents: Record<string, Uint8Array> = {}
     for (const [name, { bytes, sha256: expected }] of Object.entries(commit.files)) {

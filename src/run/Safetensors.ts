@@ -38,7 +38,10 @@ export const encode = (
   let offset = 0
   for (const [name, { data, dtype, shape }] of tensors) {
     if (dtype === "F16" || dtype === "BF16" || data.length !== sizeOf(shape)) {
-      throw new SafetensorsError({ tensor: name, detail: `cannot be written as ${dtype} of shape [${shape.join(", ")}]` })
+      throw new SafetensorsError({
+        tensor: name,
+        detail: `cannot be written as ${dtype} of shape [${shape.join(", ")}]`
+      })
     }
     header[name] = { dtype, shape, data_offsets: [offset, offset + data.byteLength] }
     offset += data.byteLength

@@ -96,15 +96,24 @@ export const train: (
           fields: { epoch, loss, learningRate, gradientNorm: report.gradientNorm }
         })
       }
-      tracker.update(step, `epoch ${epoch + 1}/${config.epochs}, loss ${(lossSum / (i + 1)).toFixed(3)}, best NDCG@10 ${best < 0 ? "-" : best.toFixed(4)}`)
+      tracker.update(
+        step,
+        `epoch ${epoch + 1}/${config.epochs}, loss ${(lossSum / (i + 1)).toFixed(3)}, best NDCG@10 ${
+          best < 0 ? "-" : best.toFixed(4)
+        }`
+      )
     }
     epoch++
     if (epoch % config.epochsPerValidation === 0 || epoch === config.epochs) {
-      const ranked = yield* PolicyRanking.rankAll(validation, TrainingState.evaluationWeights(parameters, config.optimizer), {
-        beams: config.validationBeams,
-        batch: 32,
-        historyExcluded: true
-      })
+      const ranked = yield* PolicyRanking.rankAll(
+        validation,
+        TrainingState.evaluationWeights(parameters, config.optimizer),
+        {
+          beams: config.validationBeams,
+          batch: 32,
+          historyExcluded: true
+        }
+      )
       const ndcg = PolicyRanking.meanNdcg(ranked, 10)
       yield* log.append({
         kind: "sft.validation",

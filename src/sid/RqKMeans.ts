@@ -45,7 +45,9 @@ const subtract = (rows: Matrix.Matrix, centres: Matrix.Matrix, labels: Int32Arra
   const data = rows.data.slice()
   for (let r = 0; r < rows.rows; r++) {
     const centre = labels[r]! * rows.width
-    for (let d = 0; d < rows.width; d++) data[r * rows.width + d] = data[r * rows.width + d]! - centres.data[centre + d]!
+    for (let d = 0; d < rows.width; d++) {
+      data[r * rows.width + d] = data[r * rows.width + d]! - centres.data[centre + d]!
+    }
   }
   return { ...rows, data }
 }

@@ -39,8 +39,10 @@ export const fromCodes = (
   codebookSizes: ReadonlyArray<number>,
   policy: CollisionPolicy
 ): SidIndex => {
-  const rows = Array.from({ length: codes.length / levels }, (_, item) =>
-    codes.slice(item * levels, (item + 1) * levels))
+  const rows = Array.from(
+    { length: codes.length / levels },
+    (_, item) => codes.slice(item * levels, (item + 1) * levels)
+  )
   const resolved = policy.resolve(rows, codebookSizes)
   return make(resolved.sids, resolved.codebookSizes, policy.name)
 }

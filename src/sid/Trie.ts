@@ -31,7 +31,7 @@ export const build = (sids: ReadonlyArray<ArrayLike<number>>): Trie => {
     for (let l = 0; l < length; l++) if (x[l] !== y[l]) return x[l]! - y[l]!
     return x.length - y.length || a - b
   }
-  const order = Int32Array.from({ length: sids.length }, (_, item) => item).sort(compare)
+  const order = Int32Array.from({ length: sids.length }, (_, item) => item).toSorted(compare)
   const childStart: Array<number> = []
   const edgeCode: Array<number> = []
   const parent: Array<number> = [-1]

@@ -50,7 +50,11 @@ export const apply = (
   if (!Number.isFinite(gradientNorm)) {
     const bad = buffer.slots.find((slot) => buffer.view("gradients", slot.name).some((x) => !Number.isFinite(x)))
     return new TensorError({
-      reason: new NonFinite({ tensor: `gradient of ${bad?.name ?? "all parameters"}`, step, value: String(gradientNorm) })
+      reason: new NonFinite({
+        tensor: `gradient of ${bad?.name ?? "all parameters"}`,
+        step,
+        value: String(gradientNorm)
+      })
     })
   }
   const clip = Math.min(1, config.maxGradientNorm / (gradientNorm + 1e-6))

@@ -5,7 +5,7 @@
  * whose weights decay stand first, so that one pass of a kernel covers each group.
  */
 import { NonFinite, ShapeMismatch, TensorError } from "./TensorError.ts"
-import { formatShape, type HostTensor, hostFloat32 } from "./TensorProgram.ts"
+import { formatShape, hostFloat32, type HostTensor } from "./TensorProgram.ts"
 import * as TrainingKernels from "./TrainingKernels.ts"
 
 /** One parameter: its shape, how it starts, and whether weight decay applies. */
@@ -79,7 +79,9 @@ export const make = (specs: ParameterSpecs): ParameterBuffer => {
   const bySlot = new Map(slots.map((slot) => [slot.name, slot]))
   const view = (region: Region, name: string) => {
     const slot = bySlot.get(name)
-    if (slot === undefined) throw new RangeError(`no parameter "${name}"; there are ${slots.map((s) => s.name).join(", ")}`)
+    if (slot === undefined) {
+      throw new RangeError(`no parameter "${name}"; there are ${slots.map((s) => s.name).join(", ")}`)
+    }
     return new Float32Array(memory.buffer, address(region) + slot.offset * 4, slot.size)
   }
   const buffer: ParameterBuffer = {

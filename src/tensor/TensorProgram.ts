@@ -91,9 +91,11 @@ export const bindSymbols = (
   const sizes = new Map<string, number>()
   const wrong = (input: string, spec: TensorSpec) => ({
     input,
-    expected: formatShape(spec.shape.map((dimension) =>
-      typeof dimension === "string" && sizes.has(dimension) ? `${dimension}=${sizes.get(dimension)}` : dimension
-    )),
+    expected: formatShape(
+      spec.shape.map((dimension) =>
+        typeof dimension === "string" && sizes.has(dimension) ? `${dimension}=${sizes.get(dimension)}` : dimension
+      )
+    ),
     actual: shapes[input] === undefined ? "nothing" : formatShape(shapes[input])
   })
   for (const [input, spec] of Object.entries(inputs)) {

@@ -5,7 +5,8 @@ import { BackendFailure, ShapeMismatch, TensorError, UnsupportedKernel } from ".
 
 const modelLine = (error: Error): string => {
   const frame = (error.stack ?? "").split("\n").slice(1).find((line) =>
-    !line.includes("node_modules") && !line.includes("node:") && !/\/(?:src\/tensor|layers\/onnx|layers\/tfjs)\//.test(line)
+    !line.includes("node_modules") && !line.includes("node:") &&
+    !/\/(?:src\/tensor|layers\/onnx|layers\/tfjs)\//.test(line)
   )
   const place = frame?.match(/([^/\\(]+\.[cm]?[jt]s:\d+):\d+\)?$/)?.[1]
   return place ?? "the program body"

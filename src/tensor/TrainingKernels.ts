@@ -5,7 +5,8 @@
  */
 
 /** The assembled module, base64. */
-export const binary = "AGFzbQEAAAABJQRgDH9/f39/fX19fX19fQBgAn9/AXxgBH9/f30AYAV/f39/fQACEgEDZW52Bm1lbW9yeQIBAYCABAMFBAABAgMHKQQFYWRhbX" +
+export const binary =
+  "AGFzbQEAAAABJQRgDH9/f39/fX19fX19fQBgAn9/AXxgBH9/f30AYAV/f39/fQACEgEDZW52Bm1lbW9yeQIBAYCABAMFBAABAgMHKQQFYWRhbX" +
   "cAAAxzdW1PZlNxdWFyZXMAAQRsZXJwAAIHZHJvcG91dAADCpQFBPoBAgF/DHsgBv0TIRBDAACAPyAGk/0TIREgB/0TIRJDAACAPyAHk/0TIRMg" +
   "CP0TIRQgCf0TIRUgCv0TIRYgC/0TIRcgBf0TIRggACAEQQJ0aiEMAkADQCAAIAxPDQEgAf0ABAAgGP3mASENIAL9AAQAIBD95gEgDSAR/eYB/e" +
   "QBIQ4gA/0ABAAgEv3mASANIA395gEgE/3mAf3kASEPIAIgDv0LBAAgAyAP/QsEACAAIAD9AAQAIBX95gEgFiAOIA/94wEgF/3mASAU/eQB/ecB" +
@@ -37,18 +38,17 @@ export interface TrainingKernels {
   dropout(target: number, count: number, key: number, threshold: number, scale: number): void
 }
 
-declare namespace WebAssembly {
-  class Module {
-    constructor(bytes: Uint8Array)
-  }
-  class Memory {
-    constructor(descriptor: { readonly initial: number; readonly maximum: number })
-    readonly buffer: ArrayBuffer
-  }
-  class Instance {
-    constructor(module: Module, imports: { readonly env: { readonly memory: Memory } })
-    readonly exports: Readonly<Record<string, unknown>>
-  }
+interface WasmMemory {
+  readonly buffer: ArrayBuffer
+}
+
+declare const WebAssembly: {
+  readonly Module: new(bytes: Uint8Array) => object
+  readonly Memory: new(size: { readonly initial: number; readonly maximum: number }) => WasmMemory
+  readonly Instance: new(
+    module: object,
+    imports: { readonly env: { readonly memory: WasmMemory } }
+  ) => { readonly exports: unknown }
 }
 
 const compiled = new WebAssembly.Module(Buffer.from(binary, "base64"))
@@ -57,7 +57,7 @@ const compiled = new WebAssembly.Module(Buffer.from(binary, "base64"))
 const pageBytes = 65_536
 
 /** A memory of at least `bytes` bytes, zeroed, and the kernels over it. It never grows, so views of it stay valid. */
-export const make = (bytes: number): { readonly memory: WebAssembly.Memory; readonly kernels: TrainingKernels } => {
+export const make = (bytes: number): { readonly memory: WasmMemory; readonly kernels: TrainingKernels } => {
   const pages = Math.max(1, Math.ceil(bytes / pageBytes))
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages })
   const instance = new WebAssembly.Instance(compiled, { env: { memory } })

@@ -1,0 +1,241 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as tf from "@tensorflow/tfjs"
+import * as Effect from "effect/Effect"
+import { join } from "node:path"
+import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
+import * as Decoder from "../../src/policy/Decoder.ts"
+import * as AdamW from "../../src/tensor/AdamW.ts"
+import { masked } from "../../src/tensor/Attention.ts"
+import * as Autodiff from "../../src/tensor/Autodiff.ts"
+import * as LinearCrossEntropy from "../../src/tensor/LinearCrossEntropy.ts"
+import * as ParameterBuffer from "../../src/tensor/ParameterBuffer.ts"
+import { float32, hostFloat32, hostInt32, int32, make } from "../../src/tensor/TensorProgram.ts"
+import { type TensorHandle, TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
+import { distance, golden, json, list, tensors } from "../Golden.ts"
+
+const models = join(golden, "lm", "models")
+const layer = OnnxRuntime.layerCpu({ threads: 2 })
+
+/** A Hugging Face configuration as ours. */
+const configOf = (name: string): Decoder.DecoderConfig => {
+  const hf = json(models, name, "hf", "config.json")
+  const rope = hf.rope_parameters ?? { rope_theta: hf.rope_theta, ...hf.rope_scaling }
+  const headWidth = hf.head_dim ?? hf.hidden_size / hf.num_attention_heads
+  return new Decoder.DecoderConfig({
+    vocabulary: hf.vocab_size,
+    width: hf.hidden_size,
+    layers: hf.num_hidden_layers,
+    heads: hf.num_attention_heads,
+    keyValueHeads: hf.num_key_value_heads,
+    headWidth,
+    feedForward: hf.intermediate_size,
+    maxPositions: 128,
+    ropeTheta: rope.rope_theta,
+    ...((rope.rope_type ?? rope.type) === "llama3"
+      ? {
+        ropeScaling: {
+          factor: rope.factor,
+          lowFrequencyFactor: rope.low_freq_factor,
+          highFrequencyFactor: rope.high_freq_factor,
+          originalPositions: rope.original_max_position_embeddings
+        }
+      }
+      : {}),
+    attentionBias: hf.model_type === "qwen2",
+    queryKeyNorm: hf.model_type === "qwen3",
+    tied: hf.tie_word_embeddings === true,
+    epsilon: hf.rms_norm_eps
+  })
+}
+
+const weightsOf = (name: string) => {
+  const folder = join(models, name, "hf")
+  return new Map(
+    list(folder).filter((file) => file.endsWith(".safetensors")).flatMap((file) => [...tensors(folder, file)])
+      .map(([key, { data, shape }]) => [key, { shape, data: data as Float32Array }])
+  )
+}
+
+const load = (name: string) => {
+  const config = configOf(name)
+  const buffer = ParameterBuffer.make(Decoder.parameters(config, () => 0))
+  assert.isUndefined(ParameterBuffer.load(buffer, "weights", weightsOf(name)))
+  return { config, buffer }
+}
+
+/** Causal mask that also hides padded columns; `present` is [B, T]. */
+const maskOf = (present: ArrayLike<number>, batch: number, length: number) => {
+  const mask = new Float32Array(batch * length * length).fill(masked)
+  for (let b = 0; b < batch; b++) {
+    for (let t = 0; t < length; t++) {
+      for (let s = 0; s <= t; s++) {
+        if (present[b * length + s] === 1 || s === t) mask[(b * length + t) * length + s] = 0
+      }
+    }
+  }
+  return hostFloat32(mask, batch, 1, length, length)
+}
+
+const positionsOf = (batch: number, length: number) =>
+  hostInt32(Int32Array.from({ length: batch * length }, (_, i) => i % length), batch, length)
+
+const inputsOf = (buffer: ParameterBuffer.ParameterBuffer) => ({
+  ...Object.fromEntries(buffer.slots.map((slot) => [slot.name, float32(...slot.shape)])),
+  tokens: int32("B", "T"),
+  positions: int32("B", "T"),
+  mask: float32("B", 1, "T", "T")
+})
+
+type Inputs = Readonly<Record<string, tf.Tensor>>
+
+const forward = (config: Decoder.DecoderConfig, weights: Inputs, x: Inputs) =>
+  Decoder.forward(config, weights, { tokens: x["tokens"]!, positions: x["positions"]!, mask: x["mask"]! })
+
+describe("Decoder against transformers", () => {
+  it.skipIf(list(models).length > 0)("no model case is here", () => {})
+
+  for (const name of list(models)) {
+    it.effect(`computes logits and hidden states: ${name}`, () =>
+      Effect.gen(function*() {
+        const { buffer, config } = load(name)
+        const runtime = yield* TensorRuntime
+        const expected = tensors(models, name, "forward.safetensors")
+        const program = yield* runtime.compile(make({
+          name: "forward",
+          inputs: inputsOf(buffer),
+          body: (x: Inputs) => {
+            const { hidden, states } = forward(config, x, x)
+            const logits = tf.matMul(hidden as tf.Tensor2D, x[Decoder.headName(config)] as tf.Tensor2D, false, true)
+            return { logits, hidden, ...Object.fromEntries(states.map((state, l) => [`state.${l}`, state])) }
+          }
+        }))
+        for (const kind of ["unpadded", "left", "right"]) {
+          const ids = expected.get(`${kind}.ids`) ?? expected.get(`${kind}.input_ids`)
+          if (ids === undefined) continue
+          const [batch, length] = ids.shape as [number, number]
+          const attention = expected.get(`${kind}.attention_mask`) ?? expected.get(`${kind}.mask`)
+          const present = attention?.data as Int32Array | undefined ?? new Int32Array(batch * length).fill(1)
+          const out = yield* program.run({
+            ...buffer.tensors("weights"),
+            tokens: hostInt32(Int32Array.from(ids.data as Int32Array), batch, length),
+            positions: positionsOf(batch, length),
+            mask: maskOf(present, batch, length)
+          })
+          const compare = Effect.fnUntraced(function*(key: string, output: string, tolerance: number) {
+            const want = expected.get(`${kind}.${key}`)
+            if (want === undefined) return
+            const got = (yield* (out as Readonly<Record<string, TensorHandle>>)[output]!.read).data as Float32Array
+            const width = want.shape.at(-1)!
+            const kept = want.shape[1]!
+            let worst = 0
+            for (let b = 0; b < batch; b++) {
+              for (let t = 0; t < kept; t++) {
+                const at = length - kept + t
+                if (present[b * length + at] !== 1) continue
+                worst = Math.max(
+                  worst,
+                  distance(
+                    got.subarray((b * length + at) * width, (b * length + at + 1) * width),
+                    (want.data as Float32Array).subarray((b * kept + t) * width, (b * kept + t + 1) * width)
+                  )
+                )
+              }
+            }
+            assert.isBelow(worst, tolerance, `${kind}.${key}`)
+          })
+          yield* compare("logits", "logits", 1e-4)
+          yield* compare("hidden.embed", "state.0", 1e-4)
+          for (let l = 0; l < config.layers; l++) yield* compare(`hidden.layer${l}`, `state.${l + 1}`, 1e-4)
+          yield* compare("hidden.final_norm", "hidden", 1e-4)
+        }
+      }).pipe(Effect.provide(layer)))
+
+    it.effect(`trains as torch does: loss, every gradient, three AdamW steps: ${name}`, () =>
+      Effect.gen(function*() {
+        const { buffer, config } = load(name)
+        const runtime = yield* TensorRuntime
+        const { loss: wantedLoss, train } = json(models, name, "case.json")
+        const batchTensors = tensors(models, name, "forward.safetensors")
+        const expected = tensors(models, name, "train.safetensors")
+        const ids = (batchTensors.get("left.ids") ?? batchTensors.get("left.input_ids"))!
+        const present = (batchTensors.get("left.attention_mask") ?? batchTensors.get("left.mask"))!.data as Int32Array
+        const labels = (batchTensors.get("left.labels"))!.data as Int32Array
+        const [batch, length] = ids.shape as [number, number]
+        const targets = new Int32Array(batch * length)
+        const weights = new Float32Array(batch * length)
+        for (let b = 0; b < batch; b++) {
+          for (let t = 0; t + 1 < length; t++) {
+            const label = labels[b * length + t + 1]!
+            if (label < 0) continue
+            targets[b * length + t] = label
+            weights[b * length + t] = 1 / wantedLoss.labelledTokens
+          }
+        }
+        const program = yield* runtime.compile(make({
+          name: "train",
+          inputs: { ...inputsOf(buffer), targets: int32("B", "T"), weights: float32("B", "T") },
+          body: (x: Inputs) => {
+            const parameters = Object.fromEntries(buffer.slots.map((slot) => [slot.name, x[slot.name]!]))
+            const { gradients, value } = Autodiff.valueAndGradients((w) => {
+              const { hidden } = forward(config, w, x)
+              const rows = hidden.shape[0]!
+              return LinearCrossEntropy.loss(hidden, w[Decoder.headName(config)]!, {
+                targets: x["targets"]!.reshape([rows]),
+                weights: x["weights"]!.reshape([rows])
+              })
+            }, parameters)
+            return { loss: value, ...gradients }
+          }
+        }))
+        const decaysAll = train !== undefined && train.noDecay.length === 0
+        const optimizer = train === undefined ? undefined : new AdamW.AdamWConfig({
+          beta1: train.betas[0],
+          beta2: train.betas[1],
+          epsilon: train.eps,
+          weightDecay: train.weightDecay,
+          maxGradientNorm: train.maxGradNorm,
+          averaging: 0
+        })
+        const steps = train === undefined ? 1 : train.paramsSavedAfterSteps as number
+        for (let step = 0; step < steps; step++) {
+          const out = yield* program.run({
+            ...buffer.tensors("weights"),
+            tokens: hostInt32(Int32Array.from(ids.data as Int32Array), batch, length),
+            positions: positionsOf(batch, length),
+            mask: maskOf(present, batch, length),
+            targets: hostInt32(targets, batch, length),
+            weights: hostFloat32(weights, batch, length)
+          }, buffer.views("gradients"))
+          const loss = train === undefined ? wantedLoss.mean : train.log[step].loss
+          assert.closeTo((yield* out["loss"]!.read).data[0]!, loss, 1e-5 * Math.max(1, loss))
+          for (const [prefix, at] of [["grad.", 0], ["grad_step2.", 2]] as const) {
+            if (at !== step) continue
+            for (const slot of buffer.slots) {
+              const want = expected.get(`${prefix}${slot.name}`)!.data as Float32Array
+              const norm = Math.sqrt(want.reduce((sum, g) => sum + g * g, 0))
+              assert.isBelow(
+                distance(buffer.view("gradients", slot.name), want),
+                Math.max(2e-5, 1e-4 * norm),
+                slot.name
+              )
+            }
+          }
+          if (optimizer === undefined) return
+          const learningRate = train.log[step].lr
+          const before = buffer.flat("weights").slice()
+          AdamW.apply(buffer, optimizer, step + 1, learningRate)
+          if (decaysAll) {
+            for (const slot of buffer.slots.filter((candidate) => candidate.offset >= buffer.decaying)) {
+              buffer.view("weights", slot.name).forEach((_, i, all) => {
+                all[i] = all[i]! - learningRate * train.weightDecay * before[slot.offset + i]!
+              })
+            }
+          }
+        }
+        for (const slot of buffer.slots) {
+          const want = expected.get(`after3.${slot.name}`)!.data as Float32Array
+          assert.isBelow(distance(buffer.view("weights", slot.name), want), 5e-5, slot.name)
+        }
+      }).pipe(Effect.provide(layer)))
+  }
+})
