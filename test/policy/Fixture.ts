@@ -1,0 +1,45 @@
+/**
+ * A tiny catalogue with a policy on it.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
+import * as Reference from "../../layers/tfjs/Reference.ts"
+import * as FlatPolicy from "../../src/policy/FlatPolicy.ts"
+import { type PolicyModel } from "../../src/policy/PolicyModel.ts"
+import * as SidIndex from "../../src/sid/SidIndex.ts"
+
+/** Nine items; the SIDs of two are one code longer, and one first code has a single child. */
+export const index = SidIndex.make(
+  [[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 0, 0], [1, 2, 1, 0], [1, 2, 1, 1], [2, 1, 0], [2, 1, 2], [3, 3, 3]]
+    .map((codes) => Int32Array.from(codes)),
+  [4, 4, 4, 2],
+  "extra-token"
+)
+
+/** A policy of a few thousand weights, large enough that its probabilities differ well. */
+export const config = Schema.decodeSync(FlatPolicy.FlatPolicyConfig)({
+  width: 16,
+  layers: 2,
+  heads: 4,
+  keyValueHeads: 2,
+  feedForward: 24,
+  historyItems: 4,
+  batchTokens: 256,
+  dropout: 0
+})
+
+/** The policy on a runtime; weights are scaled up so that nothing is nearly uniform. */
+export const layer = (runtime: "onnx" | "reference" = "onnx", settings = config): Layer.Layer<PolicyModel> =>
+  FlatPolicy.layer(settings, index, 11).pipe(
+    Layer.provide(runtime === "onnx" ? OnnxRuntime.layerCpu({ threads: 2 }) : Reference.layer)
+  )
+
+/** Makes the weights lively. */
+export const enliven = (policy: PolicyModel["Service"]) =>
+  Effect.sync(() => {
+    for (const slot of policy.parameters.slots) {
+      if (slot.shape.length > 1) policy.parameters.view("weights", slot.name).forEach((w, i, all) => (all[i] = w * 8))
+    }
+  })
