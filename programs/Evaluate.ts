@@ -167,17 +167,20 @@ const exampleUsers = (
   })
 }
 
-/** What the record says in words: whether GRPO helped, and how the policy stands to the baselines. */
+const names: Readonly<Record<string, string>> = { grpo: "GRPO", sft: "SFT", "item-knn": "ItemKNN" }
+
+const signed = (value: number) => `${value < 0 ? "" : "+"}${value.toFixed(4)}`
+
+/** What the record says in words: whether GRPO helped, and how the policy stands to the strongest baseline. */
 export const verdict = (record: EvaluationRecord): ReadonlyArray<string> =>
   record.differences.map(({ ci95: [low, high], difference, metric, name }) => {
-    const [a, b] = name.split(" - ")
-    const signed = (value: number) => `${value < 0 ? "" : "+"}${value.toFixed(4)}`
+    const [a, b] = name.split(" - ").map((model) => names[model] ?? model)
     const figures = `${metric} ${signed(difference)}, 95 % interval [${signed(low)}, ${signed(high)}]`
     return low > 0
       ? `${a} is better than ${b}: ${figures}.`
       : high < 0
       ? `${a} is worse than ${b}: ${figures}.`
-      : a === "grpo"
+      : a === "GRPO"
       ? `${a} did not raise ${metric} over ${b}: ${figures}, which includes no difference.`
       : `${a} and ${b} cannot be told apart: ${figures}.`
   })

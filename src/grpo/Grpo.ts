@@ -122,8 +122,7 @@ export const train: (
     { beams: config.validationBeams, batch: 32, historyExcluded: true }
   ).pipe(Effect.map((ranked) => PolicyRanking.meanNdcg(ranked, 10)))
 
-  let { best, bestEpoch: bestStep, step } = yield* TrainingState.resume(parameters, kind)
-  let startNdcg = best
+  let { best, bestEpoch: bestStep, start: startNdcg, step } = yield* TrainingState.resume(parameters, kind)
   const keep = (score: number) => {
     const improved = score > best
     if (improved) {
@@ -132,7 +131,14 @@ export const train: (
     }
     return log.append({ kind: "grpo.validation", step, fields: { "NDCG@10": score } }).pipe(
       Effect.andThen(
-        TrainingState.save(parameters, kind, { best, bestEpoch: bestStep, epoch: 0, sinceBest: 0, step }, improved)
+        TrainingState.save(parameters, kind, {
+          best,
+          bestEpoch: bestStep,
+          epoch: 0,
+          sinceBest: 0,
+          step,
+          start: startNdcg
+        }, improved)
       )
     )
   }

@@ -19,9 +19,11 @@ export interface Counters {
   readonly best: number
   readonly bestEpoch: number
   readonly sinceBest: number
+  /** The score that the phase began with, -1 when it was not taken. */
+  readonly start: number
 }
 
-const start: Counters = { step: 0, epoch: 0, best: -1, bestEpoch: 0, sinceBest: 0 }
+const beginning: Counters = { step: 0, epoch: 0, best: -1, bestEpoch: 0, sinceBest: 0, start: -1 }
 
 const saved: ReadonlyArray<ParameterBuffer.Region> = ["weights", "average", "first", "second"]
 
@@ -88,9 +90,9 @@ export const resume: (
   function*(parameters, kind) {
     const checkpointer = yield* Checkpointer
     const latest = yield* checkpointer.latest(kind)
-    if (latest === undefined) return start
+    if (latest === undefined) return beginning
     yield* restore(parameters, latest.tensors)
-    return { ...start, ...(latest.meta as Partial<Counters>) }
+    return { ...beginning, ...(latest.meta as Partial<Counters>) }
   }
 )
 

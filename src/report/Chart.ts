@@ -25,7 +25,7 @@ export const ticks = (low: number, high: number, count = 5): ReadonlyArray<numbe
 }
 
 const label = (value: number): string =>
-  value === 0 ? "0" : Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(3)))
+  value === 0 ? "0" : Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(4)))
 
 /** A chart of lines over a common x. Long lines are thinned to what can be seen. */
 export const lines = (title: string, xName: string, series: ReadonlyArray<Series>): Markup => {

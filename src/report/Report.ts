@@ -67,13 +67,15 @@ const comparison = (rows: ReadonlyArray<ModelRow>): Markup =>
     )
   }</tbody></table>`)
 
-const series = (events: ReadonlyArray<RunEvent>, kind: string, field: string, name: string): Chart.Series => ({
-  name,
-  points: events.flatMap((event) => {
+/** One point per step: a step that was done again after a stop counts once, as it was done last. */
+const series = (events: ReadonlyArray<RunEvent>, kind: string, field: string, name: string): Chart.Series => {
+  const points = new Map<number, number>()
+  for (const event of events) {
     const value = event.fields[field]
-    return event.kind === kind && typeof value === "number" ? [[event.step, value] as const] : []
-  })
-})
+    if (event.kind === kind && typeof value === "number") points.set(event.step, value)
+  }
+  return { name, points: [...points].toSorted((a, b) => a[0] - b[0]) }
+}
 
 const curves = (events: ReadonlyArray<RunEvent>): Markup => {
   const rewardNames = [

@@ -9,7 +9,7 @@ export const style = `
 *{box-sizing:border-box}
 html{scroll-behavior:smooth}
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}
-header,main{max-width:1080px;margin:0 auto;padding:0 20px}
+header,main{max-width:1200px;margin:0 auto;padding:0 20px}
 header{padding-top:40px}
 h1{font-size:2rem;line-height:1.15;margin:.1em 0 .4em;overflow-wrap:anywhere}
 h2{font-size:1.3rem;margin:0 0 .8em}
@@ -24,7 +24,7 @@ li small{display:inline;margin-left:.4em}
 .verdict{padding-left:1.1em;font-size:1.05rem}
 .scroll{overflow-x:auto;margin:16px 0}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;min-width:100%}
-th,td{padding:7px 12px;text-align:right;border-bottom:1px solid var(--rule);vertical-align:top;white-space:nowrap}
+th,td{padding:7px 10px;text-align:right;border-bottom:1px solid var(--rule);vertical-align:top;white-space:nowrap}
 th[scope=row],thead th:first-child{text-align:left;position:sticky;left:0;background:var(--paper)}
 thead th{font-size:.85rem;color:var(--soft);font-weight:600}
 figure{margin:0}

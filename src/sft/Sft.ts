@@ -126,7 +126,7 @@ export const train: (
         bestEpoch = epoch
         sinceBest = 0
       } else sinceBest++
-      yield* TrainingState.save(parameters, kind, { best, bestEpoch, epoch, sinceBest, step }, improved)
+      yield* TrainingState.save(parameters, kind, { best, bestEpoch, epoch, sinceBest, step, start: -1 }, improved)
     }
   }
   tracker.finish(`best NDCG@10 ${best.toFixed(4)} after epoch ${bestEpoch}`)

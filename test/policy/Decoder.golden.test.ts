@@ -92,7 +92,7 @@ const forward = (config: Decoder.DecoderConfig, weights: Inputs, x: Inputs) =>
   Decoder.forward(config, weights, { tokens: x["tokens"]!, positions: x["positions"]!, mask: x["mask"]! })
 
 describe("Decoder against transformers", () => {
-  it.skipIf(list(models).length > 0)("no model case is here", () => {})
+  if (list(models).length === 0) it.skipIf(true)("no model case is here", () => {})
 
   for (const name of list(models)) {
     it.effect(`computes logits and hidden states: ${name}`, () =>

@@ -1,0 +1,82 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import { connect } from "@lancedb/lancedb"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as LanceDb from "../../layers/lancedb/LanceDb.ts"
+import { EmbeddingStore } from "../../src/embedding/EmbeddingStore.ts"
+
+const embeddings = (rows: ReadonlyArray<ReadonlyArray<number>>) => ({
+  keys: rows.map((_, i) => `item ${i}`),
+  matrix: { rows: rows.length, width: rows[0]!.length, data: Float32Array.from(rows.flat()) }
+})
+
+const lance = Layer.unwrap(Effect.gen(function*() {
+  const fs = yield* FileSystem.FileSystem
+  return LanceDb.layer(yield* fs.makeTempDirectoryScoped())
+})).pipe(Layer.provide(NodeServices.layer))
+
+for (const [name, layer] of [["memory", EmbeddingStore.layerMemory], ["LanceDB", lance]] as const) {
+  describe(`EmbeddingStore in ${name}`, () => {
+    it.effect("gives back what was put, by version, and replaces a version as a whole", () =>
+      Effect.gen(function*() {
+        const store = yield* EmbeddingStore
+        const one = embeddings([[1, 2, 3], [4, 5, 6], [-1, 0, 0.5]])
+        assert.isFalse(yield* store.has("one"))
+        yield* store.put("one", one)
+        yield* store.put("two", embeddings([[1, 0]]))
+        assert.isTrue(yield* store.has("one"))
+        assert.deepStrictEqual(yield* store.get("one"), one)
+        yield* store.put("one", embeddings([[7, 7, 7], [8, 8, 8]]))
+        assert.strictEqual((yield* store.get("one")).matrix.rows, 2)
+        assert.strictEqual((yield* store.get("two")).matrix.width, 2)
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("finds the nearest by cosine", () =>
+      Effect.gen(function*() {
+        const store = yield* EmbeddingStore
+        yield* store.put("v", embeddings([[1, 0], [3, 3], [0, 1], [-1, 0]]))
+        const found = yield* store.nearest("v", Float32Array.of(5, 4), 2)
+        assert.deepStrictEqual(found.map(({ key }) => key), ["item 1", "item 0"])
+        assert.closeTo(found[0]!.similarity, 9 / Math.sqrt(41 * 2), 1e-5)
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("refuses NaN with item and component, wrong sizes and absent versions, and stores nothing then", () =>
+      Effect.gen(function*() {
+        const store = yield* EmbeddingStore
+        const bad = yield* Effect.flip(store.put("bad", embeddings([[1, 2], [3, Number.NaN]])))
+        assert.strictEqual(bad.reason._tag, "BadComponent")
+        assert.include(bad.message, "\"item 1\"")
+        assert.include(bad.message, "component 1")
+        assert.isFalse(yield* store.has("bad"))
+        const short = yield* Effect.flip(store.put("bad", { ...embeddings([[1, 2]]), keys: ["a", "b"] }))
+        assert.strictEqual(short.reason._tag, "WrongSize")
+        assert.strictEqual((yield* Effect.flip(store.get("none"))).reason._tag, "NoVersion")
+        yield* store.put("v", embeddings([[1, 2]]))
+        assert.strictEqual((yield* Effect.flip(store.nearest("v", Float32Array.of(1), 1))).reason._tag, "WrongSize")
+      }).pipe(Effect.provide(layer)))
+  })
+}
+
+describe("EmbeddingStore in LanceDB", () => {
+  it.effect("notices rows that are missing", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const folder = yield* fs.makeTempDirectoryScoped()
+      yield* Effect.gen(function*() {
+        yield* (yield* EmbeddingStore).put("v", embeddings([[1, 2], [3, 4], [5, 6]]))
+      }).pipe(Effect.provide(LanceDb.layer(folder)))
+      yield* Effect.promise(async () => {
+        const database = await connect(folder)
+        const table = await database.openTable((await database.tableNames())[0]!)
+        await table.delete("position = 1")
+        table.close()
+        database.close()
+      })
+      const error = yield* Effect.flip(
+        Effect.flatMap(EmbeddingStore, (store) => store.get("v")).pipe(Effect.provide(LanceDb.layer(folder)))
+      )
+      assert.include(error.message, "2 of 3 rows")
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
+})

@@ -1,0 +1,127 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { existsSync, readFileSync } from "node:fs"
+import { join } from "node:path"
+import * as Lsa from "../../src/embedding/Lsa.ts"
+import * as Matrix from "../../src/embedding/Matrix.ts"
+import { itemText } from "../../src/embedding/TextEncoder.ts"
+import * as TruncatedSvd from "../../src/embedding/TruncatedSvd.ts"
+import * as Random from "../../src/tensor/Random.ts"
+import { data, golden, json } from "../Golden.ts"
+
+const config = (values: typeof Lsa.LsaConfig.Encoded = {}) => Schema.decodeSync(Lsa.LsaConfig)(values)
+
+describe("TruncatedSvd.compute", () => {
+  it("finds the singular triples of a matrix with known ones", () => {
+    const [rows, columns] = [40, 25]
+    const next = Random.normal(1)
+    const dense = Float64Array.from({ length: rows * columns }, next)
+    const a = TruncatedSvd.sparse(
+      columns,
+      Array.from(
+        { length: rows },
+        (_, r) => Array.from({ length: columns }, (_, c) => [c, dense[r * columns + c]!] as const)
+      )
+    )
+    const { left, rank, values } = TruncatedSvd.compute(a, 10, 3, 60)
+    assert.strictEqual(rank, 10)
+    // A A' u = s^2 u, and the u are orthonormal: checked by plain multiplication.
+    for (let j = 0; j < rank; j++) {
+      const u = Float64Array.from({ length: rows }, (_, r) => left[r * rank + j]!)
+      const w = new Float64Array(columns)
+      for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) w[c]! += dense[r * columns + c]! * u[r]!
+      for (let r = 0; r < rows; r++) {
+        let v = 0
+        for (let c = 0; c < columns; c++) v += dense[r * columns + c]! * w[c]!
+        assert.closeTo(v, values[j]! ** 2 * u[r]!, 1e-4)
+      }
+      for (let i = 0; i <= j; i++) {
+        let dot = 0
+        for (let r = 0; r < rows; r++) dot += left[r * rank + i]! * left[r * rank + j]!
+        assert.closeTo(dot, i === j ? 1 : 0, 1e-8)
+      }
+      if (j > 0) assert.isAtMost(values[j]!, values[j - 1]!)
+    }
+  })
+
+  it("returns as many triples as the matrix has", () => {
+    const a = TruncatedSvd.sparse(3, [[[0, 1], [1, 2]], [[0, 2], [1, 4]], []])
+    const { rank, values } = TruncatedSvd.compute(a, 3, 1)
+    assert.strictEqual(rank, 1)
+    assert.closeTo(values[0]!, 5, 1e-9)
+  })
+})
+
+describe("Lsa", () => {
+  it("resolves markup and entities, and takes letters and digits", () => {
+    assert.deepStrictEqual(Lsa.words("<b>Caf&eacute;</b> 3&quot; &#38; Tea&amp;Co_x"), [
+      "caf",
+      "eacute",
+      "3",
+      "tea",
+      "co",
+      "x"
+    ])
+  })
+
+  it.effect("puts texts with common words near each other; a text of its own gets zeros", () =>
+    Effect.gen(function*() {
+      const texts = ["red cotton shirt", "blue cotton shirt", "steel frying pan", "cast iron frying pan", "zzz"]
+      const matrix = yield* Lsa.embed(texts, config({ maximumShare: 0.9 }), 1)
+      const dot = (a: number, b: number) =>
+        Matrix.row(matrix, a).reduce((sum, value, i) => sum + value * Matrix.row(matrix, b)[i]!, 0)
+      assert.isAbove(dot(0, 1), 0.9)
+      assert.isAbove(dot(2, 3), 0.9)
+      assert.isBelow(Math.abs(dot(0, 2)), 0.1)
+      assert.isTrue(Matrix.row(matrix, 4).every((value) => value === 0))
+      assert.deepStrictEqual((yield* Lsa.embed(texts, config({ maximumShare: 0.9 }), 1)).data, matrix.data)
+    }))
+
+  it.effect("refuses texts that share no word", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Lsa.embed(["a1", "b2", ""], config(), 1))
+      assert.strictEqual(error.reason._tag, "NoText")
+    }))
+
+  it("takes the title twice and the first sixty words of the description", () => {
+    const text = itemText({
+      key: "k",
+      title: "T",
+      description: Array.from({ length: 99 }, (_, i) => `w${i}`).join(" "),
+      brand: "B",
+      categories: ["c", "d"]
+    })
+    assert.isTrue(text.startsWith("T T B c d w0 "))
+    assert.isTrue(text.endsWith(" w59"))
+  })
+
+  const golds = join(golden, "sid", "scientific-lsa128.json")
+  const items = join(data, "amazon18-scientific", "Scientific.item.json")
+  it.skipIf(!existsSync(golds) || !existsSync(items))("agrees with scikit-learn and ARPACK on a real catalogue", () => {
+    const expected = json(golds)
+    const texts = Object.values<Record<string, string>>(json(items)).map((item) =>
+      [item["title"], item["description"], item["brand"], item["categories"]].join(" ")
+    )
+    const terms = Lsa.tfIdf(texts, config({ bigrams: false }))
+    const vocabulary = expected.vocabulary_size ?? expected.vocabularySize ?? expected.terms
+    if (vocabulary !== undefined) assert.strictEqual(terms.columns, vocabulary)
+    const svd = TruncatedSvd.compute(terms, 128, 1, 12)
+    const values = (expected.singular_values ?? expected.singularValues) as ReadonlyArray<number>
+    for (const [i, value] of values.slice(0, 100).entries()) assert.closeTo(svd.values[i]!, value, 2e-3 * value)
+    const matrix = Lsa.fromSvd(svd, terms.rows, false)
+    const bytes = readFileSync(join(golden, "sid", "scientific-lsa128.npy"))
+    const start = bytes.length - terms.rows * 128 * 4
+    const want = new Float32Array(new Uint8Array(bytes.subarray(start)).buffer)
+    // Close singular values may mix their vectors: inner products of rows do not care.
+    for (let n = 0; n < 200; n++) {
+      const [a, b] = [(n * 37) % terms.rows, (n * 101 + 5) % terms.rows]
+      let [own, theirs] = [0, 0]
+      for (let d = 0; d < 128; d++) {
+        own += matrix.data[a * 128 + d]! * matrix.data[b * 128 + d]!
+        theirs += want[a * 128 + d]! * want[b * 128 + d]!
+      }
+      assert.closeTo(own, theirs, 0.01)
+    }
+  })
+})
