@@ -22,16 +22,16 @@ const layer = OnnxRuntime.layerCpu({ threads: 2 })
 /** The index that a case names: given with it, or a file of the data folder. */
 const indexOf = (
   name: string | Record<string, ReadonlyArray<string>>
-): Effect.Effect<SidIndex.SidIndex | undefined> => {
+): Effect.Effect<SidIndex.SidIndex | void> => {
   if (typeof name !== "string") return SidIndex.fromJson(name).pipe(Effect.orDie)
   const set = list(data).find((candidate) =>
     name === candidate || name.startsWith(`${candidate}-`) || name.startsWith(`${candidate}/`)
   )
-  if (set === undefined) return Effect.succeed(undefined)
+  if (set === undefined) return Effect.void
   const place = name === set ? [set] : [set, "indexes", name.slice(set.length + 1)]
   const file = list(data, ...place).find((candidate) => candidate.endsWith(".index.json"))
   return file === undefined
-    ? Effect.succeed(undefined)
+    ? Effect.void
     : SidIndex.fromJson(json(data, ...place, file)).pipe(Effect.orDie)
 }
 

@@ -1,0 +1,172 @@
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { spawn } from "node:child_process"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const folder = mkdtempSync(join(tmpdir(), "sidereal-cli-"))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+interface Outcome {
+  readonly status: number | null
+  readonly out: string
+  readonly error: string
+}
+
+const start = (...args: ReadonlyArray<string>) => {
+  const child = spawn(process.execPath, [join(root, "programs/cli.ts"), ...args], { cwd: folder })
+  let out = ""
+  let error = ""
+  child.stdout.on("data", (chunk) => (out += String(chunk)))
+  child.stderr.on("data", (chunk) => (error += String(chunk)))
+  const ended = new Promise<Outcome>((resolve) => child.on("close", (status) => resolve({ status, out, error })))
+  return { child, ended }
+}
+
+const sidereal = (...args: ReadonlyArray<string>) => start(...args).ended
+
+const settings = join(folder, "settings.json")
+const tiny = {
+  shop: { users: 60, items: 50, meanExtraEvents: 4 },
+  lsa: { width: 16 },
+  rqKMeans: { codes: 8 },
+  policy: { width: 16, layers: 1, heads: 2, keyValueHeads: 1, feedForward: 24, batchTokens: 256, dropout: 0.2 },
+  sft: { epochs: 3, validationUsers: 40, learningRate: { peak: 3e-3, warmupSteps: 4 } },
+  grpo: { steps: 4, promptsPerStep: 8, groupSize: 6, stepsPerValidation: 2, validationUsers: 40 }
+}
+const weights = (run: string) =>
+  readFileSync(
+    join(
+      run,
+      "checkpoints",
+      readdirSync(join(run, "checkpoints")).filter((name) => name.startsWith("grpo-")).toSorted((a, b) =>
+        Number(b.slice(5)) - Number(a.slice(5))
+      )[0]!,
+      "tensors.safetensors"
+    )
+  )
+
+describe("sidereal", () => {
+  const run = join(folder, "first")
+  let demo: Outcome
+
+  beforeAll(async () => {
+    writeFileSync(settings, JSON.stringify(tiny))
+    demo = await sidereal("demo", "--run", run, "--config", settings, "--json")
+  })
+
+  it("demo goes from nothing to a record without invalid SIDs, and a report", () => {
+    assert.strictEqual(demo.status, 0, demo.error)
+    const record = JSON.parse(demo.out)
+    assert.strictEqual(record.invalid, 0)
+    assert.deepStrictEqual(record.models.map((model: { name: string }) => model.name), [
+      "popularity",
+      "item-knn",
+      "sft",
+      "grpo",
+      "oracle"
+    ])
+    for (const { ci95, metrics } of record.models) {
+      for (const metric of ["HR@1", "HR@3", "HR@5", "HR@10", "HR@20", "NDCG@10", "MRR"]) {
+        assert.isAtLeast(metrics[metric], ci95[metric][0])
+        assert.isAtMost(metrics[metric], ci95[metric][1])
+      }
+    }
+    assert.include(readFileSync(join(run, "report.html"), "utf8"), "Ten users")
+    assert.include(demo.error, "sft:")
+  })
+
+  it("evaluate prints the same record again, and stages find their artefacts", async () => {
+    const again = await sidereal("evaluate", "--run", run, "--json")
+    assert.strictEqual(again.status, 0, again.error)
+    const strip = (text: string) => JSON.parse(text, (key, value) => (key === "seconds" ? 0 : value))
+    assert.deepStrictEqual(strip(again.out), strip(demo.out))
+    const tokenized = await sidereal("tokenize", "--run", run, "--json")
+    assert.strictEqual(JSON.parse(tokenized.out).items, 50)
+  })
+
+  it("recommends by user and by titles", async () => {
+    const byUser = JSON.parse(
+      (await sidereal("recommend", "--run", run, "--user", "user-3", "--json", "--count", "5")).out
+    )
+    assert.strictEqual(byUser.recommendations.length, 5)
+    assert.isTrue(byUser.recommendations.every((one: { title: string }) => !byUser.history.includes(one.title)))
+    const title = byUser.recommendations[0].title
+    const byTitle = await sidereal("recommend", "--run", run, "--history", title.replaceAll(";", ","))
+    assert.strictEqual(byTitle.status, 0, byTitle.error)
+    assert.include(byTitle.out, title)
+    assert.match(byTitle.out, / {2}1\. +\d+\.\d\d % {2}/)
+  })
+
+  it("is a function of the seed: another folder, the same weights", async () => {
+    const other = join(folder, "second")
+    assert.strictEqual((await sidereal("grpo", "--run", other, "--config", settings)).status, 1)
+    assert.strictEqual((await sidereal("sft", "--run", other)).status, 0)
+    assert.strictEqual((await sidereal("grpo", "--run", other)).status, 0)
+    assert.isTrue(weights(other).equals(weights(run)))
+  })
+
+  it("interrupted in SFT and in GRPO, leaves a usable run and ends as if it had not been", async () => {
+    const stopped = join(folder, "stopped")
+    const interrupt = async (command: string, kind: string, signal: NodeJS.Signals) => {
+      const { child, ended } = start(command, "--run", stopped, "--config", settings)
+      const watch = setInterval(() => {
+        const saved = existsSync(join(stopped, "checkpoints", `best-${kind}.json`))
+        if (saved) {
+          clearInterval(watch)
+          child.kill(signal)
+        }
+      }, 5)
+      const { error, status } = await ended
+      clearInterval(watch)
+      assert.include([0, 130], status, error)
+      const evaluated = await sidereal("evaluate", "--run", stopped, "--json")
+      assert.strictEqual(evaluated.status, 0, evaluated.error)
+      return status
+    }
+    const first = await interrupt("sft", "sft", "SIGINT")
+    assert.strictEqual((await sidereal("sft", "--run", stopped)).status, 0)
+    const second = await interrupt("grpo", "grpo", "SIGTERM")
+    assert.strictEqual((await sidereal("grpo", "--run", stopped)).status, 0)
+    assert.isTrue(weights(stopped).equals(weights(run)))
+    assert.include([first, second], 130)
+  })
+
+  it("fails with status 1 and says how to mend it", async () => {
+    const cases: ReadonlyArray<readonly [ReadonlyArray<string>, string]> = [
+      [["evaluate", "--run", join(folder, "none")], "sidereal demo --run"],
+      [["recommend", "--run", run, "--user", "nobody"], "no user \"nobody\""],
+      [["recommend", "--run", run, "--history", "qqqq"], "no item \"qqqq\""],
+      [["recommend", "--run", run, "--history", " ; "], "the history is empty"],
+      [["recommend", "--run", run], "the history is empty"],
+      [["sft", "--run", run, "--seed", "7"], "was made with seed 1, not 7"],
+      [["data", "--run", join(folder, "x"), "--data", join(folder, "absent.csv")], "absent.csv"],
+      [["report", "--run", join(folder, "second")], "evaluate"],
+      [["data", "--run", join(folder, "y"), "--config", join(folder, "absent.json")], "absent.json"]
+    ]
+    for (const [args, words] of cases) {
+      const { error, status } = await sidereal(...args)
+      assert.strictEqual(status, 1, args.join(" "))
+      assert.include(error, words)
+    }
+    const bad = join(folder, "bad.json")
+    writeFileSync(bad, JSON.stringify({ policy: { width: -4 }, sft: { epocs: 3 } }))
+    const { error, status } = await sidereal("data", "--run", join(folder, "z"), "--config", bad)
+    assert.strictEqual(status, 1)
+    assert.include(error, "policy.width")
+    assert.include(error, "-4")
+    assert.include(error, "sft.epocs")
+  })
+
+  it("answers wrong usage with status 2, and every command explains itself", async () => {
+    assert.strictEqual((await sidereal("trian")).status, 2)
+    assert.strictEqual((await sidereal("recommend", "--count", "many")).status, 2)
+    for (const command of ["demo", "data", "embed", "tokenize", "sft", "grpo", "evaluate", "recommend", "report"]) {
+      const { out, status } = await sidereal(command, "--help")
+      assert.strictEqual(status, 0)
+      assert.include(out, "EXAMPLES")
+    }
+  })
+}, 180_000)

@@ -1,0 +1,95 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Evaluator from "../../src/evaluation/Evaluator.ts"
+import * as Chart from "../../src/report/Chart.ts"
+import { html, raw } from "../../src/report/Html.ts"
+import * as Report from "../../src/report/Report.ts"
+import * as Diagnostics from "../../src/sid/Diagnostics.ts"
+import * as SidIndex from "../../src/sid/SidIndex.ts"
+
+const hostile = `</script><script>alert("x")</script> & "quotes" 'too'`
+
+const page = () => {
+  const sids = [[0, 0], [0, 1], [1, 0]].map((codes) => Int32Array.from(codes))
+  const index = SidIndex.make(sids, [2, 2], "extra-token")
+  const row = Evaluator.row("sft", { ranks: [{ better: 0, tied: 0 }], top: [Int32Array.of(0)] }, 3, 1, 1)
+  return Report.render({
+    manifest: { version: 1, created: "now", name: hostile, seed: 1, settings: {}, versions: {}, hashes: { a: "b" } },
+    counts: [{ step: hostile, count: 1 }],
+    items: sids.map((_, i) => ({
+      key: String(i),
+      title: `${hostile} ${i}`,
+      description: "",
+      brand: "",
+      categories: []
+    })),
+    index,
+    diagnostics: Diagnostics.measure(sids, [2, 2]),
+    events: [1, 2, 2, 3].map((step, i) => ({ kind: "sft.step", step, fields: { loss: 3 - i } })),
+    record: {
+      dataset: "d",
+      protocol: { split: "leave-one-out", historyExcluded: true, ties: "as-is", collision: "extra-token" },
+      users: 1,
+      items: 3,
+      invalid: 0,
+      beams: 50,
+      models: [row],
+      sidLevel: [row],
+      differences: []
+    },
+    verdict: [hostile],
+    examples: [{
+      user: hostile,
+      history: [hostile],
+      recommendations: [{ title: hostile, logProb: -1, hit: true }, { title: "other", logProb: -2, hit: false }],
+      truth: hostile
+    }],
+    settings: { note: hostile }
+  })
+}
+
+describe("Report.render", () => {
+  it("escapes everything that comes from data, and asks for nothing outside", () => {
+    const text = page()
+    assert.notInclude(text, "<script>alert")
+    assert.include(text, "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; &quot;quotes&quot; &#39;too&#39;")
+    assert.notMatch(text, /(?:src|href)="(?!#)/)
+    assert.notMatch(text, /https?:\/\//)
+    assert.notInclude(text, "undefined")
+    assert.notInclude(text, "NaN")
+  })
+
+  it("opens and closes its elements in order", () => {
+    const open: Array<string> = []
+    for (const [, close, name, self] of page().matchAll(/<(\/?)([a-z0-9]+)(?:[^>"]|"[^"]*")*?(\/?)>/g)) {
+      if (self === "/" || name === "meta") continue
+      if (close === "/") assert.strictEqual(open.pop(), name)
+      else open.push(name!)
+    }
+    assert.deepStrictEqual(open, [])
+  })
+})
+
+describe("Chart", () => {
+  it("chooses round ticks within the range", () => {
+    assert.deepStrictEqual([...Chart.ticks(0, 10)], [0, 2, 4, 6, 8, 10])
+    assert.deepStrictEqual([...Chart.ticks(0.12, 0.31)].map((tick) => tick.toFixed(2)), [
+      "0.15",
+      "0.20",
+      "0.25",
+      "0.30"
+    ])
+    assert.deepStrictEqual([...Chart.ticks(3, 3)], [3])
+  })
+  it("says so when there is nothing to draw", () => {
+    assert.include(Chart.lines("GRPO", "step", [{ name: "x", points: [] }]).markup, "nothing was recorded")
+  })
+})
+
+describe("html", () => {
+  it("escapes values but not markup", () => {
+    assert.strictEqual(
+      html`<p>${"<b>"}${raw("<i>")}${[html`${1}`, html`${"&"}`]}${undefined}</p>`.markup,
+      "<p>&lt;b&gt;<i>1&amp;</p>"
+    )
+  })
+})
