@@ -65,6 +65,8 @@ const make = ({ profile, threads }: OnnxOptions) =>
       interOpNumThreads: 1,
       graphOptimizationLevel: "basic",
       enableCpuMemArena: true,
+      // Threads of one session must not spin while another session, or the host, has work to do.
+      extra: { session: { force_spinning_stop: "1" } },
       logSeverityLevel: 3,
       ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile })
     }

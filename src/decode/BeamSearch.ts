@@ -30,13 +30,47 @@ export interface RankedLeaves {
 interface Beam {
   readonly node: number
   readonly score: number
-  readonly steps: ReadonlyArray<number>
+  /** Log-probability of the last code, and the beam without it. */
+  readonly step: number
+  readonly before: Beam | undefined
   /** Column in the last frontier that held this node's parent. */
   readonly parent: number
   readonly done: boolean
 }
 
-const better = (a: Beam, b: Beam) => b.score - a.score || a.node - b.node
+const stepsOf = (beam: Beam): Float32Array => {
+  const steps: Array<number> = []
+  for (let at: Beam | undefined = beam; at?.before !== undefined; at = at.before) steps.push(at.step)
+  return Float32Array.from(steps.toReversed())
+}
+
+/** The best beams so far, sorted; equal scores stand in the order of the trie. */
+class Best {
+  readonly list: Array<Beam> = []
+  readonly #limit: number
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+  get full(): boolean {
+    return this.list.length === this.#limit
+  }
+  get worst(): number {
+    return this.list[this.list.length - 1]!.score
+  }
+  add(beam: Beam): void {
+    let low = 0
+    let high = this.list.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      const other = this.list[middle]!
+      if (other.score > beam.score || (other.score === beam.score && other.node < beam.node)) low = middle + 1
+      else high = middle
+    }
+    if (low === this.#limit) return
+    this.list.splice(low, 0, beam)
+    if (this.list.length > this.#limit) this.list.pop()
+  }
+}
 
 /** Searches for the best SIDs after each history. */
 export const search: (
@@ -52,30 +86,32 @@ export const search: (
     const hasChildren = (node: number) => childStart[node + 1]! > childStart[node]!
     const target = new Float32Array(widest(childStart))
 
+    /** Adds the children of a beam to the best of its prompt; most of them fall below the worst kept and cost a look. */
     const expand = (
+      best: Best,
       prompt: number,
       beam: Beam,
       column: number,
       write: (node: number, target: Float32Array) => number
-    ): Array<Beam> => {
+    ): void => {
+      if (best.full && beam.score < best.worst) return
       const count = write(beam.node, target)
-      const next: Array<Beam> = []
       for (let i = 0; i < count; i++) {
-        const node = childStart[beam.node]! + i + 1
         const score = beam.score + target[i]!
-        const steps = [...beam.steps, target[i]!]
-        if (isLeaf(node) && excluded?.[prompt]?.has(node) !== true) {
-          next.push({ node, score, steps, parent: column, done: true })
-        }
-        if (hasChildren(node)) next.push({ node, score, steps, parent: column, done: false })
+        if (best.full && score < best.worst) continue
+        const node = childStart[beam.node]! + i + 1
+        const next = { node, score, before: beam, step: target[i]!, parent: column }
+        if (isLeaf(node) && excluded?.[prompt]?.has(node) !== true) best.add({ ...next, done: true })
+        if (hasChildren(node)) best.add({ ...next, done: false })
       }
-      return next
     }
 
-    const root: Beam = { node: 0, score: 0, steps: [], parent: 0, done: false }
-    let kept = histories.map((_, prompt) =>
-      expand(prompt, root, 0, (node, into) => session.root.write(prompt, node, into)).toSorted(better).slice(0, beams)
-    )
+    const root: Beam = { node: 0, score: 0, step: 0, before: undefined, parent: 0, done: false }
+    let kept: ReadonlyArray<ReadonlyArray<Beam>> = histories.map((_, prompt) => {
+      const best = new Best(beams)
+      expand(best, prompt, root, 0, (node, into) => session.root.write(prompt, node, into))
+      return best.list
+    })
     while (kept.some((list) => list.some((beam) => !beam.done))) {
       const open = kept.map((list) => list.filter((beam) => !beam.done))
       const width = Math.max(...open.map((list) => list.length))
@@ -89,19 +125,18 @@ export const search: (
       }
       const scores = yield* session.extend({ width, nodes, parents })
       kept = kept.map((list, prompt) => {
-        const next = list.filter((beam) => beam.done)
+        const best = new Best(beams)
+        for (const beam of list) if (beam.done) best.add(beam)
         for (const [column, beam] of open[prompt]!.entries()) {
-          next.push(
-            ...expand(prompt, beam, column, (node, into) => scores.write(prompt * width + column, node, into))
-          )
+          expand(best, prompt, beam, column, (node, into) => scores.write(prompt * width + column, node, into))
         }
-        return next.toSorted(better).slice(0, beams)
+        return best.list
       })
     }
     return kept.map((list) => ({
       leaves: Int32Array.from(list, (beam) => beam.node),
       logProbs: Float32Array.from(list, (beam) => beam.score),
-      steps: list.map((beam) => Float32Array.from(beam.steps))
+      steps: list.map(stepsOf)
     }))
   },
   Effect.scoped

@@ -1,0 +1,122 @@
+/**
+ * What a benchmark is, what it records, and how it is timed against a peer: in turn, in one run, on one machine.
+ */
+import { spawnSync } from "node:child_process"
+import { existsSync } from "node:fs"
+import { join } from "node:path"
+
+/** The other side: a script of the peers' folder with its arguments. */
+export interface Peer {
+  readonly script: string
+  readonly environment: "current" | "minionerec"
+  readonly args: ReadonlyArray<string>
+}
+
+/** A benchmark ready to be timed. */
+export interface Prepared {
+  /** One timed repeat. */
+  readonly run: () => Promise<void>
+  readonly close: () => Promise<void>
+  readonly work: Readonly<Record<string, unknown>>
+  /** What one repeat processes. */
+  readonly amount: number
+  readonly unit: string
+  /** Floating-point operations of one repeat, where a share of the machine's matrix-product rate makes sense. */
+  readonly flops?: number | undefined
+  /** Seconds that are not the wall time of `run`, when the benchmark measures something else. */
+  readonly seconds?: (() => number) | undefined
+}
+
+/** A named benchmark. */
+export interface Benchmark {
+  readonly name: string
+  readonly repeats: number
+  readonly warmup: number
+  readonly prepare: () => Promise<Prepared>
+  readonly peer?: Peer | undefined
+}
+
+/** The record that `--json` prints. */
+export interface BenchmarkRecord {
+  readonly name: string
+  readonly work: Readonly<Record<string, unknown>>
+  readonly seconds: { readonly min: number; readonly median: number; readonly max: number; readonly runs: number }
+  /** Units per second at the median. */
+  readonly throughput: number
+  readonly unit: string
+  readonly rssPeakMiB: number
+  /** GFLOP/s of this machine's matrix product in the same run, 0 when it was not taken. */
+  readonly roof: number
+  readonly shareOfRoof: number
+  readonly peer: string | null
+  /** Seconds of the peer for the same work. */
+  readonly peerMedian: number | null
+  /** Above 1: Sidereal is faster. */
+  readonly ratio: number | null
+}
+
+const median = (values: ReadonlyArray<number>): number => {
+  const sorted = values.toSorted((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+/** Where the peers' Python environments lie: `SIDEREAL_PEER_VENVS`, or `.venvs` in their folder. */
+const pythonOf = (peers: string, environment: string): string =>
+  join(process.env["SIDEREAL_PEER_VENVS"] ?? join(peers, ".venvs"), environment, "bin", "python")
+
+const timePeer = (peers: string, peer: Peer): ReadonlyArray<number> => {
+  const python = pythonOf(peers, peer.environment)
+  if (!existsSync(python)) {
+    throw new Error(`no Python at ${python}; run ${join(peers, "setup.sh")} FOLDER and set SIDEREAL_PEER_VENVS=FOLDER`)
+  }
+  const { status, stderr, stdout } = spawnSync(python, [join(peers, peer.script), ...peer.args, "--json"], {
+    encoding: "utf8",
+    maxBuffer: 1 << 26
+  })
+  if (status !== 0) throw new Error(`${peer.script} failed: ${stderr.slice(-2000)}`)
+  const line = stdout.trim().split("\n").at(-1)!
+  return (JSON.parse(line) as { seconds: { all: ReadonlyArray<number> } }).seconds.all
+}
+
+const rounds = 3
+
+/** Times a benchmark; with `peers`, its peer in turn with it. */
+export const measure = async (
+  benchmark: Benchmark,
+  peers: string | undefined,
+  roof: number
+): Promise<BenchmarkRecord> => {
+  const prepared = await benchmark.prepare()
+  const own: Array<number> = []
+  const theirs: Array<number> = []
+  const peer = peers === undefined ? undefined : benchmark.peer
+  try {
+    for (let i = 0; i < benchmark.warmup; i++) await prepared.run()
+    for (let round = 0; round < rounds; round++) {
+      for (let i = 0; i < benchmark.repeats; i++) {
+        const started = performance.now()
+        await prepared.run()
+        own.push(prepared.seconds?.() ?? (performance.now() - started) / 1000)
+      }
+      if (peer !== undefined) theirs.push(...timePeer(peers!, peer))
+    }
+  } finally {
+    await prepared.close()
+  }
+  const middle = median(own)
+  const rate = prepared.flops === undefined ? 0 : prepared.flops / middle / 1e9
+  return {
+    name: benchmark.name,
+    work: { ...prepared.work, ...(rate === 0 ? {} : { gflops: Number(rate.toFixed(1)) }) },
+    seconds: { min: Math.min(...own), median: middle, max: Math.max(...own), runs: own.length },
+    throughput: prepared.amount / middle,
+    unit: prepared.unit,
+    rssPeakMiB: Math.round(process.resourceUsage().maxRSS / 1024),
+    roof,
+    shareOfRoof: roof === 0 ? 0 : rate / roof,
+    peer: peer === undefined ? null : `${peer.script} ${peer.args.join(" ")}`,
+    peerMedian: peer === undefined ? null : median(theirs),
+    ratio: peer === undefined ? null : median(theirs) / middle
+  }
+}

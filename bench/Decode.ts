@@ -1,0 +1,92 @@
+/**
+ * Decoding: 50 constrained beams per user on the Industrial catalogue, prompts of SIDs, 8 users at a time.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { existsSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
+import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
+import * as BeamSearch from "../src/decode/BeamSearch.ts"
+import * as FlatPolicy from "../src/policy/FlatPolicy.ts"
+import { PolicyModel } from "../src/policy/PolicyModel.ts"
+import * as SidIndex from "../src/sid/SidIndex.ts"
+import * as Random from "../src/tensor/Random.ts"
+import { type Benchmark } from "./Benchmark.ts"
+import { sizes } from "./Engine.ts"
+import * as Scoped from "./Scoped.ts"
+
+const folder = process.env["SIDEREAL_DATA"] ?? fileURLToPath(new URL("../../shared/data", import.meta.url))
+
+/** The catalogue and histories of the peer's data, or random ones of the same size where it is absent. */
+const catalogue = async (users: number) => {
+  const base = `${folder}/minionerec-industrial`
+  const file = `${base}/Industrial_and_Scientific.index.json`
+  const next = Random.uniform(5)
+  if (!existsSync(file)) {
+    const sids = Array.from({ length: 3686 }, () => Int32Array.from([48, 256, 256], (k) => Math.floor(next() * k)))
+    return {
+      source: "random",
+      index: SidIndex.make(sids, [48, 256, 256], "keep"),
+      histories: Array.from({ length: users }, () => Int32Array.from({ length: 8 }, () => Math.floor(next() * 3686)))
+    }
+  }
+  const index = await Effect.runPromise(SidIndex.fromJson(JSON.parse(readFileSync(file, "utf8"))))
+  const rows = readFileSync(`${base}/test/Industrial_and_Scientific_5_2016-10-2018-11.csv`, "utf8")
+  const histories = [...rows.matchAll(/"?\[((?:\d+(?:, )?)+)\]"?,\d+,/g)].slice(0, users)
+    .map((match) => Int32Array.from(match[1]!.split(", "), Number))
+  return { source: "minionerec-industrial", index, histories }
+}
+
+const decode = (name: string, width: number, users: number): Benchmark => ({
+  name,
+  repeats: 5,
+  warmup: 3,
+  peer: {
+    script: "constrained_beam.py",
+    environment: "minionerec",
+    args: ["--d", String(width), "--form", "ids", "--users", String(users), "--batch", String(users), "--repeats", "3"]
+  },
+  prepare: async () => {
+    const { histories, index, source } = await catalogue(users)
+    const [layers, heads, feedForward] = sizes[width]!
+    const config = new FlatPolicy.FlatPolicyConfig({
+      width,
+      layers,
+      heads,
+      keyValueHeads: heads,
+      feedForward,
+      historyItems: 50,
+      batchTokens: 2048,
+      dropout: 0
+    })
+    const engine = await Scoped.open(
+      FlatPolicy.layer(config, index, 1).pipe(Layer.provide(OnnxRuntime.layerCpu({ threads: 2 })))
+    )
+    const policy = await engine.run(Effect.flatMap(PolicyModel, Effect.succeed))
+    const weights = policy.parameters.tensors("weights")
+    return {
+      work: {
+        d: width,
+        layers,
+        beams: 50,
+        users: histories.length,
+        catalogue: index.sids.length,
+        source,
+        promptTokens:
+          histories.reduce((sum, history) => history.reduce((n, item) => n + index.sids[item]!.length, sum + 1), 0) /
+          histories.length
+      },
+      amount: histories.length,
+      unit: "users/s",
+      run: async () => void await engine.run(BeamSearch.search(histories, weights, { beams: 50 })),
+      close: engine.close
+    }
+  }
+})
+
+/** Every benchmark of decoding. */
+export const benchmarks: ReadonlyArray<Benchmark> = [
+  decode("decode.beam50.d128", 128, 8),
+  decode("decode.beam50.d256", 256, 8),
+  decode("decode.latency.d256", 256, 1)
+]

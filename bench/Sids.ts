@@ -1,0 +1,79 @@
+/**
+ * Semantic ids: residual k-means, training and encoding, on vectors that any language can make.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
+import { type Matrix } from "../src/embedding/Matrix.ts"
+import { Quantizer } from "../src/sid/Quantizer.ts"
+import * as RqKMeans from "../src/sid/RqKMeans.ts"
+import { type Benchmark } from "./Benchmark.ts"
+import * as Scoped from "./Scoped.ts"
+
+const hash = (i: number): number => {
+  let x = i >>> 0
+  x = Math.imul(x ^ (x >>> 16), 0x7feb_352d) >>> 0
+  x = Math.imul(x ^ (x >>> 15), 0x846c_a68b) >>> 0
+  return (x ^ (x >>> 16)) >>> 0
+}
+
+const normal = (index: number): number => {
+  const i = index % 2 ** 31
+  const uniform = (n: number) => (hash(n) + 0.5) / 2 ** 32
+  return Math.sqrt(-2 * Math.log(uniform(2 * i))) * Math.cos(2 * Math.PI * uniform(2 * i + 1))
+}
+
+/** The peers' deterministic vectors: 1,024 centres, noise around them, components of falling size. */
+const vectors = (rows: number, width: number): Matrix => {
+  const data = new Float32Array(rows * width)
+  const centres = Float64Array.from({ length: 1024 * width }, (_, i) => normal(i))
+  for (let r = 0; r < rows; r++) {
+    const centre = hash((r + 0x9e37_79b9 * 3) % 2 ** 32) % 1024
+    for (let j = 0; j < width; j++) {
+      data[r * width + j] = (j + 1) ** -0.4 * (centres[centre * width + j]! + 0.7 * normal(2 ** 29 + r * width + j))
+    }
+  }
+  return { rows, width, data }
+}
+
+const rqKMeans = (suffix: string, rows: number, width: number): Benchmark => ({
+  name: `sid.rqkmeans.${suffix}`,
+  repeats: 1,
+  warmup: 0,
+  peer: {
+    script: "rqkmeans.py",
+    environment: "current",
+    args: ["--rows", String(rows), "--dim", String(width), "--repeats", "1"]
+  },
+  prepare: async () => {
+    const engine = await Scoped.open(
+      RqKMeans.layer(Schema.decodeSync(RqKMeans.RqKMeansConfig)({ codes: 256 }), 1).pipe(
+        Layer.provide(OnnxRuntime.layerCpu({ threads: 2 }))
+      )
+    )
+    const quantizer = await engine.run(Effect.flatMap(Quantizer, Effect.succeed))
+    const embeddings = vectors(rows, width)
+    const work: Record<string, unknown> = { rows, dim: width, codes: 256, levels: 3 }
+    return {
+      work,
+      amount: rows,
+      unit: "rows/s",
+      run: () =>
+        engine.run(Effect.gen(function*() {
+          const codebooks = yield* quantizer.train(embeddings)
+          const decoded = quantizer.decode(yield* quantizer.encode(embeddings, codebooks), codebooks)
+          let error = 0
+          for (let i = 0; i < decoded.data.length; i++) error += (decoded.data[i]! - embeddings.data[i]!) ** 2
+          work["mse"] = error / decoded.data.length
+        })),
+      close: engine.close
+    }
+  }
+})
+
+/** Every benchmark of SIDs. */
+export const benchmarks: ReadonlyArray<Benchmark> = [
+  rqKMeans("4k", 4344, 384),
+  rqKMeans("12k", 12_101, 768)
+]

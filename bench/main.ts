@@ -1,0 +1,44 @@
+/**
+ * `npm run bench -- [NAME...] [--json] [--peers DIR]`: all benchmarks, or those whose name is NAME or begins with `NAME.`
+ */
+import { type Benchmark, type BenchmarkRecord, measure } from "./Benchmark.ts"
+import * as Decode from "./Decode.ts"
+import * as Engine from "./Engine.ts"
+import * as Sids from "./Sids.ts"
+
+const all: ReadonlyArray<Benchmark> = [...Engine.benchmarks, ...Decode.benchmarks, ...Sids.benchmarks]
+
+const args = process.argv.slice(2)
+const json = args.includes("--json")
+const peersAt = args.indexOf("--peers")
+const peers = peersAt < 0 ? undefined : args[peersAt + 1]
+const names = args.filter((arg, i) => !arg.startsWith("--") && (peersAt < 0 || i !== peersAt + 1))
+
+const chosen = names.length === 0 ? all : names.flatMap((name) => {
+  const found = all.filter((benchmark) => benchmark.name === name || benchmark.name.startsWith(`${name}.`))
+  if (found.length === 0) {
+    process.stderr.write(`no benchmark "${name}"; there are ${all.map((benchmark) => benchmark.name).join(", ")}\n`)
+    process.exit(2)
+  }
+  return found
+})
+
+const line = (record: BenchmarkRecord): string =>
+  [
+    record.name.padEnd(22),
+    `${(record.seconds.median * 1000).toFixed(1)} ms`.padStart(12),
+    `${record.throughput.toFixed(record.throughput < 100 ? 2 : 0)} ${record.unit}`.padStart(18),
+    record.work["gflops"] === undefined
+      ? ""
+      : `${record.work["gflops"]} GFLOP/s, ${(100 * record.shareOfRoof).toFixed(0)} % of the roof`,
+    record.ratio === null ? "" : `peer ${(record.peerMedian! * 1000).toFixed(1)} ms, ratio ${record.ratio.toFixed(2)}`
+  ].join("  ")
+
+let roof = 0
+for (const benchmark of chosen) {
+  if (roof === 0 && benchmark.name.startsWith("engine.")) {
+    roof = (await measure(Engine.benchmarks[0]!, undefined, 0)).throughput
+  }
+  const record = await measure(benchmark, peers, benchmark.name.startsWith("engine.") ? roof : 0)
+  process.stdout.write(`${json ? JSON.stringify(record) : line(record)}\n`)
+}
