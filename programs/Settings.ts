@@ -86,7 +86,12 @@ export const quick: PartialSettings = {
   shop: { users: 200, items: 120 },
   lsa: { width: 32 },
   policy: { width: 64, layers: 2, heads: 4, keyValueHeads: 2, feedForward: 128, dropout: 0.1 },
-  sft: { epochs: 3, validationUsers: 100, learningRate: { peak: 3e-3, warmupSteps: 10, floor: 0.05 } },
+  sft: {
+    epochs: 3,
+    epochsPerValidation: 1,
+    validationUsers: 100,
+    learningRate: { peak: 3e-3, warmupSteps: 10, floor: 0.05 }
+  },
   grpo: { steps: 4, promptsPerStep: 16, groupSize: 8, stepsPerValidation: 2, validationUsers: 100 }
 }
 

@@ -22,12 +22,12 @@ const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
 /** Settings of a supervised run. */
 export class SftConfig extends Schema.Class<SftConfig>("sidereal/sft/SftConfig")({
-  /** Most passes over the data. @default 20 */
-  epochs: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(20))),
-  /** Validations without a better NDCG@10 before training stops. @default 3 */
-  patience: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(3))),
-  /** Passes between validations. @default 1 */
-  epochsPerValidation: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
+  /** Most passes over the data. @default 16 */
+  epochs: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(16))),
+  /** Validations without a better NDCG@10 before training stops. @default 2 */
+  patience: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2))),
+  /** Passes between validations. @default 2 */
+  epochsPerValidation: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2))),
   /** Users drawn for validation, the same ones every time. @default 1000 */
   validationUsers: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1000))),
   /** Beams in validation. @default 20 */

@@ -33,7 +33,7 @@ const tiny = {
   lsa: { width: 16 },
   rqKMeans: { codes: 8 },
   policy: { width: 16, layers: 1, heads: 2, keyValueHeads: 1, feedForward: 24, batchTokens: 256, dropout: 0.2 },
-  sft: { epochs: 3, validationUsers: 40, learningRate: { peak: 3e-3, warmupSteps: 4 } },
+  sft: { epochs: 3, epochsPerValidation: 1, validationUsers: 40, learningRate: { peak: 3e-3, warmupSteps: 4 } },
   grpo: { steps: 4, promptsPerStep: 8, groupSize: 6, stepsPerValidation: 2, validationUsers: 40 }
 }
 const weights = (run: string) =>

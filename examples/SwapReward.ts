@@ -1,0 +1,28 @@
+/**
+ * A reward of your own in the GRPO program: candidates of the target's category earn a part of a hit.
+ *
+ * Run it on a run that has been trained: `node examples/SwapReward.ts runs/generated-shop`
+ */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Effect from "effect/Effect"
+import * as Grpo from "sidereal/programs/Grpo"
+import * as Layers from "sidereal/programs/Layers"
+import * as Prepare from "sidereal/programs/Prepare"
+import * as Reward from "sidereal/reward/Reward"
+import { rule } from "sidereal/reward/RuleReward"
+
+const program = Effect.gen(function*() {
+  const { dataset } = yield* Prepare.program()
+  const shelf = (item: number) => dataset.items[item]!.categories.at(-1)
+  const category = Reward.make(
+    "category",
+    ({ items, target }) => Array.from(items, (item) => shelf(item) === shelf(target) ? 1 : 0)
+  )
+  const report = yield* Grpo.program({ rewards: [{ reward: rule, weight: 1 }, { reward: category, weight: 0.2 }] })
+  yield* Effect.log(report)
+})
+
+program.pipe(
+  Effect.provide(Layers.layer({ run: process.argv[2], given: {}, fresh: false, existing: true })),
+  NodeRuntime.runMain
+)
