@@ -1,7 +1,7 @@
 /**
  * Effects that a benchmark keeps open between its repeats.
  */
-import * as Context from "effect/Context"
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"

@@ -146,7 +146,7 @@ pkgs.runCommand "${pname}-node-modules"
     cd work
     cp ${manifestFile} package.json
     cp "$lockTextPath" package-lock.json
-    npm ci --offline --ignore-scripts --no-audit --no-fund --no-progress $npmFlags
+    npm install --no-save --offline --ignore-scripts --no-audit --no-fund --no-progress $npmFlags
     # npm's own record names every tarball and would keep them all alive
     rm -f node_modules/.package-lock.json
     ${prune}

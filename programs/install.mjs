@@ -16,13 +16,14 @@ const modified = (file) => (existsSync(file) ? statSync(file).mtimeMs : 0)
 
 if (modified(stamp) === 0 || modified(stamp) < modified(lock)) {
   process.stderr.write("Installing packages (once; about a minute) ...\n")
-  const npm = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+  // Not `npm ci`: it refuses a lock file that lacks optional packages of other platforms, as one made behind a mirror does.
+  const npm = spawnSync("npm", ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"], {
     cwd: root,
     stdio: ["ignore", 2, 2],
     shell: process.platform === "win32"
   })
   if (npm.status !== 0) {
-    process.stderr.write("npm ci failed; its messages stand above.\n")
+    process.stderr.write("npm install failed; its messages stand above.\n")
     process.exit(1)
   }
   utimesSync(stamp, new Date(), new Date())
@@ -32,7 +33,7 @@ const pinned = JSON.parse(readFileSync(join(root, "package.json"), "utf8")).devD
 if (!existsSync(nodeBinary)) {
   process.stderr.write(
     `Node ${pinned} was not installed: the package "node" needs its install script. ` +
-      `Run "npm config get ignore-scripts"; if it prints true, run "npm ci --ignore-scripts=false".\n`
+      `Run "npm config get ignore-scripts"; if it prints true, run "npm install --no-save --ignore-scripts=false".\n`
   )
   process.exit(1)
 }
