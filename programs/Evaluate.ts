@@ -102,8 +102,8 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
   if (invalid > 0) return yield* Effect.die(new Error(`${invalid} candidates are no item's SID; the trie is broken`))
 
   if (settings.data === undefined) {
-    const { oracle } = Shop.generate(settings.shop, settings.seed)
-    yield* baseline(() => ({ name: "oracle", scores: (history, user) => oracle!.scores(user, history) }))
+    const oracle = dataset.oracle ?? Shop.generate(settings.shop, settings.seed).oracle!
+    yield* baseline(() => ({ name: "oracle", scores: (history, user) => oracle.scores(user, history) }))
   }
 
   const record: EvaluationRecord = {

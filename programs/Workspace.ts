@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
+import packageJson from "../package.json" with { type: "json" }
 import * as Durable from "../src/run/Durable.ts"
 import * as Manifest from "../src/run/Manifest.ts"
 import { OtherSettings, type RunError, RunError as RunFailure } from "../src/run/RunError.ts"
@@ -43,6 +44,20 @@ export class Workspace extends Context.Service<Workspace, {
   static readonly layer = (options: WorkspaceOptions) => Layer.effect(Workspace, open(options))
 }
 
+/** The hash of the sources that make the run, file by file in the order of their names. */
+const codeHash = Effect.fnUntraced(function*() {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const root = path.join(import.meta.dirname, "..")
+  const parts: Array<string> = []
+  for (const folder of ["layers", "programs", "src"]) {
+    for (const name of (yield* fs.readDirectory(path.join(root, folder), { recursive: true })).toSorted()) {
+      if (name.endsWith(".ts")) parts.push(folder, name, yield* fs.readFileString(path.join(root, folder, name)))
+    }
+  }
+  return Manifest.hash(JSON.stringify(parts))
+}, Effect.mapError(Durable.storage("read", "the sources")))
+
 const open = Effect.fn("Workspace.open")(function*({ existing, fresh, given, run: asked }: WorkspaceOptions) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -64,8 +79,8 @@ const open = Effect.fn("Workspace.open")(function*({ existing, fresh, given, run
         seed: asGiven.seed,
         ...(asGiven.data === undefined ? {} : { data: path.resolve(asGiven.data) })
       }),
-      versions: { node: process.versions.node },
-      hashes: {}
+      versions: { sidereal: packageJson.version, node: process.versions.node, ...packageJson.dependencies },
+      hashes: { code: yield* codeHash() }
     })
   }
   const manifest = yield* Manifest.read(run)
@@ -83,16 +98,28 @@ const open = Effect.fn("Workspace.open")(function*({ existing, fresh, given, run
   }
   const settings = yield* Settings.decode(held, path.join(run, "manifest.json"))
   const file = (name: string) => path.join(run, name)
+  const known = new Map<string, unknown>()
   return Workspace.of({
     run,
     settings,
     file,
-    artefact: (name, make, codec) =>
+    artefact: <A, E, R>(
+      name: string,
+      make: Effect.Effect<A, E, R>,
+      codec: { readonly encode: (value: A) => string; readonly decode: (text: string) => A }
+    ) =>
       Effect.gen(function*() {
+        // The stages of one command ask for the same artefacts.
+        if (known.has(name)) return known.get(name) as A
         const at = file(name)
         const kept = yield* fs.readFileString(at).pipe(Effect.option)
-        if (kept._tag === "Some") return codec.decode(kept.value)
+        if (kept._tag === "Some") {
+          const value = codec.decode(kept.value)
+          known.set(name, value)
+          return value
+        }
         const made = yield* make
+        known.set(name, made)
         const text = codec.encode(made)
         yield* Durable.write(at, text).pipe(Effect.provideContext(services))
         yield* Manifest.record(run, name, Manifest.hash(text)).pipe(Effect.provideContext(services))

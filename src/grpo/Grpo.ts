@@ -147,7 +147,7 @@ export const train: (
     yield* keep(startNdcg)
   }
 
-  const tracker = progress.start("grpo", config.steps, "steps")
+  const tracker = progress.start("grpo", config.steps, "steps", step)
   while (step < config.steps) {
     const prompts = promptsOf(data.sequences, config.promptsPerStep, seed, step)
     const groups = yield* rollouts.generate(prompts)

@@ -11,14 +11,14 @@ import * as Layer from "effect/Layer"
 export interface Tracker {
   /** `done` units are finished; `detail` is shown at the end of the line. */
   update(done: number, detail?: string | undefined): void
-  /** The work is finished; prints its last line. */
-  finish(detail?: string | undefined): void
+  /** The work is finished, after `done` units if not all; prints its last line. */
+  finish(detail?: string | undefined, done?: number | undefined): void
 }
 
 /** Where progress is shown. */
 export class Progress extends Context.Service<Progress, {
-  /** Begins a piece of work of `total` units named `unit`. */
-  start(label: string, total: number, unit: string): Tracker
+  /** Begins a piece of work of `total` units named `unit`, of which `from` were done before. */
+  start(label: string, total: number, unit: string, from?: number): Tracker
 }>()("sidereal/run/Progress") {
   /** Shows progress on a stream, usually standard error. */
   static readonly layer = (
@@ -50,17 +50,19 @@ const formatRate = (rate: number, unit: string): string =>
 
 const tracker =
   (stream: { readonly isTTY?: boolean | undefined; write(text: string): unknown }, now: () => number) =>
-  (label: string, total: number, unit: string): Tracker => {
+  (label: string, total: number, unit: string, from = 0): Tracker => {
     const terminal = stream.isTTY === true
     const started = now()
     let shown = started
     let last = ""
     const line = (done: number, detail: string | undefined, finished: boolean) => {
       const seconds = (now() - started) / 1000
-      const rate = done / Math.max(seconds, 1e-9)
-      const left = done === 0 ? Number.NaN : (total - done) / rate
+      const rate = (done - from) / Math.max(seconds, 1e-9)
+      const left = done === from ? Number.NaN : (total - done) / rate
       const parts = finished
-        ? [`${label}: ${done} ${unit} in ${formatSeconds(seconds)}`, formatRate(rate, unit)]
+        ? done === from
+          ? [`${label}: ${done} ${unit}, nothing left to do`]
+          : [`${label}: ${done - from} ${unit} in ${formatSeconds(seconds)}`, formatRate(rate, unit)]
         : [
           `${label}: ${done}/${total} ${unit}`,
           `${Math.floor(100 * done / Math.max(1, total))} %`,
@@ -78,8 +80,8 @@ const tracker =
         last = text
         stream.write(terminal ? `\r\u001b[2K${text}` : `${text}\n`)
       },
-      finish: (detail) => {
-        const text = line(total, detail, true)
+      finish: (detail, done = total) => {
+        const text = line(done, detail, true)
         stream.write(terminal && last !== "" ? `\r\u001b[2K${text}\n` : `${text}\n`)
       }
     }

@@ -75,7 +75,7 @@ export const train: (
   let { best, bestEpoch, epoch, sinceBest, step } = state
   const perEpoch = policy.plan(data.sequences, seed, 0).length
   const total = perEpoch * config.epochs
-  const tracker = progress.start("sft", total, "steps")
+  const tracker = progress.start("sft", total, "steps", step)
   while (epoch < config.epochs && sinceBest < config.patience) {
     let lossSum = 0
     const batches = policy.plan(data.sequences, seed, epoch)
@@ -129,7 +129,7 @@ export const train: (
       yield* TrainingState.save(parameters, kind, { best, bestEpoch, epoch, sinceBest, step, start: -1 }, improved)
     }
   }
-  tracker.finish(`best NDCG@10 ${best.toFixed(4)} after epoch ${bestEpoch}`)
+  tracker.finish(`best NDCG@10 ${best.toFixed(4)} after epoch ${bestEpoch}`, step)
   yield* TrainingState.loadBest(parameters, checkpointer, kind)
   return { steps: step, epochs: epoch, bestEpoch, bestNdcg: best, stoppedEarly: epoch < config.epochs }
 })

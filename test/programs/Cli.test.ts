@@ -134,6 +134,27 @@ describe("sidereal", () => {
     assert.include([first, second], 130)
   })
 
+  it("is composed in code as the examples do", async () => {
+    const example = (name: string, ...args: ReadonlyArray<string>) => {
+      const child = spawn(process.execPath, [join(root, "examples", name), ...args], { cwd: folder })
+      let text = ""
+      child.stdout.on("data", (chunk) => (text += String(chunk)))
+      child.stderr.on("data", (chunk) => (text += String(chunk)))
+      return new Promise<readonly [number | null, string]>((resolve) =>
+        child.on("close", (status) => resolve([status, text]))
+      )
+    }
+    const [trained, losses] = await example("LogisticRegression.ts")
+    assert.strictEqual(trained, 0, losses)
+    const loss = (step: number) => Number(losses.match(new RegExp(`step ${step}: loss ([0-9.]+)`))![1])
+    assert.isBelow(loss(200), 0.7 * loss(0))
+    const rewarded = join(folder, "rewarded")
+    assert.strictEqual((await sidereal("sft", "--run", rewarded, "--config", settings)).status, 0)
+    const [swapped, text] = await example("SwapReward.ts", rewarded)
+    assert.strictEqual(swapped, 0, text)
+    assert.include(readFileSync(join(rewarded, "events.jsonl"), "utf8"), "reward.category")
+  })
+
   it("fails with status 1 and says how to mend it", async () => {
     const cases: ReadonlyArray<readonly [ReadonlyArray<string>, string]> = [
       [["evaluate", "--run", join(folder, "none")], "sidereal demo --run"],

@@ -228,6 +228,18 @@ describe("Progress", () => {
         assert.include(out, "train: 100 steps in 10 s")
         assert.strictEqual(out.includes("\r"), terminal)
       }
+      let now = 0
+      let out = ""
+      const layer = Progress.layer({ isTTY: false, write: (text: string) => (out += text) }, () => now)
+      const { start } = yield* Progress.pipe(Effect.provide(layer))
+      const resumed = start("train", 100, "steps", 80)
+      now = 10_000
+      resumed.update(85)
+      resumed.finish(undefined, 90)
+      start("train", 100, "steps", 100).finish()
+      assert.include(out, "train: 85/100 steps | 85 % | 0.5 steps/s | 30 s left")
+      assert.include(out, "train: 10 steps in 10 s | 1.0 steps/s")
+      assert.include(out, "train: 100 steps, nothing left to do")
       assert.deepStrictEqual([4.23, 61, 7800].map(formatSeconds), ["4.2 s", "1 min 01 s", "2 h 10 min"])
     }))
 })
