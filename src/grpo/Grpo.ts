@@ -39,8 +39,8 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
   groupSize: Schema.Int.check(Schema.isGreaterThanOrEqualTo(2)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(16))
   ),
-  /** Weight of the divergence from the reference. @default 0.02 */
-  beta: NonNegative.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.02))),
+  /** Weight of the divergence from the reference. @default 0.2 */
+  beta: NonNegative.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.2))),
   /** Weights of the rewards by name. @default rule 1, ranking 1 */
   rewards: Schema.Record(Schema.String, Schema.Finite).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed({ rule: 1, ranking: 1 }))
@@ -51,9 +51,9 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
   validationUsers: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1000))),
   /** Beams in validation. @default 20 */
   validationBeams: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(20))),
-  /** @default peak 1e-4, warm-up 5 steps, floor 0.1 */
+  /** @default peak 3e-5, warm-up 5 steps, floor 0.1 */
   learningRate: LearningRate.LearningRateConfig.pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed({ peak: 1e-4, warmupSteps: 5, floor: 0.1 }))
+    Schema.withDecodingDefaultKey(Effect.succeed({ peak: 3e-5, warmupSteps: 5, floor: 0.1 }))
   ),
   /** @default no decay, averaging 0.9 */
   optimizer: AdamW.AdamWConfig.pipe(
