@@ -6,8 +6,20 @@ import * as OnnxProto from "./OnnxProto.ts"
 import { current, tensorOf } from "./TracingBackend.ts"
 
 register("SiderealRmsNorm", ({ gain, x }, { epsilon }) => {
+  const { graph, target } = current()
   const statistics = [...x!.shape.slice(0, -1), 1]
-  const [y, inverse] = current().graph.node(
+  if (target === "webgpu") {
+    // The provider leaves the second output of SimplifiedLayerNormalization at zero.
+    const rows = valueOf(x!)
+    const square = graph.one("Mul", [rows, rows], { type: "float32", shape: x!.shape })
+    const type = { type: "float32" as const, shape: statistics }
+    const mean = graph.one("ReduceMean", [square, graph.integers([-1])], type, { keepdims: 1 })
+    const root = graph.one("Sqrt", [graph.one("Add", [mean, graph.scalar(epsilon as number)], type)], type)
+    const inverse = tensorOf(graph.one("Reciprocal", [root], type), statistics, "float32")
+    const unit = emit("Mul", [rows, valueOf(inverse)], x!.shape, "float32")
+    return [emit("Mul", [valueOf(unit), valueOf(gain!)], x!.shape, "float32"), inverse]
+  }
+  const [y, inverse] = graph.node(
     "SimplifiedLayerNormalization",
     [valueOf(x!), valueOf(gain!)],
     [{ type: "float32", shape: x!.shape }, { type: "float32", shape: statistics }],

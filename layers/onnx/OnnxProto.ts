@@ -128,13 +128,26 @@ const writeValueInfo = (value: ValueInfo): Writer => {
   return new Writer().text(1, value.name).message(2, new Writer().message(1, tensor))
 }
 
-/** The bytes of a model with this graph. */
-export const encode = (graph: Graph): Uint8Array => {
+/** An output that is a sequence of float32 tensors. */
+const writeSequenceInfo = (name: string): Writer => {
+  const element = new Writer().message(1, new Writer().int(1, elementCode.float32))
+  return new Writer().text(1, name).message(2, new Writer().message(4, new Writer().message(1, element)))
+}
+
+/**
+ * The bytes of a model with this graph. With `seal` the first output is an empty sequence of that name, which tells
+ * `Session.ts` not to convert the others.
+ */
+export const encode = (graph: Graph, seal?: string): Uint8Array => {
   const body = new Writer()
+  if (seal !== undefined) {
+    body.message(1, writeNode({ operator: "SequenceEmpty", domain: "", inputs: [], outputs: [seal], attributes: {} }))
+  }
   for (const node of graph.nodes) body.message(1, writeNode(node))
   body.text(2, graph.name)
   for (const initializer of graph.initializers) body.message(5, writeInitializer(initializer))
   for (const input of graph.inputs) body.message(11, writeValueInfo(input))
+  if (seal !== undefined) body.message(12, writeSequenceInfo(seal))
   for (const output of graph.outputs) body.message(12, writeValueInfo(output))
   return new Writer()
     .int(1, 9)

@@ -1,95 +1,73 @@
 /**
  * The compiling tensor runtime: a program becomes one ONNX graph that onnxruntime-node runs.
  *
- * Weights are inputs of the graph, never constants in it, so one session serves every version of a model. Sessions are
- * long-lived: run-time sizes are symbolic in the graph, and one program needs one session whatever it is fed.
- * Results are equal bit for bit from run to run for the same number of threads.
+ * Weights are inputs of the graph, never constants in it, so one session serves every version of a model. Run-time sizes
+ * are symbolic in the graph, so one program needs one session whatever it is fed. On the processor results are equal
+ * bit for bit from run to run for the same number of threads.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { availableParallelism } from "node:os"
 import * as ort from "onnxruntime-node"
-import { BackendFailure, ShapeMismatch, TensorError, UseAfterRelease } from "../../src/tensor/TensorError.ts"
 import {
-  bindSymbols,
-  formatShape,
-  type HostTensor,
-  symbols,
-  type TensorProgram
-} from "../../src/tensor/TensorProgram.ts"
-import { type Feed, isHandle, TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
+  BackendFailure,
+  BackendUnavailable,
+  ShapeMismatch,
+  TensorError,
+  UseAfterRelease
+} from "../../src/tensor/TensorError.ts"
+import { bindSymbols, formatShape, type HostTensor, type TensorProgram } from "../../src/tensor/TensorProgram.ts"
+import { type Feed, isHandle, type TensorHandle, TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 import { Ledger } from "../../src/tensor/TensorUsage.ts"
 import { toTensorError } from "../../src/tensor/TraceFailure.ts"
+import { type Device, type DeviceOutput } from "./Device.ts"
 import "./FusedLowerings.ts"
+import * as HostDevice from "./HostDevice.ts"
 import { valueOf } from "./Lowerings.ts"
-import * as OnnxProto from "./OnnxProto.ts"
+import * as SymbolicShape from "./SymbolicShape.ts"
 import { inputName, outputName, trace } from "./TracingBackend.ts"
+import * as WebGpuDevice from "./WebGpuDevice.ts"
 
-/** Settings of the sessions. */
+/** Settings of the processor's sessions. */
 export interface OnnxOptions {
   /** Threads inside one operator. @default the processors of the machine, at most 8 */
   readonly threads?: number | undefined
   /** Writes onnxruntime's profile of each session to this path prefix. */
   readonly profile?: string | undefined
+  /** Runs on a thread of its own, so that the calling thread stays free for other work. @default false */
+  readonly worker?: boolean | undefined
 }
 
-const backend = "onnx-cpu"
-
-interface DeviceHandle {
-  readonly tensor: ort.Tensor
-}
-
-const tensors = new WeakMap<object, DeviceHandle>()
-
-const toOrt = (feed: HostTensor): ort.Tensor =>
-  feed.dtype === "float32"
-    ? new ort.Tensor("float32", feed.data as Float32Array, feed.shape)
-    : feed.dtype === "int32"
-    ? new ort.Tensor("int32", feed.data as Int32Array, feed.shape)
-    : new ort.Tensor("bool", feed.data as Uint8Array, feed.shape)
-
-const fromOrt = (tensor: ort.Tensor): HostTensor => ({
-  dtype: tensor.type as HostTensor["dtype"],
-  shape: tensor.dims,
-  data: tensor.data as HostTensor["data"]
-})
-
-const bytesOf = (tensor: ort.Tensor): number => (tensor.data as Float32Array).byteLength
-
-const make = ({ profile, threads }: OnnxOptions) =>
+const make = <V extends object>(device: Device<V>) =>
   Effect.sync(() => {
     const ledger = new Ledger()
-    const options: ort.InferenceSession.SessionOptions = {
-      executionProviders: ["cpu"],
-      intraOpNumThreads: threads ?? Math.min(availableParallelism(), 8),
-      interOpNumThreads: 1,
-      graphOptimizationLevel: "basic",
-      enableCpuMemArena: true,
-      // Threads of one session must not spin while another session, or the host, has work to do.
-      extra: { session: { force_spinning_stop: "1" } },
-      logSeverityLevel: 3,
-      ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile })
-    }
+    const values = new WeakMap<object, V>()
+
+    const failure = (program: string) => (cause: unknown) =>
+      new TensorError({ reason: new BackendFailure({ backend: device.name, program, cause }) })
+
+    const handle = (name: string, shape: ReadonlyArray<number>, value: V, owned: boolean) =>
+      ledger.handle(
+        name,
+        shape,
+        owned ? device.bytes(value) : 0,
+        Effect.tryPromise({ try: () => device.read(value), catch: failure(`read "${name}"`) }),
+        () => device.dispose(value)
+      ).pipe(Effect.tap((made) => Effect.sync(() => values.set(made, value))))
 
     const compile = Effect.fn("TensorRuntime.compile")(
       function*<I extends string, O extends string>(program: TensorProgram<I, O>) {
         const started = performance.now()
         const compiled = yield* Effect.try({
-          try: () => trace(program, valueOf),
-          catch: (cause) => toTensorError(backend, program.name, cause)
+          try: () => trace(program, device.target, valueOf),
+          catch: (cause) => toTensorError(device.name, program.name, cause)
         })
         const session = yield* Effect.acquireRelease(
-          Effect.tryPromise({
-            try: () => ort.InferenceSession.create(OnnxProto.encode(compiled.graph), options),
-            catch: (cause) => new TensorError({ reason: new BackendFailure({ backend, program: program.name, cause }) })
-          }),
-          (session) =>
-            Effect.promise(async () => {
-              if (profile !== undefined) session.endProfiling()
-              await session.release()
-            })
+          Effect.tryPromise({ try: () => device.open(compiled.graph), catch: failure(program.name) }),
+          (session) => Effect.promise(() => session.release())
         )
         const isOpen = yield* ledger.executable()
+        const names = Object.keys(program.inputs) as Array<I>
         const fail = (site: string, expected: string, actual: string) =>
           Effect.fail(
             new TensorError({ reason: new ShapeMismatch({ program: program.name, site, expected, actual }) })
@@ -100,62 +78,60 @@ const make = ({ profile, threads }: OnnxOptions) =>
           into?: Readonly<Partial<Record<O, Float32Array>>>
         ) {
           if (!isOpen()) return yield* new TensorError({ reason: new UseAfterRelease({ handle: program.name }) })
-          const fed: Record<string, ort.Tensor> = {}
           const shapes: Record<string, ReadonlyArray<number>> = {}
-          for (const name of Object.keys(program.inputs) as Array<I>) {
+          for (const name of names) {
             const feed = feeds[name] as Feed | undefined
             if (feed === undefined) {
               return yield* fail(`input "${name}"`, formatShape(program.inputs[name].shape), "nothing")
             }
-            if (isHandle(feed)) {
-              const device = tensors.get(feed)
-              fed[inputName(name)] = device?.tensor ?? toOrt(yield* feed.read)
-              if ((feed as { released?: () => boolean }).released?.() === true) {
-                return yield* new TensorError({ reason: new UseAfterRelease({ handle: feed.name }) })
-              }
-            } else fed[inputName(name)] = toOrt(feed)
-            shapes[name] = fed[inputName(name)]!.dims
+            shapes[name] = feed.shape
           }
           const bound = bindSymbols(program.inputs, shapes)
           if ("input" in bound) {
             return yield* fail(`input "${bound.input}"`, bound.expected, bound.actual)
           }
-          const fetches: Record<string, ort.Tensor | null> = {}
-          for (const [name, { shape }] of compiled.outputs) {
+          const outputs: Record<string, DeviceOutput> = {}
+          for (const [name, { axes, type }] of compiled.outputs) {
+            const shape = axes.map((axis) => SymbolicShape.sizeOf(axis, bound.sizes))
             const target = into?.[name as O]
-            if (target === undefined) {
-              fetches[outputName(name)] = null
-              continue
+            if (target !== undefined && shape.reduce((a, b) => a * b, 1) !== target.length) {
+              return yield* fail(`output "${name}"`, formatShape(shape), `an array of ${target.length}`)
             }
-            const dims = shape.map((axis) =>
-              typeof axis === "number"
-                ? axis
-                : symbols(axis).reduce((sum, part) => sum + (bound.sizes.get(part) ?? 0), 0)
-            )
-            if (dims.reduce((a, b) => a * b, 1) !== target.length) {
-              return yield* fail(`output "${name}"`, formatShape(dims), `an array of ${target.length}`)
-            }
-            fetches[outputName(name)] = new ort.Tensor("float32", target, dims)
+            outputs[outputName(name)] = { dtype: type, shape, into: target }
           }
-          const results = yield* Effect.tryPromise({
-            try: () => session.run(fed, fetches),
-            catch: (cause) => new TensorError({ reason: new BackendFailure({ backend, program: program.name, cause }) })
-          })
-          const handles: Partial<Record<O, Effect.Success<ReturnType<Ledger["handle"]>>>> = {}
+          const fed: Record<string, V> = {}
+          const passing: Array<V> = []
+          for (const name of names) {
+            const feed: Feed = feeds[name]
+            const known = values.get(feed)
+            if (isHandle(feed)) {
+              if (feed.released()) return yield* new TensorError({ reason: new UseAfterRelease({ handle: feed.name }) })
+              if (known !== undefined) {
+                fed[inputName(name)] = known
+                continue
+              }
+            }
+            const host: HostTensor = isHandle(feed) ? yield* feed.read : feed
+            const value = yield* Effect.tryPromise({ try: () => device.place(host), catch: failure(program.name) })
+            if (device.resident) passing.push(value)
+            fed[inputName(name)] = value
+          }
+          // The arrays belong to the run until it is over: an interruption waits for it.
+          const results = yield* Effect.uninterruptible(
+            Effect.tryPromise({ try: () => session.run(fed, outputs), catch: failure(program.name) })
+          )
+          for (const value of passing) device.dispose(value)
+          const handles: Partial<Record<O, TensorHandle>> = {}
           for (const name of compiled.outputs.keys()) {
-            const tensor = results[outputName(name)]!
-            const owned = into?.[name as O] === undefined
-            const handle = yield* ledger.handle(
+            const output = outputs[outputName(name)]!
+            handles[name as O] = yield* handle(
               name,
-              tensor.dims,
-              owned ? bytesOf(tensor) : 0,
-              () => fromOrt(tensor),
-              () => tensor.dispose()
+              output.shape,
+              results[outputName(name)]!,
+              output.into === undefined
             )
-            tensors.set(handle, { tensor })
-            handles[name as O] = handle
           }
-          return handles as Record<O, Effect.Success<ReturnType<Ledger["handle"]>>>
+          return handles as Record<O, TensorHandle>
         })
 
         return {
@@ -166,9 +142,77 @@ const make = ({ profile, threads }: OnnxOptions) =>
         }
       }
     )
-    return TensorRuntime.of({ name: backend, compile, usage: Effect.sync(() => ledger.usage) })
+
+    const place = Effect.fn("TensorRuntime.place")(function*<K extends string>(
+      tensors: Readonly<Record<K, HostTensor>>
+    ) {
+      const placed: Partial<Record<K, TensorHandle>> = {}
+      for (const [name, tensor] of Object.entries<HostTensor>(tensors)) {
+        const value = yield* Effect.tryPromise({ try: () => device.place(tensor), catch: failure("place") })
+        placed[name as K] = yield* handle(name, tensor.shape, value, device.resident)
+      }
+      return placed as Record<K, TensorHandle>
+    })
+
+    return TensorRuntime.of({
+      name: device.name,
+      resident: device.resident,
+      compile,
+      place,
+      usage: Effect.sync(() => ledger.usage)
+    })
   })
+
+const layerOf = <V extends object>(open: Effect.Effect<Device<V>, TensorError>) =>
+  Layer.effect(
+    TensorRuntime,
+    Effect.acquireRelease(open, (device) => Effect.promise(() => device.close())).pipe(Effect.flatMap(make))
+  )
+
+const threadsOf = ({ threads }: OnnxOptions) => threads ?? Math.min(availableParallelism(), 8)
 
 /** The CPU runtime. */
 export const layerCpu = (options: OnnxOptions = {}): Layer.Layer<TensorRuntime> =>
-  Layer.effect(TensorRuntime, make(options))
+  Layer.orDie(layerOf(Effect.sync(() =>
+    HostDevice.make({
+      provider: "cpu",
+      threads: threadsOf(options),
+      profile: options.profile,
+      worker: options.worker ?? false
+    })
+  )))
+
+const unavailable = (backend: string, mend: string, cause?: unknown) =>
+  new TensorError({
+    reason: new BackendUnavailable({
+      backend,
+      mend: cause === undefined ? mend : `${mend} (${cause instanceof Error ? cause.message.trim() : String(cause)})`
+    })
+  })
+
+/** The GPU runtime over WebGPU (Vulkan, Metal or Direct3D 12): weights and optimizer slots stay on the device. */
+export const layerWebGpu: Layer.Layer<TensorRuntime, TensorError> = layerOf(
+  Effect.tryPromise({
+    try: () => WebGpuDevice.make(),
+    catch: (cause) =>
+      unavailable(
+        "webgpu",
+        "install a Vulkan driver and loader (Linux: mesa-vulkan-drivers or the vendor's, with libvulkan1) " +
+          "or use --device cpu",
+        cause
+      )
+  })
+)
+
+/** The CUDA runtime, where onnxruntime-node was installed with its CUDA provider; values lie in host memory. */
+export const layerCuda: Layer.Layer<TensorRuntime, TensorError> = layerOf(
+  Effect.suspend(() =>
+    ort.listSupportedBackends().some((backend) => backend.name === "cuda" && backend.bundled)
+      ? Effect.succeed(HostDevice.make({ provider: "cuda", threads: 1, worker: false }))
+      : Effect.fail(unavailable(
+        "cuda",
+        "this onnxruntime-node has no CUDA provider; on Linux x64 with CUDA and cuDNN run " +
+          "`ONNXRUNTIME_NODE_INSTALL=cuda npm rebuild onnxruntime-node`, or use --device webgpu or cpu"
+      ))
+  )
+)

@@ -83,3 +83,10 @@ export const axisName = (axis: Axis): number | string =>
     : axis.constant === 1
     ? axis.factors.join("*")
     : `${axis.constant}*${axis.factors.join("*")}`
+
+/** The size of an axis when the run-time sizes are these. */
+export const sizeOf = (axis: Axis, sizes: ReadonlyMap<string, number>): number =>
+  axis.factors.reduce(
+    (size, name) => size * symbols(name).reduce((sum, part) => sum + (sizes.get(part) ?? 0), 0),
+    axis.constant
+  )

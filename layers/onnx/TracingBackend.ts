@@ -20,9 +20,13 @@ export interface Traced {
   readonly splat: boolean
 }
 
+/** What a graph is written for: operators that a device lacks, or gets wrong, are written another way. */
+export type Target = "cpu" | "webgpu"
+
 /** The trace in progress: the graph, and the table of run-time sizes. */
 export interface Trace {
   readonly program: string
+  readonly target: Target
   readonly graph: GraphBuilder
   readonly symbols: SymbolicShape.SymbolTable
 }
@@ -133,7 +137,13 @@ export const outputName = (name: string): string => `out.${name}`
 /** What a traced program yields. */
 export interface TracedProgram {
   readonly graph: OnnxProto.Graph
-  readonly outputs: ReadonlyMap<string, { readonly type: DataType; readonly shape: ReadonlyArray<number | string> }>
+  readonly outputs: ReadonlyMap<string, TracedOutput>
+}
+
+/** Type and shape of an output; axes are constants times run-time sizes. */
+export interface TracedOutput {
+  readonly type: DataType
+  readonly axes: ReadonlyArray<SymbolicShape.Axis>
 }
 
 /**
@@ -143,13 +153,14 @@ export interface TracedProgram {
  */
 export const trace = <I extends string, O extends string>(
   program: TensorProgram<I, O>,
+  target: Target,
   materialize: (tensor: tf.TensorInfo) => string
 ): TracedProgram => {
   const specs = Object.entries(program.inputs) as Array<[I, TensorProgram<I, O>["inputs"][I]]>
   const symbols = SymbolicShape.make(Object.fromEntries(specs.map(([name, spec]) => [inputName(name), spec])))
   const graph = new GraphBuilder()
   const before = tf.getBackend()
-  backend.trace = { program: program.name, graph, symbols }
+  backend.trace = { program: program.name, target, graph, symbols }
   void tf.setBackend(backendName)
   const engine = tf.engine()
   const { stackTraceLimit } = Error
@@ -162,15 +173,16 @@ export const trace = <I extends string, O extends string>(
       return [name, engine.makeTensorFromTensorInfo(info)]
     })) as Record<I, tf.Tensor>
     const results = program.body(tensors) as Record<O, tf.Tensor>
-    const outputs = Object.entries<tf.Tensor>(results).map(([name, tensor]) => ({
-      value: materialize(tensor),
-      name,
-      info: {
-        name: outputName(name),
-        type: elementType(tensor.dtype),
-        shape: tensor.shape.map((size) => SymbolicShape.axisName(symbols.factor(size)))
+    const outputs = Object.entries<tf.Tensor>(results).map(([name, tensor]) => {
+      const axes = tensor.shape.map(symbols.factor)
+      const type = elementType(tensor.dtype)
+      return {
+        value: materialize(tensor),
+        name,
+        traced: { type, axes },
+        info: { name: outputName(name), type, shape: axes.map(SymbolicShape.axisName) }
       }
-    }))
+    })
     const inputs = specs.map(([name, spec]) => ({
       name: inputName(name),
       type: spec.dtype,
@@ -178,7 +190,7 @@ export const trace = <I extends string, O extends string>(
     }))
     return {
       graph: graph.finish(program.name, inputs, outputs),
-      outputs: new Map(outputs.map(({ info, name }) => [name, { type: info.type, shape: info.shape }]))
+      outputs: new Map(outputs.map(({ name, traced }) => [name, traced]))
     }
   } finally {
     Error.stackTraceLimit = stackTraceLimit

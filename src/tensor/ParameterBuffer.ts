@@ -1,8 +1,8 @@
 /**
- * The weights of a model with their gradients and optimizer slots, in one flat block of memory.
+ * The weights of a model with their gradients and optimizer slots, in one flat block of shared memory.
  *
- * Programs are fed views of it and write gradients into views of it, so a training step copies nothing. Parameters
- * whose weights decay stand first, so that one pass of a kernel covers each group.
+ * Programs are fed views of it and write gradients into views of it, on this thread or another, so a training step
+ * copies nothing. Parameters whose weights decay stand first, so that one pass of a kernel covers each group.
  */
 import { NonFinite, ShapeMismatch, TensorError } from "./TensorError.ts"
 import { formatShape, hostFloat32, type HostTensor } from "./TensorProgram.ts"
@@ -49,7 +49,7 @@ export interface ParameterBuffer {
   flat(region: Region): Float32Array
   /** A parameter's values in a region. */
   view(region: Region, name: string): Float32Array
-  /** All parameters of a region, as a program is fed with them. */
+  /** All parameters of a region, as a program is fed with them; the same objects every time. */
   tensors(region: Region): Readonly<Record<string, HostTensor>>
   /** All views of a region, as a program writes into them. */
   views(region: Region): Readonly<Record<string, Float32Array>>
@@ -76,14 +76,18 @@ export const make = (specs: ParameterSpecs): ParameterBuffer => {
   const length = offset
   const { kernels, memory } = TrainingKernels.make(regions.length * length * 4)
   const address = (region: Region) => regions.indexOf(region) * length * 4
-  const bySlot = new Map(slots.map((slot) => [slot.name, slot]))
-  const view = (region: Region, name: string) => {
-    const slot = bySlot.get(name)
-    if (slot === undefined) {
-      throw new RangeError(`no parameter "${name}"; there are ${slots.map((s) => s.name).join(", ")}`)
-    }
-    return new Float32Array(memory.buffer, address(region) + slot.offset * 4, slot.size)
-  }
+  const flats = new Map(regions.map((region) => [region, new Float32Array(memory.buffer, address(region), length)]))
+  const views = new Map(regions.map((region) => [
+    region,
+    Object.fromEntries(slots.map((slot) => [
+      slot.name,
+      new Float32Array(memory.buffer, address(region) + slot.offset * 4, slot.size)
+    ]))
+  ]))
+  const tensors = new Map(regions.map((region) => [
+    region,
+    Object.fromEntries(slots.map((slot) => [slot.name, hostFloat32(views.get(region)![slot.name]!, ...slot.shape)]))
+  ]))
   const buffer: ParameterBuffer = {
     slots,
     length,
@@ -91,13 +95,18 @@ export const make = (specs: ParameterSpecs): ParameterBuffer => {
     count: slots.reduce((sum, slot) => sum + slot.size, 0),
     kernels,
     address,
-    flat: (region) => new Float32Array(memory.buffer, address(region), length),
-    view,
-    tensors: (region) =>
-      Object.fromEntries(slots.map((slot) => [slot.name, hostFloat32(view(region, slot.name), ...slot.shape)])),
-    views: (region) => Object.fromEntries(slots.map((slot) => [slot.name, view(region, slot.name)]))
+    flat: (region) => flats.get(region)!,
+    view: (region, name) => {
+      const found = views.get(region)![name]
+      if (found === undefined) {
+        throw new RangeError(`no parameter "${name}"; there are ${slots.map((slot) => slot.name).join(", ")}`)
+      }
+      return found
+    },
+    tensors: (region) => tensors.get(region)!,
+    views: (region) => views.get(region)!
   }
-  for (const [name, spec] of entries) spec.initialize(view("weights", name))
+  for (const [name, spec] of entries) spec.initialize(buffer.view("weights", name))
   buffer.flat("average").set(buffer.flat("weights"))
   return buffer
 }

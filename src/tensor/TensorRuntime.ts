@@ -16,6 +16,8 @@ export interface TensorHandle {
   readonly shape: ReadonlyArray<number>
   /** The values, without a copy where the backend allows it; fails with `UseAfterRelease`. */
   readonly read: Effect.Effect<HostTensor, TensorError>
+  /** Whether its Scope is closed. */
+  readonly released: () => boolean
 }
 
 /** What can be fed to a program. */
@@ -52,10 +54,16 @@ export interface Usage {
 export class TensorRuntime extends Context.Service<TensorRuntime, {
   /** `onnx-cpu`, `reference` ... */
   readonly name: string
+  /** Outputs stay in the memory of a device: training then keeps weights and optimizer slots there too. */
+  readonly resident: boolean
   /** Compiles a program; the executable is released with the Scope. */
   compile<I extends string, O extends string>(
     program: TensorProgram<I, O>
   ): Effect.Effect<Executable<I, O>, TensorError, Scope.Scope>
+  /** Copies host tensors to where programs run; the handles belong to the caller's Scope. */
+  place<K extends string>(
+    tensors: Readonly<Record<K, HostTensor>>
+  ): Effect.Effect<Readonly<Record<K, TensorHandle>>, TensorError, Scope.Scope>
   /** What is alive now; zero again once every Scope is closed. */
   readonly usage: Effect.Effect<Usage>
 }>()("sidereal/tensor/TensorRuntime") {}

@@ -23,9 +23,9 @@ export class Ledger {
     name: string,
     shape: ReadonlyArray<number>,
     bytes: number,
-    read: () => HostTensor,
+    read: Effect.Effect<HostTensor, TensorError>,
     release: () => void
-  ): Effect.Effect<TensorHandle & { readonly released: () => boolean }, never, Scope.Scope> {
+  ): Effect.Effect<TensorHandle, never, Scope.Scope> {
     return Effect.acquireRelease(
       Effect.sync(() => {
         this.#handles++
@@ -39,7 +39,7 @@ export class Ledger {
             released: () => !state.open,
             read: Effect.suspend(() =>
               state.open
-                ? Effect.succeed(read())
+                ? read
                 : Effect.fail(new TensorError({ reason: new UseAfterRelease({ handle: name }) }))
             )
           }

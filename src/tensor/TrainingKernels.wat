@@ -1,6 +1,6 @@
 ;; One-pass kernels over flat float32 buffers. Every count is a multiple of 4 and every address of 16.
 (module
-  (import "env" "memory" (memory 1 65536))
+  (import "env" "memory" (memory 1 65536 shared))
 
   ;; AdamW: p, m, v in place, g read once and scaled by $clip.
   ;; $keep = 1 - lr * decay, $rate = lr / (1 - beta1^t), $root = 1 / sqrt(1 - beta2^t)

@@ -1,13 +1,29 @@
 /**
- * The runtimes that tests run on.
+ * The runtimes that tests run on: those of every machine, and those that this one has.
  */
-import type * as Layer from "effect/Layer"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import * as Reference from "../../layers/tfjs/Reference.ts"
+import * as TensorFlow from "../../layers/tfjs/TensorFlow.ts"
+import { type TensorError } from "../../src/tensor/TensorError.ts"
 import { type TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 
-/** Every runtime by name. */
-export const backends: ReadonlyArray<readonly [string, Layer.Layer<TensorRuntime>]> = [
+type Backend = readonly [name: string, layer: Layer.Layer<TensorRuntime>]
+
+const present = (name: string, layer: Layer.Layer<TensorRuntime, TensorError>): Promise<ReadonlyArray<Backend>> =>
+  Effect.runPromise(
+    Effect.scoped(Layer.build(layer)).pipe(
+      Effect.map((): ReadonlyArray<Backend> => [[name, Layer.orDie(layer)]]),
+      Effect.catch(() => Effect.succeed([]))
+    )
+  )
+
+/** Every runtime by name; the compiling one on the processor stands first, the oracle second. */
+export const backends: ReadonlyArray<Backend> = [
   ["onnx-cpu", OnnxRuntime.layerCpu({ threads: 2 })],
-  ["reference", Reference.layer]
+  ["reference", Reference.layer],
+  ["onnx-cpu on a worker thread", OnnxRuntime.layerCpu({ threads: 2, worker: true })],
+  ...(await present("onnx-webgpu", OnnxRuntime.layerWebGpu)),
+  ...(await present("tensorflow", TensorFlow.layer))
 ]

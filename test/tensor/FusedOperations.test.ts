@@ -130,10 +130,13 @@ describe("fused operations", () => {
   for (const one of cases) {
     it.effect(`agree with the plain form and tfjs's own gradient: ${one.name}`, () =>
       Effect.gen(function*() {
-        const [fused, plain] = yield* Effect.forEach(backends, ([, layer]) => Effect.provide(outcome(one), layer))
-        assert.isAbove(Object.keys(plain!).length, 1)
-        for (const [key, expected] of Object.entries(plain!)) {
-          assert.isBelow(distance(fused![key]!, expected), 2e-5, key)
+        const plain = yield* Effect.provide(outcome(one), backends[1]![1])
+        assert.isAbove(Object.keys(plain).length, 1)
+        for (const [backend, layer] of backends) {
+          const found = yield* Effect.provide(outcome(one), layer)
+          for (const [key, expected] of Object.entries(plain)) {
+            assert.isBelow(distance(found[key]!, expected), 2e-5, `${key} on ${backend}`)
+          }
         }
       }))
   }

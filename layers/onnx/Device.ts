@@ -1,0 +1,36 @@
+/**
+ * Where graphs run and their values lie: what distinguishes the processor from a GPU.
+ */
+import { type DataType, type HostTensor } from "../../src/tensor/TensorProgram.ts"
+import type * as OnnxProto from "./OnnxProto.ts"
+import { type Target } from "./TracingBackend.ts"
+
+/** An output of a run: its type, its shape in this run, and the host array that is to hold it, if any. */
+export interface DeviceOutput {
+  readonly dtype: DataType
+  readonly shape: ReadonlyArray<number>
+  readonly into?: Float32Array | undefined
+}
+
+/** An open graph over values of type `V`, by graph name. */
+export interface DeviceSession<V> {
+  run(
+    feeds: Readonly<Record<string, V>>,
+    outputs: Readonly<Record<string, DeviceOutput>>
+  ): Promise<Readonly<Record<string, V>>>
+  release(): Promise<void>
+}
+
+/** A device with values of type `V`. */
+export interface Device<V> {
+  readonly name: string
+  readonly target: Target
+  /** Values stay on the device; reading and placing them copies. */
+  readonly resident: boolean
+  open(graph: OnnxProto.Graph): Promise<DeviceSession<V>>
+  place(tensor: HostTensor): Promise<V>
+  read(value: V): Promise<HostTensor>
+  bytes(value: V): number
+  dispose(value: V): void
+  close(): Promise<void>
+}

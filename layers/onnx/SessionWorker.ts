@@ -1,0 +1,127 @@
+/**
+ * Sessions on a worker thread: the calling thread stays free for HTTP, progress and actors while a step runs.
+ *
+ * Arrays on shared memory (a `ParameterBuffer`, outputs of earlier runs) are used where they lie; others are copied once
+ * on the way. Runs are carried out one at a time in the order of the calls.
+ */
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
+import { type HostTensor } from "../../src/tensor/TensorProgram.ts"
+import { host as hostHere, type HostTensors, type Session, type SessionHost, type SessionOptions } from "./Session.ts"
+
+type Request =
+  | { readonly op: "open"; readonly graph: Uint8Array }
+  | { readonly op: "run"; readonly session: number; readonly feeds: HostTensors; readonly outputs: HostTensors }
+  | { readonly op: "release"; readonly session: number }
+
+interface Reply {
+  readonly id: number
+  readonly session?: number
+  readonly error?: string
+}
+
+const marker = "sidereal-sessions"
+
+const isShared = (data: HostTensor["data"]) => data.buffer instanceof SharedArrayBuffer
+
+const shared = (like: HostTensor): HostTensor => {
+  const bytes = new SharedArrayBuffer(like.data.byteLength)
+  const data = like.dtype === "float32"
+    ? new Float32Array(bytes)
+    : like.dtype === "int32"
+    ? new Int32Array(bytes)
+    : new Uint8Array(bytes)
+  return { ...like, data }
+}
+
+/** A view is posted with everything that it is a view of; what is not shared is therefore cut out first. */
+const whole = (feeds: HostTensors): HostTensors =>
+  Object.fromEntries(
+    Object.entries(feeds).map(([name, tensor]) => [
+      name,
+      isShared(tensor.data) || tensor.data.byteLength === tensor.data.buffer.byteLength
+        ? tensor
+        : { ...tensor, data: tensor.data.slice() }
+    ])
+  )
+
+/** A host whose sessions live on one worker thread until `close`. */
+export const host = (options: SessionOptions): SessionHost => {
+  const worker = new Worker(new URL(import.meta.url), { workerData: { [marker]: options } })
+  worker.unref()
+  const waiting = new Map<
+    number,
+    { readonly resolve: (reply: Reply) => void; readonly reject: (error: Error) => void }
+  >()
+  let count = 0
+  let dead: Error | undefined
+  const fail = (error: Error) => {
+    dead = error
+    for (const { reject } of waiting.values()) reject(error)
+    waiting.clear()
+    worker.unref()
+  }
+  worker.on("message", (reply: Reply) => {
+    const call = waiting.get(reply.id)
+    waiting.delete(reply.id)
+    if (waiting.size === 0) worker.unref()
+    if (reply.error === undefined) call?.resolve(reply)
+    else call?.reject(new Error(reply.error))
+  })
+  worker.on("error", fail)
+  worker.on("exit", (code) => fail(new Error(`the worker thread of the tensor engine ended (${code})`)))
+  const call = (request: Request) =>
+    new Promise<Reply>((resolve, reject) => {
+      if (dead !== undefined) return reject(dead)
+      const id = count++
+      waiting.set(id, { resolve, reject })
+      worker.ref()
+      worker.postMessage({ id, request })
+    })
+  return {
+    open: async (graph) => {
+      const { session } = await call({ op: "open", graph })
+      return {
+        run: async (feeds, outputs) => {
+          const targets: Record<string, HostTensor> = {}
+          for (const [name, tensor] of Object.entries(outputs)) {
+            targets[name] = isShared(tensor.data) ? tensor : shared(tensor)
+          }
+          await call({ op: "run", session: session!, feeds: whole(feeds), outputs: targets })
+          for (const [name, tensor] of Object.entries(outputs)) {
+            if (targets[name] !== tensor) (tensor.data as Float32Array).set(targets[name]!.data as Float32Array)
+          }
+        },
+        release: async () => {
+          if (dead === undefined) await call({ op: "release", session: session! })
+        }
+      }
+    },
+    close: async () => {
+      await worker.terminate()
+    }
+  }
+}
+
+const serve = (options: SessionOptions): void => {
+  const inner = hostHere(options)
+  const sessions = new Map<number, Session>()
+  const answer = async (request: Request): Promise<Partial<Reply>> => {
+    if (request.op === "open") {
+      const session = sessions.size
+      sessions.set(session, await inner.open(request.graph))
+      return { session }
+    }
+    const session = sessions.get(request.session)!
+    await (request.op === "run" ? session.run(request.feeds, request.outputs) : session.release())
+    return {}
+  }
+  parentPort!.on("message", ({ id, request }: { readonly id: number; readonly request: Request }) => {
+    answer(request).then(
+      (reply) => parentPort!.postMessage({ id, ...reply }),
+      (error: unknown) => parentPort!.postMessage({ id, error: error instanceof Error ? error.message : String(error) })
+    )
+  })
+}
+
+const given = workerData as { readonly [marker]?: SessionOptions } | null
+if (!isMainThread && given?.[marker] !== undefined) serve(given[marker])

@@ -1,0 +1,75 @@
+/**
+ * The eager tensor runtime on TensorFlow's C library, through the optional peer dependency `@tensorflow/tfjs-node-gpu`
+ * or `@tensorflow/tfjs-node`.
+ *
+ * The package is looked for beside this project and in the folder that `TFJS_NODE_HOME` names. Both share tfjs's engine
+ * with this project, so tensors and gradients cross between them.
+ */
+import * as tf from "@tensorflow/tfjs"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { createRequire } from "node:module"
+import { join } from "node:path"
+import * as nodeUtil from "node:util"
+import { BackendUnavailable, TensorError } from "../../src/tensor/TensorError.ts"
+import { TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
+import * as Eager from "./Eager.ts"
+
+const packages = ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"] as const
+
+/** Two functions of `node:util` that tfjs-node 4.22 calls and Node 23 removed. */
+const restoreUtil = (): void => {
+  const util = createRequire(import.meta.url)("node:util") as Record<string, unknown>
+  util["isNullOrUndefined"] ??= (value: unknown) => value === null || value === undefined
+  util["isArray"] ??= Array.isArray
+}
+
+const load = (): void => {
+  if (tf.findBackend("tensorflow") !== null) return
+  restoreUtil()
+  process.env["TF_CPP_MIN_LOG_LEVEL"] ??= "2"
+  const home = process.env["TFJS_NODE_HOME"]
+  const requires = [
+    createRequire(import.meta.url),
+    ...(home === undefined ? [] : [createRequire(join(home, "package.json"))])
+  ]
+  const problems: Array<string> = []
+  // tfjs warns of every kernel that is registered twice.
+  tf.enableProdMode()
+  for (const require of requires) {
+    for (const name of packages) {
+      try {
+        require.resolve(name)
+      } catch {
+        continue
+      }
+      try {
+        require(name)
+        if (tf.findBackend("tensorflow") !== null) return
+      } catch (cause) {
+        problems.push(`${name}: ${cause instanceof Error ? cause.message.split("\n")[0] : nodeUtil.inspect(cause)}`)
+      }
+    }
+  }
+  throw new TensorError({
+    reason: new BackendUnavailable({
+      backend: "tensorflow",
+      mend: `install ${packages.join(" or ")} beside this package, or name its folder in TFJS_NODE_HOME, ` +
+        `or use --device cpu${problems.length === 0 ? "" : ` (${problems.join("; ")})`}`
+    })
+  })
+}
+
+/** The TensorFlow runtime. */
+export const layer: Layer.Layer<TensorRuntime, TensorError> = Layer.effect(
+  TensorRuntime,
+  Effect.try({
+    try: load,
+    catch: (cause) =>
+      cause instanceof TensorError
+        ? cause
+        : new TensorError({
+          reason: new BackendUnavailable({ backend: "tensorflow", mend: `it could not be loaded: ${String(cause)}` })
+        })
+  }).pipe(Effect.andThen(Eager.make({ name: "tensorflow", backend: "tensorflow", resident: true })))
+)

@@ -1,0 +1,76 @@
+/**
+ * `node test/tensor/MemoryProbe.ts steps|cycles COUNT EVERY`: trains a small decoder, or compiles and closes it, and prints
+ * resident bytes as a JSON line every so often. Run with `--expose-gc --max-semi-space-size=16`, so that what is seen is
+ * the engine's memory and not the growth of V8's young generation.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
+import * as Decoder from "../../src/policy/Decoder.ts"
+import * as FlatPrograms from "../../src/policy/FlatPrograms.ts"
+import * as AdamW from "../../src/tensor/AdamW.ts"
+import * as ParameterBuffer from "../../src/tensor/ParameterBuffer.ts"
+import * as Random from "../../src/tensor/Random.ts"
+import { hostBool, hostFloat32, hostInt32 } from "../../src/tensor/TensorProgram.ts"
+import { TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
+
+const [mode, count, every] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])]
+const config = Schema.decodeSync(Decoder.DecoderConfig)({
+  vocabulary: 256,
+  width: 64,
+  layers: 4,
+  heads: 4,
+  keyValueHeads: 2,
+  headWidth: 16,
+  feedForward: 128
+})
+const buffer = ParameterBuffer.make(Decoder.parameters(config, Random.normal(1)))
+const optimizer = Schema.decodeSync(AdamW.AdamWConfig)({})
+const [rows, length] = [4, 64]
+const ids = Int32Array.from({ length: rows * length }, (_, i) => (i * 7) % 256)
+const feeds = {
+  ...buffer.tensors("weights"),
+  tokens: hostInt32(ids, rows, length),
+  targets: hostInt32(ids, rows, length),
+  positions: hostInt32(ids.map((_, i) => i % length), rows, length),
+  segments: hostInt32(new Int32Array(ids.length), rows, length),
+  weights: hostFloat32(new Float32Array(ids.length).fill(1 / ids.length), rows, length),
+  legal: hostBool(new Uint8Array(ids.length * 256).fill(1), rows, length, 256)
+}
+
+const collect = (globalThis as { readonly gc?: () => void }).gc
+const report = (done: number) => {
+  collect?.()
+  process.stdout.write(`${JSON.stringify({ done, rss: process.memoryUsage.rss() })}\n`)
+}
+
+const compile = Effect.flatMap(
+  TensorRuntime,
+  (runtime) => runtime.compile(FlatPrograms.supervised(config, buffer, false))
+)
+
+const steps = Effect.gen(function*() {
+  const executable = yield* compile
+  for (let step = 1; step <= count; step++) {
+    yield* Effect.scoped(executable.run(feeds, buffer.views("gradients")))
+    AdamW.apply(buffer, optimizer, step, 1e-4)
+    if (step % every === 0) report(step)
+  }
+})
+
+const cycles = Effect.gen(function*() {
+  for (let cycle = 1; cycle <= count; cycle++) {
+    yield* Effect.scoped(Effect.flatMap(compile, (executable) => executable.run(feeds, buffer.views("gradients"))))
+    if (cycle % every === 0) report(cycle)
+  }
+})
+
+const usage = Effect.flatMap(TensorRuntime, (runtime) => runtime.usage)
+
+await Effect.runPromise(
+  Effect.scoped(mode === "steps" ? steps : cycles).pipe(
+    Effect.andThen(usage),
+    Effect.tap((alive) => Effect.sync(() => process.stdout.write(`${JSON.stringify(alive)}\n`))),
+    Effect.provide(OnnxRuntime.layerCpu({ threads: 2 }))
+  )
+)
