@@ -63,7 +63,7 @@ const decode = (name: string, width: number, users: number): Benchmark => ({
       FlatPolicy.layer(config, index, 1).pipe(Layer.provide(OnnxRuntime.layerCpu({ threads: 2 })))
     )
     const policy = await engine.run(Effect.flatMap(PolicyModel, Effect.succeed))
-    const weights = policy.parameters.tensors("weights")
+    const weights = policy.parameters.buffer.tensors("weights")
     return {
       work: {
         d: width,

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Demo from "./Demo.ts"
+import * as Devices from "./Devices.ts"
 import * as Evaluate from "./Evaluate.ts"
 import * as Grpo from "./Grpo.ts"
 import * as Layers from "./Layers.ts"
@@ -35,6 +36,10 @@ const root = Command.make("sidereal").pipe(
     ),
     seed: Flag.Int("seed").pipe(Flag.withDescription("Everything random follows from it (default: 1)"), Flag.optional),
     config: text("config", "JSON file with settings; flags win over it"),
+    device: Flag.Literals("device", Devices.names).pipe(
+      Flag.withDescription("Where tensor programs run (default: cpu)"),
+      Flag.withDefault("cpu" as const)
+    ),
     json: toggle("json", "Results as JSON on standard output"),
     quick: toggle("quick", "A tiny policy and few steps: ends in seconds, proves nothing"),
     fresh: toggle("fresh", "Begin the run again instead of going on")
@@ -58,6 +63,7 @@ const within = <A, E, R>(work: Effect.Effect<A, E, R>, existing = false) =>
       Effect.provide(Layers.layer({
         run: Option.getOrUndefined(flags.run),
         given,
+        device: flags.device,
         fresh: flags.fresh,
         existing
       })),

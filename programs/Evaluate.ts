@@ -74,12 +74,19 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
       if (!(yield* TrainingState.loadBest(parameters, checkpointer, kind))) continue
       evaluated++
       const tracker = progress.start(`evaluate ${kind}`, examples.length, "users")
-      const { seconds, value: ranked } = yield* timed(PolicyRanking.rankAll(examples, parameters.tensors("average"), {
-        beams: settings.evaluation.beams,
-        batch: 32,
-        historyExcluded,
-        progress: (done) => tracker.update(done)
-      }))
+      const { seconds, value: ranked } = yield* timed(
+        parameters.feeds("average").pipe(
+          Effect.flatMap((weights) =>
+            PolicyRanking.rankAll(examples, weights, {
+              beams: settings.evaluation.beams,
+              batch: 32,
+              historyExcluded,
+              progress: (done) => tracker.update(done)
+            })
+          ),
+          Effect.scoped
+        )
+      )
       tracker.finish()
       const { itemStart } = index.trie
       for (const { ranked: { leaves } } of ranked) {

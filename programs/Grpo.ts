@@ -46,7 +46,8 @@ export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
     if (!found) {
       return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
     }
-    parameters.flat("weights").set(parameters.flat("average"))
+    parameters.buffer.flat("weights").set(parameters.buffer.flat("average"))
+    yield* parameters.push()
   })).pipe(Layer.provideMerge((options.policy ?? Policies.flat)(settings, index)))
 
   const actors = Layer.mergeAll(

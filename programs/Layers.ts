@@ -6,17 +6,17 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as DuckDb from "../layers/duckdb/DuckDb.ts"
 import * as LanceDb from "../layers/lancedb/LanceDb.ts"
-import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
 import * as SystemTar from "../layers/xz/SystemTar.ts"
 import * as Lsa from "../src/embedding/Lsa.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
 import { Progress } from "../src/run/Progress.ts"
 import { RunLog } from "../src/run/RunLog.ts"
 import * as RqKMeans from "../src/sid/RqKMeans.ts"
+import * as Devices from "./Devices.ts"
 import { Workspace, type WorkspaceOptions } from "./Workspace.ts"
 
-/** Everything a command needs, for one run. */
-export const layer = (options: WorkspaceOptions) =>
+/** Everything a command needs, for one run on a device. */
+export const layer = (options: WorkspaceOptions & { readonly device?: Devices.Device | undefined }) =>
   Layer.unwrap(Effect.gen(function*() {
     const { file, run, settings } = yield* Workspace
     return Layer.mergeAll(
@@ -30,7 +30,7 @@ export const layer = (options: WorkspaceOptions) =>
       RqKMeans.layer(settings.rqKMeans, settings.seed)
     )
   })).pipe(
-    Layer.provideMerge(OnnxRuntime.layerCpu()),
+    Layer.provideMerge(Devices.devices[options.device ?? "cpu"]),
     Layer.provideMerge(Workspace.layer(options)),
     Layer.provideMerge(NodeServices.layer)
   )

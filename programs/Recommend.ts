@@ -67,7 +67,7 @@ export const program = Effect.fn("recommend")(function*(
     const loaded = (yield* TrainingState.loadBest(parameters, checkpointer, Group.kind)) ||
       (yield* TrainingState.loadBest(parameters, checkpointer, Supervised.kind))
     if (!loaded) return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
-    const [ranked] = yield* BeamSearch.search([history], parameters.tensors("average"), {
+    const [ranked] = yield* BeamSearch.search([history], yield* parameters.feeds("average"), {
       beams: Math.max(settings.evaluation.beams, question.count),
       excluded: [BeamSearch.leavesOf(index, history)]
     })
@@ -83,5 +83,5 @@ export const program = Effect.fn("recommend")(function*(
       }))
     }
     return answer
-  }).pipe(Effect.provide(policy(settings, index)))
+  }).pipe(Effect.scoped, Effect.provide(policy(settings, index)))
 })

@@ -17,11 +17,11 @@ import * as Eager from "./Eager.ts"
 
 const packages = ["@tensorflow/tfjs-node-gpu", "@tensorflow/tfjs-node"] as const
 
-/** Two functions of `node:util` that tfjs-node 4.22 calls and Node 23 removed. */
+/** Two functions of `node:util` that tfjs-node 4.22 calls: Node 23 removed one and warns of the other. */
 const restoreUtil = (): void => {
   const util = createRequire(import.meta.url)("node:util") as Record<string, unknown>
   util["isNullOrUndefined"] ??= (value: unknown) => value === null || value === undefined
-  util["isArray"] ??= Array.isArray
+  util["isArray"] = Array.isArray
 }
 
 const load = (): void => {

@@ -116,11 +116,13 @@ export const train: (
   const progress = yield* Progress
   const { index, parameters } = policy
   const validation = TrainingState.sample(data.validation, config.validationUsers, seed)
-  const validate = PolicyRanking.rankAll(
-    validation,
-    TrainingState.evaluationWeights(parameters, config.optimizer),
-    { beams: config.validationBeams, batch: 32, historyExcluded: true }
-  ).pipe(Effect.map((ranked) => PolicyRanking.meanNdcg(ranked, 10)))
+  const validate = TrainingState.evaluationWeights(parameters, config.optimizer).pipe(
+    Effect.flatMap((weights) =>
+      PolicyRanking.rankAll(validation, weights, { beams: config.validationBeams, batch: 32, historyExcluded: true })
+    ),
+    Effect.map((ranked) => PolicyRanking.meanNdcg(ranked, 10)),
+    Effect.scoped
+  )
 
   let { best, bestEpoch: bestStep, start: startNdcg, step } = yield* TrainingState.resume(parameters, kind)
   const keep = (score: number) => {

@@ -4,8 +4,9 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Adam from "../optimizer/Adam.ts"
 import { PolicyModel, type ScoredGroup } from "../policy/PolicyModel.ts"
-import * as AdamW from "../tensor/AdamW.ts"
+import { type AdamWConfig } from "../tensor/AdamW.ts"
 import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 
 /** What a step did. */
@@ -35,12 +36,13 @@ export class PolicyLearner extends Context.Service<PolicyLearner, {
   /** A learner in this process with weight `beta` on the divergence from the reference. */
   static readonly layer = (options: {
     readonly beta: number
-    readonly optimizer: AdamW.AdamWConfig
+    readonly optimizer: AdamWConfig
   }): Layer.Layer<PolicyLearner, never, PolicyModel> =>
     Layer.effect(
       PolicyLearner,
       Effect.gen(function*() {
         const policy = yield* PolicyModel
+        const optimizer = Adam.adamW(options.optimizer)
         let version = 0
         return PolicyLearner.of({
           step: Effect.fn("PolicyLearner.step")(function*(groups, step, learningRate) {
@@ -50,8 +52,7 @@ export class PolicyLearner extends Context.Service<PolicyLearner, {
                 reason: new NonFinite({ tensor: "policy-gradient loss", step, value: String(loss) })
               })
             }
-            const applied = AdamW.apply(policy.parameters, options.optimizer, step, learningRate)
-            if (applied instanceof TensorError) return yield* applied
+            const applied = yield* policy.parameters.apply(optimizer, step, learningRate)
             version++
             return { version, loss, kl, gradientNorm: applied.gradientNorm }
           })

@@ -6,21 +6,17 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { type CandidateGroup, type GroupLogProbs, PolicyModel } from "../policy/PolicyModel.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
-import { hostFloat32 } from "../tensor/TensorProgram.ts"
 
 /** Log-probabilities under the reference. */
 export class ReferenceModel extends Context.Service<ReferenceModel, {
   score(groups: ReadonlyArray<CandidateGroup>): Effect.Effect<GroupLogProbs, TensorError>
 }>()("sidereal/grpo/ReferenceModel") {
   /** A copy of the policy's weights at the time the layer is built; it never changes. */
-  static readonly layerFrozen: Layer.Layer<ReferenceModel, never, PolicyModel> = Layer.effect(
+  static readonly layerFrozen: Layer.Layer<ReferenceModel, TensorError, PolicyModel> = Layer.effect(
     ReferenceModel,
     Effect.gen(function*() {
       const policy = yield* PolicyModel
-      const copy = Object.fromEntries(policy.parameters.slots.map((slot) => [
-        slot.name,
-        hostFloat32(policy.parameters.view("weights", slot.name).slice(), ...slot.shape)
-      ]))
+      const copy = yield* policy.parameters.feeds("weights", { frozen: true })
       return ReferenceModel.of({ score: (groups) => policy.score(groups, copy) })
     })
   )

@@ -46,7 +46,7 @@ export class RolloutActor extends Context.Service<RolloutActor, {
         return RolloutActor.of({
           generate: Effect.fn("RolloutActor.generate")(function*(prompts) {
             const histories = prompts.map((prompt) => prompt.history)
-            const found = yield* BeamSearch.searchAll(histories, policy.parameters.tensors("weights"), {
+            const found = yield* BeamSearch.searchAll(histories, yield* policy.parameters.weights, {
               beams: options.groupSize,
               batch: options.batch,
               excluded: histories.map((history) => BeamSearch.leavesOf(policy.index, history))

@@ -5,11 +5,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
+import * as ParameterStore from "../optimizer/ParameterStore.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
 import { masked } from "../tensor/Attention.ts"
 import * as Dropout from "../tensor/Dropout.ts"
-import * as ParameterBuffer from "../tensor/ParameterBuffer.ts"
 import * as Random from "../tensor/Random.ts"
+import { type TensorError } from "../tensor/TensorError.ts"
 import { hostBool, hostFloat32, hostInt32 } from "../tensor/TensorProgram.ts"
 import { type TensorHandle, TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
@@ -105,7 +106,8 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
     const decoder = decoderConfig(config, index)
     const vocabulary = CompactVocabulary.make(index)
     const { trie } = index
-    const parameters = ParameterBuffer.make(Decoder.parameters(decoder, Random.normal(seed, 0x1417)))
+    const parameters = yield* ParameterStore.make(Decoder.parameters(decoder, Random.normal(seed, 0x1417)))
+    const { buffer } = parameters
     const promptPositions = 1 + config.historyItems * index.levels
     const dropout = Dropout.make(Decoder.dropoutSites(decoder))
 
@@ -135,7 +137,7 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
           segments[b * length + t] = 0
         }
       }
-      const prefill = yield* program("prefill", () => FlatPrograms.prefill(decoder, parameters))
+      const prefill = yield* program("prefill", () => FlatPrograms.prefill(decoder, buffer))
       const opened = yield* prefill.run({
         ...weights,
         tokens: hostInt32(tokens, batch, length),
@@ -175,7 +177,7 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
             }
           }
         }
-        const executable = yield* program(`extend.${depth}`, () => FlatPrograms.extend(decoder, parameters, depth))
+        const executable = yield* program(`extend.${depth}`, () => FlatPrograms.extend(decoder, buffer, depth))
         const caches = Object.fromEntries(
           [opened, ...frontiers.map((earlier) => earlier.cache)].flatMap((cache, part) =>
             FlatPrograms.cacheNames(decoder, part).map(({ from, to }) => [to, cache[from]!])
@@ -229,12 +231,11 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
       const rows = batch.layout as FlatLayout.PackedRows
       const dropping = config.dropout > 0
       const shape = [rows.rows, rows.length] as const
-      const executable = yield* program("supervised", () => FlatPrograms.supervised(decoder, parameters, dropping))
+      const executable = yield* program("supervised", () => FlatPrograms.supervised(decoder, buffer, dropping))
       const masks = dropping
         ? dropout.draw(seed, step, rows.rows * rows.length * config.width, config.dropout)
         : []
-      const outputs = yield* executable.run({
-        ...parameters.tensors("weights"),
+      const feeds = {
         tokens: hostInt32(rows.tokens, ...shape),
         positions: hostInt32(rows.positions, ...shape),
         segments: hostInt32(rows.segments, ...shape),
@@ -245,8 +246,9 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
           `dropout.${site}`,
           hostFloat32(mask, ...shape, config.width)
         ]))
-      }, parameters.views("gradients"))
-      return (yield* outputs["loss"]!.read).data[0]!
+      }
+      const [outputs] = yield* parameters.differentiate(executable, [{ feeds }])
+      return (yield* outputs!["loss"]!.read).data[0]!
     }, Effect.scoped)
 
     const treeFeeds = (groups: ReadonlyArray<CandidateGroup>) => {
@@ -270,7 +272,7 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
       weights: PolicyWeights
     ) {
       const { feeds, rows } = treeFeeds(groups)
-      const executable = yield* program("treeScores", () => FlatPrograms.treeScores(decoder, parameters))
+      const executable = yield* program("treeScores", () => FlatPrograms.treeScores(decoder, buffer))
       const outputs = yield* executable.run({ ...weights, ...feeds })
       const logProbs = (yield* outputs["logProbs"]!.read).data
       const result: GroupLogProbs = rows.paths.map((paths) =>
@@ -298,19 +300,20 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
           }
         }
       }
-      const executable = yield* program("policyGradient", () => FlatPrograms.policyGradient(decoder, parameters))
-      const outputs = yield* executable.run({
-        ...parameters.tensors("weights"),
-        ...feeds,
-        gain: hostFloat32(gain, edges),
-        share: hostFloat32(share, edges),
-        behaviour: hostFloat32(behaviour, edges),
-        reference: hostFloat32(reference, edges),
-        beta: hostFloat32(Float32Array.of(beta))
-      }, parameters.views("gradients"))
+      const executable = yield* program("policyGradient", () => FlatPrograms.policyGradient(decoder, buffer))
+      const [outputs] = yield* parameters.differentiate(executable, [{
+        feeds: {
+          ...feeds,
+          gain: hostFloat32(gain, edges),
+          share: hostFloat32(share, edges),
+          behaviour: hostFloat32(behaviour, edges),
+          reference: hostFloat32(reference, edges),
+          beta: hostFloat32(Float32Array.of(beta))
+        }
+      }])
       return {
-        loss: (yield* outputs["loss"]!.read).data[0]!,
-        kl: (yield* outputs["kl"]!.read).data[0]!
+        loss: (yield* outputs!["loss"]!.read).data[0]!,
+        kl: (yield* outputs!["kl"]!.read).data[0]!
       }
     }, Effect.scoped)
 
@@ -322,4 +325,4 @@ export const layer = (
   config: FlatPolicyConfig,
   index: SidIndex,
   seed: number
-): Layer.Layer<PolicyModel, never, TensorRuntime> => Layer.effect(PolicyModel, make(config, index, seed))
+): Layer.Layer<PolicyModel, TensorError, TensorRuntime> => Layer.effect(PolicyModel, make(config, index, seed))

@@ -8,13 +8,12 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { type Feeds, type ParameterStore } from "../optimizer/ParameterStore.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
-import { type ParameterBuffer } from "../tensor/ParameterBuffer.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
-import { type HostTensor } from "../tensor/TensorProgram.ts"
 
-/** Weights by name, as views of a `ParameterBuffer` or as a copy. */
-export type PolicyWeights = Readonly<Record<string, HostTensor>>
+/** Weights by name: those in training, their average, or a copy. */
+export type PolicyWeights = Feeds
 
 /** Scores of the children of trie nodes. */
 export interface ChildScores {
@@ -79,7 +78,7 @@ export interface PolicyGradientReport {
 export class PolicyModel extends Context.Service<PolicyModel, {
   readonly family: string
   readonly index: SidIndex
-  readonly parameters: ParameterBuffer
+  readonly parameters: ParameterStore
   /** Computes the prompts of B histories (item numbers, oldest first; may be empty). */
   open(
     histories: ReadonlyArray<Int32Array>,
@@ -87,13 +86,13 @@ export class PolicyModel extends Context.Service<PolicyModel, {
   ): Effect.Effect<PromptBatch, TensorError, Scope.Scope>
   /** Cuts sequences into batches; the order is a function of (seed, epoch). */
   plan(sequences: ReadonlyArray<Int32Array>, seed: number, epoch: number): ReadonlyArray<SupervisedBatch>
-  /** Mean loss per code of a batch; its gradient is left in the parameter buffer. `step` seeds the dropout. */
+  /** Mean loss per code of a batch; its gradient is left in the store of the parameters. `step` seeds the dropout. */
   supervise(batch: SupervisedBatch, seed: number, step: number): Effect.Effect<number, TensorError>
   /** Log-probabilities of candidates under any weights, one forward pass per prompt and its tree. */
   score(
     groups: ReadonlyArray<CandidateGroup>,
     weights: PolicyWeights
   ): Effect.Effect<GroupLogProbs, TensorError>
-  /** The GRPO loss with weight `beta` on the divergence; its gradient is left in the parameter buffer. */
+  /** The GRPO loss with weight `beta` on the divergence; its gradient is left in the store of the parameters. */
   improve(groups: ReadonlyArray<ScoredGroup>, beta: number): Effect.Effect<PolicyGradientReport, TensorError>
 }>()("sidereal/policy/PolicyModel") {}

@@ -2,6 +2,8 @@
  * What training keeps in a checkpoint: weights, their moving average, both moments of the optimizer, and the counters.
  */
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { type ParameterStore } from "../optimizer/ParameterStore.ts"
 import { Checkpointer } from "../run/Checkpointer.ts"
 import { type RunError } from "../run/RunError.ts"
 import { type StoredTensor } from "../run/Safetensors.ts"
@@ -35,22 +37,24 @@ export const sample = <A>(all: ReadonlyArray<A>, count: number, seed: number): R
 
 /** The weights that are evaluated: the moving average when the optimizer keeps one. */
 export const evaluationWeights = (
-  parameters: ParameterBuffer.ParameterBuffer,
+  parameters: ParameterStore,
   optimizer: AdamWConfig
-): PolicyWeights => parameters.tensors(optimizer.averaging > 0 ? "average" : "weights")
+): Effect.Effect<PolicyWeights, TensorError, Scope.Scope> =>
+  parameters.feeds(optimizer.averaging > 0 ? "average" : "weights")
 
 /** Writes a checkpoint. */
 export const save: (
-  parameters: ParameterBuffer.ParameterBuffer,
+  parameters: ParameterStore,
   kind: string,
   counters: Counters,
   isBest: boolean
-) => Effect.Effect<void, RunError, Checkpointer> = Effect.fn("TrainingState.save")(
+) => Effect.Effect<void, RunError | TensorError, Checkpointer> = Effect.fn("TrainingState.save")(
   function*(parameters, kind, counters, isBest) {
     const checkpointer = yield* Checkpointer
+    yield* parameters.pull
     const tensors = new Map(
       saved.flatMap((region) =>
-        [...ParameterBuffer.snapshot(parameters, region)].map(([name, tensor]) =>
+        [...ParameterBuffer.snapshot(parameters.buffer, region)].map(([name, tensor]) =>
           [`${region}/${name}`, tensor] as const
         )
       )
@@ -61,9 +65,9 @@ export const save: (
 
 type Tensors = ReadonlyMap<string, StoredTensor>
 
-/** Puts the tensors of a checkpoint into the buffer. */
+/** Puts the tensors of a checkpoint into the store. */
 export const restore = (
-  parameters: ParameterBuffer.ParameterBuffer,
+  parameters: ParameterStore,
   tensors: Tensors,
   regions: ReadonlyArray<ParameterBuffer.Region> = saved
 ): Effect.Effect<void, TensorError> =>
@@ -76,15 +80,15 @@ export const restore = (
             : []
         )
       )
-      const error = ParameterBuffer.load(parameters, region, values)
+      const error = ParameterBuffer.load(parameters.buffer, region, values)
       if (error !== undefined) return Effect.fail(error)
     }
-    return Effect.void
+    return parameters.push()
   })
 
 /** Takes up the latest checkpoint of a kind, or begins. */
 export const resume: (
-  parameters: ParameterBuffer.ParameterBuffer,
+  parameters: ParameterStore,
   kind: string
 ) => Effect.Effect<Counters, RunError | TensorError, Checkpointer> = Effect.fn("TrainingState.resume")(
   function*(parameters, kind) {
@@ -98,7 +102,7 @@ export const resume: (
 
 /** Loads weights and average of the best checkpoint of a kind, when there is one. */
 export const loadBest: (
-  parameters: ParameterBuffer.ParameterBuffer,
+  parameters: ParameterStore,
   checkpointer: Checkpointer["Service"],
   kind: string
 ) => Effect.Effect<boolean, RunError | TensorError> = Effect.fn("TrainingState.loadBest")(

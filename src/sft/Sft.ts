@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Example } from "../catalog/Split.ts"
 import * as PolicyRanking from "../evaluation/PolicyRanking.ts"
+import * as Adam from "../optimizer/Adam.ts"
 import { PolicyModel } from "../policy/PolicyModel.ts"
 import * as TrainingState from "../policy/TrainingState.ts"
 import { Checkpointer } from "../run/Checkpointer.ts"
@@ -69,6 +70,7 @@ export const train: (
   const log = yield* RunLog
   const progress = yield* Progress
   const { parameters } = policy
+  const optimizer = Adam.adamW(config.optimizer)
   const validation = TrainingState.sample(data.validation, config.validationUsers, seed)
 
   const state = yield* TrainingState.resume(parameters, kind)
@@ -86,8 +88,7 @@ export const train: (
         return yield* new TensorError({ reason: new NonFinite({ tensor: "loss", step, value: String(loss) }) })
       }
       step++
-      const report = AdamW.apply(parameters, config.optimizer, step, learningRate)
-      if (report instanceof TensorError) return yield* report
+      const report = yield* parameters.apply(optimizer, step, learningRate)
       lossSum += loss
       if (step % 10 === 0 || i === batches.length - 1) {
         yield* log.append({
@@ -105,14 +106,15 @@ export const train: (
     }
     epoch++
     if (epoch % config.epochsPerValidation === 0 || epoch === config.epochs) {
-      const ranked = yield* PolicyRanking.rankAll(
-        validation,
-        TrainingState.evaluationWeights(parameters, config.optimizer),
-        {
-          beams: config.validationBeams,
-          batch: 32,
-          historyExcluded: true
-        }
+      const ranked = yield* TrainingState.evaluationWeights(parameters, config.optimizer).pipe(
+        Effect.flatMap((weights) =>
+          PolicyRanking.rankAll(validation, weights, {
+            beams: config.validationBeams,
+            batch: 32,
+            historyExcluded: true
+          })
+        ),
+        Effect.scoped
       )
       const ndcg = PolicyRanking.meanNdcg(ranked, 10)
       yield* log.append({

@@ -1,5 +1,5 @@
 /**
- * Learning rates over time: linear warm-up, then a cosine down to a floor.
+ * Learning rates over time: linear warm-up, then a cosine or a line down to a floor, or the peak for good.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -12,7 +12,11 @@ export class LearningRateConfig extends Schema.Class<LearningRateConfig>("sidere
   warmupSteps: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(200))
   ),
-  /** The last rate as a share of the peak. @default 0.05 */
+  /** How the rate falls after the warm-up. @default cosine */
+  decay: Schema.Literals(["cosine", "linear", "constant"]).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed("cosine" as const))
+  ),
+  /** The last rate as a share of the peak; `constant` ignores it. @default 0.05 */
   floor: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(1)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(0.05))
   )
@@ -23,5 +27,10 @@ export const at = (config: LearningRateConfig, step: number, total: number): num
   const warmup = Math.min(config.warmupSteps, Math.floor(total / 4))
   if (step < warmup) return config.peak * (step + 1) / warmup
   const progress = Math.min(1, (step - warmup) / Math.max(1, total - warmup))
-  return config.peak * (config.floor + (1 - config.floor) * 0.5 * (1 + Math.cos(Math.PI * progress)))
+  const left = config.decay === "cosine"
+    ? 0.5 * (1 + Math.cos(Math.PI * progress))
+    : config.decay === "linear"
+    ? 1 - progress
+    : 1
+  return config.peak * (config.decay === "constant" ? 1 : config.floor + (1 - config.floor) * left)
 }

@@ -13,7 +13,7 @@ const bruteForce = Effect.gen(function*() {
   const leaves = Int32Array.from(items, (item) => index.leafOf[item]!)
   const scores = yield* policy.score(
     histories.map((history) => ({ history, leaves })),
-    policy.parameters.tensors("weights")
+    policy.parameters.buffer.tensors("weights")
   )
   return scores.map((list) =>
     list.map((steps, item) => ({ leaf: leaves[item]!, score: steps.reduce((a, b) => a + b, 0) }))
@@ -26,7 +26,7 @@ describe("BeamSearch.search", () => {
       const policy = yield* PolicyModel
       yield* enliven(policy)
       const exact = yield* bruteForce
-      const found = yield* BeamSearch.search(histories, policy.parameters.tensors("weights"), { beams: 50 })
+      const found = yield* BeamSearch.search(histories, policy.parameters.buffer.tensors("weights"), { beams: 50 })
       for (const [prompt, ranked] of found.entries()) {
         const order = exact[prompt]!.toSorted((a, b) => b.score - a.score)
         assert.deepStrictEqual([...ranked.leaves], order.map(({ leaf }) => leaf))
@@ -43,7 +43,7 @@ describe("BeamSearch.search", () => {
       const { trie } = index
       const exact = yield* bruteForce
       const beams = 2
-      const found = yield* BeamSearch.search(histories, policy.parameters.tensors("weights"), { beams })
+      const found = yield* BeamSearch.search(histories, policy.parameters.buffer.tensors("weights"), { beams })
       for (const [prompt, ranked] of found.entries()) {
         const mass = new Float64Array(trie.nodes)
         for (const { leaf, score } of exact[prompt]!) {
@@ -64,7 +64,7 @@ describe("BeamSearch.search", () => {
     Effect.gen(function*() {
       const policy = yield* PolicyModel
       yield* enliven(policy)
-      const weights = policy.parameters.tensors("weights")
+      const weights = policy.parameters.buffer.tensors("weights")
       const all = yield* BeamSearch.search(histories, weights, { beams: 50 })
       const excluded = histories.map((history) => BeamSearch.leavesOf(index, history))
       const found = yield* BeamSearch.search(histories, weights, { beams: 50, excluded })
@@ -80,7 +80,7 @@ describe("BeamSearch.search", () => {
     Effect.gen(function*() {
       const policy = yield* PolicyModel
       yield* enliven(policy)
-      const weights = policy.parameters.tensors("weights")
+      const weights = policy.parameters.buffer.tensors("weights")
       const together = yield* BeamSearch.searchAll(histories, weights, { beams: 4, batch: 2 })
       for (const [i, history] of histories.entries()) {
         const [alone] = yield* BeamSearch.search([history], weights, { beams: 4 })

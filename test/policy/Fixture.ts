@@ -33,13 +33,16 @@ export const config = Schema.decodeSync(FlatPolicy.FlatPolicyConfig)({
 /** The policy on a runtime; weights are scaled up so that nothing is nearly uniform. */
 export const layer = (runtime: "onnx" | "reference" = "onnx", settings = config): Layer.Layer<PolicyModel> =>
   FlatPolicy.layer(settings, index, 11).pipe(
+    Layer.orDie,
     Layer.provide(runtime === "onnx" ? OnnxRuntime.layerCpu({ threads: 2 }) : Reference.layer)
   )
 
 /** Makes the weights lively. */
 export const enliven = (policy: PolicyModel["Service"]) =>
   Effect.sync(() => {
-    for (const slot of policy.parameters.slots) {
-      if (slot.shape.length > 1) policy.parameters.view("weights", slot.name).forEach((w, i, all) => (all[i] = w * 8))
+    for (const slot of policy.parameters.buffer.slots) {
+      if (slot.shape.length > 1) {
+        policy.parameters.buffer.view("weights", slot.name).forEach((w, i, all) => (all[i] = w * 8))
+      }
     }
   })

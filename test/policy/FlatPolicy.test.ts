@@ -14,9 +14,9 @@ const decoder = FlatPolicy.decoderConfig(config, index)
 const vocabulary = CompactVocabulary.make(index)
 
 const weightsOf = (policy: PolicyModel["Service"]): Oracle.Weights =>
-  new Map(policy.parameters.slots.map((slot) => [
+  new Map(policy.parameters.buffer.slots.map((slot) => [
     slot.name,
-    Float64Array.from(policy.parameters.view("weights", slot.name))
+    Float64Array.from(policy.parameters.buffer.view("weights", slot.name))
   ]))
 
 /** Log-probabilities of the codes of `item` after a history, by the oracle. */
@@ -57,8 +57,8 @@ const slope = (weights: Oracle.Weights, name: string, i: number, f: () => number
 /** Compares some weights of every parameter with finite differences of `f`. */
 const checkGradients = (policy: PolicyModel["Service"], f: (weights: Oracle.Weights) => number) => {
   const weights = weightsOf(policy)
-  for (const slot of policy.parameters.slots) {
-    const gradient = policy.parameters.view("gradients", slot.name)
+  for (const slot of policy.parameters.buffer.slots) {
+    const gradient = policy.parameters.buffer.view("gradients", slot.name)
     const scale = Math.max(1e-3, ...gradient.map(Math.abs))
     for (const i of [0, 5, Math.floor(slot.size / 2), slot.size - 1]) {
       const expected = slope(weights, slot.name, i, () => f(weights))
@@ -103,7 +103,7 @@ describe("FlatPolicy.supervise", () => {
       const [batch] = policy.plan(sequences, 1, 0)
       const run = (seed: number, step: number) =>
         policy.supervise(batch!, seed, step).pipe(
-          Effect.map((loss) => ({ loss, gradients: policy.parameters.flat("gradients").slice() }))
+          Effect.map((loss) => ({ loss, gradients: policy.parameters.buffer.flat("gradients").slice() }))
         )
       const first = yield* run(3, 7)
       assert.deepStrictEqual(yield* run(3, 7), first)
@@ -135,7 +135,7 @@ describe("FlatPolicy.open", () => {
         const policy = yield* PolicyModel
         yield* enliven(policy)
         const weights = weightsOf(policy)
-        const session = yield* policy.open(histories, policy.parameters.tensors("weights"))
+        const session = yield* policy.open(histories, policy.parameters.buffer.tensors("weights"))
         const { trie } = index
         const target = new Float32Array(8)
         const expected = histories.map((history) => index.sids.map((_, item) => oracleSteps(weights, history, item)))
@@ -183,7 +183,7 @@ describe("FlatPolicy.score and improve", () => {
       const policy = yield* PolicyModel
       yield* enliven(policy)
       const weights = weightsOf(policy)
-      const scores = yield* policy.score(groups, policy.parameters.tensors("weights"))
+      const scores = yield* policy.score(groups, policy.parameters.buffer.tensors("weights"))
       for (const [g, group] of groups.entries()) {
         for (const [c, leaf] of group.leaves.entries()) {
           const item = index.leafOf.indexOf(leaf)
