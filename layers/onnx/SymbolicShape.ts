@@ -28,6 +28,8 @@ export interface SymbolTable {
   readonly factor: (size: number) => Axis
   /** The input axis from which a name is read at run time. */
   readonly source: (name: string) => Source
+  /** The same of an axis that may also be a run-time size and a few more or less, as `"T+-1"`. */
+  readonly outputAxis: (size: number) => Axis
 }
 
 /** Collects the names in the inputs of a program. */
@@ -73,7 +75,13 @@ export const make = (inputs: Readonly<Record<string, { readonly shape: ReadonlyA
     if (found === undefined) throw new RangeError(`the run-time size "${name}" stands alone in no input`)
     return found
   }
-  return { stand, factor, source }
+  const outputAxis = (size: number): Axis => {
+    const axis = factor(size)
+    if (axis.factors.length > 0 || size < primes[0]! / 2) return axis
+    const [value, name] = [...named].toSorted(([a], [b]) => Math.abs(size - a) - Math.abs(size - b))[0]!
+    return { constant: 1, factors: [`${name}+${size - value}`] }
+  }
+  return { stand, factor, source, outputAxis }
 }
 
 /** The axis as a name for a graph output: `"B"`, or a name of its own for a product. */
@@ -87,6 +95,6 @@ export const axisName = (axis: Axis): number | string =>
 /** The size of an axis when the run-time sizes are these. */
 export const sizeOf = (axis: Axis, sizes: ReadonlyMap<string, number>): number =>
   axis.factors.reduce(
-    (size, name) => size * symbols(name).reduce((sum, part) => sum + (sizes.get(part) ?? 0), 0),
+    (size, name) => size * symbols(name).reduce((sum, part) => sum + (sizes.get(part) ?? Number(part)), 0),
     axis.constant
   )

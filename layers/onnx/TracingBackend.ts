@@ -63,6 +63,12 @@ class TracingBackend extends tf.KernelBackend {
       ? Uint8Array.from(values as Uint8Array)
       : Int32Array.from(values as Int32Array)
     const { graph, symbols } = this.current
+    if (array.some((value) => Number.isInteger(value) && symbols.factor(value).factors.length > 0)) {
+      throw new LoweringFailure(
+        "constant",
+        "a size known only at run time cannot be used as a number; sum ones instead"
+      )
+    }
     if (shape.every((size) => symbols.factor(size).factors.length === 0)) {
       this.data.set(id, { value: graph.constant(type, shape, array), type, splat: false })
       return
@@ -174,7 +180,7 @@ export const trace = <I extends string, O extends string>(
     })) as Record<I, tf.Tensor>
     const results = program.body(tensors) as Record<O, tf.Tensor>
     const outputs = Object.entries<tf.Tensor>(results).map(([name, tensor]) => {
-      const axes = tensor.shape.map(symbols.factor)
+      const axes = tensor.shape.map(symbols.outputAxis)
       const type = elementType(tensor.dtype)
       return {
         value: materialize(tensor),

@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import { createRequire } from "node:module"
 import { join } from "node:path"
 import * as nodeUtil from "node:util"
+import "../../src/tensor/Autodiff.ts"
 import { BackendUnavailable, TensorError } from "../../src/tensor/TensorError.ts"
 import { TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 import * as Eager from "./Eager.ts"
@@ -22,6 +23,22 @@ const restoreUtil = (): void => {
   const util = createRequire(import.meta.url)("node:util") as Record<string, unknown>
   util["isNullOrUndefined"] ??= (value: unknown) => value === null || value === undefined
   util["isArray"] = Array.isArray
+}
+
+/**
+ * The package brings a copy of tfjs that shares our registry and puts its own kernels and gradients in the place of
+ * those that this project has registered or mended; they are put back.
+ */
+const keepingRegistry = (work: () => void): void => {
+  const kernels = tf.engine().backendNames().flatMap((backend) => tf.getKernelsForBackend(backend))
+  const gradients = [...new Set(kernels.map(({ kernelName }) => kernelName))]
+    .flatMap((name) => tf.getGradient(name) ?? [])
+  work()
+  for (const kernel of kernels) {
+    tf.unregisterKernel(kernel.kernelName, kernel.backendName)
+    tf.registerKernel(kernel)
+  }
+  for (const gradient of gradients) tf.registerGradient(gradient)
 }
 
 const load = (): void => {
@@ -44,7 +61,7 @@ const load = (): void => {
         continue
       }
       try {
-        require(name)
+        keepingRegistry(() => void require(name))
         if (tf.findBackend("tensorflow") !== null) return
       } catch (cause) {
         problems.push(`${name}: ${cause instanceof Error ? cause.message.split("\n")[0] : nodeUtil.inspect(cause)}`)

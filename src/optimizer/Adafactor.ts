@@ -3,7 +3,7 @@
  * the size of the weights, and there is no first moment. In torch's form, `rho_t = min(rate, 1/sqrt(t))`.
  */
 import * as tf from "@tensorflow/tfjs"
-import * as Optimizer from "./Optimizer.ts"
+import type * as Optimizer from "./Optimizer.ts"
 
 /** Settings, with torch's defaults. */
 export interface AdafactorOptions {

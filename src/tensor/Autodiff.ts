@@ -2,6 +2,9 @@
  * Gradients of a loss with respect to named parameters, by tfjs's own reverse mode.
  */
 import * as tf from "@tensorflow/tfjs"
+import "./BroadcastGradients.ts"
+import "./IndexGradients.ts"
+import "./LayoutGradients.ts"
 import "./ReductionGradients.ts"
 
 /** The loss and its gradient for every parameter. */

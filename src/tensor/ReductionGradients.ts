@@ -29,8 +29,8 @@ tf.registerGradient({
     x: () => {
       const x = saved[0]!
       const axes = tf.util.parseAxisParam(axesOf(attributes) as Array<number>, x.shape)
-      const count = axes.reduce((product, axis) => product * x.shape[axis]!, 1)
-      return spread(dy as tf.Tensor, x, axes).div(tf.scalar(count))
+      const count = tf.fill(axes.map((axis) => x.shape[axis]!), 1).sum()
+      return spread((dy as tf.Tensor).div(count), x, axes)
     }
   })
 })

@@ -42,8 +42,7 @@ const train = (layer: Layer.Layer<TensorRuntime>) =>
     )
     return { losses, leaves: found.map((ranked) => [...ranked.leaves]) }
   }).pipe(
-    Effect.provide(FlatPolicy.layer({ ...config, dropout: 0.1 }, index, 11)),
-    Effect.provide(layer)
+    Effect.provide(FlatPolicy.layer({ ...config, dropout: 0.1 }, index, 11).pipe(Layer.provide(layer)))
   )
 
 describe("the flat policy on every device", () => {

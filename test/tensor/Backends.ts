@@ -15,7 +15,7 @@ const present = (name: string, layer: Layer.Layer<TensorRuntime, TensorError>): 
   Effect.runPromise(
     Effect.scoped(Layer.build(layer)).pipe(
       Effect.map((): ReadonlyArray<Backend> => [[name, Layer.orDie(layer)]]),
-      Effect.catch(() => Effect.succeed([]))
+      Effect.orElseSucceed(() => [])
     )
   )
 
