@@ -13,7 +13,7 @@ import * as ParameterBuffer from "../src/tensor/ParameterBuffer.ts"
 import * as Random from "../src/tensor/Random.ts"
 import { float32, hostFloat32, hostInt32, int32, make } from "../src/tensor/TensorProgram.ts"
 import { TensorRuntime } from "../src/tensor/TensorRuntime.ts"
-import { type Benchmark } from "./Benchmark.ts"
+import { type Benchmark, type Prepared } from "./Benchmark.ts"
 import * as Scoped from "./Scoped.ts"
 
 /** Layers, heads and width of the gated unit by model width, as the peers have them. */
@@ -53,16 +53,20 @@ const flops = (width: number, batch: number, length: number): number => {
     6 * layers * width * length * (length + 1) * batch
 }
 
-const trainProgram = (config: Decoder.DecoderConfig, buffer: ParameterBuffer.ParameterBuffer) =>
+const trainProgram = (
+  config: Decoder.DecoderConfig,
+  buffer: ParameterBuffer.ParameterBuffer,
+  length: number
+) =>
   make({
     name: "bench.step",
     inputs: {
       ...Object.fromEntries(buffer.slots.map((slot) => [slot.name, float32(...slot.shape)])),
-      tokens: int32("B", "T"),
-      positions: int32("B", "T"),
-      segments: int32("B", "T"),
-      targets: int32("B", "T"),
-      weights: float32("B", "T")
+      tokens: int32("B", length),
+      positions: int32("B", length),
+      segments: int32("B", length),
+      targets: int32("B", length),
+      weights: float32("B", length)
     },
     body: (x: Readonly<Record<string, tf.Tensor>>) => {
       const parameters = Object.fromEntries(buffer.slots.map((slot) => [slot.name, x[slot.name]!]))
@@ -70,7 +74,8 @@ const trainProgram = (config: Decoder.DecoderConfig, buffer: ParameterBuffer.Par
         const { hidden } = Decoder.forward(config, w, {
           tokens: x["tokens"]!,
           positions: x["positions"]!,
-          mask: Attention.packedMask(x["segments"]!, x["positions"]!)
+          mask: Attention.packedMask(x["segments"]!, x["positions"]!),
+          causalBlocks: Decoder.causalBlocks(length)
         })
         const rows = hidden.shape[0]!
         return LinearCrossEntropy.loss(hidden, w[Decoder.headName(config)]!, {
@@ -82,7 +87,12 @@ const trainProgram = (config: Decoder.DecoderConfig, buffer: ParameterBuffer.Par
     }
   })
 
-const step = (suffix: string, width: number, batch: number, length: number): Benchmark => ({
+/** A training step that can also be run under onnxruntime's profiler. */
+export interface StepBenchmark extends Benchmark {
+  readonly profiled: (profile: string) => Promise<Prepared>
+}
+
+const step = (suffix: string, width: number, batch: number, length: number): StepBenchmark => ({
   name: `engine.step.${suffix}`,
   repeats: 10,
   warmup: 3,
@@ -91,54 +101,65 @@ const step = (suffix: string, width: number, batch: number, length: number): Ben
     environment: "current",
     args: ["--d", String(width), "--batch", String(batch), "--seq", String(length), "--repeats", "10"]
   },
-  prepare: async () => {
-    const engine = await Scoped.open(OnnxRuntime.layerCpu({ threads: 2 }))
-    const config = decoder(width)
-    const buffer = ParameterBuffer.make(Decoder.parameters(config, Random.normal(1)))
-    const executable = await engine.run(
-      Effect.flatMap(TensorRuntime, (runtime) => runtime.compile(trainProgram(config, buffer)))
-    )
-    const next = Random.uniform(2)
-    const ids = Int32Array.from({ length: batch * length }, () => Math.floor(next() * vocabulary))
-    const optimizer = new AdamW.AdamWConfig({
-      beta1: 0.9,
-      beta2: 0.999,
-      epsilon: 1e-8,
-      weightDecay: 0,
-      maxGradientNorm: 1e9,
-      averaging: 0
-    })
-    const feeds = {
-      ...buffer.tensors("weights"),
-      tokens: hostInt32(ids, batch, length),
-      positions: hostInt32(Int32Array.from(ids, (_, i) => i % length), batch, length),
-      segments: hostInt32(new Int32Array(ids.length), batch, length),
-      targets: hostInt32(ids.map((id) => (id * 7 + 3) % vocabulary), batch, length),
-      weights: hostFloat32(new Float32Array(ids.length).fill(1 / ids.length), batch, length)
-    }
-    const into = buffer.views("gradients")
-    let steps = 0
-    return {
-      work: {
-        d: width,
-        layers: config.layers,
-        batch,
-        seq: length,
-        vocab: vocabulary,
-        nodes: executable.nodes,
-        threads: 2
-      },
-      amount: batch * length,
-      unit: "tokens/s",
-      flops: flops(width, batch, length),
-      run: async () => {
-        await engine.run(Effect.scoped(executable.run(feeds, into).pipe(Effect.flatMap((out) => out["loss"]!.read))))
-        AdamW.apply(buffer, optimizer, ++steps, 1e-3)
-      },
-      close: engine.close
-    }
-  }
+  prepare: () => prepareStep(width, batch, length),
+  profiled: (profile) => prepareStep(width, batch, length, profile)
 })
+
+const prepareStep = async (width: number, batch: number, length: number, profile?: string): Promise<Prepared> => {
+  const engine = await Scoped.open(OnnxRuntime.layerCpu({ threads: 2, profile }))
+  const config = decoder(width)
+  const buffer = ParameterBuffer.make(Decoder.parameters(config, Random.normal(1)))
+  const executable = await engine.run(
+    Effect.flatMap(TensorRuntime, (runtime) => runtime.compile(trainProgram(config, buffer, length)))
+  )
+  const next = Random.uniform(2)
+  const ids = Int32Array.from({ length: batch * length }, () => Math.floor(next() * vocabulary))
+  const optimizer = new AdamW.AdamWConfig({
+    beta1: 0.9,
+    beta2: 0.999,
+    epsilon: 1e-8,
+    weightDecay: 0,
+    maxGradientNorm: 1e9,
+    averaging: 0
+  })
+  const feeds = {
+    ...buffer.tensors("weights"),
+    tokens: hostInt32(ids, batch, length),
+    positions: hostInt32(Int32Array.from(ids, (_, i) => i % length), batch, length),
+    segments: hostInt32(new Int32Array(ids.length), batch, length),
+    targets: hostInt32(ids.map((id) => (id * 7 + 3) % vocabulary), batch, length),
+    weights: hostFloat32(new Float32Array(ids.length).fill(1 / ids.length), batch, length)
+  }
+  const into = buffer.views("gradients")
+  let steps = 0
+  return {
+    work: {
+      d: width,
+      layers: config.layers,
+      batch,
+      seq: length,
+      vocab: vocabulary,
+      nodes: executable.nodes,
+      threads: 2
+    },
+    amount: batch * length,
+    unit: "tokens/s",
+    flops: flops(width, batch, length),
+    run: async () => {
+      await engine.run(Effect.scoped(executable.run(feeds, into).pipe(Effect.flatMap((out) => out["loss"]!.read))))
+      AdamW.apply(buffer, optimizer, ++steps, 1e-3)
+    },
+    close: engine.close
+  }
+}
+
+/** The training steps. */
+export const steps: ReadonlyArray<StepBenchmark> = [
+  step("d128", 128, 32, 64),
+  step("d256", 256, 32, 64),
+  step("d384", 384, 32, 64),
+  step("d256-long", 256, 8, 256)
+]
 
 const compile: Benchmark = {
   name: "engine.compile.d256",
@@ -161,7 +182,7 @@ const compile: Benchmark = {
       run: async () => {
         const engine = await Scoped.open(OnnxRuntime.layerCpu({ threads: 2 }))
         const { nodes: count } = await engine.run(
-          Effect.flatMap(TensorRuntime, (runtime) => runtime.compile(trainProgram(config, buffer)))
+          Effect.flatMap(TensorRuntime, (runtime) => runtime.compile(trainProgram(config, buffer, 64)))
         )
         nodes = count
         await engine.close()
@@ -204,9 +225,6 @@ const roof: Benchmark = {
 /** Every benchmark of the engine. */
 export const benchmarks: ReadonlyArray<Benchmark> = [
   roof,
-  step("d128", 128, 32, 64),
-  step("d256", 256, 32, 64),
-  step("d384", 384, 32, 64),
-  step("d256-long", 256, 8, 256),
+  ...steps,
   compile
 ]

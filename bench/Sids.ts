@@ -8,6 +8,8 @@ import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
 import { type Matrix } from "../src/embedding/Matrix.ts"
 import { Quantizer } from "../src/sid/Quantizer.ts"
 import * as RqKMeans from "../src/sid/RqKMeans.ts"
+import * as RqVae from "../src/sid/RqVae.ts"
+import * as Random from "../src/tensor/Random.ts"
 import { type Benchmark } from "./Benchmark.ts"
 import * as Scoped from "./Scoped.ts"
 
@@ -72,8 +74,37 @@ const rqKMeans = (suffix: string, rows: number, width: number): Benchmark => ({
   }
 })
 
+const rqVaeStep: Benchmark = {
+  name: "sid.rqvae.step",
+  repeats: 5,
+  warmup: 1,
+  peer: { script: "rqvae_step.py", environment: "current", args: ["--repeats", "5"] },
+  prepare: async () => {
+    const [rows, width] = [4344, 384]
+    const engine = await Scoped.open(OnnxRuntime.layerCpu({ threads: 2 }))
+    const config = Schema.decodeSync(RqVae.RqVaeConfig)({ kMeansStart: false })
+    const rqVae = await engine.run(RqVae.make(config, width, 1))
+    const optimizer = RqVae.optimizerOf(config)
+    const next = Random.normal(2)
+    const batch = { rows, width, data: Float32Array.from({ length: rows * width }, next) }
+    const maps = [width, ...config.network.layers, config.network.width]
+    const weights = 2 * maps.slice(1).reduce((sum, size, i) => sum + size * maps[i]!, 0)
+    let steps = 0
+    return {
+      work: { rows, dim: width, layers: config.network.layers, codes: config.network.codes, weights },
+      amount: 1,
+      unit: "steps/s",
+      // The first map needs no gradient with respect to its input.
+      flops: rows * (6 * weights - 2 * width * config.network.layers[0]! + 3 * 2 * 256 * config.network.width),
+      run: async () => void await engine.run(rqVae.step(batch, optimizer, ++steps, 1e-3)),
+      close: engine.close
+    }
+  }
+}
+
 /** Every benchmark of SIDs. */
 export const benchmarks: ReadonlyArray<Benchmark> = [
+  rqVaeStep,
   rqKMeans("4k", 4344, 384),
   rqKMeans("12k", 12_101, 768)
 ]

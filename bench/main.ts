@@ -1,14 +1,25 @@
 /**
  * `npm run bench -- [NAME...] [--json] [--peers DIR]`: all benchmarks, or those whose name is NAME or begins with `NAME.`
+ * `npm run bench -- profile [d128|d256|d384|d256-long] [--shapes]`: where a training step spends its time.
  */
 import { type Benchmark, type BenchmarkRecord, measure } from "./Benchmark.ts"
 import * as Decode from "./Decode.ts"
 import * as Engine from "./Engine.ts"
+import * as Profile from "./Profile.ts"
 import * as Sids from "./Sids.ts"
 
 const all: ReadonlyArray<Benchmark> = [...Engine.benchmarks, ...Decode.benchmarks, ...Sids.benchmarks]
 
 const args = process.argv.slice(2)
+if (args[0] === "profile") {
+  const size = args.slice(1).find((arg) => !arg.startsWith("--")) ?? "d256"
+  if (!Profile.names.includes(size)) {
+    process.stderr.write(`no step "${size}" to profile; there are ${Profile.names.join(", ")}\n`)
+    process.exit(2)
+  }
+  process.stdout.write(`${await Profile.table(size, 8, args.includes("--shapes"))}\n`)
+  process.exit(0)
+}
 const json = args.includes("--json")
 const peersAt = args.indexOf("--peers")
 const peers = peersAt < 0 ? undefined : args[peersAt + 1]

@@ -135,7 +135,7 @@ const dropUnused = (
 }
 
 /**
- * `Gemm(a, b) + c` becomes `Gemm(a, b, c)` and `ScatterElements(0, i, u) + y` becomes `ScatterElements(y, i, u)`, where
+ * `Gemm(a, b) + c` becomes `Gemm(a, b, c)`, also for a bias c [N], and `ScatterElements(0, i, u) + y` becomes `ScatterElements(y, i, u)`, where
  * the sum is the only reader. The fused node takes the place of the addition, so order is kept.
  */
 const foldAdditions = (
@@ -159,9 +159,10 @@ const foldAdditions = (
       const [left, right] = node.inputs as [string, string]
       for (const [product, other] of [[right, left], [left, right]] as const) {
         const source = producer.get(product)
-        if (source === undefined || readers.get(product) !== 1 || product === other || !sameShape(product, other)) {
-          continue
-        }
+        if (source === undefined || readers.get(product) !== 1 || product === other) continue
+        const isBias = values.get(other)!.shape.length === 1 &&
+          values.get(other)!.shape[0] === values.get(product)!.shape.at(-1)
+        if (!sameShape(product, other) && !(source.operator === "Gemm" && isBias)) continue
         if (source.operator === "Gemm" && source.inputs.length === 2 && source.attributes["alpha"] === undefined) {
           next = { ...source, inputs: [...source.inputs, other], outputs: node.outputs }
           break

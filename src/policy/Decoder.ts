@@ -124,6 +124,8 @@ export interface DecoderInput {
   readonly mask: tf.Tensor
   /** Earlier keys and values per layer, in the order of the mask's columns, each [B, groups, S_i, headWidth]. */
   readonly cache?: ReadonlyArray<ReadonlyArray<{ readonly key: tf.Tensor; readonly value: tf.Tensor }>> | undefined
+  /** Blocks of rows in which causal attention is computed; T must be a number that they divide. @default 1 */
+  readonly causalBlocks?: number | undefined
   /** Dropout masks [B, T, D]: one after the embedding, two per block. */
   readonly dropout?: ReadonlyArray<tf.Tensor> | undefined
 }
@@ -137,6 +139,9 @@ export interface DecoderOutput {
   /** New keys and values per layer, [B, groups, T, headWidth]. */
   readonly cache: ReadonlyArray<{ readonly key: tf.Tensor; readonly value: tf.Tensor }>
 }
+
+/** Blocks of at least 64 rows for causal attention over `length` positions; 1 where they would not be equal. */
+export const causalBlocks = (length: number): number => length >= 128 && length % 64 === 0 ? length / 64 : 1
 
 /** Number of dropout masks that a decoder takes. */
 export const dropoutSites = (config: DecoderConfig): number => 1 + 2 * config.layers
@@ -181,7 +186,8 @@ export const forward = (config: DecoderConfig, weights: Weights, input: DecoderI
     const earlier = input.cache?.[l] ?? []
     const all = (part: "key" | "value", own: tf.Tensor) =>
       earlier.length === 0 ? own : tf.concat([...earlier.map((entry) => entry[part]), own], 2)
-    const attended = Attention.apply(q, all("key", key), all("value", value), input.mask, heads)
+    const [keys, values] = [all("key", key), all("value", value)]
+    const attended = Attention.causal(q, keys, values, input.mask, heads, input.causalBlocks ?? 1)
     x = x.add(drop(linear(attended.reshape([rows, heads * headWidth]), block(l, "self_attn.o_proj"))))
     const h2 = RmsNorm.apply(x, weight(block(l, "post_attention_layernorm")), epsilon)
     const gated = SwiGlu.apply(linear(h2, block(l, "mlp.gate_proj")), linear(h2, block(l, "mlp.up_proj")))

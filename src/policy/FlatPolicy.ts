@@ -231,7 +231,10 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
       const rows = batch.layout as FlatLayout.PackedRows
       const dropping = config.dropout > 0
       const shape = [rows.rows, rows.length] as const
-      const executable = yield* program("supervised", () => FlatPrograms.supervised(decoder, buffer, dropping))
+      const executable = yield* program(
+        `supervised.${rows.length}`,
+        () => FlatPrograms.supervised(decoder, buffer, rows.length, dropping)
+      )
       const masks = dropping
         ? dropout.draw(seed, step, rows.rows * rows.length * config.width, config.dropout)
         : []

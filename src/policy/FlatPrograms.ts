@@ -22,21 +22,26 @@ const pick = (inputs: Inputs, names: ReadonlyArray<string>): Inputs =>
 
 const names = (buffer: ParameterBuffer) => buffer.slots.map((slot) => slot.name)
 
-/** Loss of packed rows and its gradients; with dropout masks when `dropout` is set. */
-export const supervised = (config: Decoder.DecoderConfig, buffer: ParameterBuffer, dropout: boolean): Program => {
+/** Loss of packed rows of `length` positions and its gradients; with dropout masks when `dropout` is set. */
+export const supervised = (
+  config: Decoder.DecoderConfig,
+  buffer: ParameterBuffer,
+  length: number,
+  dropout: boolean
+): Program => {
   const sites = dropout ? Decoder.dropoutSites(config) : 0
   const masks = Array.from({ length: sites }, (_, site) => `dropout.${site}`)
   return TensorProgram.make({
     name: `flat.supervised${dropout ? ".dropout" : ""}`,
     inputs: {
       ...weightInputs(buffer),
-      tokens: int32("B", "T"),
-      positions: int32("B", "T"),
-      segments: int32("B", "T"),
-      targets: int32("B", "T"),
-      weights: float32("B", "T"),
-      legal: bool("B", "T", config.vocabulary),
-      ...Object.fromEntries(masks.map((name) => [name, float32("B", "T", config.width)]))
+      tokens: int32("B", length),
+      positions: int32("B", length),
+      segments: int32("B", length),
+      targets: int32("B", length),
+      weights: float32("B", length),
+      legal: bool("B", length, config.vocabulary),
+      ...Object.fromEntries(masks.map((name) => [name, float32("B", length, config.width)]))
     },
     body: (inputs: Inputs) => {
       const { gradients, value } = Autodiff.valueAndGradients((weights) => {
@@ -44,6 +49,7 @@ export const supervised = (config: Decoder.DecoderConfig, buffer: ParameterBuffe
           tokens: inputs["tokens"]!,
           positions: inputs["positions"]!,
           mask: Attention.packedMask(inputs["segments"]!, inputs["positions"]!),
+          causalBlocks: Decoder.causalBlocks(length),
           dropout: masks.map((name) => inputs[name]!)
         })
         const rows = hidden.shape[0]!

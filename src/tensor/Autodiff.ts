@@ -18,3 +18,27 @@ export const valueAndGradients = <K extends string>(
   )(names.map((name) => parameters[name]))
   return { value, gradients: Object.fromEntries(names.map((name, i) => [name, grads[i]!])) as Record<K, tf.Tensor> }
 }
+
+/** The loss, other tensors that were computed on the way to it, and the gradients. */
+export const withAuxiliary = <K extends string, A extends string>(
+  compute: (parameters: Readonly<Record<K, tf.Tensor>>) => {
+    readonly loss: tf.Tensor
+    readonly auxiliary: Readonly<Record<A, tf.Tensor>>
+  },
+  parameters: Readonly<Record<K, tf.Tensor>>
+): {
+  readonly value: tf.Tensor
+  readonly auxiliary: Readonly<Record<A, tf.Tensor>>
+  readonly gradients: Readonly<Record<K, tf.Tensor>>
+} => {
+  let held: ReadonlyArray<[string, tf.Tensor]> = []
+  const { gradients, value } = valueAndGradients((inner: Readonly<Record<K, tf.Tensor>>) => {
+    const computed = compute(inner)
+    // tfjs disposes of what the closure computed, except what is kept.
+    held = Object.entries<tf.Tensor>(computed.auxiliary).map(([name, tensor]) => [name, tf.keep(tensor.clone())])
+    return computed.loss
+  }, parameters)
+  const auxiliary = Object.fromEntries(held.map(([name, tensor]) => [name, tensor.clone()])) as Record<A, tf.Tensor>
+  for (const [, tensor] of held) tensor.dispose()
+  return { value, gradients, auxiliary }
+}

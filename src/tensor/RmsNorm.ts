@@ -18,10 +18,14 @@ export const apply = (x: tf.Tensor, gain: tf.Tensor, epsilon: number): tf.Tensor
       gradFunc: (dy: tf.Tensor, saved: Array<tf.Tensor>) => {
         const [x, gain, inverse] = saved as [tf.Tensor, tf.Tensor, tf.Tensor]
         const width = gain.shape[0]!
-        const unit = x.mul(inverse)
-        const product = dy.mul(unit)
-        const mean = tf.matMul(product, gain.mul(1 / width).reshape([width, 1]))
-        return [dy.mul(gain).sub(unit.mul(mean)).mul(inverse), product.sum(0)]
+        // Sums over rows and columns as products with [M, 1] and [D, 1]: two passes over [M, D] fewer than by reduction.
+        const product = dy.mul(x) as tf.Tensor2D
+        const column = gain.mul(1 / width).reshape([width, 1]) as tf.Tensor2D
+        const pull = tf.matMul(product, column).mul(inverse.square().mul(inverse))
+        return [
+          dy.mul(gain).mul(inverse).sub(x.mul(pull)),
+          tf.matMul(inverse as tf.Tensor2D, product, true, false).reshape([width])
+        ]
       }
     }
   })

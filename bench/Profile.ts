@@ -1,0 +1,96 @@
+/**
+ * Where the time of a training step goes, operator by operator: onnxruntime's own profile, summed.
+ */
+import { readdirSync, readFileSync } from "node:fs"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as Engine from "./Engine.ts"
+
+/** The sizes that can be profiled: those of `engine.step.*`. */
+export const names: ReadonlyArray<string> = Engine.steps.map(({ name }) => name.replace("engine.step.", ""))
+
+interface Event {
+  readonly cat: string
+  readonly name: string
+  /** Microseconds. */
+  readonly dur: number
+  readonly args?: {
+    readonly op_name?: string
+    readonly input_type_shape?: ReadonlyArray<Readonly<Record<string, ReadonlyArray<number>>>>
+    readonly output_type_shape?: ReadonlyArray<Readonly<Record<string, ReadonlyArray<number>>>>
+  }
+}
+
+interface Row {
+  calls: number
+  micros: number
+  flops: number
+}
+
+const shapes = (list: ReadonlyArray<Readonly<Record<string, ReadonlyArray<number>>>> | undefined) =>
+  (list ?? []).map((entry) => Object.values(entry)[0] ?? [])
+
+const size = (shape: ReadonlyArray<number>) => shape.reduce((a, b) => a * b, 1)
+
+const products = new Set(["Gemm", "MatMul", "FusedMatMul"])
+
+/** Twice the products of the inner and the outer sizes: what a matrix product computes. */
+const flopsOf = (event: Event): number => {
+  if (!products.has(event.args?.op_name ?? "")) return 0
+  const [a = [], b = []] = shapes(event.args?.input_type_shape)
+  const [out = []] = shapes(event.args?.output_type_shape)
+  const [rows = 1, columns = 1] = out.slice(-2)
+  const batch = size(out) / (rows * columns)
+  const inner = Math.sqrt((size(a) / batch) * (size(b) / batch) / (rows * columns))
+  return 2 * size(out) * inner
+}
+
+/** Profiles `steps` steps of a size and gives the table as text; with `byShape` one line for every shape. */
+export const table = async (size: string, steps: number, byShape: boolean): Promise<string> => {
+  const benchmark = Engine.steps.find(({ name }) => name === `engine.step.${size}`)
+  if (benchmark === undefined) throw new RangeError(`no step "${size}"; there are ${names.join(", ")}`)
+  const folder = await mkdtemp(join(tmpdir(), "sidereal-profile-"))
+  try {
+    const prepared = await benchmark.profiled(join(folder, "profile"))
+    for (let i = 0; i < steps + 2; i++) await prepared.run()
+    await prepared.close()
+    const events = readdirSync(folder).flatMap((name) =>
+      JSON.parse(readFileSync(join(folder, name), "utf8")) as ReadonlyArray<Event>
+    )
+    const rows = new Map<string, Row>()
+    const runs = events.filter(({ cat, name }) => cat === "Session" && name === "model_run").slice(-steps)
+    const nodes = events.filter(({ args, cat }) => cat === "Node" && args?.op_name !== undefined)
+    // The first runs allocate; every run has the same nodes.
+    const perRun = nodes.length / (steps + 2)
+    for (const event of nodes.slice(-perRun * steps)) {
+      const operator = event.args!.op_name!
+      const key = byShape
+        ? `${operator} ${shapes(event.args!.input_type_shape).map((shape) => shape.join("x")).join(" ")}`
+        : operator
+      const row = rows.get(key) ?? { calls: 0, micros: 0, flops: 0 }
+      row.calls++
+      row.micros += event.dur
+      row.flops += flopsOf(event)
+      rows.set(key, row)
+    }
+    const total = [...rows.values()].reduce((sum, { micros }) => sum + micros, 0)
+    const wall = runs.reduce((sum, { dur }) => sum + dur, 0) / steps / 1000
+    const lines = [...rows].toSorted(([, a], [, b]) => b.micros - a.micros).map(([key, row]) =>
+      [
+        key.padEnd(byShape ? 60 : 30),
+        String(row.calls / steps).padStart(6),
+        (row.micros / steps / 1000).toFixed(2).padStart(10),
+        `${(100 * row.micros / total).toFixed(1)} %`.padStart(8),
+        row.flops === 0 ? "" : (row.flops / row.micros / 1000).toFixed(0).padStart(10)
+      ].join("")
+    )
+    return [
+      `${"operator".padEnd(byShape ? 60 : 30)} calls   ms/step   share   GFLOP/s`,
+      ...lines,
+      `all operators ${(total / steps / 1000).toFixed(1)} ms of ${wall.toFixed(1)} ms in the session, ${steps} steps`
+    ].join("\n")
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
