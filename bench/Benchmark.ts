@@ -34,6 +34,8 @@ export interface Benchmark {
   readonly warmup: number
   readonly prepare: () => Promise<Prepared>
   readonly peer?: Peer | undefined
+  /** Another way to do the same work in this process, timed in turn with it when peers are. */
+  readonly rival?: { readonly name: string; readonly prepare: () => Promise<Prepared> } | undefined
 }
 
 /** The record that `--json` prints. */
@@ -91,18 +93,27 @@ export const measure = async (
   const own: Array<number> = []
   const theirs: Array<number> = []
   const peer = peers === undefined ? undefined : benchmark.peer
+  const rival = peers === undefined ? undefined : await benchmark.rival?.prepare()
+  const time = async (work: Prepared) => {
+    const started = performance.now()
+    await work.run()
+    return work.seconds?.() ?? (performance.now() - started) / 1000
+  }
   try {
-    for (let i = 0; i < benchmark.warmup; i++) await prepared.run()
+    for (let i = 0; i < benchmark.warmup; i++) {
+      await prepared.run()
+      await rival?.run()
+    }
     for (let round = 0; round < rounds; round++) {
       for (let i = 0; i < benchmark.repeats; i++) {
-        const started = performance.now()
-        await prepared.run()
-        own.push(prepared.seconds?.() ?? (performance.now() - started) / 1000)
+        own.push(await time(prepared))
+        if (rival !== undefined) theirs.push(await time(rival))
       }
       if (peer !== undefined) theirs.push(...timePeer(peers!, peer))
     }
   } finally {
     await prepared.close()
+    await rival?.close()
   }
   const middle = median(own)
   const rate = prepared.flops === undefined ? 0 : prepared.flops / middle / 1e9
@@ -115,8 +126,12 @@ export const measure = async (
     rssPeakMiB: Math.round(process.resourceUsage().maxRSS / 1024),
     roof,
     shareOfRoof: roof === 0 ? 0 : rate / roof,
-    peer: peer === undefined ? null : `${peer.script} ${peer.args.join(" ")}`,
-    peerMedian: peer === undefined ? null : median(theirs),
-    ratio: peer === undefined ? null : median(theirs) / middle
+    peer: peer !== undefined
+      ? `${peer.script} ${peer.args.join(" ")}`
+      : rival === undefined
+      ? null
+      : benchmark.rival!.name,
+    peerMedian: theirs.length === 0 ? null : median(theirs),
+    ratio: theirs.length === 0 ? null : median(theirs) / middle
   }
 }

@@ -12,7 +12,7 @@ import { PolicyModel } from "../src/policy/PolicyModel.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
 import * as Random from "../src/tensor/Random.ts"
 import { type Benchmark } from "./Benchmark.ts"
-import { sizes } from "./Engine.ts"
+import { shapeOf } from "./Engine.ts"
 import * as Scoped from "./Scoped.ts"
 
 const folder = process.env["SIDEREAL_DATA"] ?? fileURLToPath(new URL("../../shared/data", import.meta.url))
@@ -48,7 +48,7 @@ const decode = (name: string, width: number, users: number): Benchmark => ({
   },
   prepare: async () => {
     const { histories, index, source } = await catalogue(users)
-    const [layers, heads, feedForward] = sizes[width]!
+    const { feedForward, heads, layers } = shapeOf(width)
     const config = new FlatPolicy.FlatPolicyConfig({
       width,
       layers,

@@ -3,7 +3,11 @@
  */
 import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
 import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
+import * as TensorFlow from "../layers/tfjs/TensorFlow.ts"
+import * as Adam from "../src/optimizer/Adam.ts"
+import * as ParameterStore from "../src/optimizer/ParameterStore.ts"
 import * as Decoder from "../src/policy/Decoder.ts"
 import * as AdamW from "../src/tensor/AdamW.ts"
 import * as Attention from "../src/tensor/Attention.ts"
@@ -11,24 +15,39 @@ import * as Autodiff from "../src/tensor/Autodiff.ts"
 import * as LinearCrossEntropy from "../src/tensor/LinearCrossEntropy.ts"
 import * as ParameterBuffer from "../src/tensor/ParameterBuffer.ts"
 import * as Random from "../src/tensor/Random.ts"
+import { type TensorError } from "../src/tensor/TensorError.ts"
 import { float32, hostFloat32, hostInt32, int32, make } from "../src/tensor/TensorProgram.ts"
 import { TensorRuntime } from "../src/tensor/TensorRuntime.ts"
 import { type Benchmark, type Prepared } from "./Benchmark.ts"
 import * as Scoped from "./Scoped.ts"
 
+/** A training step: the decoder's shape, and rows of tokens. */
+export interface StepShape {
+  readonly width: number
+  readonly layers: number
+  readonly heads: number
+  readonly feedForward: number
+  readonly vocabulary: number
+  readonly batch: number
+  readonly length: number
+}
+
 /** Layers, heads and width of the gated unit by model width, as the peers have them. */
-export const sizes: Readonly<Record<number, readonly [number, number, number]>> = {
+const sizes: Readonly<Record<number, readonly [number, number, number]>> = {
   128: [4, 4, 344],
   256: [6, 4, 688],
   384: [8, 6, 1024]
 }
 
-const vocabulary = 1024
-
-/** The decoder of a width. */
-export const decoder = (width: number): Decoder.DecoderConfig => {
+/** The peers' shape of a width, 32 rows of 64 tokens unless said otherwise. */
+export const shapeOf = (width: number, batch = 32, length = 64): StepShape => {
   const [layers, heads, feedForward] = sizes[width]!
-  return new Decoder.DecoderConfig({
+  return { width, layers, heads, feedForward, vocabulary: 1024, batch, length }
+}
+
+/** The decoder of a shape. */
+export const decoder = ({ feedForward, heads, layers, vocabulary, width }: StepShape): Decoder.DecoderConfig =>
+  new Decoder.DecoderConfig({
     vocabulary,
     width,
     layers,
@@ -43,11 +62,9 @@ export const decoder = (width: number): Decoder.DecoderConfig => {
     tied: true,
     epsilon: 1e-6
   })
-}
 
 /** Floating-point operations of a training step: blocks, head, causal half of attention. */
-const flops = (width: number, batch: number, length: number): number => {
-  const [layers, , feedForward] = sizes[width]!
+export const flops = ({ batch, feedForward, layers, length, vocabulary, width }: StepShape): number => {
   const tokens = batch * length
   return 6 * layers * (4 * width ** 2 + 3 * width * feedForward) * tokens + 6 * vocabulary * width * tokens +
     6 * layers * width * length * (length + 1) * batch
@@ -92,102 +109,129 @@ export interface StepBenchmark extends Benchmark {
   readonly profiled: (profile: string) => Promise<Prepared>
 }
 
-const step = (suffix: string, width: number, batch: number, length: number): StepBenchmark => ({
+const step = (suffix: string, shape: StepShape, mode?: "compile"): StepBenchmark => ({
   name: `engine.step.${suffix}`,
   repeats: 10,
   warmup: 3,
   peer: {
     script: "lm_train_step.py",
     environment: "current",
-    args: ["--d", String(width), "--batch", String(batch), "--seq", String(length), "--repeats", "10"]
+    args: [
+      "--d",
+      String(shape.width),
+      "--batch",
+      String(shape.batch),
+      "--seq",
+      String(shape.length),
+      "--repeats",
+      "10",
+      ...(mode === undefined ? [] : ["--mode", mode])
+    ]
   },
-  prepare: () => prepareStep(width, batch, length),
-  profiled: (profile) => prepareStep(width, batch, length, profile)
+  prepare: () => prepareStep(shape),
+  profiled: (profile) => prepareStep(shape, OnnxRuntime.layerCpu({ threads: 2, profile }))
 })
 
-const prepareStep = async (width: number, batch: number, length: number, profile?: string): Promise<Prepared> => {
-  const engine = await Scoped.open(OnnxRuntime.layerCpu({ threads: 2, profile }))
-  const config = decoder(width)
-  const buffer = ParameterBuffer.make(Decoder.parameters(config, Random.normal(1)))
+/** The step of a shape on a runtime: forward, backward, AdamW. */
+export const prepareStep = async (
+  shape: StepShape,
+  layer: Layer.Layer<TensorRuntime, TensorError> = OnnxRuntime.layerCpu({ threads: 2 })
+): Promise<Prepared & { readonly compileMillis: number; readonly nodes: number }> => {
+  const engine = await Scoped.open(layer)
+  const config = decoder(shape)
+  const { batch, length, vocabulary } = shape
+  const store = await engine.run(ParameterStore.make(Decoder.parameters(config, Random.normal(1))))
   const executable = await engine.run(
-    Effect.flatMap(TensorRuntime, (runtime) => runtime.compile(trainProgram(config, buffer, length)))
+    Effect.flatMap(TensorRuntime, (runtime) => runtime.compile(trainProgram(config, store.buffer, length)))
   )
   const next = Random.uniform(2)
   const ids = Int32Array.from({ length: batch * length }, () => Math.floor(next() * vocabulary))
-  const optimizer = new AdamW.AdamWConfig({
-    beta1: 0.9,
-    beta2: 0.999,
-    epsilon: 1e-8,
-    weightDecay: 0,
-    maxGradientNorm: 1e9,
-    averaging: 0
-  })
+  const optimizer = Adam.adamW(
+    new AdamW.AdamWConfig({
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      weightDecay: 0,
+      maxGradientNorm: 1e9,
+      averaging: 0
+    })
+  )
   const feeds = {
-    ...buffer.tensors("weights"),
     tokens: hostInt32(ids, batch, length),
     positions: hostInt32(Int32Array.from(ids, (_, i) => i % length), batch, length),
     segments: hostInt32(new Int32Array(ids.length), batch, length),
     targets: hostInt32(ids.map((id) => (id * 7 + 3) % vocabulary), batch, length),
     weights: hostFloat32(new Float32Array(ids.length).fill(1 / ids.length), batch, length)
   }
-  const into = buffer.views("gradients")
   let steps = 0
   return {
     work: {
-      d: width,
-      layers: config.layers,
+      d: shape.width,
+      layers: shape.layers,
       batch,
       seq: length,
       vocab: vocabulary,
       nodes: executable.nodes,
       threads: 2
     },
+    compileMillis: executable.compileMillis,
+    nodes: executable.nodes,
     amount: batch * length,
     unit: "tokens/s",
-    flops: flops(width, batch, length),
-    run: async () => {
-      await engine.run(Effect.scoped(executable.run(feeds, into).pipe(Effect.flatMap((out) => out["loss"]!.read))))
-      AdamW.apply(buffer, optimizer, ++steps, 1e-3)
-    },
+    flops: flops(shape),
+    run: () =>
+      engine.run(Effect.scoped(Effect.gen(function*() {
+        const [outputs] = yield* store.differentiate(executable, [{ feeds }])
+        yield* outputs!["loss"]!.read
+        yield* store.apply(optimizer, ++steps, 1e-3)
+      }))),
     close: engine.close
   }
 }
 
 /** The training steps. */
 export const steps: ReadonlyArray<StepBenchmark> = [
-  step("d128", 128, 32, 64),
-  step("d256", 256, 32, 64),
-  step("d384", 384, 32, 64),
-  step("d256-long", 256, 8, 256)
+  step("d128", shapeOf(128)),
+  step("d256", shapeOf(256)),
+  step("d384", shapeOf(384)),
+  step("d256-long", shapeOf(256, 8, 256))
 ]
+
+const compiledPeer: Benchmark = { ...step("d256", shapeOf(256), "compile"), name: "engine.compiled-peer.d256" }
+
+/** The same step on TensorFlow's eager kernels in this process, where the package is there. */
+const eager: Benchmark = {
+  name: "engine.eager.d256",
+  repeats: 5,
+  warmup: 2,
+  rival: { name: "tfjs-node, eager", prepare: () => prepareStep(shapeOf(256), TensorFlow.layer) },
+  prepare: () => prepareStep(shapeOf(256))
+}
 
 const compile: Benchmark = {
   name: "engine.compile.d256",
   repeats: 3,
   warmup: 1,
   prepare: async () => {
-    const config = decoder(256)
+    const shape = shapeOf(256)
+    const config = decoder(shape)
     const buffer = ParameterBuffer.make(Decoder.parameters(config, Random.normal(1)))
-    let nodes = 0
+    const engine = await Scoped.open(OnnxRuntime.layerCpu({ threads: 2 }))
+    const work: Record<string, unknown> = { d: shape.width, layers: shape.layers }
+    let graphs = 0
     return {
-      work: {
-        d: 256,
-        layers: config.layers,
-        get nodes() {
-          return nodes
-        }
-      },
+      work,
       amount: 1,
       unit: "graphs/s",
       run: async () => {
-        const engine = await Scoped.open(OnnxRuntime.layerCpu({ threads: 2 }))
-        const { nodes: count } = await engine.run(
-          Effect.flatMap(TensorRuntime, (runtime) => runtime.compile(trainProgram(config, buffer, 64)))
+        // A session waits for its graph to come again; another length of rows is another graph.
+        const program = trainProgram(config, buffer, 64 + graphs++)
+        const { nodes } = await engine.run(
+          Effect.scoped(Effect.flatMap(TensorRuntime, (runtime) => runtime.compile(program)))
         )
-        nodes = count
-        await engine.close()
+        work["nodes"] = nodes
       },
-      close: async () => {}
+      close: engine.close
     }
   }
 }
@@ -226,5 +270,7 @@ const roof: Benchmark = {
 export const benchmarks: ReadonlyArray<Benchmark> = [
   roof,
   ...steps,
+  compiledPeer,
+  eager,
   compile
 ]

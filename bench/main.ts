@@ -1,12 +1,28 @@
 /**
  * `npm run bench -- [NAME...] [--json] [--peers DIR]`: all benchmarks, or those whose name is NAME or begins with `NAME.`
  * `npm run bench -- profile [d128|d256|d384|d256-long] [--shapes]`: where a training step spends its time.
+ * `npm run bench -- growth [--out DIR]`: what a step costs as the model grows; charts as SVG files.
  */
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
 import { type Benchmark, type BenchmarkRecord, measure } from "./Benchmark.ts"
 import * as Decode from "./Decode.ts"
 import * as Engine from "./Engine.ts"
+import * as Growth from "./Growth.ts"
 import * as Profile from "./Profile.ts"
 import * as Sids from "./Sids.ts"
+
+const measureRoof = async () => (await measure(Engine.benchmarks[0]!, undefined, 0)).throughput
+
+if (process.argv[2] === "growth") {
+  const outAt = process.argv.indexOf("--out")
+  const { charts, tables } = await Growth.run(measureRoof)
+  process.stdout.write(`${tables}\n`)
+  for (const [axis, svg] of outAt < 0 ? [] : charts) {
+    writeFileSync(join(process.argv[outAt + 1]!, `growth-${axis}.svg`), svg)
+  }
+  process.exit(0)
+}
 
 const all: ReadonlyArray<Benchmark> = [...Engine.benchmarks, ...Decode.benchmarks, ...Sids.benchmarks]
 
@@ -48,7 +64,7 @@ const line = (record: BenchmarkRecord): string =>
 let roof = 0
 for (const benchmark of chosen) {
   if (roof === 0 && benchmark.name.startsWith("engine.")) {
-    roof = (await measure(Engine.benchmarks[0]!, undefined, 0)).throughput
+    roof = await measureRoof()
   }
   const record = await measure(benchmark, peers, benchmark.name.startsWith("engine.") ? roof : 0)
   process.stdout.write(`${json ? JSON.stringify(record) : line(record)}\n`)

@@ -121,3 +121,25 @@ ${
 </svg>
 </figure>`
 }
+
+const fileColours = ["#1f5fa8", "#b3541e", "#2f7d4f", "#7a4f9a"]
+
+/** A chart of lines as an SVG file of its own, for documents: title and legend inside, colours for light paper. */
+export const file = (title: string, xName: string, series: ReadonlyArray<Series>): string => {
+  const inner = String(lines(title, xName, series)).match(/<svg[^>]*>([\s\S]*)<\/svg>/)?.[1] ?? ""
+  const legend = series.map(({ name }, i) =>
+    `<text x="${margin.left + 8 + i * 130}" y="-6" fill="${fileColours[i % 4]}" font-weight="600">${name}</text>`
+  ).join("")
+  const style = [
+    "text{font:12px sans-serif}.grid{stroke:#ddd}.tick{fill:#555}.line{fill:none;stroke-width:1.8}",
+    ...fileColours.map((colour, i) => `.line.l${i}{stroke:${colour}}.dot.l${i}{fill:${colour}}`)
+  ].join("")
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -44 ${width} ${height + 44}" width="${width}">
+<style>${style}</style>
+<rect x="0" y="-44" width="${width}" height="${height + 44}" fill="#fff"/>
+<text x="${margin.left}" y="-26" fill="#222" style="font-size:14px;font-weight:600">${title}</text>
+${legend}
+${inner.trim()}
+</svg>
+`
+}

@@ -2,6 +2,7 @@
  * A linear map with a bias, and the rectifier, with gradients in few passes over the activations.
  */
 import * as tf from "@tensorflow/tfjs"
+import { fill } from "@tensorflow/tfjs"
 
 /** `x W' + b` for x [M, I], W [O, I] and b [O]; the bias gradient is a product with ones, not a reduction. */
 export const apply = (x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor): tf.Tensor =>
@@ -13,8 +14,7 @@ export const apply = (x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor): tf.Tens
       gradFunc: (dy: tf.Tensor, saved: Array<tf.Tensor>) => {
         const [x, weight] = saved as [tf.Tensor2D, tf.Tensor2D]
         const rows = dy as tf.Tensor2D
-        const shape: [number, number] = [1, rows.shape[0]]
-        const ones = tf.fill(shape, 1)
+        const ones = fill([1, rows.shape[0]], 1)
         return [
           tf.matMul(rows, weight),
           tf.matMul(rows, x, true, false),

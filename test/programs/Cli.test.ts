@@ -148,6 +148,17 @@ describe("sidereal", () => {
     assert.strictEqual(trained, 0, losses)
     const loss = (step: number) => Number(losses.match(new RegExp(`step ${step}: loss ([0-9.]+)`))![1])
     assert.isBelow(loss(200), 0.7 * loss(0))
+    const [robust, line] = await example("CustomGradient.ts")
+    assert.strictEqual(robust, 0, line)
+    assert.match(line, /y = (2\.9|3\.0|3\.1) x \+ (0\.9|1\.0|1\.1);/)
+    const [moved, devices] = await example("OtherDevice.ts")
+    assert.strictEqual(moved, 0, devices)
+    const [onCpu, onGpu] = ["onnx-cpu", "onnx-webgpu"].map((device) =>
+      devices.match(new RegExp(`${device}: loss ([0-9.]+)`))?.[1]
+    )
+    assert.isBelow(Number(onCpu), 0.2)
+    if (onGpu === undefined) assert.include(devices, "the webgpu backend is not available here")
+    else assert.approximately(Number(onGpu), Number(onCpu), 1e-4)
     const rewarded = join(folder, "rewarded")
     assert.strictEqual((await sidereal("sft", "--run", rewarded, "--config", settings)).status, 0)
     const [swapped, text] = await example("SwapReward.ts", rewarded)
@@ -164,6 +175,7 @@ describe("sidereal", () => {
       [["recommend", "--run", run], "the history is empty"],
       [["sft", "--run", run, "--seed", "7"], "was made with seed 1, not 7"],
       [["data", "--run", join(folder, "x"), "--data", join(folder, "absent.csv")], "absent.csv"],
+      [["sft", "--run", run, "--device", "cuda"], "the cuda backend is not available here"],
       [["report", "--run", join(folder, "second")], "evaluate"],
       [["data", "--run", join(folder, "y"), "--config", join(folder, "absent.json")], "absent.json"]
     ]
