@@ -1,11 +1,13 @@
 /**
  * The commands of `sidereal`.
  */
+import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
+import * as Bench from "./Bench.ts"
 import * as Demo from "./Demo.ts"
 import * as Devices from "./Devices.ts"
 import * as Evaluate from "./Evaluate.ts"
@@ -216,7 +218,33 @@ const report = Command.make("report", {}, () =>
     Command.withExamples(example("sidereal report --run runs/mine", "After sidereal evaluate"))
   )
 
+const bench = Command.make("bench", {
+  names: Argument.String("name").pipe(
+    Argument.withDescription("Benchmarks by name or by its beginning; `profile [d256]` and `growth` are tables"),
+    Argument.variadic()
+  ),
+  peers: text("peers", "Folder of the peers' scripts: time them in turn"),
+  shapes: toggle("shapes", "With profile: one line per operator and shapes"),
+  out: text("out", "With growth: folder for the charts")
+}, ({ names, out, peers, shapes }) =>
+  Effect.gen(function*() {
+    const { json } = yield* root
+    const option = (name: string, value: Option.Option<string>) =>
+      Option.isSome(value) ? [`--${name}`, value.value] : []
+    const status = yield* Bench.program([
+      ...names,
+      ...(json ? ["--json"] : []),
+      ...(shapes ? ["--shapes"] : []),
+      ...option("peers", peers),
+      ...option("out", out)
+    ])
+    if (status !== 0) return yield* new Bench.BenchError({ status })
+  })).pipe(
+    Command.withDescription("Time the engine, decoding and SIDs; see where a step spends its time"),
+    Command.withExamples(example("sidereal bench profile d256", "Milliseconds by operator"))
+  )
+
 /** The command line. */
 export const cli = root.pipe(
-  Command.withSubcommands([demo, data, embed, tokenize, sft, grpo, evaluate, recommend, report])
+  Command.withSubcommands([demo, data, embed, tokenize, sft, grpo, evaluate, recommend, report, bench])
 )

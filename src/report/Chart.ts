@@ -126,7 +126,7 @@ const fileColours = ["#1f5fa8", "#b3541e", "#2f7d4f", "#7a4f9a"]
 
 /** A chart of lines as an SVG file of its own, for documents: title and legend inside, colours for light paper. */
 export const file = (title: string, xName: string, series: ReadonlyArray<Series>): string => {
-  const inner = String(lines(title, xName, series)).match(/<svg[^>]*>([\s\S]*)<\/svg>/)?.[1] ?? ""
+  const inner = lines(title, xName, series).markup.match(/<svg[^>]*>([\s\S]*)<\/svg>/)?.[1] ?? ""
   const legend = series.map(({ name }, i) =>
     `<text x="${margin.left + 8 + i * 130}" y="-6" fill="${fileColours[i % 4]}" font-weight="600">${name}</text>`
   ).join("")

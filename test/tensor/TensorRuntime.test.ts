@@ -2,7 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
+import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import * as Autodiff from "../../src/tensor/Autodiff.ts"
 import { type TensorError } from "../../src/tensor/TensorError.ts"
 import { float32, hostFloat32, hostInt32, int32, make } from "../../src/tensor/TensorProgram.ts"
@@ -160,4 +162,63 @@ describe("TensorRuntime.compile on onnx-cpu", () => {
         assert.deepStrictEqual(again, first)
       }
     }).pipe(Effect.provide(layer)))
+})
+
+describe("TensorRuntime when memory runs out", () => {
+  it.effect("fails with a typed error and goes on", () =>
+    Effect.gen(function*() {
+      const runtime = yield* TensorRuntime
+      const program = yield* runtime.compile(make({
+        name: "outer",
+        inputs: { x: float32("N", 1) },
+        body: ({ x }) => ({ y: tf.matMul(x as tf.Tensor2D, x as tf.Tensor2D, false, true).mul(x).sum() })
+      }))
+      const column = (rows: number) => hostFloat32(new Float32Array(rows).fill(1), rows, 1)
+      const error = yield* Effect.flip(Effect.scoped(program.run({ x: column(1_000_000) })))
+      assert.strictEqual(error.reason._tag, "BackendFailure")
+      assert.match(error.message, /outer.*(alloc|memory)/is)
+      const { y } = yield* program.run({ x: column(10) })
+      assert.strictEqual((yield* y.read).data[0], 100)
+      assert.strictEqual((yield* runtime.usage).handles, 1)
+    }).pipe(Effect.scoped, Effect.provide(backends[0]![1])))
+})
+
+describe("TensorRuntime on a worker thread", () => {
+  const heavy = make({
+    name: "heavy",
+    inputs: { x: float32(1024, 1024) },
+    body: ({ x }) => {
+      let y = x as tf.Tensor2D
+      for (let i = 0; i < 12; i++) y = tf.matMul(y, x as tf.Tensor2D)
+      return { y: y.sum() }
+    }
+  })
+  const x = hostFloat32(new Float32Array(1024 * 1024).fill(1e-3), 1024, 1024)
+
+  it.live("leaves the calling thread free while it runs", () =>
+    Effect.gen(function*() {
+      const runtime = yield* TensorRuntime
+      const program = yield* runtime.compile(heavy)
+      let ticks = 0
+      const timer = setInterval(() => ticks++, 1)
+      const started = performance.now()
+      yield* Effect.scoped(program.run({ x }))
+      clearInterval(timer)
+      assert.isAbove(performance.now() - started, 20)
+      assert.isAbove(ticks, 5)
+    }).pipe(Effect.scoped, Effect.provide(OnnxRuntime.layerCpu({ threads: 1, worker: true }))))
+
+  it.live("is interrupted when the run in progress is complete, and leaves nothing alive", () =>
+    Effect.gen(function*() {
+      const runtime = yield* TensorRuntime
+      const program = yield* runtime.compile(heavy)
+      const fiber = yield* Effect.forkChild(Effect.scoped(Effect.forever(Effect.scoped(program.run({ x })))))
+      yield* Effect.sleep("50 millis")
+      const started = performance.now()
+      yield* Fiber.interrupt(fiber)
+      assert.isBelow(performance.now() - started, 5_000)
+      assert.strictEqual((yield* runtime.usage).handles, 0)
+      const { y } = yield* program.run({ x })
+      assert.isTrue(Number.isFinite((yield* y.read).data[0]))
+    }).pipe(Effect.scoped, Effect.provide(OnnxRuntime.layerCpu({ threads: 1, worker: true }))))
 })

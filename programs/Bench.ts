@@ -1,0 +1,25 @@
+/**
+ * The benchmarks as a command: they run in a process of their own, so that nothing of the command line is timed.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { spawn } from "node:child_process"
+import { fileURLToPath } from "node:url"
+
+/** Benchmarks that did not end well; they have said why themselves. */
+export class BenchError extends Schema.TaggedError<BenchError>()("BenchError", { status: Schema.Int }) {
+  override get message() {
+    return `the benchmarks ended with status ${this.status}`
+  }
+}
+
+/** Runs `bench/main.ts` with these arguments and gives its exit status. */
+export const program = (args: ReadonlyArray<string>): Effect.Effect<number> =>
+  Effect.callback<number>((resume) => {
+    const child = spawn(process.execPath, [fileURLToPath(new URL("../bench/main.ts", import.meta.url)), ...args], {
+      stdio: "inherit"
+    })
+    child.on("error", () => resume(Effect.succeed(1)))
+    child.on("exit", (status) => resume(Effect.succeed(status ?? 1)))
+    return Effect.sync(() => void child.kill())
+  })
