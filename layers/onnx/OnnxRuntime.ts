@@ -9,14 +9,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { availableParallelism } from "node:os"
 import * as ort from "onnxruntime-node"
-import {
-  BackendFailure,
-  BackendUnavailable,
-  ShapeMismatch,
-  TensorError,
-  UseAfterRelease
-} from "../../src/tensor/TensorError.ts"
-import { bindSymbols, formatShape, type HostTensor, type TensorProgram } from "../../src/tensor/TensorProgram.ts"
+import * as ProgramFeeds from "../../src/tensor/ProgramFeeds.ts"
+import { BackendFailure, BackendUnavailable, TensorError, UseAfterRelease } from "../../src/tensor/TensorError.ts"
+import { type HostTensor, type TensorProgram } from "../../src/tensor/TensorProgram.ts"
 import { type Feed, isHandle, type TensorHandle, TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 import { Ledger } from "../../src/tensor/TensorUsage.ts"
 import { toTensorError } from "../../src/tensor/TraceFailure.ts"
@@ -68,59 +63,41 @@ const make = <V extends object>(device: Device<V>) =>
         )
         const isOpen = yield* ledger.executable()
         const names = Object.keys(program.inputs) as Array<I>
-        const fail = (site: string, expected: string, actual: string) =>
-          Effect.fail(
-            new TensorError({ reason: new ShapeMismatch({ program: program.name, site, expected, actual }) })
-          )
 
         const run = Effect.fnUntraced(function*(
           feeds: Readonly<Record<I, Feed>>,
           into?: Readonly<Partial<Record<O, Float32Array>>>
         ) {
           if (!isOpen()) return yield* new TensorError({ reason: new UseAfterRelease({ handle: program.name }) })
-          const shapes: Record<string, ReadonlyArray<number>> = {}
-          for (const name of names) {
-            const feed = feeds[name] as Feed | undefined
-            if (feed === undefined) {
-              return yield* fail(`input "${name}"`, formatShape(program.inputs[name].shape), "nothing")
-            }
-            shapes[name] = feed.shape
-          }
-          const bound = bindSymbols(program.inputs, shapes)
-          if ("input" in bound) {
-            return yield* fail(`input "${bound.input}"`, bound.expected, bound.actual)
-          }
+          const sizes = ProgramFeeds.bind(program, feeds)
+          if (sizes instanceof TensorError) return yield* sizes
           const outputs: Record<string, DeviceOutput> = {}
           for (const [name, { axes, type }] of compiled.outputs) {
-            const shape = axes.map((axis) => SymbolicShape.sizeOf(axis, bound.sizes))
+            const shape = axes.map((axis) => SymbolicShape.sizeOf(axis, sizes))
             const target = into?.[name as O]
-            if (target !== undefined && shape.reduce((a, b) => a * b, 1) !== target.length) {
-              return yield* fail(`output "${name}"`, formatShape(shape), `an array of ${target.length}`)
-            }
+            const wrong = ProgramFeeds.checkTarget(program.name, name, shape, target)
+            if (wrong !== undefined) return yield* wrong
             outputs[outputName(name)] = { dtype: type, shape, into: target }
           }
-          const fed: Record<string, V> = {}
           const passing: Array<V> = []
-          for (const name of names) {
-            const feed: Feed = feeds[name]
-            const known = values.get(feed)
-            if (isHandle(feed)) {
-              if (feed.released()) return yield* new TensorError({ reason: new UseAfterRelease({ handle: feed.name }) })
+          const results = yield* Effect.gen(function*() {
+            const fed: Record<string, V> = {}
+            for (const name of names) {
+              const feed: Feed = feeds[name]
+              const known = values.get(feed)
               if (known !== undefined) {
                 fed[inputName(name)] = known
                 continue
               }
+              const host: HostTensor = isHandle(feed) ? yield* feed.read : feed
+              const value = yield* Effect.tryPromise({ try: () => device.place(host), catch: failure(program.name) })
+              passing.push(value)
+              fed[inputName(name)] = value
             }
-            const host: HostTensor = isHandle(feed) ? yield* feed.read : feed
-            const value = yield* Effect.tryPromise({ try: () => device.place(host), catch: failure(program.name) })
-            if (device.resident) passing.push(value)
-            fed[inputName(name)] = value
-          }
-          // The arrays belong to the run until it is over: an interruption waits for it.
-          const results = yield* Effect.uninterruptible(
-            Effect.tryPromise({ try: () => session.run(fed, outputs), catch: failure(program.name) })
-          )
-          for (const value of passing) device.dispose(value)
+            return yield* Effect.tryPromise({ try: () => session.run(fed, outputs), catch: failure(program.name) })
+          }).pipe(Effect.ensuring(Effect.sync(() => {
+            for (const value of passing) device.dispose(value)
+          })))
           const handles: Partial<Record<O, TensorHandle>> = {}
           for (const name of compiled.outputs.keys()) {
             const output = outputs[outputName(name)]!
@@ -132,7 +109,8 @@ const make = <V extends object>(device: Device<V>) =>
             )
           }
           return handles as Record<O, TensorHandle>
-        })
+          // The arrays belong to the run until it is over: an interruption waits for it.
+        }, Effect.uninterruptible)
 
         return {
           name: program.name,
@@ -152,7 +130,7 @@ const make = <V extends object>(device: Device<V>) =>
         placed[name as K] = yield* handle(name, tensor.shape, value, device.resident)
       }
       return placed as Record<K, TensorHandle>
-    })
+    }, Effect.uninterruptible)
 
     return TensorRuntime.of({
       name: device.name,

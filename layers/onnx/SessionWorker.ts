@@ -105,14 +105,19 @@ export const host = (options: SessionOptions): SessionHost => {
 const serve = (options: SessionOptions): void => {
   const inner = hostHere(options)
   const sessions = new Map<number, Session>()
+  let opened = 0
   const answer = async (request: Request): Promise<Partial<Reply>> => {
     if (request.op === "open") {
-      const session = sessions.size
+      const session = opened++
       sessions.set(session, await inner.open(request.graph))
       return { session }
     }
     const session = sessions.get(request.session)!
-    await (request.op === "run" ? session.run(request.feeds, request.outputs) : session.release())
+    if (request.op === "run") await session.run(request.feeds, request.outputs)
+    else {
+      sessions.delete(request.session)
+      await session.release()
+    }
     return {}
   }
   parentPort!.on("message", ({ id, request }: { readonly id: number; readonly request: Request }) => {

@@ -5,8 +5,9 @@
  */
 import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
-import { BackendFailure, ShapeMismatch, TensorError, UseAfterRelease } from "../../src/tensor/TensorError.ts"
-import { bindSymbols, formatShape, type HostTensor, type TensorProgram } from "../../src/tensor/TensorProgram.ts"
+import * as ProgramFeeds from "../../src/tensor/ProgramFeeds.ts"
+import { BackendFailure, TensorError, UseAfterRelease } from "../../src/tensor/TensorError.ts"
+import { type HostTensor, type TensorProgram } from "../../src/tensor/TensorProgram.ts"
 import { type Feed, isHandle, type TensorHandle, TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 import { Ledger } from "../../src/tensor/TensorUsage.ts"
 import { toTensorError } from "../../src/tensor/TraceFailure.ts"
@@ -63,10 +64,6 @@ export const make = ({ backend, name: runtime, resident }: EagerBackend) =>
       function*<I extends string, O extends string>(program: TensorProgram<I, O>) {
         const isOpen = yield* ledger.executable()
         const names = Object.keys(program.inputs) as Array<I>
-        const fail = (site: string, expected: string, actual: string) =>
-          Effect.fail(
-            new TensorError({ reason: new ShapeMismatch({ program: program.name, site, expected, actual }) })
-          )
 
         const evaluate = (feeds: Readonly<Record<I, Feed>>): Readonly<Record<string, tf.Tensor>> =>
           within(backend, () =>
@@ -86,19 +83,8 @@ export const make = ({ backend, name: runtime, resident }: EagerBackend) =>
           into?: Readonly<Partial<Record<O, Float32Array>>>
         ) {
           if (!isOpen()) return yield* new TensorError({ reason: new UseAfterRelease({ handle: program.name }) })
-          const shapes: Record<string, ReadonlyArray<number>> = {}
-          for (const name of names) {
-            const feed = feeds[name] as Feed | undefined
-            if (feed === undefined) continue
-            if (isHandle(feed) && feed.released()) {
-              return yield* new TensorError({ reason: new UseAfterRelease({ handle: feed.name }) })
-            }
-            shapes[name] = feed.shape
-          }
-          const bound = bindSymbols(program.inputs, shapes)
-          if ("input" in bound) {
-            return yield* fail(`input "${bound.input}"`, bound.expected, bound.actual)
-          }
+          const sizes = ProgramFeeds.bind(program, feeds)
+          if (sizes instanceof TensorError) return yield* sizes
           const results = yield* Effect.try({
             try: () => evaluate(feeds),
             catch: (cause) => toTensorError(runtime, program.name, cause)
@@ -108,13 +94,12 @@ export const make = ({ backend, name: runtime, resident }: EagerBackend) =>
             const target = into?.[name as O]
             handles[name as O] = yield* keep(name, tensor, target === undefined)
             if (target === undefined) continue
-            if (target.length !== tensor.size) {
-              return yield* fail(`output "${name}"`, formatShape(tensor.shape), `an array of ${target.length}`)
-            }
+            const wrong = ProgramFeeds.checkTarget(program.name, name, tensor.shape, target)
+            if (wrong !== undefined) return yield* wrong
             target.set((yield* handles[name as O]!.read).data)
           }
           return handles as Record<O, TensorHandle>
-        })
+        }, Effect.uninterruptible)
         return { name: program.name, nodes: 0, compileMillis: 0, run }
       }
     )
