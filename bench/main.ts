@@ -12,21 +12,22 @@ import * as Growth from "./Growth.ts"
 import * as Profile from "./Profile.ts"
 import * as Sids from "./Sids.ts"
 
+const args = process.argv.slice(2)
+
 const measureRoof = async () => (await measure(Engine.benchmarks[0]!, undefined, 0)).throughput
 
-if (process.argv[2] === "growth") {
-  const outAt = process.argv.indexOf("--out")
+if (args[0] === "growth") {
+  const outAt = args.indexOf("--out")
   const { charts, tables } = await Growth.run(measureRoof)
   process.stdout.write(`${tables}\n`)
   for (const [axis, svg] of outAt < 0 ? [] : charts) {
-    writeFileSync(join(process.argv[outAt + 1]!, `growth-${axis}.svg`), svg)
+    writeFileSync(join(args[outAt + 1]!, `growth-${axis}.svg`), svg)
   }
   process.exit(0)
 }
 
 const all: ReadonlyArray<Benchmark> = [...Engine.benchmarks, ...Decode.benchmarks, ...Sids.benchmarks]
 
-const args = process.argv.slice(2)
 if (args[0] === "profile") {
   const size = args.slice(1).find((arg) => !arg.startsWith("--")) ?? "d256"
   if (!Profile.names.includes(size)) {

@@ -47,7 +47,7 @@ export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
       return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
     }
     parameters.buffer.flat("weights").set(parameters.buffer.flat("average"))
-    yield* parameters.push()
+    yield* parameters.push
   })).pipe(Layer.provideMerge((options.policy ?? Policies.flat)(settings, index)))
 
   const actors = Layer.mergeAll(

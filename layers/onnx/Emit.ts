@@ -239,6 +239,20 @@ const bound = (kernel: string, at: number, size: number): number | string => {
   throw new LoweringFailure(kernel, `a bound of a slice must be a constant, a run-time size, or near the end`)
 }
 
+/** A vector of int64 of numbers and of one-element values. */
+const integersOf = (parts: ReadonlyArray<number | string>): string => {
+  const { graph } = current()
+  const constants = parts.filter((part) => typeof part === "number")
+  return constants.length === parts.length
+    ? graph.integers(constants)
+    : graph.one(
+      "Concat",
+      parts.map((part) => typeof part === "number" ? graph.integers([part]) : part),
+      { type: "int64", shape: [parts.length] },
+      { axis: 0 }
+    )
+}
+
 /** Cuts `[begin, begin + size)` out of the axes where that is not the whole. */
 export const slice = (
   x: tf.TensorInfo,
@@ -253,16 +267,7 @@ export const slice = (
   const { graph } = current()
   const bounds = (at: (axis: number) => number): string => {
     const values = axes.map((axis) => bound(kernel, at(axis), x.shape[axis]!))
-    if (values.length === 1 && typeof values[0] === "string") return values[0]
-    const constants = values.filter((each) => typeof each === "number")
-    return constants.length === values.length
-      ? graph.integers(constants)
-      : graph.one(
-        "Concat",
-        values.map((each) => typeof each === "number" ? graph.integers([each]) : each),
-        { type: "int64", shape: [values.length] },
-        { axis: 0 }
-      )
+    return values.length === 1 && typeof values[0] === "string" ? values[0] : integersOf(values)
   }
   const starts = bounds((axis) => begin[axis]!)
   const ends = bounds((axis) => begin[axis]! + size[axis]!)
@@ -336,17 +341,8 @@ export const pad = (
     )
   }
   const amounts = ([0, 1] as const).flatMap((side) => pads.map((_, axis) => amount(axis, side)))
-  const constants = amounts.filter((each) => typeof each === "number")
-  const counts = constants.length === amounts.length
-    ? graph.integers(constants)
-    : graph.one(
-      "Concat",
-      amounts.map((each) => typeof each === "number" ? graph.integers([each]) : each),
-      { type: "int64", shape: [amounts.length] },
-      { axis: 0 }
-    )
   return noteDerived(
-    emit("Pad", [valueOf(x), counts, graph.scalar(value, elementType(x.dtype))], shape, type),
+    emit("Pad", [valueOf(x), integersOf(amounts), graph.scalar(value, elementType(x.dtype))], shape, type),
     shape.flatMap((size, axis) => size === x.shape[axis] ? [] : [axis])
   )
 }

@@ -31,8 +31,6 @@ export interface MicroBatch {
 export interface ParameterStore {
   /** The host's copy; the parameters themselves unless the runtime is resident. */
   readonly buffer: ParameterBuffer.ParameterBuffer
-  /** Slots of an optimizer that have no region in the buffer, by name; kept in checkpoints with it. */
-  readonly slots: ReadonlyMap<string, HostTensor>
   /** The current weights. */
   readonly weights: Effect.Effect<Feeds>
   /**
@@ -59,8 +57,8 @@ export interface ParameterStore {
   ): Effect.Effect<AdamW.StepReport, TensorError>
   /** Renews the host's copy. */
   readonly pull: Effect.Effect<void, TensorError>
-  /** Takes the host's copy, slots given beside it included, for the parameters. */
-  push(slots?: ReadonlyMap<string, HostTensor>): Effect.Effect<void, TensorError>
+  /** Takes the host's copy for the parameters. */
+  readonly push: Effect.Effect<void, TensorError>
 }
 
 const regions = ["first", "second", "average"] as const
@@ -82,6 +80,9 @@ const parametersOf = (buffer: ParameterBuffer.ParameterBuffer): ReadonlyArray<Op
 
 const notFinite = (step: number, value: number, tensor = "gradient of all parameters") =>
   new TensorError({ reason: new NonFinite({ tensor, step, value: String(value) }) })
+
+/** One batch that is all of the gradient needs no sum. */
+const isWhole = (batches: ReadonlyArray<MicroBatch>) => batches.length === 1 && (batches[0]!.share ?? 1) === 1
 
 /** Parameters made from their specs, on the runtime of the context. */
 export const make: (
@@ -129,11 +130,12 @@ export const make: (
     const rename = (feeds: Feeds, key: (name: string) => string): Feeds =>
       Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [key(name), feed]))
 
+    const pick = (all: Feeds): Feeds => Object.fromEntries(names.map((name) => [name, all[name]!]))
+
     const onHost = (): ParameterStore => {
       let total = new Float32Array(0)
       return {
         buffer,
-        slots,
         weights: Effect.sync(() => buffer.tensors("weights")),
         feeds: (region, options) =>
           Effect.sync(() =>
@@ -144,17 +146,18 @@ export const make: (
               : buffer.tensors(region)
           ),
         differentiate: Effect.fn("ParameterStore.differentiate")(function*(executable, batches) {
-          const into = buffer.views("gradients")
+          const run = (feeds: Feeds) =>
+            executable.run({ ...buffer.tensors("weights"), ...feeds }, buffer.views("gradients"))
+          if (isWhole(batches)) return [yield* run(batches[0]!.feeds)]
           const gradients = buffer.flat("gradients")
+          if (total.length < buffer.length) total = new Float32Array(buffer.length)
+          total.fill(0)
           const outputs: Array<Readonly<Record<string, TensorHandle>>> = []
-          const whole = batches.length === 1 && (batches[0]!.share ?? 1) === 1
-          if (!whole && total.length < buffer.length) total = new Float32Array(buffer.length)
-          if (!whole) total.fill(0)
           for (const { feeds, share = 1 } of batches) {
-            outputs.push(yield* executable.run({ ...buffer.tensors("weights"), ...feeds }, into))
-            if (!whole) { for (let i = 0; i < buffer.length; i++) total[i]! += share * gradients[i]! }
+            outputs.push(yield* run(feeds))
+            for (let i = 0; i < buffer.length; i++) total[i]! += share * gradients[i]!
           }
-          if (!whole) gradients.set(total)
+          gradients.set(total)
           return outputs
         }),
         apply: Effect.fn("ParameterStore.apply")(function*(optimizer, step, learningRate) {
@@ -184,10 +187,7 @@ export const make: (
           return { gradientNorm }
         }, Effect.scoped),
         pull: Effect.void,
-        push: (given) =>
-          Effect.sync(() => {
-            for (const [name, tensor] of given ?? []) slots.set(name, tensor)
-          })
+        push: Effect.void
       }
     }
 
@@ -274,7 +274,6 @@ export const make: (
 
       const store: ParameterStore = {
         buffer,
-        slots,
         weights: Effect.sync(() => weights),
         feeds: Effect.fnUntraced(function*(region, options) {
           const average = Object.fromEntries(
@@ -288,24 +287,19 @@ export const make: (
           return yield* runtime.place(buffer.tensors(region))
         }),
         differentiate: Effect.fn("ParameterStore.differentiate")(function*(executable, batches) {
-          const outputs: Array<Readonly<Record<string, TensorHandle>>> = []
-          const whole = batches.length === 1 && (batches[0]!.share ?? 1) === 1
-          if (!whole) {
-            gradients = yield* renewGradients(runtime.place(
-              Object.fromEntries(
-                buffer.slots.map(({ name, shape, size }) => [name, hostFloat32(new Float32Array(size), ...shape)])
-              )
-            ))
+          if (isWhole(batches)) {
+            gradients = yield* renewGradients(executable.run({ ...weights, ...batches[0]!.feeds }))
+            return [gradients]
           }
+          gradients = yield* renewGradients(runtime.place(
+            Object.fromEntries(
+              buffer.slots.map(({ name, shape, size }) => [name, hostFloat32(new Float32Array(size), ...shape)])
+            )
+          ))
+          const add = yield* sum
+          const outputs: Array<Readonly<Record<string, TensorHandle>>> = []
           for (const { feeds, share = 1 } of batches) {
-            if (whole) {
-              const result = yield* renewGradients(executable.run({ ...weights, ...feeds }))
-              gradients = Object.fromEntries(names.map((name) => [name, result[name]!]))
-              outputs.push(result)
-              continue
-            }
             const result = yield* executable.run({ ...weights, ...feeds })
-            const add = yield* sum
             gradients = yield* renewGradients(add.run({
               share: hostFloat32(Float32Array.of(share)),
               ...rename(gradients, (name) => `total/${name}`),
@@ -322,7 +316,7 @@ export const make: (
           const next = yield* renewState(Effect.gen(function*() {
             const outputs = yield* executable.run({
               ...rename(weights, OptimizerProgram.weightName),
-              ...rename(gradients, OptimizerProgram.gradientName),
+              ...rename(pick(gradients), OptimizerProgram.gradientName),
               ...rename(state, OptimizerProgram.slotName),
               ...scalarFeeds(transform, step, learningRate)
             })
@@ -337,10 +331,7 @@ export const make: (
           return { gradientNorm: next.gradientNorm }
         }),
         pull,
-        push: Effect.fnUntraced(function*(given) {
-          for (const [name, tensor] of given ?? []) slots.set(name, tensor)
-          yield* start
-        })
+        push: start
       }
       return store
     })

@@ -83,7 +83,7 @@ export const restore = (
       const error = ParameterBuffer.load(parameters.buffer, region, values)
       if (error !== undefined) return Effect.fail(error)
     }
-    return parameters.push()
+    return parameters.push
   })
 
 /** Takes up the latest checkpoint of a kind, or begins. */

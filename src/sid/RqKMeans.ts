@@ -52,7 +52,8 @@ const subtract = (rows: Matrix.Matrix, centres: Matrix.Matrix, labels: Int32Arra
   return { ...rows, data }
 }
 
-const check = (embeddings: Matrix.Matrix): Effect.Effect<void, SidError> => {
+/** At least two rows, every component finite. */
+export const check = (embeddings: Matrix.Matrix): Effect.Effect<void, SidError> => {
   if (embeddings.rows < 2) return Effect.fail(new SidError({ reason: new TooFewItems({ items: embeddings.rows }) }))
   const bad = Matrix.findNonFinite(embeddings)
   return bad === undefined

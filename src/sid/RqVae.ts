@@ -19,10 +19,12 @@ import * as Random from "../tensor/Random.ts"
 import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 import * as TensorProgram from "../tensor/TensorProgram.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import * as Diagnostics from "./Diagnostics.ts"
 import * as KMeans from "./KMeans.ts"
 import { type Codes } from "./Quantizer.ts"
+import * as RqKMeans from "./RqKMeans.ts"
 import * as Network from "./RqVaeNetwork.ts"
-import { BadEmbedding, SidError, TooFewItems } from "./SidError.ts"
+import { type SidError } from "./SidError.ts"
 import * as Sinkhorn from "./Sinkhorn.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
@@ -129,6 +131,14 @@ const squaredDistances = (rows: Matrix.Matrix, codebook: Float32Array): Matrix.M
   }
   return { rows: rows.rows, width, data }
 }
+
+/** The code at the least distance of each row; the lowest wins a tie. */
+const nearest = ({ data, rows, width }: Matrix.Matrix): Int32Array =>
+  Int32Array.from({ length: rows }, (_, r) => {
+    let best = 0
+    for (let k = 1; k < width; k++) if (data[r * width + k]! < data[r * width + best]!) best = k
+    return best
+  })
 
 /** A network for embeddings of `inputs` components, its weights drawn from the seed. */
 export const make: (
@@ -279,7 +289,7 @@ export const make: (
         const epsilon = config.sinkhorn[level] ?? 0
         const codes = epsilon > 0
           ? Sinkhorn.assign(distances, epsilon, config.sinkhornIterations)
-          : Sinkhorn.codesOf(Float64Array.from(distances.data, (d) => -d), distances.rows, distances.width)
+          : nearest(distances)
         assigned.push(codes)
         residual = subtractStraightThrough(residual, codebook, codes)
       }
@@ -305,11 +315,9 @@ export const make: (
           const codebook = buffer.view("weights", Network.codebookName(level))
           // Fewer distinct rows than codes: the codes beyond them stay where they are.
           codebook.set(centres.data)
-          const distances = squaredDistances(residual, codebook)
-          const codes = Sinkhorn.codesOf(Float64Array.from(distances.data, (d) => -d), distances.rows, distances.width)
-          residual = subtractStraightThrough(residual, codebook, codes)
+          residual = subtractStraightThrough(residual, codebook, nearest(squaredDistances(residual, codebook)))
         }
-        yield* store.push()
+        yield* store.push
       }),
       step: Effect.fn("RqVae.step")(function*(batch, optimizer, step, learningRate) {
         const assigned = transported.length === 0 ? [] : yield* transport(batch)
@@ -405,9 +413,8 @@ export interface RqVaeReport {
 }
 
 const collisionRate = ({ codes, levels }: Codes): number => {
-  const rows = codes.length / levels
-  const distinct = new Set(Array.from({ length: rows }, (_, r) => codes.subarray(r * levels, (r + 1) * levels).join()))
-  return (rows - distinct.size) / rows
+  const sids = Array.from({ length: codes.length / levels }, (_, r) => codes.subarray(r * levels, (r + 1) * levels))
+  return Diagnostics.measure(sids, []).collisionRate
 }
 
 /** Trains on embeddings [N, D]; afterwards the network has the weights with the fewest collisions. */
@@ -420,14 +427,8 @@ export const train: (
   TensorError | SidError,
   TensorRuntime | Scope.Scope | Progress
 > = Effect.fn("RqVae.train")(function*(config, embeddings, seed) {
-  const bad = Matrix.findNonFinite(embeddings)
-  if (bad !== undefined) {
-    return yield* new SidError({
-      reason: new BadEmbedding({ row: bad.row, component: bad.component, value: String(bad.value) })
-    })
-  }
+  yield* RqKMeans.check(embeddings)
   const { rows, width } = embeddings
-  if (rows < 2) return yield* new SidError({ reason: new TooFewItems({ items: rows }) })
   const rqVae = yield* make(config, width, seed)
   const { buffer } = rqVae.store
   const optimizer = optimizerOf(config)
@@ -487,7 +488,7 @@ export const train: (
     rqVae.statistics.get(norm)!.mean.set(mean)
     rqVae.statistics.get(norm)!.variance.set(variance)
   }
-  yield* rqVae.store.push()
+  yield* rqVae.store.push
   tracker.finish(`collisions ${best.toFixed(4)} after epoch ${bestEpoch}`)
   return { rqVae, report: { epochs: config.epochs, loss, collisionRate: best, bestEpoch } }
 })

@@ -56,33 +56,7 @@ export const splitHeads = (x: tf.Tensor, groups: number): tf.Tensor => toGroups(
  * Attention of queries [B, T, heads x width] over keys and values [B, groups, S, width] under an additive mask
  * [B or 1, 1, T, S]; gives [B, T, heads x width].
  */
-export const apply = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, mask: tf.Tensor, heads: number): tf.Tensor =>
-  whole(q, k, v, mask, heads)
-
-/**
- * The same for rows that look back only, in `blocks` blocks of rows: the scores of a block with the keys behind it are
- * not computed, `(1 - 1 / blocks) / 2` of all. T is a number that `blocks` divides, and S is T.
- */
-export const causal = (
-  q: tf.Tensor,
-  k: tf.Tensor,
-  v: tf.Tensor,
-  mask: tf.Tensor,
-  heads: number,
-  blocks: number
-): tf.Tensor => {
-  if (blocks === 1) return whole(q, k, v, mask, heads)
-  const rows = q.shape[1]! / blocks
-  const masks = tf.split(mask, blocks, 2)
-  const parts = tf.split(q, blocks, 1).map((part, block) => {
-    const seen = (block + 1) * rows
-    const upTo = (x: tf.Tensor) => tf.slice(x, [0, 0, 0, 0], [-1, -1, seen, -1])
-    return whole(part, upTo(k), upTo(v), tf.slice(masks[block]!, [0, 0, 0, 0], [-1, -1, -1, seen]), heads)
-  })
-  return tf.concat(parts, 1)
-}
-
-const whole = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, mask: tf.Tensor, heads: number): tf.Tensor => {
+export const apply = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, mask: tf.Tensor, heads: number): tf.Tensor => {
   const groups = k.shape[1]!
   const length = q.shape[1]!
   const scale = 1 / Math.sqrt(q.shape[2]! / heads)
@@ -112,4 +86,27 @@ const whole = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, mask: tf.Tensor, heads:
     }
   })
   return fromGroups(fused(queries, k, v), length, heads)
+}
+
+/**
+ * The same for rows that look back only, in `blocks` blocks of rows: the scores of a block with the keys behind it are
+ * not computed, `(1 - 1 / blocks) / 2` of all. T is a number that `blocks` divides, and S is T.
+ */
+export const causal = (
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  mask: tf.Tensor,
+  heads: number,
+  blocks: number
+): tf.Tensor => {
+  if (blocks === 1) return apply(q, k, v, mask, heads)
+  const rows = q.shape[1]! / blocks
+  const masks = tf.split(mask, blocks, 2)
+  const parts = tf.split(q, blocks, 1).map((part, block) => {
+    const seen = (block + 1) * rows
+    const upTo = (x: tf.Tensor) => tf.slice(x, [0, 0, 0, 0], [-1, -1, seen, -1])
+    return apply(part, upTo(k), upTo(v), tf.slice(masks[block]!, [0, 0, 0, 0], [-1, -1, -1, seen]), heads)
+  })
+  return tf.concat(parts, 1)
 }

@@ -92,7 +92,7 @@ const train = (optimizer: Optimizer.Optimizer, microBatches = 1) =>
       yield* store.pull
       after.push(Object.fromEntries(names.map((name) => [name, store.buffer.view("weights", name).slice()])))
     }
-    return { after, average: store.buffer.flat("average").slice(), slots: [...store.slots.keys()] }
+    return { after, average: store.buffer.flat("average").slice() }
   }).pipe(Effect.scoped)
 
 for (const [backend, layer] of backends) {

@@ -79,7 +79,7 @@ describe("RQ-VAE against MiniOneRec's module", () => {
         mean.set(numbers(all.get(`${prefix}.${norm}.running_mean`)))
         variance.set(numbers(all.get(`${prefix}.${norm}.running_var`)))
       }
-      return rqVae.store.push()
+      return rqVae.store.push
     }
     const cluster: RqVae.Cluster = (residual, level) =>
       Effect.scoped(Effect.gen(function*() {
