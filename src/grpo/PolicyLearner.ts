@@ -5,8 +5,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Adam from "../optimizer/Adam.ts"
+import { type AdamWConfig } from "../optimizer/AdamW.ts"
 import { PolicyModel, type ScoredGroup } from "../policy/PolicyModel.ts"
-import { type AdamWConfig } from "../tensor/AdamW.ts"
 import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 
 /** What a step did. */

@@ -2,7 +2,7 @@
  * Adam's direction (Kingma and Ba 2015): the bias-corrected mean of gradients over the root of their squares.
  */
 import * as tf from "@tensorflow/tfjs"
-import { type AdamWConfig } from "../tensor/AdamW.ts"
+import { type AdamWConfig } from "./AdamW.ts"
 import * as Optimizer from "./Optimizer.ts"
 
 /** `m = b1 m + (1-b1) g`, `v = b2 v + (1-b2) g^2`, `m / (1-b1^t) / (sqrt(v / (1-b2^t)) + epsilon)`. */

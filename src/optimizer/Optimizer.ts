@@ -6,7 +6,7 @@
  * is traced into one graph as a model is, and runs where the weights lie.
  */
 import * as tf from "@tensorflow/tfjs"
-import { type AdamWConfig } from "../tensor/AdamW.ts"
+import { type AdamWConfig } from "./AdamW.ts"
 
 /** One parameter as a transform sees it. */
 export interface Parameter {

@@ -9,11 +9,11 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import * as AdamW from "../tensor/AdamW.ts"
 import * as ParameterBuffer from "../tensor/ParameterBuffer.ts"
 import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 import { hostFloat32, type HostTensor, type TensorProgram } from "../tensor/TensorProgram.ts"
 import { type Executable, type Feed, type TensorHandle, TensorRuntime } from "../tensor/TensorRuntime.ts"
+import * as AdamW from "./AdamW.ts"
 import type * as Optimizer from "./Optimizer.ts"
 import * as OptimizerProgram from "./OptimizerProgram.ts"
 

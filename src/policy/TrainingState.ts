@@ -3,11 +3,11 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import { type AdamWConfig } from "../optimizer/AdamW.ts"
 import { type ParameterStore } from "../optimizer/ParameterStore.ts"
 import { Checkpointer } from "../run/Checkpointer.ts"
 import { type RunError } from "../run/RunError.ts"
 import { type StoredTensor } from "../run/Safetensors.ts"
-import { type AdamWConfig } from "../tensor/AdamW.ts"
 import * as ParameterBuffer from "../tensor/ParameterBuffer.ts"
 import * as Random from "../tensor/Random.ts"
 import { type TensorError } from "../tensor/TensorError.ts"

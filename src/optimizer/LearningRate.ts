@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 /** Settings of the schedule. */
-export class LearningRateConfig extends Schema.Class<LearningRateConfig>("sidereal/tensor/LearningRateConfig")({
+export class LearningRateConfig extends Schema.Class<LearningRateConfig>("sidereal/optimizer/LearningRateConfig")({
   /** The highest rate. @default 1e-3 */
   peak: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1e-3))),
   /** Steps from 0 to the peak. @default 200 */

@@ -7,14 +7,14 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { type ParameterBuffer } from "./ParameterBuffer.ts"
-import { NonFinite, TensorError } from "./TensorError.ts"
+import { type ParameterBuffer } from "../tensor/ParameterBuffer.ts"
+import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 
 const Positive = Schema.Finite.check(Schema.isGreaterThan(0))
 const Fraction = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThan(1))
 
 /** Settings of the optimizer; the learning rate comes from the schedule. */
-export class AdamWConfig extends Schema.Class<AdamWConfig>("sidereal/tensor/AdamWConfig")({
+export class AdamWConfig extends Schema.Class<AdamWConfig>("sidereal/optimizer/AdamWConfig")({
   beta1: Fraction.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.9))),
   beta2: Fraction.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.98))),
   epsilon: Positive.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1e-8))),
