@@ -164,7 +164,10 @@ const unavailable = (backend: string, mend: string, cause?: unknown) =>
   new TensorError({
     reason: new BackendUnavailable({
       backend,
-      mend: cause === undefined ? mend : `${mend} (${cause instanceof Error ? cause.message.trim() : String(cause)})`
+      // onnxruntime puts the place in its sources and the failed condition before what happened.
+      mend: cause === undefined
+        ? mend
+        : `${mend} (${(cause instanceof Error ? cause.message : String(cause)).split(" was false. ").at(-1)!.trim()})`
     })
   })
 
