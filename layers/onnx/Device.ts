@@ -28,8 +28,9 @@ export interface Device<V> {
   /** Values stay on the device; reading and placing them copies. */
   readonly resident: boolean
   open(graph: OnnxProto.Graph): Promise<DeviceSession<V>>
-  place(tensor: HostTensor): Promise<V>
-  read(value: V): Promise<HostTensor>
+  /** Both answer at once where values lie in host memory: a run feeds dozens of them. */
+  place(tensor: HostTensor): V | Promise<V>
+  read(value: V): HostTensor | Promise<HostTensor>
   bytes(value: V): number
   dispose(value: V): void
   close(): Promise<void>

@@ -39,8 +39,8 @@ export const make = (options: SessionOptions & { readonly worker: boolean }): De
         release: session.release
       }
     },
-    place: async (tensor) => tensor,
-    read: async (value) => value,
+    place: (tensor) => tensor,
+    read: (value) => value,
     bytes: (value) => value.data.byteLength,
     dispose: () => {},
     close: sessions.close

@@ -41,12 +41,18 @@ const make = <V extends object>(device: Device<V>) =>
     const failure = (program: string) => (cause: unknown) =>
       new TensorError({ reason: new BackendFailure({ backend: device.name, program, cause }) })
 
+    const awaited = <A>(promise: Promise<A>, program: string) =>
+      Effect.tryPromise({ try: () => promise, catch: failure(program) })
+
     const handle = (name: string, shape: ReadonlyArray<number>, value: V, owned: boolean) =>
       ledger.handle(
         name,
         shape,
         owned ? device.bytes(value) : 0,
-        Effect.tryPromise({ try: () => device.read(value), catch: failure(`read "${name}"`) }),
+        Effect.suspend(() => {
+          const read = device.read(value)
+          return read instanceof Promise ? awaited(read, `read "${name}"`) : Effect.succeed(read)
+        }),
         () => device.dispose(value)
       ).pipe(Effect.tap((made) => Effect.sync(() => values.set(made, value))))
 
@@ -90,7 +96,8 @@ const make = <V extends object>(device: Device<V>) =>
                 continue
               }
               const host: HostTensor = isHandle(feed) ? yield* feed.read : feed
-              const value = yield* Effect.tryPromise({ try: () => device.place(host), catch: failure(program.name) })
+              const placed = device.place(host)
+              const value = placed instanceof Promise ? yield* awaited(placed, program.name) : placed
               passing.push(value)
               fed[inputName(name)] = value
             }
@@ -126,7 +133,8 @@ const make = <V extends object>(device: Device<V>) =>
     ) {
       const placed: Partial<Record<K, TensorHandle>> = {}
       for (const [name, tensor] of Object.entries<HostTensor>(tensors)) {
-        const value = yield* Effect.tryPromise({ try: () => device.place(tensor), catch: failure("place") })
+        const made = device.place(tensor)
+        const value = made instanceof Promise ? yield* awaited(made, "place") : made
         placed[name as K] = yield* handle(name, tensor.shape, value, device.resident)
       }
       return placed as Record<K, TensorHandle>

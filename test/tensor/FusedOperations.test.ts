@@ -85,6 +85,19 @@ const cases: ReadonlyArray<Case> = [
   attention(2, 2, 2, 5),
   attention(4, 2, 1, 4),
   attention(3, 1, 2, 1),
+  {
+    ...attention(4, 2, 2, 6),
+    name: "causal attention in three blocks of rows",
+    apply: ({ k, positions, q, segments, v }) =>
+      Attention.causal(
+        q!,
+        Attention.splitHeads(k!, 2),
+        Attention.splitHeads(v!, 2),
+        Attention.packedMask(segments!, positions!),
+        4,
+        3
+      )
+  },
   ...[undefined, legal(3, 7, targets)].map((mask): Case => ({
     name: `cross entropy ${mask === undefined ? "over all" : "over legal"} classes`,
     trained: { h: random(1, 3, 4), classes: random(2, 7, 4) },
@@ -159,5 +172,16 @@ describe("Attention.packedMask", () => {
         [...(yield* mask.read).data].map((value) => value === 0),
         [true, false, false, true, true, false, false, false, true]
       )
+    }).pipe(Effect.provide(backends[0]![1])))
+})
+
+describe("Attention.causal", () => {
+  it.effect("is attention whose rows look back only", () =>
+    Effect.gen(function*() {
+      const one = attention(4, 2, 2, 6)
+      const whole = yield* outcome(one)
+      const blocks = yield* outcome(cases.find(({ name }) => name.startsWith("causal attention"))!)
+      assert.isAbove(Object.keys(whole).length, 1)
+      for (const [key, expected] of Object.entries(whole)) assert.isBelow(distance(blocks[key]!, expected), 2e-5, key)
     }).pipe(Effect.provide(backends[0]![1])))
 })
