@@ -6,9 +6,10 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
 import { type Matrix } from "../src/embedding/Matrix.ts"
-import { Quantizer } from "../src/sid/Quantizer.ts"
+import * as Quantizer from "../src/sid/Quantizer.ts"
 import * as RqKMeans from "../src/sid/RqKMeans.ts"
 import * as RqVae from "../src/sid/RqVae.ts"
+import * as RqVaeTrainer from "../src/sid/RqVaeTrainer.ts"
 import * as Random from "../src/tensor/Random.ts"
 import { type Benchmark } from "./Benchmark.ts"
 import * as Scoped from "./Scoped.ts"
@@ -50,11 +51,15 @@ const rqKMeans = (suffix: string, rows: number, width: number): Benchmark => ({
   },
   prepare: async () => {
     const engine = await Scoped.open(
-      RqKMeans.layer(Schema.decodeSync(RqKMeans.RqKMeansConfig)({ codes: 256 }), 1).pipe(
+      RqKMeans.layer(
+        Schema.decodeSync(RqKMeans.RqKMeansConfig)({}),
+        Schema.decodeSync(Quantizer.SidShape)({ codes: 256 }),
+        1
+      ).pipe(
         Layer.provide(OnnxRuntime.layerCpu({ threads: 2 }))
       )
     )
-    const quantizer = await engine.run(Effect.flatMap(Quantizer, Effect.succeed))
+    const quantizer = await engine.run(Effect.flatMap(Quantizer.Quantizer, Effect.succeed))
     const embeddings = vectors(rows, width)
     const work: Record<string, unknown> = { rows, dim: width, codes: 256, levels: 3 }
     return {
@@ -63,11 +68,9 @@ const rqKMeans = (suffix: string, rows: number, width: number): Benchmark => ({
       unit: "rows/s",
       run: () =>
         engine.run(Effect.gen(function*() {
-          const codebooks = yield* quantizer.train(embeddings)
-          const decoded = quantizer.decode(yield* quantizer.encode(embeddings, codebooks), codebooks)
-          let error = 0
-          for (let i = 0; i < decoded.data.length; i++) error += (decoded.data[i]! - embeddings.data[i]!) ** 2
-          work["mse"] = error / decoded.data.length
+          const items = Quantizer.itemsOf(embeddings)
+          const trained = yield* quantizer.train(items)
+          work["mse"] = (yield* quantizer.diagnose(items, trained)).meanSquaredError
         })),
       close: engine.close
     }
@@ -84,7 +87,7 @@ const rqVaeStep: Benchmark = {
     const engine = await Scoped.open(OnnxRuntime.layerCpu({ threads: 2 }))
     const config = Schema.decodeSync(RqVae.RqVaeConfig)({ kMeansStart: false })
     const rqVae = await engine.run(RqVae.make(config, width, 1))
-    const optimizer = RqVae.optimizerOf(config)
+    const optimizer = RqVaeTrainer.optimizerOf(config)
     const next = Random.normal(2)
     const batch = { rows, width, data: Float32Array.from({ length: rows * width }, next) }
     const maps = [width, ...config.network.layers, config.network.width]

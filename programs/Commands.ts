@@ -136,9 +136,8 @@ const embed = Command.make("embed", {}, () =>
 
 const tokenize = Command.make("tokenize", {}, () =>
   within(Effect.gen(function*() {
-    const { dataset } = yield* Prepare.program()
-    const tokenized = yield* Tokenize.program(dataset)
-    yield* Output.result(tokenized.diagnostics, Output.describeSids(tokenized))
+    const tokenized = yield* Tokenize.program()
+    yield* Output.result(tokenized.diagnosis, Output.describeSids(tokenized))
   }))).pipe(
     Command.withDescription("Embeddings to semantic ids, with their diagnostics"),
     Command.withExamples(example("sidereal tokenize --run runs/mine --json", "Diagnostics as JSON"))

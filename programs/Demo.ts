@@ -14,7 +14,7 @@ import * as Tokenize from "./Tokenize.ts"
 export const program = Effect.fn("demo")(function*() {
   const { dataset } = yield* Prepare.program()
   yield* Output.note(Output.describeDataset(dataset))
-  yield* Output.note(Output.describeSids(yield* Tokenize.program(dataset)))
+  yield* Output.note(Output.describeSids(yield* Tokenize.program()))
   const sft = yield* Sft.program()
   const grpo = yield* Grpo.program()
   const record = yield* Evaluate.program()

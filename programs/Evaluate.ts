@@ -44,7 +44,7 @@ const phases = [Supervised.kind, Group.kind]
 export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLayer = Policies.flat) {
   const { file, manifest, run, settings } = yield* Workspace
   const { dataset, split } = yield* Prepare.program()
-  const { index } = yield* Tokenize.program(dataset)
+  const { index } = yield* Tokenize.program()
   const { historyExcluded } = settings.evaluation
   const examples = split.test
   const models: Array<ModelRow> = []

@@ -36,8 +36,8 @@ export interface GrpoOptions {
 /** Improves the supervised policy of the run, or goes on where it stopped. */
 export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
   const { run, settings } = yield* Workspace
-  const { dataset, split } = yield* Prepare.program()
-  const { index } = yield* Tokenize.program(dataset)
+  const { split } = yield* Prepare.program()
+  const { index } = yield* Tokenize.program()
   const rewards = options.rewards ?? (yield* named(settings.grpo.rewards))
 
   const policy = Layer.effectDiscard(Effect.gen(function*() {

@@ -11,8 +11,8 @@ import * as Lsa from "../src/embedding/Lsa.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
 import { Progress } from "../src/run/Progress.ts"
 import { RunLog } from "../src/run/RunLog.ts"
-import * as RqKMeans from "../src/sid/RqKMeans.ts"
 import * as Devices from "./Devices.ts"
+import * as Quantizers from "./Quantizers.ts"
 import { Workspace, type WorkspaceOptions } from "./Workspace.ts"
 
 /** Everything a command needs, for one run on a device. */
@@ -26,10 +26,10 @@ export const layer = (options: WorkspaceOptions & { readonly device?: Devices.De
       SystemTar.layer,
       Checkpointer.layer(run),
       RunLog.layer(run),
-      Progress.layer(process.stderr),
-      RqKMeans.layer(settings.rqKMeans, settings.seed)
+      Quantizers.layer(settings.tokenizer, settings.seed)
     )
   })).pipe(
+    Layer.provideMerge(Progress.layer(process.stderr)),
     Layer.provideMerge(Devices.devices[options.device ?? "cpu"]),
     Layer.provideMerge(Workspace.layer(options)),
     Layer.provideMerge(NodeServices.layer)

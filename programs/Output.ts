@@ -35,13 +35,15 @@ export const describeDataset = (dataset: Dataset): string => {
 }
 
 /** How good the SIDs are. */
-export const describeSids = ({ diagnostics, index }: Tokenized): string => {
+export const describeSids = ({ diagnosis, index, quantizer }: Tokenized): string => {
   const { nodes } = Diagnostics.shape(index.trie)
   return [
-    `SIDs: ${diagnostics.distinct} distinct of ${diagnostics.items} items ` +
-    `(${(100 * diagnostics.collisionRate).toFixed(1)} % collisions), policy ${index.collisionPolicy}, ` +
-    `${nodes.slice(1).join(" + ")} prefixes by level`,
-    ...diagnostics.levels.map((level, l) =>
+    `SIDs by ${quantizer}: ${diagnosis.distinct} distinct of ${diagnosis.items} items ` +
+    `(${(100 * diagnosis.collisionRate).toFixed(1)} % collisions), policy ${index.collisionPolicy}, ` +
+    `${(100 * diagnosis.varianceLeft).toFixed(1)} % of the variance lost, ${
+      nodes.slice(1).join(" + ")
+    } prefixes by level`,
+    ...diagnosis.levels.map((level, l) =>
       `  level ${String.fromCharCode(97 + l)}: ${level.used} of ${level.codes} codes used, perplexity ${
         level.perplexity.toFixed(1)
       }`

@@ -9,6 +9,12 @@ import * as Shop from "../src/catalog/Shop.ts"
 import * as Split from "../src/catalog/Split.ts"
 import { Workspace } from "./Workspace.ts"
 
+/** A data set and its split. */
+export interface Prepared {
+  readonly dataset: Dataset
+  readonly split: Split.Split
+}
+
 /** The data set of the run and its split. */
 export const program = Effect.fn("prepare")(function*() {
   const { artefact, settings } = yield* Workspace
@@ -18,5 +24,5 @@ export const program = Effect.fn("prepare")(function*() {
     data === undefined ? Effect.sync(() => Shop.generate(shop, seed)) : Import.load(data, { core }),
     DatasetFile
   )
-  return { dataset, split: Split.leaveOneOut(dataset) }
+  return { dataset, split: Split.leaveOneOut(dataset) } satisfies Prepared
 })

@@ -57,7 +57,7 @@ export const program = Effect.fn("recommend")(function*(
 ) {
   const { run, settings } = yield* Workspace
   const { dataset } = yield* Prepare.program()
-  const { index } = yield* Tokenize.program(dataset)
+  const { index } = yield* Tokenize.program()
   const history = historyOf(dataset, question)
   if (history instanceof CatalogError) return yield* history
 

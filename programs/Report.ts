@@ -19,7 +19,7 @@ export const program = Effect.fn("report")(function*() {
   const { file, manifest, run, settings } = yield* Workspace
   const fs = yield* FileSystem.FileSystem
   const { dataset } = yield* Prepare.program()
-  const { diagnostics, index } = yield* Tokenize.program(dataset)
+  const { diagnosis, index } = yield* Tokenize.program()
   const read = (name: string) =>
     fs.readFileString(file(name)).pipe(
       Effect.mapError(() => new RunError({ reason: new NoCheckpoint({ path: run, kind: "evaluate" }) }))
@@ -37,7 +37,7 @@ export const program = Effect.fn("report")(function*() {
       counts: dataset.counts,
       items: dataset.items,
       index,
-      diagnostics,
+      diagnostics: diagnosis,
       events,
       record,
       verdict: Evaluate.verdict(record),

@@ -9,7 +9,7 @@ import { LsaConfig } from "../src/embedding/Lsa.ts"
 import { GrpoConfig } from "../src/grpo/Grpo.ts"
 import { FlatPolicyConfig } from "../src/policy/FlatPolicy.ts"
 import { SftConfig } from "../src/sft/Sft.ts"
-import { RqKMeansConfig } from "../src/sid/RqKMeans.ts"
+import { TokenizerConfig } from "./Quantizers.ts"
 
 /** How models are compared. */
 export class EvaluationConfig extends Schema.Class<EvaluationConfig>("sidereal/programs/EvaluationConfig")({
@@ -31,11 +31,7 @@ export class Settings extends Schema.Class<Settings>("sidereal/programs/Settings
   seed: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
   shop: ShopConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   lsa: LsaConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-  rqKMeans: RqKMeansConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-  /** `extra-token` (default) or `keep`. */
-  collision: Schema.Literals(["extra-token", "keep"]).pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed("extra-token" as const))
-  ),
+  tokenizer: TokenizerConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   policy: FlatPolicyConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   sft: SftConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   grpo: GrpoConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),

@@ -14,8 +14,8 @@ import { Workspace } from "./Workspace.ts"
 /** Trains the policy of the run, or goes on where it stopped. */
 export const program = Effect.fn("sft")(function*(policy: Policies.PolicyLayer = Policies.flat) {
   const { settings } = yield* Workspace
-  const { dataset, split } = yield* Prepare.program()
-  const { index } = yield* Tokenize.program(dataset)
+  const { split } = yield* Prepare.program()
+  const { index } = yield* Tokenize.program()
 
   return yield* Supervised.train(
     settings.sft,

@@ -7,9 +7,10 @@ import { EmbeddingStore } from "../src/embedding/EmbeddingStore.ts"
 import { itemText, TextEncoder } from "../src/embedding/TextEncoder.ts"
 import * as Manifest from "../src/run/Manifest.ts"
 import * as Collision from "../src/sid/Collision.ts"
-import * as Diagnostics from "../src/sid/Diagnostics.ts"
-import { Quantizer } from "../src/sid/Quantizer.ts"
+import * as Quantizer from "../src/sid/Quantizer.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
+import * as Prepare from "./Prepare.ts"
+import * as Quantizers from "./Quantizers.ts"
 import { Workspace } from "./Workspace.ts"
 
 /** Embeddings of all items, from the store when an encoder with the same settings saw the same texts before. */
@@ -30,22 +31,25 @@ export const embed = Effect.fn("embed")(function*(dataset: Dataset) {
 export interface Tokenized {
   readonly index: SidIndex.SidIndex
   /** Before the collision policy. */
-  readonly diagnostics: Diagnostics.Diagnostics
+  readonly diagnosis: Quantizer.Diagnosis
+  readonly quantizer: string
 }
 
 interface Stored {
   readonly codebookSizes: ReadonlyArray<number>
   readonly collisionPolicy: string
-  readonly diagnostics: Diagnostics.Diagnostics
+  readonly diagnosis: Quantizer.Diagnosis
+  readonly quantizer: string
   readonly sids: ReadonlyArray<ReadonlyArray<number>>
 }
 
 const codec = {
-  encode: ({ diagnostics, index }: Tokenized): string => {
+  encode: ({ diagnosis, index, quantizer }: Tokenized): string => {
     const stored: Stored = {
       codebookSizes: index.codebookSizes,
       collisionPolicy: index.collisionPolicy,
-      diagnostics,
+      diagnosis,
+      quantizer,
       sids: index.sids.map((codes) => Array.from(codes))
     }
     return JSON.stringify(stored)
@@ -53,7 +57,8 @@ const codec = {
   decode: (text: string): Tokenized => {
     const stored = JSON.parse(text) as Stored
     return {
-      diagnostics: stored.diagnostics,
+      diagnosis: stored.diagnosis,
+      quantizer: stored.quantizer,
       index: SidIndex.make(
         stored.sids.map((codes) => Int32Array.from(codes)),
         stored.codebookSizes,
@@ -63,22 +68,29 @@ const codec = {
   }
 }
 
+/** What SIDs are made from: embeddings, and how often an item was met in training. */
+export const items = Effect.fn("tokenize.items")(function*({ dataset, split }: Prepare.Prepared) {
+  const { keys, matrix } = yield* embed(dataset)
+  const popularity = new Float64Array(dataset.items.length)
+  for (const sequence of split.train) for (const item of sequence) popularity[item]!++
+  return { keys, embeddings: matrix, popularity } satisfies Quantizer.Items
+})
+
 /** The SIDs of the run. */
-export const program = Effect.fn("tokenize")(function*(dataset: Dataset) {
+export const program = Effect.fn("tokenize")(function*() {
   const { artefact, settings } = yield* Workspace
   return yield* artefact(
     "sids.json",
     Effect.gen(function*() {
-      const quantizer = yield* Quantizer
-      const { matrix } = yield* embed(dataset)
-      const codebooks = yield* quantizer.train(matrix)
-      const { codes, levels } = yield* quantizer.encode(matrix, codebooks)
-      const sizes = codebooks.map((book) => book.rows)
-      const policy = settings.collision === "keep" ? Collision.keep : Collision.extraToken
-      const raw = SidIndex.fromCodes(codes, levels, sizes, Collision.keep)
+      const quantizer = yield* Quantizer.Quantizer
+      const found = yield* items(yield* Prepare.program())
+      const trained = yield* quantizer.train(found)
+      const policy = Quantizers.policyOf(settings.tokenizer)
+      const resolved = yield* Collision.resolve(policy, quantizer, found, trained)
       const tokenized: Tokenized = {
-        diagnostics: Diagnostics.measure(raw.sids, sizes),
-        index: SidIndex.fromCodes(codes, levels, sizes, policy)
+        diagnosis: yield* quantizer.diagnose(found, trained),
+        index: SidIndex.fromResolved(resolved, policy.name),
+        quantizer: quantizer.name
       }
       return tokenized
     }),

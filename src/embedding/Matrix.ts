@@ -38,3 +38,10 @@ export const findNonFinite = (
     ? undefined
     : { row: Math.floor(at / matrix.width), component: at % matrix.width, value: matrix.data[at]! }
 }
+
+/** Some rows, in the given order. */
+export const take = (matrix: Matrix, rows: ArrayLike<number>): Matrix => {
+  const data = new Float32Array(rows.length * matrix.width)
+  for (let at = 0; at < rows.length; at++) data.set(row(matrix, rows[at]!), at * matrix.width)
+  return { rows: rows.length, width: matrix.width, data }
+}

@@ -1,6 +1,22 @@
 /**
  * What is done when several items get the same codes.
  */
+import * as Effect from "effect/Effect"
+import * as Matrix from "../embedding/Matrix.ts"
+import { type TensorError } from "../tensor/TensorError.ts"
+import { type Codes, type Items, type Model, type Quantizer, rowsOf } from "./Quantizer.ts"
+import { type SidError } from "./SidError.ts"
+
+type Failure = SidError | TensorError
+
+/**
+ * Squared distances [rows, K] of some items to the codes of a level, given their codes at the levels before it.
+ */
+export type Distances = (
+  items: ReadonlyArray<number>,
+  sids: ReadonlyArray<Int32Array>,
+  level: number
+) => Effect.Effect<Matrix.Matrix, Failure>
 
 /** Codes after a policy: SIDs by item, and the codebook size of every level, an extra one included. */
 export interface Resolved {
@@ -8,11 +24,29 @@ export interface Resolved {
   readonly codebookSizes: ReadonlyArray<number>
 }
 
-/** A policy: its name, and what it does with codes [N, L]. */
+/** A policy: its name, and what it does with the codes of each item. */
 export interface CollisionPolicy {
   readonly name: string
-  readonly resolve: (sids: ReadonlyArray<Int32Array>, codebookSizes: ReadonlyArray<number>) => Resolved
+  readonly resolve: (
+    sids: ReadonlyArray<Int32Array>,
+    codebookSizes: ReadonlyArray<number>,
+    distances: Distances
+  ) => Effect.Effect<Resolved, Failure>
 }
+
+/** Distances as a trained quantizer sees them, a few thousand rows at a time. */
+export const distancesOf =
+  (quantizer: Quantizer["Service"], items: Items, model: Model): Distances => (chosen, sids, level) => {
+    const levels = model.codebookSizes.length
+    const part: Items = {
+      keys: chosen.map((item) => items.keys[item]!),
+      popularity: chosen.map((item) => items.popularity[item]!),
+      embeddings: Matrix.take(items.embeddings, chosen)
+    }
+    const codes: Codes = { levels, codes: new Int32Array(chosen.length * levels) }
+    for (const [row, sid] of sids.entries()) codes.codes.set(sid.subarray(0, levels), row * levels)
+    return quantizer.distances(part, codes, level, model)
+  }
 
 /** Items by identical codes, in item order. */
 export const groups = (sids: ReadonlyArray<Int32Array>): ReadonlyArray<ReadonlyArray<number>> => {
@@ -27,7 +61,10 @@ export const groups = (sids: ReadonlyArray<Int32Array>): ReadonlyArray<ReadonlyA
 }
 
 /** Items keep their codes and share SIDs. */
-export const keep: CollisionPolicy = { name: "keep", resolve: (sids, codebookSizes) => ({ sids, codebookSizes }) }
+export const keep: CollisionPolicy = {
+  name: "keep",
+  resolve: (sids, codebookSizes) => Effect.succeed({ sids, codebookSizes })
+}
 
 /**
  * Items that share their codes get one more code, 0, 1, 2 ... in item order; the others stay as they are. No SID begins
@@ -43,6 +80,15 @@ export const extraToken: CollisionPolicy = {
       most = Math.max(most, group.length)
       for (const [i, item] of group.entries()) extended[item] = Int32Array.of(...sids[item]!, i)
     }
-    return { sids: extended, codebookSizes: most === 0 ? codebookSizes : [...codebookSizes, most] }
+    return Effect.succeed({ sids: extended, codebookSizes: most === 0 ? codebookSizes : [...codebookSizes, most] })
   }
 }
+
+/** Resolves codes [N, L] of a trained quantizer. */
+export const resolve = (
+  policy: CollisionPolicy,
+  quantizer: Quantizer["Service"],
+  items: Items,
+  { codes, model }: { readonly codes: Codes; readonly model: Model }
+): Effect.Effect<Resolved, Failure> =>
+  policy.resolve(rowsOf(codes), model.codebookSizes, distancesOf(quantizer, items, model))

@@ -1,28 +1,161 @@
 /**
- * Embeddings to codes.
+ * Embeddings to codes: the one interface behind which every tokenizer stands.
+ *
+ * A trained quantizer is plain data, so that it can be kept, sent to a worker or put into a bundle.
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { type Matrix } from "../embedding/Matrix.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
+import * as Diagnostics from "./Diagnostics.ts"
 import { type SidError } from "./SidError.ts"
 
-/** One matrix [K, D] per level. */
-export type Codebooks = ReadonlyArray<Matrix>
+/** The shape of SIDs. */
+export class SidShape extends Schema.Class<SidShape>("sidereal/sid/SidShape")({
+  /** L. @default 3 */
+  levels: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 16 })).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(3))
+  ),
+  /** K of every level; by default chosen from the catalogue's size. */
+  codes: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 2, maximum: 65_536 })))
+}) {}
 
-/** Codes of N rows, [N, L]. */
+/**
+ * K for N items: the power of two nearest to `sqrt(N) * 2`, between 16 and 256. 1,200 items get 64, 4,344 get 128 and
+ * 12,101 get 256; three levels then leave few collisions.
+ */
+export const defaultCodes = (items: number): number =>
+  Math.min(256, Math.max(16, 2 ** Math.round(Math.log2(2 * Math.sqrt(items)))))
+
+/** What SIDs are made from. */
+export interface Items {
+  readonly keys: ReadonlyArray<string>
+  /** [N, D]. */
+  readonly embeddings: Matrix
+  /** Training events of each item, [N]. */
+  readonly popularity: ArrayLike<number>
+}
+
+/** Items that are known by their embeddings alone: numbered, equally popular. */
+export const itemsOf = (embeddings: Matrix): Items => ({
+  keys: Array.from({ length: embeddings.rows }, (_, item) => String(item)),
+  embeddings,
+  popularity: new Float64Array(embeddings.rows).fill(1)
+})
+
+/** Codes of N rows, [N, L]; a SID that ends before level l has -1 there. */
 export interface Codes {
   readonly levels: number
   readonly codes: Int32Array
 }
 
-/** A way to make SIDs out of embeddings. */
-export class Quantizer extends Context.Service<Quantizer, {
+/** What training found. */
+export interface Model {
+  /** K of each level. */
+  readonly codebookSizes: ReadonlyArray<number>
+  /** Everything that `encode` and `decode` need, by name. */
+  readonly tensors: ReadonlyMap<string, ModelTensor>
+}
+
+/** A part of a model. */
+export interface ModelTensor {
+  readonly shape: ReadonlyArray<number>
+  readonly data: Float32Array
+}
+
+/** A model and the codes of the items it was trained on, which need not be the nearest ones. */
+export interface Trained {
+  readonly model: Model
+  readonly codes: Codes
+}
+
+type Failure = SidError | TensorError
+
+/** What a tokenizer must know to be a quantizer. */
+export interface QuantizerParts {
+  /** The name by which it is chosen. */
+  readonly name: string
+  /** Name, settings and seed: whatever changes its codes. */
   readonly id: string
-  /** Learns codebooks from embeddings [N, D]. */
-  train(embeddings: Matrix): Effect.Effect<Codebooks, SidError | TensorError>
-  /** Codes of embeddings. */
-  encode(embeddings: Matrix, codebooks: Codebooks): Effect.Effect<Codes, SidError | TensorError>
-  /** The embeddings that codes stand for. */
-  decode(codes: Codes, codebooks: Codebooks): Matrix
-}>()("sidereal/sid/Quantizer") {}
+  /** Learns from items. */
+  train(items: Items): Effect.Effect<Trained, Failure>
+  /** Codes of items, seen before or not. */
+  encode(items: Items, model: Model): Effect.Effect<Codes, Failure>
+  /** The embeddings [N, D] that codes stand for. */
+  decode(codes: Codes, model: Model): Effect.Effect<Matrix, Failure>
+  /**
+   * Squared distances [N, K] of what the levels before `level` leave of each row to every code of that level; a policy
+   * for collisions chooses by them.
+   */
+  distances(items: Items, codes: Codes, level: number, model: Model): Effect.Effect<Matrix, Failure>
+}
+
+/** Figures of codes and of what they keep of the embeddings. */
+export interface Diagnosis extends Diagnostics.Diagnostics {
+  /** Squared difference between embedding and decoded codes, per component. */
+  readonly meanSquaredError: number
+  /** That difference as a share of the embeddings' variance. */
+  readonly varianceLeft: number
+}
+
+/** A way to make SIDs out of embeddings. */
+export class Quantizer extends Context.Service<
+  Quantizer,
+  QuantizerParts & {
+    /** How good the codes are before any policy for collisions. */
+    diagnose(items: Items, trained: Trained): Effect.Effect<Diagnosis, Failure>
+  }
+>()("sidereal/sid/Quantizer") {}
+
+/** A quantizer of its parts. */
+export const make = (parts: QuantizerParts): Quantizer["Service"] =>
+  Quantizer.of({
+    ...parts,
+    diagnose: Effect.fn("Quantizer.diagnose")(function*(items, { codes, model }) {
+      const decoded = yield* parts.decode(codes, model)
+      return {
+        ...Diagnostics.measure(rowsOf(codes), model.codebookSizes),
+        ...reconstruction(items.embeddings, decoded)
+      }
+    })
+  })
+
+/** The codes of each row as a view. */
+export const rowsOf = ({ codes, levels }: Codes): ReadonlyArray<Int32Array> =>
+  Array.from({ length: codes.length / levels }, (_, row) => {
+    const sid = codes.subarray(row * levels, (row + 1) * levels)
+    const end = sid.indexOf(-1)
+    return end < 0 ? sid : sid.subarray(0, end)
+  })
+
+/** Columns of codes, one per level, as codes [N, L]. */
+export const fromColumns = (columns: ReadonlyArray<ArrayLike<number>>): Codes => {
+  const levels = columns.length
+  const codes = new Int32Array(columns[0]!.length * levels)
+  for (const [level, column] of columns.entries()) {
+    for (let row = 0; row < column.length; row++) codes[row * levels + level] = column[row]!
+  }
+  return { levels, codes }
+}
+
+const reconstruction = (
+  { data, rows, width }: Matrix,
+  decoded: Matrix
+): { readonly meanSquaredError: number; readonly varianceLeft: number } => {
+  const means = new Float64Array(width)
+  let [error, squares] = [0, 0]
+  for (let r = 0; r < rows; r++) {
+    for (let d = 0; d < width; d++) {
+      const value = data[r * width + d]!
+      means[d] = means[d]! + value / rows
+      squares += value * value
+      error += (value - decoded.data[r * width + d]!) ** 2
+    }
+  }
+  const variance = squares - rows * means.reduce((sum, mean) => sum + mean * mean, 0)
+  return {
+    meanSquaredError: error / (rows * width),
+    varianceLeft: variance <= 0 ? 0 : error / variance
+  }
+}

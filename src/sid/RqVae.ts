@@ -1,30 +1,22 @@
 /**
- * Trains RQ-VAE on embeddings as MiniOneRec does: full or large batches, warm-up, clipping, k-means start, and the weights
- * with the fewest collisions kept.
- *
- * Differs from MiniOneRec: a component that is not finite is an error instead of becoming zero.
+ * An RQ-VAE in training or in use: one step, codes of rows, rows of codes.
  */
 import type * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Matrix from "../embedding/Matrix.ts"
-import * as Adam from "../optimizer/Adam.ts"
-import * as AdamW from "../optimizer/AdamW.ts"
 import type * as Optimizer from "../optimizer/Optimizer.ts"
 import * as ParameterStore from "../optimizer/ParameterStore.ts"
-import { Progress } from "../run/Progress.ts"
 import * as Autodiff from "../tensor/Autodiff.ts"
 import * as Random from "../tensor/Random.ts"
 import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 import * as TensorProgram from "../tensor/TensorProgram.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
-import * as Diagnostics from "./Diagnostics.ts"
-import * as KMeans from "./KMeans.ts"
-import { type Codes } from "./Quantizer.ts"
-import * as RqKMeans from "./RqKMeans.ts"
+import * as CodebookMeans from "./CodebookMeans.ts"
+import { type Codes, fromColumns, type Model, type ModelTensor } from "./Quantizer.ts"
+import * as ResidualCodebooks from "./ResidualCodebooks.ts"
 import * as Network from "./RqVaeNetwork.ts"
-import { type SidError } from "./SidError.ts"
 import * as Sinkhorn from "./Sinkhorn.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
@@ -58,7 +50,19 @@ export class RqVaeConfig extends Schema.Class<RqVaeConfig>("sidereal/sid/RqVaeCo
   /** @default 50 */
   sinkhornIterations: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(50))),
   /** Epochs between evaluations of the collisions. @default 50 */
-  evaluationEpochs: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(50)))
+  evaluationEpochs: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(50))),
+  /** What the network sees: rows as they are, or every component with mean 0 and deviation 1. @default as-is */
+  input: Schema.Literals(["as-is", "standardized"]).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed("as-is" as const))
+  ),
+  /** Share of the past in running means of codebooks. @default 0.99 */
+  meansDecay: NonNegative.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.99))),
+  /** Epochs after which a code that no row had moves to a row that is badly served; 0 for never. @default 0 */
+  restartEpochs: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
+  /** Which evaluated weights are kept: those with the fewest collisions, or with the least error. @default collisions */
+  keep: Schema.Literals(["collisions", "error"]).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed("collisions" as const))
+  )
 }) {}
 
 /** What a step did. */
@@ -85,6 +89,14 @@ export interface RqVae {
   readonly statistics: ReadonlyMap<string, NormStatistics>
   /** Sets the codebooks, level by level, from what a batch leaves over. */
   begin(batch: Matrix.Matrix, cluster: Cluster): Effect.Effect<void, TensorError>
+  /** Sets given codebooks. */
+  beginWith(codebooks: ReadonlyArray<Matrix.Matrix>): Effect.Effect<void, TensorError>
+  /** Moves the codes that `used` never counted to rows of the batch, far ones more probably; gives how many. */
+  restart(
+    batch: Matrix.Matrix,
+    used: ReadonlyArray<ArrayLike<number>>,
+    next: () => number
+  ): Effect.Effect<number, TensorError>
   /** One step of training; `step` counts from 1. */
   step(
     batch: Matrix.Matrix,
@@ -96,6 +108,12 @@ export interface RqVae {
   encode(rows: Matrix.Matrix): Effect.Effect<Codes, TensorError>
   /** The embeddings that codes stand for. */
   decode(codes: Codes): Effect.Effect<Matrix.Matrix, TensorError>
+  /** Squared distances [B, K] of what the levels before leave of rows to the codes of a level. */
+  distances(rows: Matrix.Matrix, codes: Codes, level: number): Effect.Effect<Matrix.Matrix, TensorError>
+  /** The weights and statistics as plain data. */
+  readonly save: Effect.Effect<Model, TensorError>
+  /** Takes what was saved. */
+  load(model: Model): Effect.Effect<void, TensorError>
 }
 
 type Tensors = Readonly<Record<string, tf.Tensor>>
@@ -104,6 +122,16 @@ const codesName = (level: number) => `codes/${level}`
 const meanName = (norm: string) => `mean/${norm}`
 const varianceName = (norm: string) => `variance/${norm}`
 const momentum = 0.1
+
+/** An index drawn with probability proportional to its weight. */
+const drawn = (weights: Float64Array, next: () => number): number => {
+  let left = next() * weights.reduce((sum, weight) => sum + weight, 0)
+  for (let i = 0; i < weights.length; i++) {
+    left -= weights[i]!
+    if (left < 0) return i
+  }
+  return Math.floor(next() * weights.length)
+}
 
 const subtractStraightThrough = (residual: Matrix.Matrix, codebook: Float32Array, codes: Int32Array): Matrix.Matrix => {
   const data = new Float32Array(residual.data.length)
@@ -117,28 +145,11 @@ const subtractStraightThrough = (residual: Matrix.Matrix, codebook: Float32Array
   return { ...residual, data }
 }
 
-const squaredDistances = (rows: Matrix.Matrix, codebook: Float32Array): Matrix.Matrix => {
-  const width = codebook.length / rows.width
-  const data = new Float32Array(rows.rows * width)
-  for (let r = 0; r < rows.rows; r++) {
-    for (let k = 0; k < width; k++) {
-      let sum = 0
-      for (let d = 0; d < rows.width; d++) {
-        sum += (rows.data[r * rows.width + d]! - codebook[k * rows.width + d]!) ** 2
-      }
-      data[r * width + k] = sum
-    }
-  }
-  return { rows: rows.rows, width, data }
-}
-
-/** The code at the least distance of each row; the lowest wins a tie. */
-const nearest = ({ data, rows, width }: Matrix.Matrix): Int32Array =>
-  Int32Array.from({ length: rows }, (_, r) => {
-    let best = 0
-    for (let k = 1; k < width; k++) if (data[r * width + k]! < data[r * width + best]!) best = k
-    return best
-  })
+const asMatrix = (codebook: Float32Array, width: number): Matrix.Matrix => ({
+  rows: codebook.length / width,
+  width,
+  data: codebook
+})
 
 /** A network for embeddings of `inputs` components, its weights drawn from the seed. */
 export const make: (
@@ -161,6 +172,11 @@ export const make: (
       return [norm, { mean: new Float32Array(size), variance: new Float32Array(size).fill(1) }]
     }))
     const transported = network.codes.flatMap((_, level) => (config.sinkhorn[level] ?? 0) > 0 ? [level] : [])
+
+    const means = network.codebookUpdate === "means"
+      ? network.codes.map((codes) => CodebookMeans.make(codes, network.width, config.meansDecay))
+      : undefined
+    const codebookOf = (level: number) => buffer.view("weights", Network.codebookName(level))
 
     const specs = (chosen: ReadonlyArray<string>) =>
       Object.fromEntries(
@@ -203,6 +219,9 @@ export const make: (
             auxiliary: {
               "(reconstruction)": output.reconstructionLoss,
               ...Object.fromEntries(output.levels.map(({ codes }, level) => [`(codes)${level}`, codes])),
+              ...(means === undefined
+                ? {}
+                : Object.fromEntries(output.levels.map(({ residual }, level) => [`(residual)${level}`, residual]))),
               ...Object.fromEntries(
                 Object.entries(output.statistics).flatMap(([norm, [mean, variance]]) => [
                   [meanName(norm), mean],
@@ -264,19 +283,18 @@ export const make: (
     const weightsOf = (chosen: ReadonlyArray<string>) =>
       Effect.map(store.weights, (weights) => Object.fromEntries(chosen.map((name) => [name, weights[name]!])))
     const fed = ({ data, rows, width }: Matrix.Matrix) => TensorProgram.hostFloat32(data, rows, width)
-    const interleave = (columns: ReadonlyArray<Int32Array>): Codes => {
-      const codes = new Int32Array(columns[0]!.length * levels)
-      for (const [level, column] of columns.entries()) {
-        for (let r = 0; r < column.length; r++) codes[r * levels + level] = column[r]!
-      }
-      return { levels, codes }
-    }
-
     const latentOf = Effect.fnUntraced(function*(batch: Matrix.Matrix) {
       const outputs = yield* toLatent.run({ ...(yield* weightsOf(encoderNames)), x: fed(batch) })
       const { data, shape } = yield* outputs.encoded.read
       return { rows: shape[0]!, width: shape[1]!, data: (data as Float32Array).slice() }
     }, Effect.scoped)
+
+    const distancesTo = (rows: Matrix.Matrix, codebook: Float32Array): Matrix.Matrix => {
+      const centres = asMatrix(codebook, rows.width)
+      return network.similarity === "cosine"
+        ? ResidualCodebooks.squaredDistances(Matrix.normalizeRows(rows), Matrix.normalizeRows(centres))
+        : ResidualCodebooks.squaredDistances(rows, centres)
+    }
 
     /** Codes by transport where a level asks for it, with the residuals of the levels before. */
     const transport = Effect.fnUntraced(function*(batch: Matrix.Matrix) {
@@ -284,12 +302,12 @@ export const make: (
       let residual: Matrix.Matrix = yield* latentOf(batch)
       const assigned: Array<Int32Array> = []
       for (let level = 0; level < levels; level++) {
-        const codebook = buffer.view("weights", Network.codebookName(level))
-        const distances = squaredDistances(residual, codebook)
+        const codebook = codebookOf(level)
+        const distances = distancesTo(residual, codebook)
         const epsilon = config.sinkhorn[level] ?? 0
         const codes = epsilon > 0
           ? Sinkhorn.assign(distances, epsilon, config.sinkhornIterations)
-          : nearest(distances)
+          : ResidualCodebooks.nearest(distances)
         assigned.push(codes)
         residual = subtractStraightThrough(residual, codebook, codes)
       }
@@ -312,12 +330,49 @@ export const make: (
         let residual: Matrix.Matrix = yield* latentOf(batch)
         for (let level = 0; level < levels; level++) {
           const centres = yield* cluster(residual, level)
-          const codebook = buffer.view("weights", Network.codebookName(level))
+          const codebook = codebookOf(level)
           // Fewer distinct rows than codes: the codes beyond them stay where they are.
           codebook.set(centres.data)
-          residual = subtractStraightThrough(residual, codebook, nearest(squaredDistances(residual, codebook)))
+          means?.[level]!.begin(codebook)
+          residual = subtractStraightThrough(
+            residual,
+            codebook,
+            ResidualCodebooks.nearest(distancesTo(residual, codebook))
+          )
         }
         yield* store.push
+      }),
+      beginWith: (codebooks) => {
+        for (const [level, { data }] of codebooks.entries()) {
+          codebookOf(level).set(data)
+          means?.[level]!.begin(codebookOf(level))
+        }
+        return store.push
+      },
+      restart: Effect.fn("RqVae.restart")(function*(batch, used, next) {
+        yield* store.pull
+        let residual: Matrix.Matrix = yield* latentOf(batch)
+        let moved = 0
+        for (let level = 0; level < levels; level++) {
+          const codebook = codebookOf(level)
+          const distances = distancesTo(residual, codebook)
+          const codes = ResidualCodebooks.nearest(distances)
+          const cost = Float64Array.from(
+            codes,
+            (code, row) => Math.max(0, distances.data[row * distances.width + code]!)
+          )
+          for (let code = 0; code < distances.width; code++) {
+            if (used[level]![code]! > 0) continue
+            const row = drawn(cost, next)
+            cost[row] = 0
+            codebook.set(Matrix.row(residual, row), code * network.width)
+            means?.[level]!.place(code, Matrix.row(residual, row))
+            moved++
+          }
+          residual = subtractStraightThrough(residual, codebook, codes)
+        }
+        yield* store.push
+        return moved
       }),
       step: Effect.fn("RqVae.step")(function*(batch, optimizer, step, learningRate) {
         const assigned = transported.length === 0 ? [] : yield* transport(batch)
@@ -344,7 +399,15 @@ export const make: (
         }
         const reconstructionLoss = (yield* outputs!["(reconstruction)"]!.read).data[0]!
         const { gradientNorm } = yield* store.apply(optimizer, step, learningRate)
-        return { loss, reconstructionLoss, gradientNorm, codes: interleave(columns) }
+        if (means !== undefined) {
+          yield* store.pull
+          for (const [level, column] of columns.entries()) {
+            const residual = (yield* outputs![`(residual)${level}`]!.read).data as Float32Array
+            means[level]!.follow(asMatrix(residual, network.width), column, codebookOf(level))
+          }
+          yield* store.push
+        }
+        return { loss, reconstructionLoss, gradientNorm, codes: fromColumns(columns) }
       }, Effect.scoped),
       encode: Effect.fn("RqVae.encode")(function*(rows) {
         const weights = yield* weightsOf([...encoderNames, ...codebookNames])
@@ -363,7 +426,7 @@ export const make: (
             }
           }))
         }
-        return interleave(columns)
+        return fromColumns(columns)
       }),
       decode: Effect.fn("RqVae.decode")(function*({ codes }) {
         const rows = codes.length / levels
@@ -376,119 +439,35 @@ export const make: (
           ]))
         })
         return { rows, width: inputs, data: ((yield* outputs.rows.read).data as Float32Array).slice() }
-      }, Effect.scoped)
+      }, Effect.scoped),
+      distances: Effect.fn("RqVae.distances")(function*(rows, codes, level) {
+        yield* store.pull
+        let residual: Matrix.Matrix = yield* latentOf(rows)
+        for (let l = 0; l < level; l++) {
+          residual = subtractStraightThrough(residual, codebookOf(l), ResidualCodebooks.column(codes, l))
+        }
+        return distancesTo(residual, codebookOf(level))
+      }),
+      save: Effect.map(store.pull, () => {
+        const tensors = new Map<string, ModelTensor>()
+        for (const { name, shape } of buffer.slots) {
+          tensors.set(name, { shape, data: buffer.view("weights", name).slice() })
+        }
+        for (const [norm, { mean, variance }] of statistics) {
+          tensors.set(meanName(norm), { shape: [mean.length], data: mean.slice() })
+          tensors.set(varianceName(norm), { shape: [variance.length], data: variance.slice() })
+        }
+        return { codebookSizes: network.codes, tensors }
+      }),
+      load: ({ tensors }) => {
+        for (const { name } of buffer.slots) buffer.view("weights", name).set(tensors.get(name)!.data)
+        for (const [norm, { mean, variance }] of statistics) {
+          mean.set(tensors.get(meanName(norm))!.data)
+          variance.set(tensors.get(varianceName(norm))!.data)
+        }
+        return store.push
+      }
     }
     return rqVae
   }
 )
-
-/** The rate of step `step` (from 0): a line from 0 over the warm-up, then the peak, or a line to 0 at `total`. */
-export const rateAt = (config: RqVaeConfig, step: number, warmup: number, total: number): number => {
-  if (step < warmup) return config.learningRate * step / warmup
-  return config.learningRate *
-    (config.decay === "constant" ? 1 : Math.max(0, (total - step) / Math.max(1, total - warmup)))
-}
-
-/** The optimizer of the settings: AdamW on all parameters, clipped. */
-export const optimizerOf = (config: RqVaeConfig): Optimizer.Optimizer =>
-  Adam.adamW(
-    new AdamW.AdamWConfig({
-      beta1: 0.9,
-      beta2: 0.999,
-      epsilon: 1e-8,
-      weightDecay: config.weightDecay,
-      maxGradientNorm: config.maxGradientNorm,
-      averaging: 0
-    })
-  )
-
-/** What training came to. */
-export interface RqVaeReport {
-  readonly epochs: number
-  /** Loss of the last epoch, summed over its batches as MiniOneRec reports it. */
-  readonly loss: number
-  /** Share of items whose codes are not theirs alone, of the weights kept: (N - distinct) / N. */
-  readonly collisionRate: number
-  readonly bestEpoch: number
-}
-
-const collisionRate = ({ codes, levels }: Codes): number => {
-  const sids = Array.from({ length: codes.length / levels }, (_, r) => codes.subarray(r * levels, (r + 1) * levels))
-  return Diagnostics.measure(sids, []).collisionRate
-}
-
-/** Trains on embeddings [N, D]; afterwards the network has the weights with the fewest collisions. */
-export const train: (
-  config: RqVaeConfig,
-  embeddings: Matrix.Matrix,
-  seed: number
-) => Effect.Effect<
-  { readonly rqVae: RqVae; readonly report: RqVaeReport },
-  TensorError | SidError,
-  TensorRuntime | Scope.Scope | Progress
-> = Effect.fn("RqVae.train")(function*(config, embeddings, seed) {
-  yield* RqKMeans.check(embeddings)
-  const { rows, width } = embeddings
-  const rqVae = yield* make(config, width, seed)
-  const { buffer } = rqVae.store
-  const optimizer = optimizerOf(config)
-  const size = Math.min(config.batch, rows)
-  const perEpoch = Math.ceil(rows / size)
-  const [warmup, total] = [config.warmupEpochs * perEpoch, config.epochs * perEpoch]
-  const tracker = (yield* Progress).start("rq-vae", config.epochs, "epochs")
-  const take = (order: Int32Array): Matrix.Matrix => {
-    const data = new Float32Array(order.length * width)
-    for (const [at, row] of order.entries()) data.set(Matrix.row(embeddings, row), at * width)
-    return { rows: order.length, width, data }
-  }
-
-  if (config.kMeansStart) {
-    const assign = yield* KMeans.assigner
-    yield* rqVae.begin(
-      take(Random.permutation(rows, seed, 0).subarray(0, size)),
-      (residual, level) =>
-        KMeans.train(assign, residual, Math.min(config.network.codes[level]!, residual.rows), {
-          maximumIterations: config.kMeansIterations,
-          tolerance: 1e-4,
-          starts: 1,
-          seed: seed * 31 + level
-        }).pipe(Effect.map(({ centres }) => centres))
-    )
-  }
-
-  let [best, bestEpoch, loss, step] = [Infinity, 0, 0, 0]
-  let kept = buffer.flat("weights").slice()
-  let keptStatistics = new Map(rqVae.statistics)
-  for (let epoch = 1; epoch <= config.epochs; epoch++) {
-    const order = Random.permutation(rows, seed, epoch)
-    loss = 0
-    for (let from = 0; from < rows; from += size) {
-      const rate = rateAt(config, step, warmup, total)
-      const report = yield* rqVae.step(take(order.subarray(from, from + size)), optimizer, step + 1, rate)
-      step++
-      loss += report.loss
-    }
-    if (epoch % config.evaluationEpochs === 0 || epoch === config.epochs) {
-      const rate = collisionRate(yield* rqVae.encode(embeddings))
-      if (rate < best) {
-        best = rate
-        bestEpoch = epoch
-        yield* rqVae.store.pull
-        kept = buffer.flat("weights").slice()
-        keptStatistics = new Map([...rqVae.statistics].map(([norm, { mean, variance }]) => [
-          norm,
-          { mean: mean.slice(), variance: variance.slice() }
-        ]))
-      }
-    }
-    tracker.update(epoch, `loss ${loss.toFixed(4)}, fewest collisions ${best === Infinity ? "-" : best.toFixed(4)}`)
-  }
-  buffer.flat("weights").set(kept)
-  for (const [norm, { mean, variance }] of keptStatistics) {
-    rqVae.statistics.get(norm)!.mean.set(mean)
-    rqVae.statistics.get(norm)!.variance.set(variance)
-  }
-  yield* rqVae.store.push
-  tracker.finish(`collisions ${best.toFixed(4)} after epoch ${bestEpoch}`)
-  return { rqVae, report: { epochs: config.epochs, loss, collisionRate: best, bestEpoch } }
-})

@@ -31,7 +31,32 @@ export class NetworkConfig extends Schema.Class<NetworkConfig>("sidereal/sid/Net
   /** Weight of the commitment in a level's loss. @default 0.25 */
   beta: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(0.25))),
   /** Weight of the levels' loss beside the reconstruction. @default 1 */
-  quantWeight: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(1)))
+  quantWeight: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(1))),
+  /**
+   * Parts that add their maps to what they are given, beginning with nothing added: RQ-KMeans+ has `encoder`, its code
+   * space is that of the embeddings. @default none
+   */
+  skip: Schema.Literals(["none", "encoder", "both"]).pipe(
+    Schema.withDecodingDefaultKey(withDefault("none" as const))
+  ),
+  /** How the gradient passes a level: as if it were not there, or turned and scaled with it (Fifty et al. 2024). @default straight-through */
+  estimator: Schema.Literals(["straight-through", "rotation"]).pipe(
+    Schema.withDecodingDefaultKey(withDefault("straight-through" as const))
+  ),
+  /** The nearest code by distance, or by angle (Yu et al. 2022). @default euclidean */
+  similarity: Schema.Literals(["euclidean", "cosine"]).pipe(
+    Schema.withDecodingDefaultKey(withDefault("euclidean" as const))
+  ),
+  /** Codebooks follow their rows by gradient, by running means (van den Oord et al. 2017), or also learn from the reconstruction. @default gradient */
+  codebookUpdate: Schema.Literals(["gradient", "means", "reconstruction"]).pipe(
+    Schema.withDecodingDefaultKey(withDefault("gradient" as const))
+  ),
+  /** Weight of `ln K` less the entropy of a level's mean soft assignment: what uneven use costs. @default 0 */
+  balanceWeight: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(0))),
+  /** Temperature of that soft assignment, as a share of the batch's mean distance. @default 0.1 */
+  balanceTemperature: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(
+    Schema.withDecodingDefaultKey(withDefault(0.1))
+  )
 }) {}
 
 type Tensors = Readonly<Record<string, tf.Tensor>>
@@ -43,9 +68,12 @@ const widthsOf = (config: NetworkConfig, part: Part, inputs: number): ReadonlyAr
   return part === "encoder" ? widths : widths.toReversed()
 }
 
+const skips = (config: NetworkConfig, part: Part) =>
+  config.skip === "both" || (config.skip === "encoder" && part === "encoder")
+
 /** Names as torch numbers the modules: dropout, linear, normalisation where there is one, rectifier. */
 const linearName = (config: NetworkConfig, part: Part, layer: number) =>
-  `${part}.mlp_layers.${1 + layer * (config.batchNorm ? 4 : 3)}`
+  `${part}.${skips(config, part) ? "mlp." : ""}mlp_layers.${1 + layer * (config.batchNorm ? 4 : 3)}`
 
 /** The name of the normalisation after linear map `layer`. */
 export const normName = (part: Part, layer: number): string => `${part}.mlp_layers.${2 + layer * 4}`
@@ -79,10 +107,11 @@ export const parameters = (
     for (const [layer, columns] of widths.slice(0, -1).entries()) {
       const rows = widths[layer + 1]!
       const name = linearName(config, part, layer)
-      const deviation = Math.sqrt(2 / (rows + columns))
+      const isLast = layer === widths.length - 2
+      const deviation = isLast && skips(config, part) ? 0 : Math.sqrt(2 / (rows + columns))
       specs[`${name}.weight`] = fill([rows, columns], () => normal() * deviation)
       specs[`${name}.bias`] = fill([rows], () => 0)
-      if (config.batchNorm && layer < widths.length - 2) {
+      if (config.batchNorm && !isLast) {
         specs[`${normName(part, layer)}.weight`] = fill([rows], () => 1)
         specs[`${normName(part, layer)}.bias`] = fill([rows], () => 0)
       }
@@ -142,7 +171,7 @@ export const runPart = (
   for (let layer = 0; layer <= config.layers.length; layer++) {
     const name = linearName(config, part, layer)
     h = Linear.apply(h, weights[`${name}.weight`]!, weights[`${name}.bias`]!)
-    if (layer === config.layers.length) return h
+    if (layer === config.layers.length) return skips(config, part) ? x.add(h) : h
     if (config.batchNorm) {
       const norm = normName(part, layer)
       const batchMean = h.mean(0)
@@ -158,6 +187,35 @@ export const runPart = (
 
 const meanSquare = (a: tf.Tensor, b: tf.Tensor) => a.sub(b).square().mean()
 
+const tiny = 1e-12
+const unit = (x: tf.Tensor) => x.mul(x.square().sum(-1, true).add(tf.scalar(tiny)).rsqrt())
+
+const squaredDistances = (rows: tf.Tensor, codebook: tf.Tensor) =>
+  rows.square().sum(1, true)
+    .add(codebook.square().sum(1).reshape([1, codebook.shape[0]!]))
+    .sub(tf.matMul(rows as tf.Tensor2D, codebook as tf.Tensor2D, false, true).mul(tf.scalar(2)))
+
+/**
+ * `|q|/|r| (r - 2 (r.w) w + 2 (r.u) v)` with u and v the directions of r and q and w that of u + v, all constant: equal
+ * to q, and the gradient is turned from q's direction to r's and scaled.
+ */
+const rotate = (residual: tf.Tensor, quantized: tf.Tensor): tf.Tensor => {
+  const [r, q] = [StopGradient.apply(residual), StopGradient.apply(quantized)]
+  const [u, v] = [unit(r), unit(q)]
+  const w = unit(u.add(v))
+  const scale = q.square().sum(-1, true).add(tf.scalar(tiny)).div(r.square().sum(-1, true).add(tf.scalar(tiny))).sqrt()
+  const [alongW, alongU] = [residual.mul(w).sum(-1, true), residual.mul(u).sum(-1, true)]
+  return residual.sub(w.mul(alongW).mul(tf.scalar(2))).add(v.mul(alongU).mul(tf.scalar(2)))
+    .mul(StopGradient.apply(scale))
+}
+
+/** `ln K` less the entropy of the mean of `softmax(-distance / (temperature * mean distance))` over the batch. */
+const imbalance = (config: NetworkConfig, distances: tf.Tensor): tf.Tensor => {
+  const scale = StopGradient.apply(distances.mean().mul(tf.scalar(config.balanceTemperature)).add(tf.scalar(tiny)))
+  const use = tf.softmax(distances.neg().div(scale)).mean(0)
+  return use.mul(use.add(tf.scalar(tiny)).log()).sum().add(tf.scalar(Math.log(distances.shape[1]!)))
+}
+
 /** Quantises the encoder's output level by level. */
 export const quantize = (
   config: NetworkConfig,
@@ -171,25 +229,31 @@ export const quantize = (
     const codebook = weights[codebookName(level)] as tf.Tensor2D
     const constant = StopGradient.apply(residual) as tf.Tensor2D
     const fixed = StopGradient.apply(codebook) as tf.Tensor2D
-    const distances = constant.square().sum(1, true)
-      .add(fixed.square().sum(1).reshape([1, fixed.shape[0]]))
-      .sub(tf.matMul(constant, fixed, false, true).mul(tf.scalar(2)))
+    const distances = config.similarity === "cosine"
+      ? squaredDistances(unit(constant), unit(fixed))
+      : squaredDistances(constant, fixed)
     const codes = given[level] ?? tf.argMin(distances, 1)
     const quantized = tf.gather(codebook, codes as tf.Tensor1D)
     const target = StopGradient.apply(quantized)
     const commitment = meanSquare(target, residual).mul(tf.scalar(config.beta))
-    const straightThrough = residual.add(StopGradient.apply(target.sub(constant)))
-    levels.push({
-      residual,
-      distances,
-      codes,
-      quantized,
-      straightThrough,
-      loss: meanSquare(quantized, constant).add(commitment)
-    })
-    residual = StopGradient.apply(residual.sub(straightThrough))
+    const straightThrough = config.estimator === "rotation"
+      ? rotate(residual, target)
+      : residual.add(StopGradient.apply(target.sub(constant)))
+    let loss = config.codebookUpdate === "means" ? commitment : meanSquare(quantized, constant).add(commitment)
+    if (config.balanceWeight > 0) {
+      const [rows, centres] = config.similarity === "cosine" ? [unit(residual), unit(codebook)] : [residual, codebook]
+      loss = loss.add(imbalance(config, squaredDistances(rows, centres)).mul(tf.scalar(config.balanceWeight)))
+    }
+    levels.push({ residual, distances, codes, quantized, straightThrough, loss })
+    residual = StopGradient.apply(residual.sub(config.estimator === "rotation" ? target : straightThrough))
   }
   return levels
+}
+
+/** The same values, through which the reconstruction also reaches the chosen codes. */
+const withCodebooks = (latent: tf.Tensor, levels: ReadonlyArray<LevelOutput>): tf.Tensor => {
+  const sum = levels.slice(1).reduce((sum, { quantized }) => sum.add(quantized), levels[0]!.quantized)
+  return latent.add(sum.sub(StopGradient.apply(sum)))
 }
 
 /** Runs the whole network on embeddings [B, D]. */
@@ -206,7 +270,14 @@ export const forward = (
     (sum, { straightThrough }) => sum.add(straightThrough),
     levels[0]!.straightThrough
   )
-  const decoded = runPart(config, "decoder", weights, latent, options, statistics)
+  const decoded = runPart(
+    config,
+    "decoder",
+    weights,
+    config.codebookUpdate === "reconstruction" ? withCodebooks(latent, levels) : latent,
+    options,
+    statistics
+  )
   const reconstructionLoss = config.reconstruction === "mse" ? meanSquare(decoded, x) : decoded.sub(x).abs().mean()
   const quantLoss = levels.slice(1).reduce((sum, { loss }) => sum.add(loss), levels[0]!.loss)
     .mul(tf.scalar(1 / levels.length))

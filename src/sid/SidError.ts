@@ -32,9 +32,43 @@ export class BadIndex extends Schema.TaggedError<BadIndex>()("BadIndex", {
   }
 }
 
+/** Embeddings of another width than those the quantizer was trained on. */
+export class WrongWidth extends Schema.TaggedError<WrongWidth>()("WrongWidth", {
+  expected: Schema.Int,
+  actual: Schema.Int
+}) {
+  override get message() {
+    return `the embeddings have ${this.actual} components, the quantizer was trained on ${this.expected}; ` +
+      `embed with the same encoder, or train again`
+  }
+}
+
+/** More items than SIDs. */
+export class TooFewCodes extends Schema.TaggedError<TooFewCodes>()("TooFewCodes", {
+  items: Schema.Int,
+  codebookSizes: Schema.Array(Schema.Int)
+}) {
+  override get message() {
+    return `${this.items} items cannot have a SID each: ${this.codebookSizes.join(" x ")} codes make ` +
+      `${this.codebookSizes.reduce((product, size) => product * size, 1)}; ask for more codes or levels`
+  }
+}
+
+/** Settings that a quantizer cannot work with on these items. */
+export class BadSetting extends Schema.TaggedError<BadSetting>()("BadSetting", {
+  quantizer: Schema.String,
+  setting: Schema.String,
+  value: Schema.String,
+  expected: Schema.String
+}) {
+  override get message() {
+    return `${this.quantizer}: ${this.setting} is ${this.value}; expected ${this.expected}`
+  }
+}
+
 /** Every way in which making SIDs fails. */
 export class SidError extends Schema.TaggedError<SidError>()("SidError", {
-  reason: Schema.Union([BadEmbedding, TooFewItems, BadIndex])
+  reason: Schema.Union([BadEmbedding, TooFewItems, BadIndex, WrongWidth, TooFewCodes, BadSetting])
 }) {
   override get message() {
     return this.reason.message

@@ -2,7 +2,7 @@
  * The two-way map between items and SIDs.
  */
 import * as Effect from "effect/Effect"
-import { type CollisionPolicy } from "./Collision.ts"
+import { type Resolved } from "./Collision.ts"
 import { BadIndex, SidError } from "./SidError.ts"
 import * as Trie from "./Trie.ts"
 
@@ -32,20 +32,9 @@ export const make = (
   return { levels: trie.depth, codebookSizes, sids, trie, leafOf, collisionPolicy }
 }
 
-/** The index of codes [N, L] under a collision policy. */
-export const fromCodes = (
-  codes: Int32Array,
-  levels: number,
-  codebookSizes: ReadonlyArray<number>,
-  policy: CollisionPolicy
-): SidIndex => {
-  const rows = Array.from(
-    { length: codes.length / levels },
-    (_, item) => codes.slice(item * levels, (item + 1) * levels)
-  )
-  const resolved = policy.resolve(rows, codebookSizes)
-  return make(resolved.sids, resolved.codebookSizes, policy.name)
-}
+/** The index of codes after a collision policy. */
+export const fromResolved = ({ codebookSizes, sids }: Resolved, collisionPolicy: string): SidIndex =>
+  make(sids, codebookSizes, collisionPolicy)
 
 const letter = (level: number) => String.fromCharCode(97 + level)
 
@@ -56,32 +45,53 @@ export const tokens = (codes: ArrayLike<number>): ReadonlyArray<string> =>
 /** A SID as text: `<a_12><b_3><c_7>`. */
 export const format = (codes: ArrayLike<number>): string => tokens(codes).join("")
 
-/** The form of MiniOneRec's `index.json`: item number to tokens. */
-export const toJson = (index: SidIndex): Record<string, ReadonlyArray<string>> =>
-  Object.fromEntries(index.sids.map((codes, item) => [String(item), tokens(codes)]))
+/**
+ * The form of MiniOneRec's `index.json`: item number to tokens. `offset` is added to every code; MiniOneRec's k-means
+ * variants count from 1.
+ */
+export const toJson = (index: SidIndex, offset = 0): Record<string, ReadonlyArray<string>> =>
+  Object.fromEntries(
+    index.sids.map((codes, item) => [String(item), tokens(codes.map((code) => code + offset))])
+  )
 
 const token = /^<([a-z])_(\d+)>$/
+
+/** Codes by the key that a file gives to an item. */
+export type SidsByKey = ReadonlyMap<string, Int32Array>
+
+const bad = (item: string, value: unknown) =>
+  new SidError({ reason: new BadIndex({ item, value: JSON.stringify(value) ?? "nothing" }) })
+
+/** Reads an `index.json`: every key with its tokens. */
+export const parse: (json: unknown) => Effect.Effect<SidsByKey, SidError> = Effect.fn("SidIndex.parse")(
+  function*(json) {
+    if (typeof json !== "object" || json === null || Array.isArray(json)) return yield* bad("(whole file)", json)
+    const sids = new Map<string, Int32Array>()
+    for (const [item, list] of Object.entries(json)) {
+      if (!Array.isArray(list) || list.length === 0) return yield* bad(item, list)
+      const codes = new Int32Array(list.length)
+      for (const [level, text] of list.entries()) {
+        const match = typeof text === "string" ? token.exec(text) : null
+        if (match === null || match[1] !== letter(level)) return yield* bad(item, list)
+        codes[level] = Number(match[2])
+      }
+      sids.set(item, codes)
+    }
+    return sids
+  }
+)
 
 /** Reads MiniOneRec's `index.json`; items must be numbered 0 .. N-1. */
 export const fromJson: (json: unknown, collisionPolicy?: string) => Effect.Effect<SidIndex, SidError> = Effect.fn(
   "SidIndex.fromJson"
 )(function*(json, collisionPolicy = "given") {
-  const bad = (item: string, value: unknown) =>
-    new SidError({ reason: new BadIndex({ item, value: JSON.stringify(value) ?? "nothing" }) })
-  if (typeof json !== "object" || json === null) return yield* bad("(whole file)", json)
-  const entries = json as Record<string, unknown>
+  const byKey = yield* parse(json)
   const sids: Array<Int32Array> = []
   const sizes: Array<number> = []
-  for (let item = 0; item < Object.keys(entries).length; item++) {
-    const list = entries[String(item)]
-    if (!Array.isArray(list) || list.length === 0) return yield* bad(String(item), list)
-    const codes = new Int32Array(list.length)
-    for (const [level, text] of list.entries()) {
-      const match = typeof text === "string" ? token.exec(text) : null
-      if (match === null || match[1] !== letter(level)) return yield* bad(String(item), list)
-      codes[level] = Number(match[2])
-      sizes[level] = Math.max(sizes[level] ?? 0, codes[level]! + 1)
-    }
+  for (let item = 0; item < byKey.size; item++) {
+    const codes = byKey.get(String(item))
+    if (codes === undefined) return yield* bad(String(item), undefined)
+    for (const [level, code] of codes.entries()) sizes[level] = Math.max(sizes[level] ?? 0, code + 1)
     sids.push(codes)
   }
   return make(sids, sizes, collisionPolicy)

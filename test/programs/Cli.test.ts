@@ -31,7 +31,7 @@ const settings = join(folder, "settings.json")
 const tiny = {
   shop: { users: 60, items: 50, meanExtraEvents: 4 },
   lsa: { width: 16 },
-  rqKMeans: { codes: 8 },
+  tokenizer: { shape: { codes: 8 } },
   policy: { width: 16, layers: 1, heads: 2, keyValueHeads: 1, feedForward: 24, batchTokens: 256, dropout: 0.2 },
   sft: { epochs: 3, epochsPerValidation: 1, validationUsers: 40, learningRate: { peak: 3e-3, warmupSteps: 4 } },
   grpo: { steps: 4, promptsPerStep: 8, groupSize: 6, stepsPerValidation: 2, validationUsers: 40 }

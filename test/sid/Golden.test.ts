@@ -6,7 +6,7 @@ import { type Matrix } from "../../src/embedding/Matrix.ts"
 import * as Collision from "../../src/sid/Collision.ts"
 import * as Diagnostics from "../../src/sid/Diagnostics.ts"
 import * as KMeans from "../../src/sid/KMeans.ts"
-import * as RqKMeans from "../../src/sid/RqKMeans.ts"
+import * as ResidualCodebooks from "../../src/sid/ResidualCodebooks.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
 import * as Trie from "../../src/sid/Trie.ts"
 import { data, distance, golden, json, list, tensors } from "../Golden.ts"
@@ -91,7 +91,7 @@ const matrix = (tensor: { shape: ReadonlyArray<number>; data: unknown }): Matrix
   data: Float32Array.from(tensor.data as Float32Array)
 })
 
-describe("RqKMeans.encode against faiss", () => {
+describe("ResidualCodebooks.encode against faiss", () => {
   const cases = filesOf("-rqkmeans").filter(([, file]) => file.startsWith("encode-"))
   if (cases.length === 0) it.skipIf(true)("no encoding case is here", () => {})
   for (const [kind, file] of cases) {
@@ -108,10 +108,10 @@ describe("RqKMeans.encode against faiss", () => {
         }))
         const rows = matrix((all.get("rows") ?? all.get("x"))!)
         const assign = yield* KMeans.assigner
-        const encoded = yield* RqKMeans.encode(assign, rows, codebooks)
+        const encoded = yield* ResidualCodebooks.encode(assign, rows, codebooks)
         assert.deepStrictEqual([...encoded.codes], [...all.get("codes_beam1")!.data as Int32Array])
         const reconstruction = all.get("reconstruction_beam1")!.data as Float32Array
-        assert.isBelow(distance(RqKMeans.decode(encoded, codebooks).data, reconstruction), 1e-4)
+        assert.isBelow(distance(ResidualCodebooks.decode(encoded, codebooks).data, reconstruction), 1e-4)
       }).pipe(Effect.provide(layer)))
   }
 })

@@ -12,6 +12,7 @@ import { type StoredTensor } from "../../src/run/Safetensors.ts"
 import * as KMeans from "../../src/sid/KMeans.ts"
 import * as RqVae from "../../src/sid/RqVae.ts"
 import * as Network from "../../src/sid/RqVaeNetwork.ts"
+import * as RqVaeTrainer from "../../src/sid/RqVaeTrainer.ts"
 import * as Sinkhorn from "../../src/sid/Sinkhorn.ts"
 import * as Autodiff from "../../src/tensor/Autodiff.ts"
 import { hostFloat32, hostInt32, make, type TensorSpec } from "../../src/tensor/TensorProgram.ts"
@@ -184,7 +185,7 @@ describe("RQ-VAE against MiniOneRec's module", () => {
           const optimizer = learner(c.learner, c.weight_decay)
           const [warmup, total] = [c.warmup_epochs * c.batches_per_epoch, c.epochs * c.batches_per_epoch]
           for (const [step, expected] of info.steps.entries()) {
-            const rate = RqVae.rateAt(config, step, warmup, total)
+            const rate = RqVaeTrainer.rateAt(config, step, warmup, total)
             assert.approximately(rate, expected.lr, 1e-12)
             const report = yield* rqVae.step(batchAt(step), optimizer, step + 1, rate)
             assert.approximately(report.loss, expected.loss_total, 2e-5 * looser)

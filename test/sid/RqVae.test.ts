@@ -5,6 +5,7 @@ import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import { Progress } from "../../src/run/Progress.ts"
 import * as RqVae from "../../src/sid/RqVae.ts"
+import * as RqVaeTrainer from "../../src/sid/RqVaeTrainer.ts"
 import * as Random from "../../src/tensor/Random.ts"
 
 const layer = Layer.merge(OnnxRuntime.layerCpu({ threads: 2 }), Progress.layerSilent)
@@ -37,7 +38,7 @@ describe("RqVae.train", () => {
     Effect.gen(function*() {
       const rows = clustered(120, 16)
       const run = Effect.gen(function*() {
-        const { report, rqVae } = yield* RqVae.train(config, rows, 3)
+        const { report, rqVae } = yield* RqVaeTrainer.train(config, rows, 3)
         const codes = yield* rqVae.encode(rows)
         return { report, codes, decoded: yield* rqVae.decode(codes) }
       }).pipe(Effect.scoped)
@@ -55,7 +56,7 @@ describe("RqVae.train", () => {
     Effect.gen(function*() {
       const rows = clustered(20, 4)
       rows.data[4 * 7 + 2] = NaN
-      const error = yield* Effect.flip(Effect.scoped(RqVae.train(config, rows, 3)))
+      const error = yield* Effect.flip(Effect.scoped(RqVaeTrainer.train(config, rows, 3)))
       assert.include(error.message, "item 7 has NaN in component 2")
     }).pipe(Effect.provide(layer)))
 })

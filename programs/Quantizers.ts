@@ -1,0 +1,114 @@
+/**
+ * Tokenizers by name: the word in the settings that decides how SIDs are made.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { type Progress } from "../src/run/Progress.ts"
+import * as Collision from "../src/sid/Collision.ts"
+import * as ControlCodes from "../src/sid/ControlCodes.ts"
+import * as GivenCodes from "../src/sid/GivenCodes.ts"
+import * as NearestFreeLeaf from "../src/sid/NearestFreeLeaf.ts"
+import * as OptimalReassignment from "../src/sid/OptimalReassignment.ts"
+import { type Quantizer, SidShape } from "../src/sid/Quantizer.ts"
+import * as RqKMeans from "../src/sid/RqKMeans.ts"
+import * as RqVae from "../src/sid/RqVae.ts"
+import * as RqVaeQuantizer from "../src/sid/RqVaeQuantizer.ts"
+import { BadIndex, BadSetting, SidError } from "../src/sid/SidError.ts"
+import * as SidIndex from "../src/sid/SidIndex.ts"
+import * as SinkhornRepair from "../src/sid/SinkhornRepair.ts"
+import { type TensorRuntime } from "../src/tensor/TensorRuntime.ts"
+
+/** Names of the tokenizers. */
+export const names = [
+  "rq-kmeans",
+  "rq-vae",
+  "rq-vae-minionerec",
+  "random",
+  "hash",
+  "popularity",
+  "given"
+] as const
+
+/** One of the names. */
+export type Name = (typeof names)[number]
+
+/** How collisions are resolved. */
+export const policies: Readonly<Record<(typeof policyNames)[number], Collision.CollisionPolicy>> = {
+  keep: Collision.keep,
+  "extra-token": Collision.extraToken,
+  "nearest-free-leaf": NearestFreeLeaf.policy,
+  optimal: OptimalReassignment.policy,
+  sinkhorn: SinkhornRepair.policy()
+}
+
+/** Names of the policies. */
+export const policyNames = ["keep", "extra-token", "nearest-free-leaf", "optimal", "sinkhorn"] as const
+
+/** A file of SIDs. */
+class GivenConfig extends Schema.Class<GivenConfig>("sidereal/programs/GivenConfig")({
+  /** An `index.json`: item key to tokens. */
+  path: Schema.String,
+  /** What is added to the file's numbers to get the items' keys. @default 0 */
+  keyOffset: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0)))
+}) {}
+
+/** How items become SIDs. */
+export class TokenizerConfig extends Schema.Class<TokenizerConfig>("sidereal/programs/TokenizerConfig")({
+  /** @default rq-kmeans */
+  quantizer: Schema.Literals(names).pipe(Schema.withDecodingDefaultKey(Effect.succeed("rq-kmeans" as const))),
+  shape: SidShape.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+  /** @default nearest-free-leaf; `keep` for given SIDs */
+  collision: Schema.optionalKey(Schema.Literals(policyNames)),
+  rqKMeans: RqKMeans.RqKMeansConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+  rqVae: RqVae.RqVaeConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed(RqVaeQuantizer.mended))),
+  given: Schema.optionalKey(GivenConfig)
+}) {}
+
+/** The policy of the settings. */
+export const policyOf = ({ collision, quantizer }: TokenizerConfig): Collision.CollisionPolicy =>
+  policies[collision ?? (quantizer === "given" ? "keep" : "nearest-free-leaf")]
+
+const given = (config: GivenConfig | undefined) =>
+  Layer.unwrap(Effect.gen(function*() {
+    if (config === undefined) {
+      return yield* new SidError({
+        reason: new BadSetting({
+          quantizer: "given",
+          setting: "tokenizer.given.path",
+          value: "absent",
+          expected: "the path of an index.json, item key to tokens"
+        })
+      })
+    }
+    const fs = yield* FileSystem.FileSystem
+    const bad = (value: string) => new SidError({ reason: new BadIndex({ item: "(whole file)", value }) })
+    const text = yield* fs.readFileString(config.path).pipe(Effect.mapError((error) => bad(error.message)))
+    const json = yield* Effect.try({ try: () => JSON.parse(text) as unknown, catch: (cause) => bad(String(cause)) })
+    return GivenCodes.layer({ source: config.path, sids: yield* SidIndex.parse(json), keyOffset: config.keyOffset })
+  }))
+
+/** The tokenizer of the settings. */
+export const layer = (
+  config: TokenizerConfig,
+  seed: number
+): Layer.Layer<Quantizer, SidError, TensorRuntime | Progress | FileSystem.FileSystem> => {
+  switch (config.quantizer) {
+    case "rq-kmeans":
+      return RqKMeans.layer(config.rqKMeans, config.shape, seed)
+    case "rq-vae":
+      return RqVaeQuantizer.layer(config.rqVae, config.shape, seed)
+    case "rq-vae-minionerec":
+      return RqVaeQuantizer.layer(
+        Schema.decodeSync(RqVae.RqVaeConfig)(RqVaeQuantizer.plain),
+        config.shape,
+        seed,
+        "rq-vae-minionerec"
+      )
+    case "given":
+      return given(config.given)
+    default:
+      return ControlCodes.layer(config.quantizer, config.shape, seed)
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * Items that collide move to the nearest SID that nobody has: another last code, and where all of these are taken,
+ * another code before it.
+ *
+ * Of a group, the item nearest to the shared leaf stays. The others follow, nearest first, each to its nearest free
+ * leaf; so every item ends with a SID of its own, of the same length, and most keep theirs.
+ */
+import * as Effect from "effect/Effect"
+import * as Matrix from "../embedding/Matrix.ts"
+import { type TensorError } from "../tensor/TensorError.ts"
+import { type CollisionPolicy, type Distances, groups } from "./Collision.ts"
+import * as Leaves from "./Leaves.ts"
+import { type SidError, SidError as Failure, TooFewCodes } from "./SidError.ts"
+
+/** Codes of a level, nearest first; the lower one before its equal. */
+const byDistance = (distances: ArrayLike<number>): ReadonlyArray<number> =>
+  Array.from({ length: distances.length }, (_, code) => code)
+    .toSorted((a, b) => distances[a]! - distances[b]! || a - b)
+
+/** Fails when there are fewer SIDs than items. */
+export const checkRoom = (
+  items: number,
+  codebookSizes: ReadonlyArray<number>
+): Effect.Effect<void, SidError> =>
+  codebookSizes.reduce((product, size) => product * size, 1) < items
+    ? Effect.fail(new Failure({ reason: new TooFewCodes({ items, codebookSizes }) }))
+    : Effect.void
+
+/** Moves one item to the nearest leaf with room, changing as few of its last codes as it must. */
+export const place = Effect.fnUntraced(function*(
+  item: number,
+  from: Int32Array,
+  leaves: Leaves.Leaves,
+  distances: Distances
+): Effect.fn.Return<Int32Array, SidError | TensorError> {
+  let change = from.length - 1
+  while (change > 0 && !leaves.hasRoom(from, change)) change--
+  const codes = from.slice()
+  for (let level = change; level < codes.length; level++) {
+    const row = Matrix.row(yield* distances([item], [codes], level), 0)
+    for (const code of byDistance(row)) {
+      codes[level] = code
+      if (level === codes.length - 1 ? leaves.isFree(codes) : leaves.hasRoom(codes, level + 1)) break
+    }
+  }
+  leaves.add(codes)
+  return codes
+})
+
+const block = 4096
+
+/** The policy. */
+export const policy: CollisionPolicy = {
+  name: "nearest-free-leaf",
+  resolve: Effect.fn("NearestFreeLeaf.resolve")(function*(sids, codebookSizes, distances) {
+    yield* checkRoom(sids.length, codebookSizes)
+    const colliding = groups(sids).filter((group) => group.length > 1)
+    const moved = [...sids]
+    const leaves = Leaves.make(sids, codebookSizes)
+    const last = codebookSizes.length - 1
+    const members = colliding.flat()
+    const groupOf = new Map(colliding.flatMap((group, number) => group.map((item) => [item, number] as const)))
+    const stays = new Map<number, readonly [distance: number, item: number]>()
+    const waiting: Array<{ readonly item: number; readonly distance: number; readonly order: ReadonlyArray<number> }> =
+      []
+    for (let at = 0; at < members.length; at += block) {
+      const part = members.slice(at, at + block)
+      const found = yield* distances(part, part.map((item) => sids[item]!), last)
+      for (const [row, item] of part.entries()) {
+        const own = Matrix.row(found, row)
+        const distance = own[sids[item]![last]!]!
+        waiting.push({ item, distance, order: byDistance(own) })
+        const group = groupOf.get(item)!
+        const best = stays.get(group)
+        if (best === undefined || distance < best[0]) stays.set(group, [distance, item])
+      }
+    }
+    const full: Array<number> = []
+    for (const { item, order } of waiting.toSorted((a, b) => a.distance - b.distance || a.item - b.item)) {
+      if (stays.get(groupOf.get(item)!)![1] === item) continue
+      const codes = sids[item]!.slice()
+      const free = order.find((code) => {
+        codes[last] = code
+        return leaves.isFree(codes)
+      })
+      leaves.remove(sids[item]!)
+      if (free === undefined) full.push(item)
+      else {
+        leaves.add(codes)
+        moved[item] = codes
+      }
+    }
+    for (const item of full) moved[item] = yield* place(item, sids[item]!, leaves, distances)
+    return { sids: moved, codebookSizes }
+  })
+}

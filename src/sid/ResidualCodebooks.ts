@@ -1,0 +1,201 @@
+/**
+ * One codebook per level, each for what the levels before it left over: the model of RQ-KMeans and of everything whose
+ * codes stand for sums of vectors.
+ */
+import * as Effect from "effect/Effect"
+import * as Matrix from "../embedding/Matrix.ts"
+import { type TensorError } from "../tensor/TensorError.ts"
+import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import * as KMeans from "./KMeans.ts"
+import { type Codes, type Model, type QuantizerParts } from "./Quantizer.ts"
+import { BadEmbedding, SidError, TooFewItems, WrongWidth } from "./SidError.ts"
+
+/** One matrix [K, D] per level. */
+export type Codebooks = ReadonlyArray<Matrix.Matrix>
+
+const nameOf = (level: number) => `codebook_${level}`
+
+/** The codebooks as a model. */
+export const toModel = (codebooks: Codebooks): Model => ({
+  codebookSizes: codebooks.map(({ rows }) => rows),
+  tensors: new Map(codebooks.map(({ data, rows, width }, level) => [nameOf(level), { shape: [rows, width], data }]))
+})
+
+/** The codebooks of a model. */
+export const ofModel = ({ codebookSizes, tensors }: Model): Codebooks =>
+  codebookSizes.map((_, level) => {
+    const { data, shape: [rows, width] } = tensors.get(nameOf(level))!
+    return { rows: rows!, width: width!, data }
+  })
+
+/** At least two rows, every component finite. */
+export const check = (embeddings: Matrix.Matrix): Effect.Effect<void, SidError> =>
+  embeddings.rows < 2
+    ? Effect.fail(new SidError({ reason: new TooFewItems({ items: embeddings.rows }) }))
+    : checkFinite(embeddings)
+
+/** Every component finite. */
+export const checkFinite = (embeddings: Matrix.Matrix): Effect.Effect<void, SidError> => {
+  const bad = Matrix.findNonFinite(embeddings)
+  return bad === undefined
+    ? Effect.void
+    : Effect.fail(
+      new SidError({ reason: new BadEmbedding({ row: bad.row, component: bad.component, value: String(bad.value) }) })
+    )
+}
+
+/** Rows as wide as what the model was trained on. */
+export const checkWidth = (embeddings: Matrix.Matrix, width: number): Effect.Effect<void, SidError> =>
+  embeddings.width === width
+    ? checkFinite(embeddings)
+    : Effect.fail(new SidError({ reason: new WrongWidth({ expected: width, actual: embeddings.width }) }))
+
+/** What a level leaves over: each row less its centre. */
+export const subtract = (
+  rows: Matrix.Matrix,
+  centres: Matrix.Matrix,
+  labels: ArrayLike<number>
+): Matrix.Matrix => {
+  const data = rows.data.slice()
+  for (let r = 0; r < rows.rows; r++) {
+    if (labels[r]! < 0) continue
+    const centre = labels[r]! * rows.width
+    for (let d = 0; d < rows.width; d++) {
+      data[r * rows.width + d] = data[r * rows.width + d]! - centres.data[centre + d]!
+    }
+  }
+  return { ...rows, data }
+}
+
+/** The codes of one level. */
+export const column = ({ codes, levels }: Codes, level: number): Int32Array =>
+  Int32Array.from({ length: codes.length / levels }, (_, row) => codes[row * levels + level]!)
+
+/** What the first `level` levels leave of rows. */
+export const residual = (
+  embeddings: Matrix.Matrix,
+  codes: Codes,
+  level: number,
+  codebooks: Codebooks
+): Matrix.Matrix => {
+  let left = embeddings
+  for (let l = 0; l < level; l++) left = subtract(left, codebooks[l]!, column(codes, l))
+  return left
+}
+
+/** Greedy codes: at each level the centre nearest to what is left. */
+export const encode: (
+  assign: KMeans.Assign,
+  embeddings: Matrix.Matrix,
+  codebooks: Codebooks
+) => Effect.Effect<Codes, TensorError> = Effect.fn("ResidualCodebooks.encode")(
+  function*(assign, embeddings, codebooks) {
+    const levels = codebooks.length
+    const codes = new Int32Array(embeddings.rows * levels)
+    let left = embeddings
+    for (const [level, centres] of codebooks.entries()) {
+      const { labels } = yield* assign(left, centres)
+      for (let r = 0; r < embeddings.rows; r++) codes[r * levels + level] = labels[r]!
+      left = subtract(left, centres, labels)
+    }
+    return { levels, codes }
+  }
+)
+
+/** The sum of the chosen centres of every level. */
+export const decode = ({ codes, levels }: Codes, codebooks: Codebooks): Matrix.Matrix => {
+  const width = codebooks[0]!.width
+  const rows = codes.length / levels
+  const out = Matrix.zeros(rows, width)
+  for (let r = 0; r < rows; r++) {
+    for (let l = 0; l < levels && codes[r * levels + l]! >= 0; l++) {
+      const from = codes[r * levels + l]! * width
+      for (let d = 0; d < width; d++) out.data[r * width + d] = out.data[r * width + d]! + codebooks[l]!.data[from + d]!
+    }
+  }
+  return out
+}
+
+/** Squared distances [N, K] of rows to all centres. */
+export const squaredDistances = (rows: Matrix.Matrix, centres: Matrix.Matrix): Matrix.Matrix => {
+  const { width } = rows
+  const data = new Float32Array(rows.rows * centres.rows)
+  for (let r = 0; r < rows.rows; r++) {
+    for (let k = 0; k < centres.rows; k++) {
+      let sum = 0
+      for (let d = 0; d < width; d++) sum += (rows.data[r * width + d]! - centres.data[k * width + d]!) ** 2
+      data[r * centres.rows + k] = sum
+    }
+  }
+  return { rows: rows.rows, width: centres.rows, data }
+}
+
+/** The number at the least distance of each row; the lowest wins a tie. */
+export const nearest = ({ data, rows, width }: Matrix.Matrix): Int32Array =>
+  Int32Array.from({ length: rows }, (_, r) => {
+    let best = 0
+    for (let k = 1; k < width; k++) if (data[r * width + k]! < data[r * width + best]!) best = k
+    return best
+  })
+
+/**
+ * The codebooks that decode given codes best, level by level: means of what is left of the items with a code. Codes that
+ * no item has stand for nothing.
+ */
+export const ofCodes = (embeddings: Matrix.Matrix, codes: Codes, codebookSizes: ReadonlyArray<number>): Codebooks => {
+  const { width } = embeddings
+  const codebooks: Array<Matrix.Matrix> = []
+  let left = embeddings
+  for (const [level, size] of codebookSizes.entries()) {
+    const labels = column(codes, level)
+    const sums = new Float64Array(size * width)
+    const counts = new Float64Array(size)
+    for (let r = 0; r < left.rows; r++) {
+      const label = labels[r]!
+      if (label < 0) continue
+      counts[label]!++
+      for (let d = 0; d < width; d++) {
+        sums[label * width + d] = sums[label * width + d]! + left.data[r * width + d]!
+      }
+    }
+    const centres: Matrix.Matrix = {
+      rows: size,
+      width,
+      data: Float32Array.from(sums, (sum, i) => sum / Math.max(1, counts[Math.floor(i / width)]!))
+    }
+    codebooks.push(centres)
+    left = subtract(left, centres, labels)
+  }
+  return codebooks
+}
+
+/** Distinct rows, counted up to `limit`. */
+export const distinctRows = (rows: Matrix.Matrix, limit: number): number => {
+  const seen = new Set<string>()
+  for (let r = 0; r < rows.rows && seen.size < limit; r++) {
+    const values = Matrix.row(rows, r)
+    seen.add(Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString("latin1"))
+  }
+  return seen.size
+}
+
+/** Quantizers whose model is codebooks differ in how these are found. */
+export const parts = (
+  runtime: TensorRuntime["Service"]
+): Pick<QuantizerParts, "encode" | "decode" | "distances"> => ({
+  encode: Effect.fn("ResidualCodebooks.parts.encode")(function*({ embeddings }, model) {
+    const codebooks = ofModel(model)
+    yield* checkWidth(embeddings, codebooks[0]!.width)
+    return yield* KMeans.assigner.pipe(
+      Effect.flatMap((assign) => encode(assign, embeddings, codebooks)),
+      Effect.scoped,
+      Effect.provideService(TensorRuntime, runtime)
+    )
+  }),
+  decode: (codes, model) => Effect.succeed(decode(codes, ofModel(model))),
+  distances: ({ embeddings }, codes, level, model) => {
+    const codebooks = ofModel(model)
+    const left = residual(embeddings, codes, level, codebooks)
+    return Effect.succeed(squaredDistances(left, codebooks[level]!))
+  }
+})

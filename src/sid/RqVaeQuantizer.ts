@@ -1,0 +1,156 @@
+/**
+ * RQ-VAE as a quantizer, plain or with what mends its collapse.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import type * as Matrix from "../embedding/Matrix.ts"
+import * as Standardize from "../embedding/Standardize.ts"
+import { Progress } from "../run/Progress.ts"
+import { type TensorError } from "../tensor/TensorError.ts"
+import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import * as Quantizer from "./Quantizer.ts"
+import * as ResidualCodebooks from "./ResidualCodebooks.ts"
+import * as RqVae from "./RqVae.ts"
+import * as Network from "./RqVaeNetwork.ts"
+import * as RqVaeTrainer from "./RqVaeTrainer.ts"
+import { type SidError } from "./SidError.ts"
+
+const shift = "input.mean"
+const scale = "input.deviation"
+
+const standardizationOf = ({ tensors }: Quantizer.Model): Standardize.Standardization | undefined => {
+  const mean = tensors.get(shift)
+  return mean === undefined ? undefined : { mean: mean.data, deviation: tensors.get(scale)!.data }
+}
+
+/** Rows as the network sees them. */
+const seen = (embeddings: Matrix.Matrix, model: Quantizer.Model): Matrix.Matrix => {
+  const standardization = standardizationOf(model)
+  return standardization === undefined ? embeddings : Standardize.apply(embeddings, standardization)
+}
+
+type Failure = SidError | TensorError
+
+/** What distinguishes one quantizer over the network from another. */
+export interface NetworkQuantizer {
+  readonly name: string
+  readonly id: string
+  readonly seed: number
+  /** Settings for N embeddings of D components. */
+  readonly configFor: (rows: number, width: number, codes: ReadonlyArray<number>) => RqVae.RqVaeConfig
+  readonly shape: Quantizer.SidShape
+  /** Codebooks that training begins with. */
+  readonly codebooks?: (items: Quantizer.Items) => Effect.Effect<ResidualCodebooks.Codebooks, Failure>
+}
+
+/** A quantizer whose model is a network. */
+export const make = Effect.fn("RqVaeQuantizer.make")(function*(
+  { codebooks, configFor, id, name, seed, shape }: NetworkQuantizer
+) {
+  const runtime = yield* TensorRuntime
+  const progress = yield* Progress
+  const within = <A, E>(effect: Effect.Effect<A, E, TensorRuntime | Progress | Scope.Scope>) =>
+    effect.pipe(
+      Effect.scoped,
+      Effect.provideService(TensorRuntime, runtime),
+      Effect.provideService(Progress, progress)
+    )
+  const loaded = (model: Quantizer.Model, width: number) =>
+    Effect.gen(function*() {
+      const rqVae = yield* RqVae.make(configFor(0, width, model.codebookSizes), width, seed)
+      yield* rqVae.load(model)
+      return rqVae
+    })
+  return Quantizer.make({
+    name,
+    id,
+    train: Effect.fn("RqVaeQuantizer.train")(function*(items) {
+      yield* ResidualCodebooks.check(items.embeddings)
+      const { rows, width } = items.embeddings
+      const wanted = shape.codes ?? Quantizer.defaultCodes(rows)
+      const begin = codebooks === undefined ? undefined : yield* codebooks(items)
+      const sizes = begin?.map((codebook) => codebook.rows) ??
+        Array.from(
+          { length: shape.levels },
+          () => Math.min(wanted, ResidualCodebooks.distinctRows(items.embeddings, wanted))
+        )
+      const config = configFor(rows, width, sizes)
+      const standardization = config.input === "standardized" ? Standardize.measure(items.embeddings) : undefined
+      const given = standardization === undefined
+        ? items.embeddings
+        : Standardize.apply(items.embeddings, standardization)
+      const { rqVae } = yield* RqVaeTrainer.train(config, given, seed, { codebooks: begin })
+      const saved = yield* rqVae.save
+      const tensors = new Map(saved.tensors)
+      if (standardization !== undefined) {
+        tensors.set(shift, { shape: [width], data: standardization.mean })
+        tensors.set(scale, { shape: [width], data: standardization.deviation })
+      }
+      return { model: { codebookSizes: sizes, tensors }, codes: yield* rqVae.encode(given) }
+    }, within),
+    encode: Effect.fn("RqVaeQuantizer.encode")(function*({ embeddings }, model) {
+      yield* ResidualCodebooks.checkWidth(embeddings, widthOf(model, embeddings.width))
+      return yield* (yield* loaded(model, embeddings.width)).encode(seen(embeddings, model))
+    }, within),
+    decode: Effect.fn("RqVaeQuantizer.decode")(function*(codes, model) {
+      const rows = yield* (yield* loaded(model, widthOf(model, 0))).decode(codes)
+      const standardization = standardizationOf(model)
+      return standardization === undefined ? rows : Standardize.undo(rows, standardization)
+    }, within),
+    distances: Effect.fn("RqVaeQuantizer.distances")(function*({ embeddings }, codes, level, model) {
+      return yield* (yield* loaded(model, embeddings.width)).distances(seen(embeddings, model), codes, level)
+    }, within)
+  })
+})
+
+/** D of the embeddings a model was trained on. */
+const widthOf = ({ tensors }: Quantizer.Model, otherwise: number): number => {
+  for (const [name, { shape }] of tensors) if (name.startsWith("encoder.") && name.endsWith(".weight")) return shape[1]!
+  return otherwise
+}
+
+/** MiniOneRec's settings: its network, and none of the mends. */
+export const plain: typeof RqVae.RqVaeConfig.Encoded = {}
+
+/**
+ * Settings against collapse: parts that add to what they are given, a k-means start, codes that learn from the
+ * reconstruction too, restarts of unused ones.
+ */
+export const mended: typeof RqVae.RqVaeConfig.Encoded = {
+  network: { layers: [256], skip: "both", codebookUpdate: "reconstruction" },
+  epochs: 300,
+  batch: 1024,
+  learningRate: 1e-3,
+  warmupEpochs: 5,
+  decay: "linear",
+  restartEpochs: 10,
+  evaluationEpochs: 20,
+  keep: "error"
+}
+
+/** The quantizer of the settings; the SIDs' shape wins over the network's codes. */
+export const layer = (
+  config: RqVae.RqVaeConfig,
+  shape: Quantizer.SidShape,
+  seed: number,
+  name = "rq-vae"
+): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime | Progress> =>
+  Layer.effect(
+    Quantizer.Quantizer,
+    make({
+      name,
+      id: `${name}:${JSON.stringify([config, shape, seed])}`,
+      seed,
+      shape,
+      configFor: (_, width, codes) =>
+        new RqVae.RqVaeConfig({
+          ...config,
+          network: new Network.NetworkConfig({
+            ...config.network,
+            codes,
+            width: config.network.skip === "none" ? config.network.width : width
+          })
+        })
+    })
+  )

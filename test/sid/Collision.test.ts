@@ -1,0 +1,241 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { join } from "node:path"
+import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
+import { type Matrix } from "../../src/embedding/Matrix.ts"
+import * as Assignment from "../../src/sid/Assignment.ts"
+import * as Collision from "../../src/sid/Collision.ts"
+import * as NearestFreeLeaf from "../../src/sid/NearestFreeLeaf.ts"
+import * as OptimalReassignment from "../../src/sid/OptimalReassignment.ts"
+import { type Codes, type ModelTensor, rowsOf } from "../../src/sid/Quantizer.ts"
+import * as ResidualCodebooks from "../../src/sid/ResidualCodebooks.ts"
+import * as RqVae from "../../src/sid/RqVae.ts"
+import * as SidIndex from "../../src/sid/SidIndex.ts"
+import * as SinkhornRepair from "../../src/sid/SinkhornRepair.ts"
+import * as Random from "../../src/tensor/Random.ts"
+import { golden, json, list, tensors } from "../Golden.ts"
+
+const folder = join(golden, "sid")
+const kindOf = (suffix: string) => list(folder).find((name) => name.endsWith(suffix)) ?? ""
+const sidsOf = (rows: ReadonlyArray<ReadonlyArray<number>>) => rows.map((codes) => Int32Array.from(codes))
+const never: Collision.Distances = () => Effect.die(new Error("no distance is needed"))
+const plain = (sids: ReadonlyArray<Int32Array>) => sids.map((codes) => [...codes])
+
+describe("Collision", () => {
+  const sids = sidsOf([[1, 2], [1, 2], [0, 0], [1, 2], [0, 1]])
+
+  it.effect("extra-token gives colliding items one more code, and no SID begins another", () =>
+    Effect.gen(function*() {
+      const index = SidIndex.fromResolved(yield* Collision.extraToken.resolve(sids, [2, 3], never), "extra-token")
+      assert.deepStrictEqual(plain(index.sids), [[1, 2, 0], [1, 2, 1], [0, 0], [1, 2, 2], [0, 1]])
+      assert.deepStrictEqual([...index.codebookSizes], [2, 3, 3])
+      assert.strictEqual(new Set(index.leafOf).size, 5)
+      for (const leaf of index.leafOf) assert.strictEqual(index.trie.childStart[leaf], index.trie.childStart[leaf + 1])
+    }))
+
+  it.effect("keep leaves shared SIDs, and index.json goes there and back", () =>
+    Effect.gen(function*() {
+      const index = SidIndex.fromResolved(yield* Collision.keep.resolve(sids, [2, 3], never), "keep")
+      assert.strictEqual(new Set(index.leafOf).size, 3)
+      assert.strictEqual(SidIndex.format(index.sids[0]!), "<a_1><b_2>")
+      const back = yield* SidIndex.fromJson(JSON.parse(JSON.stringify(SidIndex.toJson(index))))
+      assert.deepStrictEqual(back.sids, index.sids)
+      for (const bad of [{ 0: ["<a_1>", "<a_2>"] }, { 0: [] }, { 1: ["<a_1>"] }, { 0: "<a_1>" }, null, [["<a_1>"]]]) {
+        const error = yield* Effect.flip(SidIndex.fromJson(bad))
+        assert.strictEqual(error.reason._tag, "BadIndex")
+      }
+    }))
+})
+
+describe("the extra token as MiniOneRec writes it", () => {
+  const kind = kindOf("-rqkmeans-plus")
+  const files = kind === "" ? [] : list(folder, kind).filter((file) => file.startsWith("fourth-token"))
+  if (files.length === 0) it.skipIf(true)("no case is here", () => {})
+  for (const file of files) {
+    for (
+      const [name, one] of Object.entries<{ codes: ReadonlyArray<ReadonlyArray<number>>; index: object }>(
+        json(folder, kind, file)
+      )
+    ) {
+      it.effect(name, () =>
+        Effect.gen(function*() {
+          const codes = sidsOf(one.codes)
+          const resolved = yield* Collision.extraToken.resolve(codes, codes[0]!.map(() => 256) as never, never)
+          assert.deepStrictEqual(SidIndex.toJson(SidIndex.fromResolved(resolved, "extra-token"), 1), one.index as never)
+        }))
+    }
+  }
+})
+
+describe("SinkhornRepair against MiniOneRec's program", () => {
+  const kind = kindOf("-index")
+  const files = kind === "" ? [] : list(folder, kind).filter((file) => file.endsWith(".json"))
+  if (files.length === 0) it.skipIf(true)("no case is here", () => {})
+  for (const file of files) {
+    it.effect(`the same codes round by round: ${file}`, () =>
+      Effect.gen(function*() {
+        const info = json(folder, kind, file)
+        const all = tensors(folder, kind, file.replace(".json", ".safetensors"))
+        const { config } = info
+        const rqVae = yield* RqVae.make(
+          Schema.decodeSync(RqVae.RqVaeConfig)({
+            network: { layers: config.layers, width: config.e_dim, codes: config.num_emb_list }
+          }),
+          config.in_dim,
+          1
+        )
+        const model = new Map<string, ModelTensor>()
+        for (const [name, { data, shape }] of all) {
+          if (name.startsWith("model.")) {
+            model.set(name.slice("model.".length), { shape, data: Float32Array.from(data as Float32Array) })
+          }
+        }
+        yield* rqVae.load({ codebookSizes: config.num_emb_list, tensors: model })
+        const x: Matrix = {
+          rows: config.N,
+          width: config.in_dim,
+          data: Float32Array.from(all.get("x")!.data as Float32Array)
+        }
+        const initial = yield* rqVae.encode(x)
+        assert.deepStrictEqual([...initial.codes], [...all.get("initial_codes")!.data as Int32Array])
+        const levels: number = config.num_emb_list.length
+        const distances: Collision.Distances = (items, sids, level) => {
+          const codes: Codes = { levels, codes: Int32Array.from(sids.flatMap((codes) => [...codes])) }
+          const rows = items.flatMap((item) => [...x.data.subarray(item * x.width, (item + 1) * x.width)])
+          return rqVae.distances({ rows: items.length, width: x.width, data: Float32Array.from(rows) }, codes, level)
+        }
+        const rounds = all.get("round_codes")!
+        const size = config.N * levels
+        for (let round = 1; round <= rounds.shape[0]!; round++) {
+          const policy = SinkhornRepair.policy({
+            epsilon: config.repair_epsilon,
+            iterations: config.sk_iters,
+            rounds: round
+          })
+          const { sids } = yield* policy.resolve(rowsOf(initial), config.num_emb_list, distances)
+          const expected = (rounds.data as Int32Array).slice((round - 1) * size, round * size)
+          assert.deepStrictEqual(sids.flatMap((codes) => [...codes]), [...expected], `after round ${round}`)
+        }
+        const last = yield* SinkhornRepair.policy({
+          epsilon: config.repair_epsilon,
+          iterations: config.sk_iters,
+          rounds: 20
+        }).resolve(rowsOf(initial), config.num_emb_list, distances)
+        assert.deepStrictEqual(last.sids.flatMap((codes) => [...codes]), [
+          ...all.get("final_codes")!.data as Int32Array
+        ])
+        assert.deepStrictEqual(SidIndex.toJson(SidIndex.fromResolved(last, "sinkhorn")), info.final_index)
+      }).pipe(Effect.scoped, Effect.provide(OnnxRuntime.layerCpu({ threads: 1 }))))
+  }
+})
+
+/** Rows, codebooks of few codes and the greedy codes: many collisions. */
+const crowded = (rows: number, sizes: ReadonlyArray<number>, seed: number) => {
+  const width = 3
+  const next = Random.normal(seed)
+  const embeddings: Matrix = { rows, width, data: Float32Array.from({ length: rows * width }, next) }
+  const codebooks = sizes.map((size, level) => ({
+    rows: size,
+    width,
+    data: Float32Array.from({ length: size * width }, () => next() / 2 ** level)
+  }))
+  const columns: Array<Int32Array> = []
+  let left = embeddings
+  for (const centres of codebooks) {
+    columns.push(ResidualCodebooks.nearest(ResidualCodebooks.squaredDistances(left, centres)))
+    left = ResidualCodebooks.subtract(left, centres, columns.at(-1)!)
+  }
+  const sids = Array.from({ length: rows }, (_, r) => Int32Array.from(columns, (column) => column[r]!))
+  const distances: Collision.Distances = (items, chosen, level) => {
+    const part = { rows: items.length, width, data: new Float32Array(items.length * width) }
+    for (const [at, item] of items.entries()) {
+      part.data.set(embeddings.data.subarray(item * width, (item + 1) * width), at * width)
+    }
+    const codes: Codes = { levels: sizes.length, codes: Int32Array.from(chosen.flatMap((sid) => [...sid])) }
+    const residual = ResidualCodebooks.residual(part, codes, level, codebooks)
+    return Effect.succeed(ResidualCodebooks.squaredDistances(residual, codebooks[level]!))
+  }
+  return { sids, distances, sizes }
+}
+
+const unique = (sids: ReadonlyArray<Int32Array>) => new Set(sids.map(String)).size
+
+describe("policies that part colliding items", () => {
+  for (const policy of [NearestFreeLeaf.policy, OptimalReassignment.policy]) {
+    it.effect(`${policy.name}: every item ends alone, even when the tree is full, and is the same every time`, () =>
+      Effect.gen(function*() {
+        for (const [rows, sizes] of [[40, [4, 4, 8]], [128, [4, 4, 8]], [30, [2, 16]], [16, [16]]] as const) {
+          const { distances, sids } = crowded(rows, sizes, rows)
+          const { codebookSizes, sids: resolved } = yield* policy.resolve(sids, sizes, distances)
+          assert.strictEqual(unique(resolved), rows)
+          assert.deepStrictEqual(codebookSizes, sizes)
+          for (const codes of resolved) {
+            for (const [level, code] of codes.entries()) assert.isTrue(code >= 0 && code < sizes[level]!)
+          }
+          assert.deepStrictEqual((yield* policy.resolve(sids, sizes, distances)).sids, resolved)
+        }
+      }))
+
+    it.effect(`${policy.name}: more items than SIDs is an error that says so`, () =>
+      Effect.gen(function*() {
+        const { distances, sids } = crowded(33, [4, 8], 1)
+        const error = yield* Effect.flip(policy.resolve(sids, [4, 8], distances))
+        assert.include(error.message, "33 items cannot have a SID each: 4 x 8 codes make 32")
+      }))
+  }
+
+  it.effect("nearest-free-leaf leaves those alone that share with nobody, and one of each group", () =>
+    Effect.gen(function*() {
+      const { distances, sids, sizes } = crowded(60, [4, 4, 16], 9)
+      const { sids: resolved } = yield* NearestFreeLeaf.policy.resolve(sids, sizes, distances)
+      for (const group of Collision.groups(sids)) {
+        const stayed = group.filter((item) => String(resolved[item]) === String(sids[item]))
+        assert.strictEqual(stayed.length, 1)
+        const { data, width } = yield* distances(group, group.map((item) => sids[item]!), 2)
+        const own = group.map((item, row) => data[row * width + sids[item]![2]!]!)
+        assert.strictEqual(group[own.indexOf(Math.min(...own))], stayed[0])
+      }
+    }))
+
+  it.effect("optimal costs no more than any other way to give out last codes (brute force)", () =>
+    Effect.gen(function*() {
+      const { distances, sids, sizes } = crowded(9, [2, 5], 4)
+      const { sids: resolved } = yield* OptimalReassignment.policy.resolve(sids, sizes, distances)
+      for (const items of Collision.groups(sids.map((codes) => codes.subarray(0, 1)))) {
+        if (items.length > 5) continue
+        const { data } = yield* distances(items, items.map((item) => sids[item]!), 1)
+        const best = (row: number, taken: ReadonlySet<number>): number =>
+          row === items.length
+            ? 0
+            : Math.min(
+              ...[0, 1, 2, 3, 4].filter((code) => !taken.has(code)).map((code) =>
+                data[row * 5 + code]! + best(row + 1, new Set([...taken, code]))
+              )
+            )
+        const cost = items.reduce((sum, item, row) => sum + data[row * 5 + resolved[item]![1]!]!, 0)
+        assert.closeTo(cost, best(0, new Set()), 1e-6)
+      }
+    }))
+})
+
+describe("Assignment.solve", () => {
+  it("finds the least cost of every small matrix (brute force)", () => {
+    const next = Random.uniform(7)
+    for (let trial = 0; trial < 200; trial++) {
+      const rows = 1 + Math.floor(next() * 5)
+      const columns = rows + Math.floor(next() * 3)
+      const costs = Float64Array.from({ length: rows * columns }, () => Math.floor(next() * 12) - 3)
+      const best = (row: number, taken: number): number =>
+        row === rows ? 0 : Math.min(
+          ...Array.from(
+            { length: columns },
+            (_, c) => (taken & (1 << c)) === 0 ? costs[row * columns + c]! + best(row + 1, taken | (1 << c)) : Infinity
+          )
+        )
+      const chosen = Assignment.solve(costs, rows, columns)
+      assert.strictEqual(new Set(chosen).size, rows)
+      assert.strictEqual(chosen.reduce((sum, c, row) => sum + costs[row * columns + c]!, 0), best(0, 0))
+    }
+  })
+})
