@@ -59,6 +59,13 @@ export class RqVaeConfig extends Schema.Class<RqVaeConfig>("sidereal/sid/RqVaeCo
   meansDecay: NonNegative.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.99))),
   /** Epochs after which a code that no row had moves to a row that is badly served; 0 for never. @default 0 */
   restartEpochs: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
+  /**
+   * How codes of the last level are chosen in use: the nearest, or so that rows of one call that agree on all codes
+   * before do not agree on it. @default nearest
+   */
+  lastLevel: Schema.Literals(["nearest", "distinct"]).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed("nearest" as const))
+  ),
   /** Which evaluated weights are kept: those with the fewest collisions, or with the least error. @default collisions */
   keep: Schema.Literals(["collisions", "error"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("collisions" as const))

@@ -4,11 +4,12 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type * as Matrix from "../embedding/Matrix.ts"
+import * as Matrix from "../embedding/Matrix.ts"
 import * as Standardize from "../embedding/Standardize.ts"
 import { Progress } from "../run/Progress.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import * as OptimalReassignment from "./OptimalReassignment.ts"
 import * as Quantizer from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
 import * as RqVae from "./RqVae.ts"
@@ -87,11 +88,12 @@ export const make = Effect.fn("RqVaeQuantizer.make")(function*(
         tensors.set(shift, { shape: [width], data: standardization.mean })
         tensors.set(scale, { shape: [width], data: standardization.deviation })
       }
-      return { model: { codebookSizes: sizes, tensors }, codes: yield* rqVae.encode(given) }
+      return { model: { codebookSizes: sizes, tensors }, codes: yield* codesOf(rqVae, config, given) }
     }, within),
     encode: Effect.fn("RqVaeQuantizer.encode")(function*({ embeddings }, model) {
       yield* ResidualCodebooks.checkWidth(embeddings, widthOf(model, embeddings.width))
-      return yield* (yield* loaded(model, embeddings.width)).encode(seen(embeddings, model))
+      const config = configFor(embeddings.rows, embeddings.width, model.codebookSizes)
+      return yield* codesOf(yield* loaded(model, embeddings.width), config, seen(embeddings, model))
     }, within),
     decode: Effect.fn("RqVaeQuantizer.decode")(function*(codes, model) {
       const rows = yield* (yield* loaded(model, widthOf(model, 0))).decode(codes)
@@ -102,6 +104,23 @@ export const make = Effect.fn("RqVaeQuantizer.make")(function*(
       return yield* (yield* loaded(model, embeddings.width)).distances(seen(embeddings, model), codes, level)
     }, within)
   })
+})
+
+/** Codes of rows as the settings have them. */
+const codesOf = Effect.fnUntraced(function*(rqVae: RqVae.RqVae, config: RqVae.RqVaeConfig, rows: Matrix.Matrix) {
+  const codes = yield* rqVae.encode(rows)
+  if (config.lastLevel === "nearest") return codes
+  const { levels } = codes
+  const { sids } = yield* OptimalReassignment.distinct(
+    Quantizer.rowsOf(codes),
+    config.network.codes[levels - 1]!,
+    (chosen, prefixes, level) => {
+      const part: Quantizer.Codes = { levels, codes: new Int32Array(chosen.length * levels) }
+      for (const [at, prefix] of prefixes.entries()) part.codes.set(prefix, at * levels)
+      return rqVae.distances(Matrix.take(rows, chosen), part, level)
+    }
+  )
+  return { levels, codes: Int32Array.from(sids.flatMap((sid) => [...sid])) }
 })
 
 /** D of the embeddings a model was trained on. */
@@ -115,17 +134,18 @@ export const plain: typeof RqVae.RqVaeConfig.Encoded = {}
 
 /**
  * Settings against collapse: parts that add to what they are given, a k-means start, codes that learn from the
- * reconstruction too, restarts of unused ones.
+ * reconstruction too, restarts of unused ones, and last codes that part items which agree on the others.
  */
 export const mended: typeof RqVae.RqVaeConfig.Encoded = {
   network: { layers: [256], skip: "both", codebookUpdate: "reconstruction" },
-  epochs: 300,
-  batch: 1024,
+  epochs: 200,
+  batch: 512,
   learningRate: 1e-3,
   warmupEpochs: 5,
   decay: "linear",
   restartEpochs: 10,
   evaluationEpochs: 20,
+  lastLevel: "distinct",
   keep: "error"
 }
 
