@@ -11,6 +11,7 @@ import * as Engine from "./Engine.ts"
 import * as Growth from "./Growth.ts"
 import * as Profile from "./Profile.ts"
 import * as Sids from "./Sids.ts"
+import * as Tries from "./Tries.ts"
 
 const args = process.argv.slice(2)
 
@@ -26,7 +27,7 @@ if (args[0] === "growth") {
   process.exit(0)
 }
 
-const all: ReadonlyArray<Benchmark> = [...Engine.benchmarks, ...Decode.benchmarks, ...Sids.benchmarks]
+const all: ReadonlyArray<Benchmark> = [...Engine.benchmarks, ...Decode.benchmarks, ...Sids.benchmarks, ...Tries.tries]
 
 if (args[0] === "profile") {
   const size = args.slice(1).find((arg) => !arg.startsWith("--")) ?? "d256"

@@ -21,6 +21,7 @@ import * as Durable from "../src/run/Durable.ts"
 import { Progress } from "../src/run/Progress.ts"
 import { NoCheckpoint, RunError } from "../src/run/RunError.ts"
 import * as Supervised from "../src/sft/Sft.ts"
+import * as Trie from "../src/sid/Trie.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
 import * as Tokenize from "./Tokenize.ts"
@@ -88,9 +89,8 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
         )
       )
       tracker.finish()
-      const { itemStart } = index.trie
       for (const { ranked: { leaves } } of ranked) {
-        invalid += leaves.filter((leaf) => !(itemStart[leaf + 1]! > itemStart[leaf]!)).length
+        invalid += leaves.filter((leaf) => Trie.itemCount(index.trie, leaf) === 0).length
       }
       const lists = ranked.map(({ ranked: found }, i) =>
         PolicyRanking.rankedItems(index, found, historyExcluded ? new Set(examples[i]!.history) : new Set())

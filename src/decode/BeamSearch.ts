@@ -7,6 +7,7 @@
 import * as Effect from "effect/Effect"
 import { PolicyModel, type PolicyWeights } from "../policy/PolicyModel.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
+import * as Trie from "../sid/Trie.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 
 /** What to search for. */
@@ -80,11 +81,11 @@ export const search: (
 ) => Effect.Effect<ReadonlyArray<RankedLeaves>, TensorError, PolicyModel> = Effect.fn("BeamSearch.search")(
   function*(histories, weights, { beams, excluded }) {
     const policy = yield* PolicyModel
-    const { childStart, itemStart } = policy.index.trie
+    const { trie } = policy.index
     const session = yield* policy.open(histories, weights)
-    const isLeaf = (node: number) => itemStart[node + 1]! > itemStart[node]!
-    const hasChildren = (node: number) => childStart[node + 1]! > childStart[node]!
-    const target = new Float32Array(widest(childStart))
+    const isLeaf = (node: number) => Trie.itemCount(trie, node) > 0
+    const hasChildren = (node: number) => Trie.childCount(trie, node) > 0
+    const target = new Float32Array(trie.widest)
 
     /** Adds the children of a beam to the best of its prompt; most of them fall below the worst kept and cost a look. */
     const expand = (
@@ -96,10 +97,11 @@ export const search: (
     ): void => {
       if (best.full && beam.score < best.worst) return
       const count = write(beam.node, target)
+      const first = Trie.firstChild(trie, beam.node)
       for (let i = 0; i < count; i++) {
         const score = beam.score + target[i]!
         if (best.full && score < best.worst) continue
-        const node = childStart[beam.node]! + i + 1
+        const node = first + i
         const next = { node, score, before: beam, step: target[i]!, parent: column }
         if (isLeaf(node) && excluded?.[prompt]?.has(node) !== true) best.add({ ...next, done: true })
         if (hasChildren(node)) best.add({ ...next, done: false })
@@ -142,14 +144,6 @@ export const search: (
   Effect.scoped
 )
 
-const widest = (childStart: Int32Array): number => {
-  let most = 1
-  for (let node = 0; node + 1 < childStart.length; node++) {
-    most = Math.max(most, childStart[node + 1]! - childStart[node]!)
-  }
-  return most
-}
-
 /**
  * Searches for many histories in batches of similar length; results come back in the order given.
  *
@@ -178,11 +172,10 @@ export const searchAll: (
 
 /** Leaves whose items are all in the history: what must not be recommended again. */
 export const leavesOf = (index: SidIndex, history: Int32Array): ReadonlySet<number> => {
-  const { itemStart, itemsAt } = index.trie
   const seen = new Set(history)
   return new Set(
     Array.from(history, (item) => index.leafOf[item]!).filter((leaf) =>
-      itemsAt.subarray(itemStart[leaf]!, itemStart[leaf + 1]!).every((item) => seen.has(item))
+      Trie.items(index.trie, leaf).every((item) => seen.has(item))
     )
   )
 }

@@ -6,6 +6,7 @@ import { type Example } from "../catalog/Split.ts"
 import * as BeamSearch from "../decode/BeamSearch.ts"
 import { PolicyModel, type PolicyWeights } from "../policy/PolicyModel.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
+import * as Trie from "../sid/Trie.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 import * as Rank from "./Rank.ts"
 
@@ -24,11 +25,9 @@ export const rankedItems = (
   ranked: BeamSearch.RankedLeaves,
   excluded: ReadonlySet<number>
 ): ReadonlyArray<{ readonly item: number; readonly logProb: number; readonly group: number }> => {
-  const { itemStart, itemsAt } = index.trie
   const list: Array<{ item: number; logProb: number; group: number }> = []
   for (const [group, leaf] of ranked.leaves.entries()) {
-    for (let i = itemStart[leaf]!; i < itemStart[leaf + 1]!; i++) {
-      const item = itemsAt[i]!
+    for (const item of Trie.items(index.trie, leaf)) {
       if (!excluded.has(item)) list.push({ item, logProb: ranked.logProbs[group]!, group })
     }
   }
@@ -42,13 +41,10 @@ export const rankOf = (
   target: number,
   excluded: ReadonlySet<number>
 ): { readonly item: Rank.Rank; readonly sid: Rank.Rank } => {
-  const { itemStart, itemsAt } = index.trie
   const leaf = index.leafOf[target]!
   let better = 0
   for (const [position, candidate] of ranked.leaves.entries()) {
-    const items = itemsAt.subarray(itemStart[candidate]!, itemStart[candidate + 1]!).filter((item) =>
-      !excluded.has(item)
-    )
+    const items = Trie.items(index.trie, candidate).filter((item) => !excluded.has(item))
     if (candidate === leaf) {
       return { item: { better, tied: Math.max(0, items.length - 1) }, sid: { better: position, tied: 0 } }
     }

@@ -19,6 +19,7 @@ import { Checkpointer } from "../run/Checkpointer.ts"
 import { Progress } from "../run/Progress.ts"
 import { type RunError } from "../run/RunError.ts"
 import { RunLog } from "../run/RunLog.ts"
+import * as Trie from "../sid/Trie.ts"
 import * as Random from "../tensor/Random.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 import * as Advantage from "./Advantage.ts"
@@ -200,13 +201,12 @@ const mean = (values: ArrayLike<number>): number => {
 }
 
 const rewardGroup = (index: PolicyModel["Service"]["index"], { leaves, prompt }: Rollout): RewardGroup => {
-  const { itemStart, itemsAt } = index.trie
   const target = index.leafOf[prompt.target]!
   return {
     user: prompt.user,
     history: prompt.history,
     target: prompt.target,
-    items: Int32Array.from(leaves, (leaf) => itemsAt[itemStart[leaf]!]!),
+    items: Int32Array.from(leaves, (leaf) => Trie.items(index.trie, leaf)[0]!),
     hits: Array.from(leaves, (leaf) => leaf === target)
   }
 }

@@ -2,6 +2,7 @@
  * Histories as flat rows of tokens: a beginning, then one position per code.
  */
 import { type SidIndex } from "../sid/SidIndex.ts"
+import * as Trie from "../sid/Trie.ts"
 import * as Random from "../tensor/Random.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
 
@@ -54,7 +55,7 @@ const nodesOnPath = (index: SidIndex, item: number): Array<number> => {
   const path: Array<number> = []
   let node = index.leafOf[item]!
   while (node > 0) {
-    node = index.trie.parent[node]!
+    node = Trie.parent(index.trie, node)
     path.push(node)
   }
   return path.toReversed()
@@ -149,7 +150,7 @@ export const legalTokens = (
   nodes: Int32Array,
   legal: Uint8Array
 ): void => {
-  const { childStart, edgeCode, level } = index.trie
+  const { trie } = index
   const width = vocabulary.size
   legal.fill(0)
   for (let row = 0; row < nodes.length; row++) {
@@ -158,8 +159,8 @@ export const legalTokens = (
       legal.fill(1, row * width, (row + 1) * width)
       continue
     }
-    const base = row * width + vocabulary.offsets[level[node]!]!
-    for (let edge = childStart[node]!; edge < childStart[node + 1]!; edge++) legal[base + edgeCode[edge]!] = 1
+    const base = row * width + vocabulary.offsets[Trie.level(trie, node)]!
+    for (const code of Trie.children(trie, node)) legal[base + code] = 1
   }
 }
 
@@ -192,18 +193,20 @@ export const trees = (
   promptPositions: number,
   masked: number
 ): TreeRows => {
-  const { edgeCode, level, parent } = index.trie
+  const { trie } = index
+  const parent = (node: number) => Trie.parent(trie, node)
+  const token = (node: number) => CompactVocabulary.token(vocabulary, Trie.level(trie, node) - 1, Trie.code(trie, node))
   const plans = groups.map(({ history, leaves }) => {
     const tokens = prompt(index, vocabulary, history, promptPositions)
     const inner: Array<number> = []
     const column = new Map<number, number>()
     const visit = (node: number) => {
       if (node <= 0 || column.has(node)) return
-      visit(parent[node]!)
+      visit(parent(node))
       column.set(node, inner.length)
       inner.push(node)
     }
-    for (const leaf of leaves) visit(parent[leaf]!)
+    for (const leaf of leaves) visit(parent(leaf))
     return { tokens, inner, column, leaves }
   })
   const length = Math.max(...plans.map((plan) => plan.tokens.length + plan.inner.length))
@@ -233,10 +236,10 @@ export const trees = (
     nodes.push(0)
     for (const [i, node] of plan.inner.entries()) {
       const at = prefix + i
-      tokens[start + at] = CompactVocabulary.token(vocabulary, level[node]! - 1, edgeCode[node - 1]!)
-      positions[start + at] = prefix + level[node]! - 1
+      tokens[start + at] = token(node)
+      positions[start + at] = prefix + Trie.level(trie, node) - 1
       for (let s = 0; s < prefix; s++) see(at, s)
-      for (let up = parent[node]!; up > 0; up = parent[up]!) see(at, prefix + plan.column.get(up)!)
+      for (let up = parent(node); up > 0; up = parent(up)) see(at, prefix + plan.column.get(up)!)
       rowOf.set(node, predictors.length)
       predictors.push(start + at)
       nodes.push(node)
@@ -244,13 +247,13 @@ export const trees = (
     const edgeOf = new Map<number, number>()
     paths.push(Array.from(plan.leaves, (leaf) => {
       const path: Array<number> = []
-      for (let node = leaf; node > 0; node = parent[node]!) {
+      for (let node = leaf; node > 0; node = parent(node)) {
         let edge = edgeOf.get(node)
         if (edge === undefined) {
           edge = edgeRow.length
           edgeOf.set(node, edge)
-          edgeRow.push(rowOf.get(parent[node]!)!)
-          edgeToken.push(CompactVocabulary.token(vocabulary, level[node]! - 1, edgeCode[node - 1]!))
+          edgeRow.push(rowOf.get(parent(node))!)
+          edgeToken.push(token(node))
         }
         path.push(edge)
       }

@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as ParameterStore from "../optimizer/ParameterStore.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
+import * as Trie from "../sid/Trie.ts"
 import { masked } from "../tensor/Attention.ts"
 import * as Dropout from "../tensor/Dropout.ts"
 import * as Random from "../tensor/Random.ts"
@@ -77,16 +78,16 @@ const childScores = (
   vocabulary: CompactVocabulary.CompactVocabulary,
   logits: Float32Array
 ): ChildScores => {
-  const { childStart, edgeCode, level } = index.trie
+  const { trie } = index
   return {
     write: (row, node, target) => {
-      const first = childStart[node]!
-      const count = childStart[node + 1]! - first
+      const codes = Trie.children(trie, node)
+      const count = codes.length
       if (count === 0) return 0
-      const base = row * vocabulary.size + vocabulary.offsets[level[node]!]!
+      const base = row * vocabulary.size + vocabulary.offsets[Trie.level(trie, node)]!
       let highest = -Infinity
       for (let i = 0; i < count; i++) {
-        const value = logits[base + edgeCode[first + i]!]!
+        const value = logits[base + codes[i]!]!
         target[i] = value
         if (value > highest) highest = value
       }
@@ -166,8 +167,8 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
             mask[row + starts[depth + 1]! + w] = 0
             const node = nodes[cell]!
             if (node < 0) continue
-            const level = trie.level[node]!
-            tokens[cell] = CompactVocabulary.token(vocabulary, level - 1, trie.edgeCode[node - 1]!)
+            const level = Trie.level(trie, node)
+            tokens[cell] = CompactVocabulary.token(vocabulary, level - 1, Trie.code(trie, node))
             positions[cell] = prefix + level - 1
             mask.fill(0, row, row + prefix)
             let column = parents[cell]!

@@ -134,18 +134,14 @@ const tree = (index: SidIndex, items: ReadonlyArray<Item>): Markup => {
     while (queue.length > 0 && found.length < limit) {
       const at = queue.shift()!
       for (const item of Trie.items(trie, at)) if (found.length < limit) found.push(items[item]!.title)
-      for (let edge = trie.childStart[at]!; edge < trie.childStart[at + 1]!; edge++) queue.push(edge + 1)
+      queue.push(...Trie.childNodes(trie, at))
     }
     return found
   }
   const childrenOf = (node: number): ReadonlyArray<number> =>
-    Array.from(
-      { length: trie.childStart[node + 1]! - trie.childStart[node]! },
-      (_, i) => trie.childStart[node]! + i + 1
-    )
-      .toSorted((a, b) => below[b]! - below[a]!)
+    Trie.childNodes(trie, node).toSorted((a, b) => below[b]! - below[a]!)
   const draw = (node: number): Markup => {
-    const name = `<${String.fromCharCode(96 + trie.level[node]!)}_${trie.edgeCode[node - 1]!}>`
+    const name = `<${String.fromCharCode(96 + Trie.level(trie, node))}_${Trie.code(trie, node)}>`
     const children = childrenOf(node)
     if (children.length === 0) return html`<li><code>${name}</code> ${titles(node, 3).join(" · ")}</li>`
     const shown = children.slice(0, mostChildren)

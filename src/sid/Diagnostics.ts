@@ -2,7 +2,7 @@
  * How good a set of SIDs is before any model is trained on it.
  */
 import * as Collision from "./Collision.ts"
-import type * as Trie from "./Trie.ts"
+import * as Trie from "./Trie.ts"
 
 /** Use of the codes of one level. */
 export interface LevelUse {
@@ -55,15 +55,16 @@ export const measure = (
 export const shape = (
   trie: Trie.Trie
 ): { readonly nodes: ReadonlyArray<number>; readonly branching: ReadonlyArray<number> } => {
-  const nodes = Array.from({ length: trie.depth + 1 }, () => 0)
-  const inner = [...nodes]
-  const edges = [...nodes]
-  for (let node = 0; node < trie.nodes; node++) {
-    const depth = trie.level[node]!
-    const count = trie.childStart[node + 1]! - trie.childStart[node]!
-    nodes[depth]!++
-    if (count > 0) inner[depth]!++
-    edges[depth]! += count
-  }
-  return { nodes, branching: inner.map((count, depth) => (count === 0 ? 0 : edges[depth]! / count)) }
+  const nodes = Array.from(
+    { length: trie.depth + 1 },
+    (_, level) => trie.levelStart[level + 1]! - trie.levelStart[level]!
+  )
+  const branching = nodes.map((_, level) => {
+    let inner = 0
+    for (let node = trie.levelStart[level]!; node < trie.levelStart[level + 1]!; node++) {
+      if (Trie.childCount(trie, node) > 0) inner++
+    }
+    return inner === 0 ? 0 : nodes[level + 1]! / inner
+  })
+  return { nodes, branching }
 }

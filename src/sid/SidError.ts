@@ -66,9 +66,16 @@ export class BadSetting extends Schema.TaggedError<BadSetting>()("BadSetting", {
   }
 }
 
+/** A stored trie that cannot be used. */
+export class BadTrie extends Schema.TaggedError<BadTrie>()("BadTrie", { detail: Schema.String }) {
+  override get message() {
+    return `the stored trie cannot be used: ${this.detail}; build it again from the SIDs`
+  }
+}
+
 /** Every way in which making SIDs fails. */
 export class SidError extends Schema.TaggedError<SidError>()("SidError", {
-  reason: Schema.Union([BadEmbedding, TooFewItems, BadIndex, WrongWidth, TooFewCodes, BadSetting])
+  reason: Schema.Union([BadEmbedding, TooFewItems, BadIndex, WrongWidth, TooFewCodes, BadSetting, BadTrie])
 }) {
   override get message() {
     return this.reason.message

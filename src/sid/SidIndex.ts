@@ -27,9 +27,7 @@ export const make = (
   collisionPolicy: string
 ): SidIndex => {
   const trie = Trie.build(sids)
-  const leafOf = new Int32Array(sids.length)
-  for (let node = 0; node < trie.nodes; node++) for (const item of Trie.items(trie, node)) leafOf[item] = node
-  return { levels: trie.depth, codebookSizes, sids, trie, leafOf, collisionPolicy }
+  return { levels: trie.depth, codebookSizes, sids, trie, leafOf: Trie.leaves(trie), collisionPolicy }
 }
 
 /** The index of codes after a collision policy. */

@@ -47,13 +47,13 @@ describe("BeamSearch.search", () => {
       for (const [prompt, ranked] of found.entries()) {
         const mass = new Float64Array(trie.nodes)
         for (const { leaf, score } of exact[prompt]!) {
-          for (let node = leaf; node >= 0; node = trie.parent[node]!) mass[node]! += Math.exp(score)
+          for (let node = leaf; node >= 0; node = Trie.parent(trie, node)) mass[node]! += Math.exp(score)
         }
         let kept = [0]
         for (let level = 0; level < trie.depth; level++) {
           kept = kept.flatMap((node) => {
-            const count = trie.childStart[node + 1]! - trie.childStart[node]!
-            return count === 0 ? [node] : Array.from({ length: count }, (_, i) => trie.childStart[node]! + i + 1)
+            const children = Trie.childNodes(trie, node)
+            return children.length === 0 ? [node] : children
           }).toSorted((a, b) => mass[b]! - mass[a]! || a - b).slice(0, beams)
         }
         assert.deepStrictEqual([...ranked.leaves], kept)

@@ -142,7 +142,7 @@ describe("FlatPolicy.open", () => {
         const check = (prompt: number, node: number, level: number, count: number) => {
           assert.strictEqual(count, Trie.children(trie, node).length)
           for (let c = 0; c < count; c++) {
-            const child = trie.childStart[node]! + c + 1
+            const child = Trie.firstChild(trie, node) + c
             const item = index.sids.findIndex((codes) => Trie.find(trie, codes.subarray(0, level + 1)) === child)
             assert.closeTo(target[c]!, expected[prompt]![item]![level]!, 2e-5)
           }
@@ -151,7 +151,7 @@ describe("FlatPolicy.open", () => {
           check(prompt, 0, 0, session.root.write(prompt, 0, target))
         }
         let frontier = histories.map(() =>
-          Array.from({ length: trie.nodes }, (_, n) => n).filter((n) => trie.level[n] === 1)
+          Array.from({ length: trie.nodes }, (_, n) => n).filter((n) => Trie.level(trie, n) === 1)
         )
         let parents = frontier.map((nodes) => nodes.map(() => 0))
         for (let level = 1; level < index.levels; level++) {
