@@ -76,7 +76,7 @@ export const ofCodes = (given: Codes): Trie => {
     let length = 0
     while (length < levels && codes[from + length]! >= 0) length++
     let level = 0
-    while (before >= 0 && level < length && codes[from + level] === codes[before + level]) level++
+    if (before >= 0) { while (level < length && codes[from + level] === codes[before + level]) level++ }
     lengths[at] = length
     parts[at] = level
     for (let l = level; l < length; l++) perLevel[l + 1]!++
