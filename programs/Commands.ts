@@ -12,9 +12,11 @@ import * as Demo from "./Demo.ts"
 import * as Devices from "./Devices.ts"
 import * as Evaluate from "./Evaluate.ts"
 import * as Grpo from "./Grpo.ts"
+import * as Laboratory from "./Laboratory.ts"
 import * as Layers from "./Layers.ts"
 import * as Output from "./Output.ts"
 import * as Prepare from "./Prepare.ts"
+import * as Quantizers from "./Quantizers.ts"
 import * as Recommend from "./Recommend.ts"
 import * as Report from "./Report.ts"
 import * as Settings from "./Settings.ts"
@@ -134,13 +136,29 @@ const embed = Command.make("embed", {}, () =>
     Command.withExamples(example("sidereal embed --run runs/mine", "Embed the items of a run"))
   )
 
-const tokenize = Command.make("tokenize", {}, () =>
+const tokenize = Command.make("tokenize", {
+  compare: Flag.String("compare").pipe(
+    Flag.withDescription(`Train several side by side and write a page: some of ${Quantizers.names.join(",")}, or all`),
+    Flag.optional
+  )
+}, ({ compare }) =>
   within(Effect.gen(function*() {
+    if (Option.isSome(compare)) {
+      const found = yield* Laboratory.program(yield* Quantizers.parseNames(compare.value))
+      yield* Output.result(found, Output.describeLaboratory(found))
+      return
+    }
     const tokenized = yield* Tokenize.program()
     yield* Output.result(tokenized.diagnosis, Output.describeSids(tokenized))
   }))).pipe(
-    Command.withDescription("Embeddings to semantic ids, with their diagnostics"),
-    Command.withExamples(example("sidereal tokenize --run runs/mine --json", "Diagnostics as JSON"))
+    Command.withDescription("Embeddings to semantic ids, with their diagnostics; or tokenizers compared"),
+    Command.withExamples([
+      ...example("sidereal tokenize --run runs/mine --json", "Diagnostics as JSON"),
+      ...example(
+        "sidereal tokenize --compare rq-kmeans,rq-vae,random --run runs/mine",
+        "Which tokenizer is best, and why"
+      )
+    ])
   )
 
 const sft = Command.make("sft", {}, () =>

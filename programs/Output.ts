@@ -9,6 +9,7 @@ import { type EvaluationRecord } from "../src/evaluation/EvaluationRecord.ts"
 import * as Table from "../src/evaluation/Table.ts"
 import * as Diagnostics from "../src/sid/Diagnostics.ts"
 import * as Evaluate from "./Evaluate.ts"
+import type * as Laboratory from "./Laboratory.ts"
 import { type Answer } from "./Recommend.ts"
 import { type Tokenized } from "./Tokenize.ts"
 
@@ -50,6 +51,27 @@ export const describeSids = ({ diagnosis, index, quantizer }: Tokenized): string
     )
   ].join("\n")
 }
+
+/** Tokenizers compared. */
+export const describeLaboratory = (found: Effect.Success<ReturnType<typeof Laboratory.program>>): string =>
+  [
+    `${"tokenizer".padEnd(18)} NDCG@10    bits  collisions  lost   seconds`,
+    ...found.entries.toSorted((a, b) => b.prediction.ndcg10 - a.prediction.ndcg10).map((entry) =>
+      [
+        entry.name.padEnd(18),
+        entry.prediction.ndcg10.toFixed(4).padStart(7),
+        entry.prediction.bits.toFixed(2).padStart(7),
+        `${(100 * entry.collisionRate).toFixed(1)} %`.padStart(11),
+        `${(100 * entry.varianceLeft).toFixed(1)} %`.padStart(7),
+        entry.seconds.toFixed(1).padStart(7)
+      ].join(" ")
+    ),
+    "",
+    ...(found.recommendation === undefined
+      ? []
+      : [`Recommended: ${found.recommendation.name}`, ...found.recommendation.reasons.map((reason) => `  ${reason}`)]),
+    `Page: ${found.page}`
+  ].join("\n")
 
 /** The comparison table and what it says. */
 export const describeRecord = (record: EvaluationRecord): string =>

@@ -34,6 +34,29 @@ export const names = [
 /** One of the names. */
 export type Name = (typeof names)[number]
 
+/** Names separated by commas; `all` for every one that needs no file and no hour. */
+export const parseNames = (text: string): Effect.Effect<ReadonlyArray<Name>, SidError> =>
+  Effect.forEach(
+    text === "all"
+      ? names.filter((name) => name !== "given" && name !== "rq-vae-minionerec")
+      : [...new Set(text.split(",").map((part) => part.trim()))],
+    (part) => {
+      const found = names.find((name) => name === part)
+      return found === undefined
+        ? Effect.fail(
+          new SidError({
+            reason: new BadSetting({
+              quantizer: "--compare",
+              setting: "a name",
+              value: JSON.stringify(part),
+              expected: `one of ${names.join(", ")}, or all`
+            })
+          })
+        )
+        : Effect.succeed(found)
+    }
+  )
+
 /** How collisions are resolved. */
 export const policies: Readonly<Record<(typeof policyNames)[number], Collision.CollisionPolicy>> = {
   keep: Collision.keep,

@@ -30,6 +30,8 @@ export interface WorkspaceOptions {
 export class Workspace extends Context.Service<Workspace, {
   readonly run: string
   readonly settings: Settings.Settings
+  /** The settings as they were given, without defaults: what another thread is sent. */
+  readonly given: Settings.PartialSettings
   file(name: string): string
   /** Reads an artefact, or makes and keeps it. */
   artefact<A, E, R>(
@@ -102,6 +104,7 @@ const open = Effect.fn("Workspace.open")(function*({ existing, fresh, given, run
   return Workspace.of({
     run,
     settings,
+    given: held as Settings.PartialSettings,
     file,
     artefact: <A, E, R>(
       name: string,

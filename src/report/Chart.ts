@@ -122,6 +122,28 @@ ${
 </figure>`
 }
 
+/** Values from 0 as bars on one scale, one row each. */
+export const bars = (title: string, rows: ReadonlyArray<{ readonly name: string; readonly value: number }>): Markup => {
+  const line = 26
+  const left = 130
+  const tall = rows.length * line + 12
+  const high = Math.max(...rows.map((row) => row.value), 1e-6)
+  return html`<figure>
+<figcaption>${title}</figcaption>
+<svg viewBox="0 0 ${width} ${tall}" role="img" aria-label="${title}">
+${
+    rows.map(({ name, value }, i) => {
+      const y = 6 + i * line
+      const wide = value / high * (width - left - 70)
+      return html`<text class="name" x="${left - 8}" y="${y + 15}" text-anchor="end">${name}</text>
+<rect class="dot l0" x="${left}" y="${y + 3}" width="${wide.toFixed(1)}" height="${line - 10}"/>
+<text class="tick" x="${left + wide + 6}" y="${y + 15}">${label(value)}</text>`
+    })
+  }
+</svg>
+</figure>`
+}
+
 const fileColours = ["#1f5fa8", "#b3541e", "#2f7d4f", "#7a4f9a"]
 
 /** A chart of lines as an SVG file of its own, for documents: title and legend inside, colours for light paper. */

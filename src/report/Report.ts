@@ -7,10 +7,10 @@ import { type Manifest } from "../run/Manifest.ts"
 import { type RunEvent } from "../run/RunLog.ts"
 import { type Diagnostics } from "../sid/Diagnostics.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
-import * as Trie from "../sid/Trie.ts"
 import * as Chart from "./Chart.ts"
 import { html, type Markup, raw } from "./Html.ts"
 import { style } from "./Style.ts"
+import * as Tree from "./Tree.ts"
 
 /** What a report is made of. */
 export interface ReportData {
@@ -123,40 +123,6 @@ const people = (examples: ReportData["examples"]): Markup =>
     })
   }`
 
-const mostChildren = 24
-
-const tree = (index: SidIndex, items: ReadonlyArray<Item>): Markup => {
-  const { trie } = index
-  const below = Trie.itemsBelow(trie)
-  const titles = (node: number, limit: number): ReadonlyArray<string> => {
-    const found: Array<string> = []
-    const queue = [node]
-    while (queue.length > 0 && found.length < limit) {
-      const at = queue.shift()!
-      for (const item of Trie.items(trie, at)) if (found.length < limit) found.push(items[item]!.title)
-      queue.push(...Trie.childNodes(trie, at))
-    }
-    return found
-  }
-  const childrenOf = (node: number): ReadonlyArray<number> =>
-    Trie.childNodes(trie, node).toSorted((a, b) => below[b]! - below[a]!)
-  const draw = (node: number): Markup => {
-    const name = `<${String.fromCharCode(96 + Trie.level(trie, node))}_${Trie.code(trie, node)}>`
-    const children = childrenOf(node)
-    if (children.length === 0) return html`<li><code>${name}</code> ${titles(node, 3).join(" · ")}</li>`
-    const shown = children.slice(0, mostChildren)
-    return html`<li><details><summary><code>${name}</code> ${below[node]!} items <span class="quiet">${
-      titles(node, 2).join(" · ")
-    }</span></summary><ul>${shown.map(draw)}${
-      children.length > shown.length ? html`<li class="quiet">and ${children.length - shown.length} more</li>` : raw("")
-    }</ul></details></li>`
-  }
-  const roots = childrenOf(0)
-  return html`<ul class="tree">${roots.slice(0, 40).map(draw)}${
-    roots.length > 40 ? html`<li class="quiet">and ${roots.length - 40} more first codes</li>` : raw("")
-  }</ul>`
-}
-
 const codes = (diagnostics: Diagnostics, index: SidIndex): Markup =>
   html`<p>${diagnostics.items} items had ${diagnostics.distinct} distinct codes before the collision policy
 (${(100 * diagnostics.collisionRate).toFixed(1)} % collisions, ${diagnostics.collidingItems} items share theirs).
@@ -198,7 +164,9 @@ ${comparison(record.models)}
 <details><summary>SID-level table</summary>${comparison(record.sidLevel)}</details></section>
 <section id="training"><h2>Training</h2>${curves(events)}</section>
 <section id="people"><h2>Ten users</h2>${people(examples)}</section>
-<section id="sids"><h2>Semantic ids</h2>${codes(diagnostics, index)}<h3>The tree</h3>${tree(index, items)}</section>
+<section id="sids"><h2>Semantic ids</h2>${codes(diagnostics, index)}<h3>The tree</h3>${
+    Tree.render(index, items, 40)
+  }</section>
 <section id="settings"><h2>Settings and hashes</h2>
 ${
     scroll(html`<table><tbody>${

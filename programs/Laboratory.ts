@@ -1,0 +1,84 @@
+/**
+ * Tokenizers side by side: one page and one JSON file that say which is best for these items, and why.
+ */
+import * as Effect from "effect/Effect"
+import { availableParallelism } from "node:os"
+import * as Laboratory from "../src/laboratory/Laboratory.ts"
+import * as LaboratoryPage from "../src/report/LaboratoryPage.ts"
+import * as Durable from "../src/run/Durable.ts"
+import { Progress } from "../src/run/Progress.ts"
+import * as SidIndex from "../src/sid/SidIndex.ts"
+import * as Prepare from "./Prepare.ts"
+import type * as Quantizers from "./Quantizers.ts"
+import * as Tokenize from "./Tokenize.ts"
+import * as TokenizerWorker from "./TokenizerWorker.ts"
+import { Workspace } from "./Workspace.ts"
+
+interface Kept {
+  readonly entry: Laboratory.Entry
+  readonly perUser: ReadonlyArray<number>
+  readonly sids: ReadonlyArray<ReadonlyArray<number>>
+  readonly codebookSizes: ReadonlyArray<number>
+}
+
+const codec = {
+  encode: (value: Kept) => JSON.stringify(value),
+  decode: (text: string) => JSON.parse(text) as Kept
+}
+
+/** Trains and measures the named tokenizers, or reads what an earlier comparison of the run kept of them. */
+export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Quantizers.Name>) {
+  const { artefact, file, given, settings } = yield* Workspace
+  const { dataset, split } = yield* Prepare.program()
+  const items = yield* Tokenize.items({ dataset, split })
+  const tracker = (yield* Progress).start("tokenizers", names.length, "tokenizers")
+  let done = 0
+  const kept = yield* Effect.forEach(
+    names,
+    (name) =>
+      artefact(
+        `laboratory/${name}.json`,
+        Effect.gen(function*() {
+          const tokenizer = { ...given.tokenizer, quantizer: name }
+          const answer = yield* TokenizerWorker.run({ tokenizer, seed: settings.seed, items })
+          const index = SidIndex.fromResolved(answer.resolved, answer.collisionPolicy)
+          const { entry, perUser } = Laboratory.measure({ ...answer, name, index }, dataset, split, settings.seed)
+          return {
+            entry,
+            perUser: Array.from(perUser),
+            sids: index.sids.map((codes) => Array.from(codes)),
+            codebookSizes: index.codebookSizes
+          }
+        }),
+        codec
+      ).pipe(
+        Effect.tap(({ entry }) => Effect.sync(() => tracker.update(++done, `${name} in ${entry.seconds.toFixed(1)} s`)))
+      ),
+    { concurrency: availableParallelism() }
+  )
+  tracker.finish()
+  const measured = kept.map(({ entry, perUser }) => ({ entry, perUser: Float64Array.from(perUser) }))
+  const recommendation = Laboratory.recommend(measured, settings.seed)
+  const record = {
+    dataset: dataset.name,
+    items: dataset.items.length,
+    users: split.validation.length,
+    seed: settings.seed,
+    recommendation,
+    entries: measured.map(({ entry }) => entry)
+  }
+  const page = file("laboratory.html")
+  yield* Durable.write(file("laboratory.json"), JSON.stringify(record, undefined, 2))
+  yield* Durable.write(
+    page,
+    LaboratoryPage.render({
+      ...record,
+      catalogue: dataset.items,
+      indexes: new Map(kept.map(({ codebookSizes, entry, sids }) => [
+        entry.name,
+        SidIndex.make(sids.map((codes) => Int32Array.from(codes)), codebookSizes, entry.collisionPolicy)
+      ]))
+    })
+  )
+  return { ...record, page }
+})

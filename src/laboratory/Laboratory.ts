@@ -1,0 +1,190 @@
+/**
+ * Tokenizers measured side by side before any language model is trained, and the rule by which one is recommended.
+ */
+import { type Dataset } from "../catalog/Dataset.ts"
+import { type Split } from "../catalog/Split.ts"
+import * as Bootstrap from "../evaluation/Bootstrap.ts"
+import * as Evaluator from "../evaluation/Evaluator.ts"
+import * as Collision from "../sid/Collision.ts"
+import * as Diagnostics from "../sid/Diagnostics.ts"
+import { type Diagnosis } from "../sid/Quantizer.ts"
+import { type SidIndex } from "../sid/SidIndex.ts"
+import * as Random from "../tensor/Random.ts"
+import * as Neighbourhood from "./Neighbourhood.ts"
+import * as SidNgram from "./SidNgram.ts"
+
+/** What a tokenizer made. */
+export interface Specimen {
+  readonly name: string
+  /** Its settings, for people. */
+  readonly id: string
+  /** Seconds of training and encoding. */
+  readonly seconds: number
+  /** Codes before the policy for collisions, by item. */
+  readonly codes: ReadonlyArray<Int32Array>
+  readonly diagnosis: Diagnosis
+  /** After the policy. */
+  readonly index: SidIndex
+}
+
+/** How well counts over SIDs predict validation targets. */
+export interface Prediction {
+  readonly users: number
+  /** Mean surprise of a target item. */
+  readonly bits: number
+  readonly hr10: number
+  readonly ndcg10: number
+  readonly ndcg10Interval: Bootstrap.Interval
+}
+
+/** The figures of one tokenizer. */
+export interface Entry {
+  readonly name: string
+  readonly id: string
+  readonly seconds: number
+  readonly items: number
+  /** N - distinct over N, before the policy. */
+  readonly collisionRate: number
+  /** Share of training events whose item shared its codes with another, before the policy. */
+  readonly collidingEvents: number
+  /** Share of test targets whose item did. */
+  readonly collidingTargets: number
+  readonly meanSquaredError: number
+  readonly varianceLeft: number
+  readonly levels: ReadonlyArray<Diagnostics.LevelUse>
+  /** Inequality of the first level's codes over items: 0 when all are used equally. */
+  readonly gini: number
+  readonly collisionPolicy: string
+  /** Share of items whose codes the policy changed. */
+  readonly moved: number
+  /** Distinct SIDs after the policy. */
+  readonly distinct: number
+  readonly nodes: ReadonlyArray<number>
+  readonly branching: ReadonlyArray<number>
+  readonly agreement: ReadonlyArray<Neighbourhood.Agreement>
+  readonly prediction: Prediction
+}
+
+/** Validation users that are asked at most. */
+const mostUsers = 1000
+
+/** Validation examples that every tokenizer is asked, spread over the users by the seed. */
+export const questions = (split: Split, seed: number): Split["validation"] => {
+  const order = Random.permutation(split.validation.length, seed, 0x1ab).slice(0, mostUsers).toSorted()
+  return Array.from(order, (at) => split.validation[at]!)
+}
+
+/** NDCG@10 per question, beside the figures. */
+export interface Measured {
+  readonly entry: Entry
+  readonly perUser: Float64Array
+}
+
+/** Measures one tokenizer. */
+export const measure = (specimen: Specimen, dataset: Dataset, split: Split, seed: number): Measured => {
+  const { codes, diagnosis, index } = specimen
+  const asked = questions(split, seed)
+  const model = SidNgram.fit(index, split.train)
+  let [surprise, at] = [0, 0]
+  const ranking = Evaluator.byScores(asked, (history) => {
+    const scores = model.scores(history)
+    surprise -= Math.log2(scores[asked[at++]!.target]!)
+    return scores
+  }, true)
+  const row = Evaluator.row(specimen.name, ranking, dataset.items.length, specimen.seconds, seed)
+
+  const shares = new Uint8Array(codes.length)
+  for (const group of Collision.groups(codes)) if (group.length > 1) { for (const item of group) shares[item] = 1 }
+  let [events, colliding] = [0, 0]
+  for (const sequence of split.train) {
+    events += sequence.length
+    for (const item of sequence) colliding += shares[item]!
+  }
+  const first = new Float64Array(diagnosis.levels[0]?.codes ?? 0)
+  for (const sid of codes) first[sid[0]!]!++
+  const shape = Diagnostics.shape(index.trie)
+  const after = Diagnostics.measure(index.sids, index.codebookSizes)
+  return {
+    perUser: Evaluator.perUserNdcg(ranking.ranks, 10),
+    entry: {
+      name: specimen.name,
+      id: specimen.id,
+      seconds: specimen.seconds,
+      items: codes.length,
+      collisionRate: diagnosis.collisionRate,
+      collidingEvents: colliding / Math.max(1, events),
+      collidingTargets: split.test.filter(({ target }) => shares[target] === 1).length / Math.max(1, split.test.length),
+      meanSquaredError: diagnosis.meanSquaredError,
+      varianceLeft: diagnosis.varianceLeft,
+      levels: diagnosis.levels,
+      gini: Evaluator.gini(first),
+      collisionPolicy: index.collisionPolicy,
+      moved: index.sids.filter((sid, item) => String(sid) !== String(codes[item])).length / Math.max(1, codes.length),
+      distinct: after.distinct,
+      nodes: shape.nodes,
+      branching: shape.branching.slice(0, -1),
+      agreement: Neighbourhood.measure(index, dataset.items, split.train, seed),
+      prediction: {
+        users: asked.length,
+        bits: surprise / Math.max(1, asked.length),
+        hr10: row.metrics["HR@10"]!,
+        ndcg10: row.metrics["NDCG@10"]!,
+        ndcg10Interval: row.ci95["NDCG@10"]!
+      }
+    }
+  }
+}
+
+/** Names that are there to be beaten. */
+export const controls: ReadonlySet<string> = new Set(["random", "hash", "popularity"])
+
+/** The choice and its reasons. */
+export interface Recommendation {
+  readonly name: string
+  readonly rule: string
+  readonly reasons: ReadonlyArray<string>
+}
+
+/** The rule in words. */
+export const rule =
+  "Of the tokenizers that are no controls, take the one whose codes predict the next item of validation users best " +
+  "by counting (NDCG@10). Those whose difference from it has a 95 % interval, over the same users, that includes 0 are its " +
+  "equals; of these the one with the fewest collisions before the policy is recommended, then the one that loses least of " +
+  "the embeddings' variance."
+
+/** Recommends one of the measured tokenizers. */
+export const recommend = (measured: ReadonlyArray<Measured>, seed: number): Recommendation | undefined => {
+  const candidates = measured.filter(({ entry }) => !controls.has(entry.name))
+  const best = candidates.toSorted((a, b) => b.entry.prediction.ndcg10 - a.entry.prediction.ndcg10)[0]
+  if (best === undefined) return undefined
+  const equals = candidates.filter((one) =>
+    one === best || Bootstrap.pairedInterval(best.perUser, one.perUser, seed)[0] <= 0
+  )
+  const chosen = equals.toSorted((a, b) =>
+    a.entry.collisionRate - b.entry.collisionRate || a.entry.varianceLeft - b.entry.varianceLeft
+  )[0]!
+  const percent = (value: number) => `${(100 * value).toFixed(1)} %`
+  const reasons = [
+    `${best.entry.name} predicts best: NDCG@10 ${best.entry.prediction.ndcg10.toFixed(4)}` +
+    (equals.length === 1
+      ? ", and no other comes within the interval."
+      : `; within the interval of it: ${
+        equals.filter((one) => one !== best).map(({ entry }) => `${entry.name} ${entry.prediction.ndcg10.toFixed(4)}`)
+          .join(", ")
+      }.`),
+    `${chosen.entry.name} has ${percent(chosen.entry.collisionRate)} collisions and loses ${
+      percent(chosen.entry.varianceLeft)
+    } of the variance.`
+  ]
+  for (const { entry, perUser } of measured.filter(({ entry }) => controls.has(entry.name))) {
+    if (Bootstrap.pairedInterval(chosen.perUser, perUser, seed)[0] <= 0) {
+      reasons.push(
+        `Warning: the control ${entry.name} (NDCG@10 ${
+          entry.prediction.ndcg10.toFixed(4)
+        }) predicts as well, so on these ` +
+          `data the embeddings tell little about what is bought next.`
+      )
+    }
+  }
+  return { name: chosen.entry.name, rule, reasons }
+}
