@@ -6,6 +6,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { type Progress } from "../src/run/Progress.ts"
+import * as BalancedRqKMeans from "../src/sid/BalancedRqKMeans.ts"
 import * as Collision from "../src/sid/Collision.ts"
 import * as ControlCodes from "../src/sid/ControlCodes.ts"
 import * as GivenCodes from "../src/sid/GivenCodes.ts"
@@ -13,6 +14,7 @@ import * as NearestFreeLeaf from "../src/sid/NearestFreeLeaf.ts"
 import * as OptimalReassignment from "../src/sid/OptimalReassignment.ts"
 import { type Quantizer, SidShape } from "../src/sid/Quantizer.ts"
 import * as RqKMeans from "../src/sid/RqKMeans.ts"
+import * as RqKMeansPlus from "../src/sid/RqKMeansPlus.ts"
 import * as RqVae from "../src/sid/RqVae.ts"
 import * as RqVaeQuantizer from "../src/sid/RqVaeQuantizer.ts"
 import { BadIndex, BadSetting, SidError } from "../src/sid/SidError.ts"
@@ -23,8 +25,10 @@ import { type TensorRuntime } from "../src/tensor/TensorRuntime.ts"
 /** Names of the tokenizers. */
 export const names = [
   "rq-kmeans",
+  "balanced",
   "rq-vae",
   "rq-vae-minionerec",
+  "rq-kmeans-plus",
   "random",
   "hash",
   "popularity",
@@ -86,6 +90,8 @@ export class TokenizerConfig extends Schema.Class<TokenizerConfig>("sidereal/pro
   collision: Schema.optionalKey(Schema.Literals(policyNames)),
   rqKMeans: RqKMeans.RqKMeansConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   rqVae: RqVae.RqVaeConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed(RqVaeQuantizer.mended))),
+  balanced: BalancedRqKMeans.BalancedRqKMeansConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+  rqKMeansPlus: RqKMeansPlus.RqKMeansPlusConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   given: Schema.optionalKey(GivenConfig)
 }) {}
 
@@ -120,6 +126,10 @@ export const layer = (
   switch (config.quantizer) {
     case "rq-kmeans":
       return RqKMeans.layer(config.rqKMeans, config.shape, seed)
+    case "balanced":
+      return BalancedRqKMeans.layer(config.balanced, config.shape, seed)
+    case "rq-kmeans-plus":
+      return RqKMeansPlus.layer(config.rqKMeansPlus, config.shape, seed)
     case "rq-vae":
       return RqVaeQuantizer.layer(config.rqVae, config.shape, seed)
     case "rq-vae-minionerec":

@@ -1,0 +1,191 @@
+/**
+ * Residual k-means whose codes are all used equally often: MiniOneRec's constrained variant, each level a balanced
+ * k-means on what the levels before it left over.
+ *
+ * Codes of the training items are those of the balanced assignment, not the nearest; new items get the nearest. Up to
+ * `exactRows` rows the assignment is exact; beyond that it is the approximate one over k-means centres. Differs from
+ * MiniOneRec in its defaults: the squared distance is what an assignment costs, one start, and the labels belong to the
+ * returned centres.
+ */
+import * as tf from "@tensorflow/tfjs"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Matrix from "../embedding/Matrix.ts"
+import * as Random from "../tensor/Random.ts"
+import { type TensorError } from "../tensor/TensorError.ts"
+import * as TensorProgram from "../tensor/TensorProgram.ts"
+import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import * as ApproximateBalance from "./ApproximateBalance.ts"
+import * as BalancedKMeans from "./BalancedKMeans.ts"
+import * as KMeans from "./KMeans.ts"
+import * as Quantizer from "./Quantizer.ts"
+import * as ResidualCodebooks from "./ResidualCodebooks.ts"
+import { type SidError } from "./SidError.ts"
+
+const Count = Schema.Int.check(Schema.isGreaterThan(0))
+
+/** Settings. */
+export class BalancedRqKMeansConfig
+  extends Schema.Class<BalancedRqKMeansConfig>("sidereal/sid/BalancedRqKMeansConfig")({
+    /** @default 100 */
+    iterations: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(100))),
+    /** k-means++ starts per level; the least inertia wins. @default 1 */
+    starts: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
+    /** Sizes are between N / K less this, but at least 1, and N / K plus this. @default 1 */
+    slack: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(
+      Schema.withDecodingDefaultKey(Effect.succeed(1))
+    ),
+    /** @default squared */
+    cost: Schema.Literals(["squared", "thousandths"]).pipe(
+      Schema.withDecodingDefaultKey(Effect.succeed("squared" as const))
+    ),
+    /** Most rows for the exact assignment. @default 50000 */
+    exactRows: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(50_000)))
+  })
+{}
+
+/** Sizes of K clusters of N rows: `max(1, floor(N / K) - slack) .. floor(N / K) + slack`, and always enough room. */
+export const boundsOf = (rows: number, clusters: number, slack: number) => ({
+  least: Math.max(1, Math.floor(rows / clusters) - slack),
+  most: Math.max(Math.ceil(rows / clusters), Math.floor(rows / clusters) + slack)
+})
+
+const program = TensorProgram.make({
+  name: "balanced.distances",
+  inputs: { rows: TensorProgram.float32("N", "D"), centres: TensorProgram.float32("K", "D") },
+  body: ({ centres, rows }) => ({
+    squares: tf.matMul(rows as tf.Tensor2D, centres as tf.Tensor2D, false, true).mul(tf.scalar(-2))
+      .add(centres.square().sum(1)).add(rows.square().sum(1, true))
+  })
+})
+
+/** The engine's squared distances, in float32. */
+export const distances: Effect.Effect<
+  BalancedKMeans.SquaredDistances,
+  TensorError,
+  TensorRuntime | Scope.Scope
+> = Effect.gen(function*() {
+  const runtime = yield* TensorRuntime
+  const executable = yield* runtime.compile(program)
+  return Effect.fnUntraced(function*(rows: BalancedKMeans.Dense, centres: BalancedKMeans.Dense) {
+    const fed = (dense: BalancedKMeans.Dense) =>
+      TensorProgram.hostFloat32(Float32Array.from(dense.data), dense.rows, dense.width)
+    const outputs = yield* executable.run({ rows: fed(rows), centres: fed(centres) })
+    return Float64Array.from((yield* outputs.squares.read).data as Float32Array)
+  }, Effect.scoped)
+})
+
+const dense = (matrix: Matrix.Matrix): BalancedKMeans.Dense => ({
+  rows: matrix.rows,
+  width: matrix.width,
+  data: Float64Array.from(matrix.data)
+})
+
+interface Level {
+  readonly centres: Matrix.Matrix
+  readonly labels: Int32Array
+}
+
+/** One level of K clusters. */
+export const level: (
+  config: BalancedRqKMeansConfig,
+  rows: Matrix.Matrix,
+  clusters: number,
+  seed: number
+) => Effect.Effect<Level, SidError | TensorError, TensorRuntime | Scope.Scope> = Effect.fn("BalancedRqKMeans.level")(
+  function*(config, rows, clusters, seed) {
+    const bounds = boundsOf(rows.rows, clusters, config.slack)
+    const squares = yield* distances
+    if (rows.rows > config.exactRows) {
+      const assign = yield* KMeans.assigner
+      const { centres } = yield* KMeans.train(assign, rows, clusters, {
+        maximumIterations: config.iterations,
+        tolerance: 1e-4,
+        starts: config.starts,
+        seed
+      })
+      const to = dense(centres)
+      let scale: number | undefined
+      const labels = yield* ApproximateBalance.assign(
+        Effect.fnUntraced(function*(chosen) {
+          const found = yield* squares(dense(Matrix.take(rows, chosen)), to)
+          scale ??= BalancedKMeans.scaleOf(found)
+          return BalancedKMeans.costsOf(found, "squared", scale)
+        }),
+        rows.rows,
+        clusters,
+        bounds,
+        seed
+      )
+      const codes = { levels: 1, codes: labels }
+      return { labels, centres: ResidualCodebooks.ofCodes(rows, codes, [clusters])[0]! }
+    }
+    let best: BalancedKMeans.BalancedClustering | undefined
+    for (let start = 0; start < config.starts; start++) {
+      const centres = dense(KMeans.plusPlus(rows, clusters, Random.uniform(seed, 0xba1, start)))
+      const found = yield* BalancedKMeans.lloyd(squares, rows, centres, {
+        bounds,
+        maximumIterations: config.iterations,
+        tolerance: 1e-4,
+        cost: config.cost,
+        returned: "consistent"
+      })
+      if (best === undefined || found.inertia < best.inertia) best = found
+    }
+    const { centres, labels } = best!
+    return { labels, centres: { rows: clusters, width: rows.width, data: Float32Array.from(centres.data) } }
+  }
+)
+
+/** Every level: codebooks, and the codes of the rows. */
+export const train: (
+  config: BalancedRqKMeansConfig,
+  shape: Quantizer.SidShape,
+  embeddings: Matrix.Matrix,
+  seed: number
+) => Effect.Effect<
+  { readonly codebooks: ResidualCodebooks.Codebooks; readonly codes: Quantizer.Codes },
+  SidError | TensorError,
+  TensorRuntime | Scope.Scope
+> = Effect.fn("BalancedRqKMeans.train")(function*(config, shape, embeddings, seed) {
+  yield* ResidualCodebooks.check(embeddings)
+  const codes = Math.min(shape.codes ?? Quantizer.defaultCodes(embeddings.rows), embeddings.rows)
+  const codebooks: Array<Matrix.Matrix> = []
+  const columns: Array<Int32Array> = []
+  let residual = embeddings
+  for (let l = 0; l < shape.levels; l++) {
+    const { centres, labels } = yield* level(config, residual, codes, seed * 31 + l)
+    codebooks.push(centres)
+    columns.push(labels)
+    residual = ResidualCodebooks.subtract(residual, centres, labels)
+  }
+  return { codebooks, codes: Quantizer.fromColumns(columns) }
+})
+
+const name = "balanced"
+
+/** The quantizer. */
+export const layer = (
+  config: BalancedRqKMeansConfig,
+  shape: Quantizer.SidShape,
+  seed: number
+): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime> =>
+  Layer.effect(
+    Quantizer.Quantizer,
+    Effect.gen(function*() {
+      const runtime = yield* TensorRuntime
+      return Quantizer.make({
+        name,
+        id: `${name}:${JSON.stringify([config, shape, seed])}`,
+        ...ResidualCodebooks.parts(runtime),
+        train: ({ embeddings }) =>
+          train(config, shape, embeddings, seed).pipe(
+            Effect.map(({ codebooks, codes }) => ({ codes, model: ResidualCodebooks.toModel(codebooks) })),
+            Effect.scoped,
+            Effect.provideService(TensorRuntime, runtime)
+          )
+      })
+    })
+  )

@@ -1,0 +1,64 @@
+/**
+ * RQ-KMeans+ as MiniOneRec has it: the RQ-VAE whose encoder adds a map to the embedding, beginning with nothing added and
+ * with the codebooks of the balanced residual k-means.
+ *
+ * MiniOneRec's index counts codes from 1 and parts what collides by one more token: `SidIndex.toJson(index, 1)` of the
+ * policy `extra-token`.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { type Progress } from "../run/Progress.ts"
+import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import * as BalancedRqKMeans from "./BalancedRqKMeans.ts"
+import { Quantizer, type SidShape } from "./Quantizer.ts"
+import * as RqVae from "./RqVae.ts"
+import * as Network from "./RqVaeNetwork.ts"
+import * as RqVaeQuantizer from "./RqVaeQuantizer.ts"
+
+/** MiniOneRec's settings but for the epochs, which it sets to 10,000. */
+export const defaults: typeof RqVae.RqVaeConfig.Encoded = {
+  network: { layers: [512, 256], skip: "encoder" },
+  learningRate: 1e-4,
+  kMeansStart: false,
+  epochs: 200,
+  batch: 2048,
+  warmupEpochs: 10,
+  evaluationEpochs: 20
+}
+
+/** Settings of both parts. */
+export class RqKMeansPlusConfig extends Schema.Class<RqKMeansPlusConfig>("sidereal/sid/RqKMeansPlusConfig")({
+  start: BalancedRqKMeans.BalancedRqKMeansConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+  network: RqVae.RqVaeConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed(defaults)))
+}) {}
+
+/** The quantizer. */
+export const layer = (
+  config: RqKMeansPlusConfig,
+  shape: SidShape,
+  seed: number
+): Layer.Layer<Quantizer, never, TensorRuntime | Progress> =>
+  Layer.effect(
+    Quantizer,
+    Effect.gen(function*() {
+      const runtime = yield* TensorRuntime
+      return yield* RqVaeQuantizer.make({
+        name: "rq-kmeans-plus",
+        id: `rq-kmeans-plus:${JSON.stringify([config, shape, seed])}`,
+        seed,
+        shape,
+        configFor: (_, width, codes) =>
+          new RqVae.RqVaeConfig({
+            ...config.network,
+            network: new Network.NetworkConfig({ ...config.network.network, codes, width, skip: "encoder" })
+          }),
+        codebooks: ({ embeddings }) =>
+          BalancedRqKMeans.train(config.start, shape, embeddings, seed).pipe(
+            Effect.map(({ codebooks }) => codebooks),
+            Effect.scoped,
+            Effect.provideService(TensorRuntime, runtime)
+          )
+      })
+    })
+  )
