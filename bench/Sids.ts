@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
 import { type Matrix } from "../src/embedding/Matrix.ts"
+import * as BalancedRqKMeans from "../src/sid/BalancedRqKMeans.ts"
 import * as Quantizer from "../src/sid/Quantizer.ts"
 import * as RqKMeans from "../src/sid/RqKMeans.ts"
 import * as RqVae from "../src/sid/RqVae.ts"
@@ -28,7 +29,7 @@ const normal = (index: number): number => {
 }
 
 /** The peers' deterministic vectors: 1,024 centres, noise around them, components of falling size. */
-export const vectors = (rows: number, width: number): Matrix => {
+const vectors = (rows: number, width: number): Matrix => {
   const data = new Float32Array(rows * width)
   const centres = Float64Array.from({ length: 1024 * width }, (_, i) => normal(i))
   for (let r = 0; r < rows; r++) {
@@ -40,42 +41,71 @@ export const vectors = (rows: number, width: number): Matrix => {
   return { rows, width, data }
 }
 
-const rqKMeans = (suffix: string, rows: number, width: number): Benchmark => ({
-  name: `sid.rqkmeans.${suffix}`,
-  repeats: 1,
-  warmup: 0,
+const rqKMeans = (suffix: string, rows: number, width: number, setting: "fast" | "default"): Benchmark => ({
+  name: `sid.rqkmeans.${suffix}${setting === "fast" ? "" : ".default"}`,
+  repeats: 3,
+  warmup: 1,
   peer: {
     script: "rqkmeans.py",
     environment: "current",
-    args: ["--rows", String(rows), "--dim", String(width), "--repeats", "1"]
+    args: ["--rows", String(rows), "--dim", String(width), "--repeats", "3"]
   },
   prepare: async () => {
+    const settings = setting === "fast" ? RqKMeans.fast(rows) : {}
     const engine = await Scoped.open(
       RqKMeans.layer(
-        Schema.decodeSync(RqKMeans.RqKMeansConfig)({}),
+        Schema.decodeSync(RqKMeans.RqKMeansConfig)(settings),
         Schema.decodeSync(Quantizer.SidShape)({ codes: 256 }),
         1
-      ).pipe(
-        Layer.provide(OnnxRuntime.layerCpu({ threads: 2 }))
-      )
+      ).pipe(Layer.provide(OnnxRuntime.layerCpu({ threads: 2 })))
     )
     const quantizer = await engine.run(Effect.flatMap(Quantizer.Quantizer, Effect.succeed))
-    const embeddings = vectors(rows, width)
-    const work: Record<string, unknown> = { rows, dim: width, codes: 256, levels: 3 }
+    const items = Quantizer.itemsOf(vectors(rows, width))
+    const found = await engine.run(
+      quantizer.train(items).pipe(Effect.flatMap((trained) => quantizer.diagnose(items, trained)))
+    )
     return {
-      work,
+      work: { rows, dim: width, codes: 256, levels: 3, setting, mse: found.meanSquaredError, distinct: found.distinct },
       amount: rows,
       unit: "rows/s",
-      run: () =>
-        engine.run(Effect.gen(function*() {
-          const items = Quantizer.itemsOf(embeddings)
-          const trained = yield* quantizer.train(items)
-          work["mse"] = (yield* quantizer.diagnose(items, trained)).meanSquaredError
-        })),
+      run: () => engine.run(Effect.asVoid(quantizer.train(items))),
       close: engine.close
     }
   }
 })
+
+const balanced: Benchmark = {
+  name: "sid.balanced",
+  repeats: 3,
+  warmup: 1,
+  peer: {
+    script: "rqkmeans.py",
+    environment: "current",
+    args: ["--kind", "constrained", "--rows", "4344", "--dim", "128", "--repeats", "1"]
+  },
+  prepare: async () => {
+    const rows = vectors(4344, 128)
+    const engine = await Scoped.open(
+      BalancedRqKMeans.layer(
+        Schema.decodeSync(BalancedRqKMeans.BalancedRqKMeansConfig)({}),
+        Schema.decodeSync(Quantizer.SidShape)({ codes: 256, levels: 1 }),
+        1
+      ).pipe(Layer.provide(OnnxRuntime.layerCpu({ threads: 2 })))
+    )
+    const quantizer = await engine.run(Effect.flatMap(Quantizer.Quantizer, Effect.succeed))
+    const items = Quantizer.itemsOf(rows)
+    const found = await engine.run(
+      quantizer.train(items).pipe(Effect.flatMap((trained) => quantizer.diagnose(items, trained)))
+    )
+    return {
+      work: { rows: 4344, dim: 128, codes: 256, mse: found.meanSquaredError },
+      amount: 4344,
+      unit: "rows/s",
+      run: () => engine.run(Effect.asVoid(quantizer.train(items))),
+      close: engine.close
+    }
+  }
+}
 
 const rqVaeStep: Benchmark = {
   name: "sid.rqvae.step",
@@ -108,6 +138,11 @@ const rqVaeStep: Benchmark = {
 /** Every benchmark of SIDs. */
 export const benchmarks: ReadonlyArray<Benchmark> = [
   rqVaeStep,
-  rqKMeans("4k", 4344, 384),
-  rqKMeans("12k", 12_101, 768)
+  rqKMeans("4k", 4344, 384, "fast"),
+  rqKMeans("12k", 12_101, 768, "fast"),
+  rqKMeans("200k", 200_000, 128, "fast"),
+  rqKMeans("4k", 4344, 384, "default"),
+  rqKMeans("12k", 12_101, 768, "default"),
+  rqKMeans("200k", 200_000, 128, "default"),
+  balanced
 ]

@@ -9,8 +9,10 @@ import { type Progress } from "../src/run/Progress.ts"
 import * as BalancedRqKMeans from "../src/sid/BalancedRqKMeans.ts"
 import * as Collision from "../src/sid/Collision.ts"
 import * as ControlCodes from "../src/sid/ControlCodes.ts"
+import * as Fsq from "../src/sid/Fsq.ts"
 import * as GivenCodes from "../src/sid/GivenCodes.ts"
 import * as NearestFreeLeaf from "../src/sid/NearestFreeLeaf.ts"
+import * as Opq from "../src/sid/Opq.ts"
 import * as OptimalReassignment from "../src/sid/OptimalReassignment.ts"
 import { type Quantizer, SidShape } from "../src/sid/Quantizer.ts"
 import * as RqKMeans from "../src/sid/RqKMeans.ts"
@@ -20,6 +22,7 @@ import * as RqVaeQuantizer from "../src/sid/RqVaeQuantizer.ts"
 import { BadIndex, BadSetting, SidError } from "../src/sid/SidError.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
 import * as SinkhornRepair from "../src/sid/SinkhornRepair.ts"
+import * as UniformRqKMeans from "../src/sid/UniformRqKMeans.ts"
 import { type TensorRuntime } from "../src/tensor/TensorRuntime.ts"
 
 /** Names of the tokenizers. */
@@ -29,6 +32,9 @@ export const names = [
   "rq-vae",
   "rq-vae-minionerec",
   "rq-kmeans-plus",
+  "faiss-uniform",
+  "opq",
+  "fsq",
   "random",
   "hash",
   "popularity",
@@ -92,6 +98,8 @@ export class TokenizerConfig extends Schema.Class<TokenizerConfig>("sidereal/pro
   rqVae: RqVae.RqVaeConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed(RqVaeQuantizer.mended))),
   balanced: BalancedRqKMeans.BalancedRqKMeansConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   rqKMeansPlus: RqKMeansPlus.RqKMeansPlusConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+  opq: Opq.OpqConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+  fsq: Fsq.FsqConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   given: Schema.optionalKey(GivenConfig)
 }) {}
 
@@ -128,6 +136,12 @@ export const layer = (
       return RqKMeans.layer(config.rqKMeans, config.shape, seed)
     case "balanced":
       return BalancedRqKMeans.layer(config.balanced, config.shape, seed)
+    case "faiss-uniform":
+      return UniformRqKMeans.layer(config.rqKMeans, config.shape, seed)
+    case "opq":
+      return Opq.layer(config.opq, config.shape, seed)
+    case "fsq":
+      return Fsq.layer(config.fsq, config.shape)
     case "rq-kmeans-plus":
       return RqKMeansPlus.layer(config.rqKMeansPlus, config.shape, seed)
     case "rq-vae":

@@ -1,9 +1,9 @@
 /**
- * A balanced assignment for millions of rows: prices from an exact solution on a sample, then one row after another to the
- * cluster with the least cost plus price that still has room.
+ * A balanced assignment for millions of rows: prices from an exact solution on a sample give every row its cluster; those
+ * that are nearly undecided are then assigned exactly so that all bounds hold.
  *
- * Distances are asked for block by block, so memory is N plus one block. Bounds always hold; the cost is within a few
- * per cent of the optimum (a test holds it against the exact one).
+ * Distances are asked for block by block, so memory is N plus one block of costs. The cost is within a few per cent of
+ * the optimum (a test holds it against the exact one).
  */
 import * as Effect from "effect/Effect"
 import * as Random from "../tensor/Random.ts"
@@ -37,30 +37,40 @@ export const assign: (
       most: Math.ceil(bounds.most * count / rows)
     })
     const labels = new Int32Array(rows)
-    const sizes = new Int32Array(K)
-    // Seats that must still be filled so that no cluster ends below its least size.
-    let owed = K * bounds.least
-    // Rows come in a random order, so that the last ones, who find clusters full, are nobody in particular.
+    const margins = new Float64Array(rows)
     for (let at = 0; at < rows; at += block) {
-      const part = order.subarray(at, Math.min(rows, at + block))
+      const part = Int32Array.from({ length: Math.min(block, rows - at) }, (_, i) => at + i)
       const costs = yield* costsOf(part)
       for (const [i, row] of part.entries()) {
-        const mustFill = rows - at - i <= owed
-        let best = -1
-        let value = Infinity
+        let [value, second] = [Infinity, Infinity]
         for (let k = 0; k < K; k++) {
-          if (sizes[k]! >= bounds.most || (mustFill && sizes[k]! >= bounds.least)) continue
           const cost = costs[i * K + k]! + prices[k]!
           if (cost < value) {
+            second = value
             value = cost
-            best = k
-          }
+            labels[row] = k
+          } else if (cost < second) second = cost
         }
-        if (sizes[best]! < bounds.least) owed--
-        sizes[best]!++
-        labels[row] = best
+        margins[row] = second - value
       }
     }
-    return labels
+    const close = Int32Array.from({ length: rows }, (_, row) => row).toSorted((a, b) =>
+      margins[a]! - margins[b]! || a - b
+    )
+    for (let free = count;; free = Math.min(rows, 2 * free)) {
+      const fixed = new Int32Array(K)
+      for (let at = free; at < rows; at++) fixed[labels[close[at]!]!]!++
+      if (free < rows && fixed.some((size) => size > bounds.most)) continue
+      const moving = close.subarray(0, free)
+      const found = BalancedAssignment.solveEach(
+        yield* costsOf(moving),
+        free,
+        fixed.map((size) => Math.max(0, bounds.least - size)),
+        fixed.map((size) => bounds.most - size),
+        prices
+      )
+      for (const [i, row] of moving.entries()) labels[row] = found.labels[i]!
+      return labels
+    }
   }
 )

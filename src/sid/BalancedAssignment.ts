@@ -53,7 +53,8 @@ const approach = (
   costs: Float64Array | Int32Array,
   rows: number,
   K: number,
-  { least, most }: SizeBounds,
+  least: Int32Array,
+  most: Int32Array,
   price: Float64Array
 ): { readonly labels: Int32Array; readonly sizes: Int32Array } => {
   const labels = new Int32Array(rows)
@@ -83,16 +84,16 @@ const approach = (
   }
   const misplaced = () => {
     let sum = 0
-    for (const size of sizes) sum += Math.max(0, size - most) + Math.max(0, least - size)
+    for (let k = 0; k < K; k++) sum += Math.max(0, sizes[k]! - most[k]!) + Math.max(0, least[k]! - sizes[k]!)
     return sum
   }
   choose()
   let fewest = misplaced()
   let kept = price.slice()
   for (let round = 0; round < rounds && fewest > rows / 32; round++) {
-    const step = gap / rows / most * 0.93 ** round
+    const step = gap / rows * K / rows * 0.93 ** round
     for (let k = 0; k < K; k++) {
-      price[k] = price[k]! + Math.round(step * (Math.max(0, sizes[k]! - most) - Math.max(0, least - sizes[k]!)))
+      price[k] = price[k]! + Math.round(step * (Math.max(0, sizes[k]! - most[k]!) - Math.max(0, least[k]! - sizes[k]!)))
     }
     choose()
     const now = misplaced()
@@ -106,20 +107,30 @@ const approach = (
   return { labels, sizes }
 }
 
-/** Solves costs [N, K]; the bounds must be feasible (`problemOf`). */
+/** Solves costs [N, K] with the same bounds for every cluster; they must be feasible (`problemOf`). */
 export const solve = (
   costs: Float64Array | Int32Array,
   rows: number,
   clusters: number,
   { least, most }: SizeBounds,
   start?: Float64Array
+): BalancedAssignment =>
+  solveEach(costs, rows, new Int32Array(clusters).fill(least), new Int32Array(clusters).fill(most), start)
+
+/** Solves costs [N, K] with bounds of its own for every cluster; they must leave room for N rows and ask for no more. */
+export const solveEach = (
+  costs: Float64Array | Int32Array,
+  rows: number,
+  least: Int32Array,
+  most: Int32Array,
+  start?: Float64Array
 ): BalancedAssignment => {
-  const K = clusters
+  const K = least.length
   // Node K stands for "outside": clusters give it between `least` and `most` rows, it takes N.
   const T = K
   const price = new Float64Array(K + 1)
   if (start !== undefined) price.set(start.subarray(0, K))
-  const { labels, sizes: size } = approach(costs, rows, K, { least, most }, price)
+  const { labels, sizes: size } = approach(costs, rows, K, least, most, price)
 
   // Rows of each cluster, as lists in one array of places.
   const members: Array<Array<number>> = Array.from({ length: K }, () => [])
@@ -148,7 +159,11 @@ export const solve = (
   const excess = new Int32Array(K + 1)
   excess[T] = -rows
   for (let k = 0; k < K; k++) {
-    given[k] = price[k]! > 0 ? most : price[k]! < 0 ? least : Math.min(most, Math.max(least, size[k]!))
+    given[k] = price[k]! > 0
+      ? most[k]!
+      : price[k]! < 0
+      ? least[k]!
+      : Math.min(most[k]!, Math.max(least[k]!, size[k]!))
     excess[k] = size[k]! - given[k]!
     excess[T] = excess[T]! + given[k]!
   }
@@ -189,7 +204,7 @@ export const solve = (
       const at = distance[u]!
       if (u === T) {
         for (let k = 0; k < K; k++) {
-          if (settled[k] === 1 || given[k]! <= least) continue
+          if (settled[k] === 1 || given[k]! <= least[k]!) continue
           const through = at + Math.max(0, price[k]! - price[T]!)
           if (through < distance[k]!) {
             distance[k] = through
@@ -208,7 +223,7 @@ export const solve = (
           before[b] = u
         }
       }
-      if (settled[T] === 0 && given[u]! < most) {
+      if (settled[T] === 0 && given[u]! < most[u]!) {
         const through = own + price[T]!
         if (through < distance[T]!) {
           distance[T] = through
@@ -241,7 +256,7 @@ export const solve = (
     for (const a of touched) scan(a)
     return true
   }
-  let n = 0, s0 = performance.now(); while (augment()) n++; console.log("augments", n, (performance.now()-s0).toFixed(0), "ms");
+  while (augment());
 
   let cost = 0
   for (let r = 0; r < rows; r++) cost += costs[r * K + labels[r]!]!

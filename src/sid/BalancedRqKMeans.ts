@@ -13,13 +13,13 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Matrix from "../embedding/Matrix.ts"
-import * as Random from "../tensor/Random.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 import * as TensorProgram from "../tensor/TensorProgram.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as ApproximateBalance from "./ApproximateBalance.ts"
 import * as BalancedKMeans from "./BalancedKMeans.ts"
 import * as KMeans from "./KMeans.ts"
+import * as PlusPlus from "./PlusPlus.ts"
 import * as Quantizer from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
 import { type SidError } from "./SidError.ts"
@@ -77,7 +77,8 @@ export const distances: Effect.Effect<
   }, Effect.scoped)
 })
 
-const dense = (matrix: Matrix.Matrix): BalancedKMeans.Dense => ({
+/** A matrix in float64. */
+export const dense = (matrix: Matrix.Matrix): BalancedKMeans.Dense => ({
   rows: matrix.rows,
   width: matrix.width,
   data: Float64Array.from(matrix.data)
@@ -99,11 +100,12 @@ export const level: (
     const bounds = boundsOf(rows.rows, clusters, config.slack)
     const squares = yield* distances
     if (rows.rows > config.exactRows) {
-      const assign = yield* KMeans.assigner
-      const { centres } = yield* KMeans.train(assign, rows, clusters, {
+      const { centres } = yield* KMeans.train(rows, clusters, {
         maximumIterations: config.iterations,
         tolerance: 1e-4,
         starts: config.starts,
+        rowsPerCentre: 256,
+        seedRows: 4096,
         seed
       })
       const to = dense(centres)
@@ -122,9 +124,10 @@ export const level: (
       const codes = { levels: 1, codes: labels }
       return { labels, centres: ResidualCodebooks.ofCodes(rows, codes, [clusters])[0]! }
     }
+    const seeded = yield* PlusPlus.seeder
     let best: BalancedKMeans.BalancedClustering | undefined
     for (let start = 0; start < config.starts; start++) {
-      const centres = dense(KMeans.plusPlus(rows, clusters, Random.uniform(seed, 0xba1, start)))
+      const centres = dense(yield* seeded(rows, clusters, 4096, seed, 0xba1, start))
       const found = yield* BalancedKMeans.lloyd(squares, rows, centres, {
         bounds,
         maximumIterations: config.iterations,

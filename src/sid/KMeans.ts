@@ -1,5 +1,5 @@
 /**
- * k-means: k-means++ starts (Arthur and Vassilvitskii 2007) and Lloyd's iterations.
+ * k-means: k-means++ starts and Lloyd's iterations.
  *
  * Nearest centres are found by the tensor engine, `argmax_k x.c_k - |c_k|^2 / 2`, block by block; sums of members are
  * kept in float64. An empty cluster takes the row farthest from its centre, as scikit-learn does.
@@ -7,11 +7,12 @@
 import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { type Matrix, row } from "../embedding/Matrix.ts"
+import { type Matrix, take } from "../embedding/Matrix.ts"
 import * as Random from "../tensor/Random.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 import * as TensorProgram from "../tensor/TensorProgram.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import * as PlusPlus from "./PlusPlus.ts"
 
 /** Labels of rows and their squared distances to the centre. */
 export interface Assignment {
@@ -34,13 +35,33 @@ const program = TensorProgram.make({
 
 const block = 16_384
 
+/** Squared lengths of rows; asked for again and again with the same rows. */
+const squaredLengths = (): (rows: Matrix) => Float64Array => {
+  const known = new WeakMap<Matrix, Float64Array>()
+  return (rows) => {
+    const kept = known.get(rows)
+    if (kept !== undefined) return kept
+    const { data, width } = rows
+    const lengths = new Float64Array(rows.rows)
+    for (let r = 0, at = 0; r < lengths.length; r++) {
+      let sum = 0
+      for (const end = at + width; at < end; at++) sum += data[at]! * data[at]!
+      lengths[r] = sum
+    }
+    known.set(rows, lengths)
+    return lengths
+  }
+}
+
 /** The engine's nearest-centre search. */
 export const assigner: Effect.Effect<Assign, TensorError, TensorRuntime | Scope.Scope> = Effect.gen(function*() {
   const runtime = yield* TensorRuntime
   const executable = yield* runtime.compile(program)
+  const lengthsOf = squaredLengths()
   return Effect.fnUntraced(function*(rows: Matrix, centres: Matrix) {
     const labels = new Int32Array(rows.rows)
     const distances = new Float64Array(rows.rows)
+    const lengths = lengthsOf(rows)
     const fed = TensorProgram.hostFloat32(centres.data, centres.rows, centres.width)
     for (let at = 0; at < rows.rows; at += block) {
       const count = Math.min(block, rows.rows - at)
@@ -49,49 +70,12 @@ export const assigner: Effect.Effect<Assign, TensorError, TensorRuntime | Scope.
         const out = yield* executable.run({ rows: TensorProgram.hostFloat32(part, count, rows.width), centres: fed })
         labels.set((yield* out.labels.read).data as Int32Array, at)
         const best = (yield* out.best.read).data
-        for (let i = 0; i < count; i++) {
-          let squares = 0
-          for (let d = i * rows.width; d < (i + 1) * rows.width; d++) squares += part[d]! * part[d]!
-          distances[at + i] = Math.max(0, squares - 2 * best[i]!)
-        }
+        for (let i = 0; i < count; i++) distances[at + i] = Math.max(0, lengths[at + i]! - 2 * best[i]!)
       }))
     }
     return { labels, distances }
   })
 })
-
-/** k-means++: every next centre is a row drawn with probability proportional to its squared distance. */
-export const plusPlus = (rows: Matrix, k: number, next: () => number): Matrix => {
-  const { width } = rows
-  const data = new Float32Array(k * width)
-  const nearest = new Float64Array(rows.rows).fill(Infinity)
-  let chosen = Math.floor(next() * rows.rows)
-  for (let c = 0; c < k; c++) {
-    const centre = row(rows, chosen)
-    data.set(centre, c * width)
-    let total = 0
-    for (let r = 0; r < rows.rows; r++) {
-      let distance = 0
-      const from = r * width
-      for (let d = 0; d < width; d++) {
-        const difference = rows.data[from + d]! - centre[d]!
-        distance += difference * difference
-      }
-      if (distance < nearest[r]!) nearest[r] = distance
-      total += nearest[r]!
-    }
-    let threshold = next() * total
-    chosen = rows.rows - 1
-    for (let r = 0; r < rows.rows; r++) {
-      threshold -= nearest[r]!
-      if (threshold < 0) {
-        chosen = r
-        break
-      }
-    }
-  }
-  return { rows: k, width, data }
-}
 
 /** Where Lloyd's iterations ended. */
 export interface Clustering extends Assignment {
@@ -110,7 +94,7 @@ export interface LloydOptions {
 
 /** Means of the members; an empty cluster takes the row that lies farthest from its own centre. */
 const update = (rows: Matrix, { distances, labels }: Assignment, k: number): Matrix => {
-  const { width } = rows
+  const { data: values, width } = rows
   const sums = new Float64Array(k * width)
   const counts = new Int32Array(k)
   for (let r = 0; r < rows.rows; r++) {
@@ -118,7 +102,7 @@ const update = (rows: Matrix, { distances, labels }: Assignment, k: number): Mat
     counts[label]!++
     const to = label * width
     const from = r * width
-    for (let d = 0; d < width; d++) sums[to + d] = sums[to + d]! + rows.data[from + d]!
+    for (let d = 0; d < width; d++) sums[to + d]! += values[from + d]!
   }
   const empty = Array.from(counts.keys()).filter((label) => counts[label] === 0)
   if (empty.length > 0) {
@@ -130,7 +114,7 @@ const update = (rows: Matrix, { distances, labels }: Assignment, k: number): Mat
       counts[donor]!--
       counts[label] = 1
       for (let d = 0; d < width; d++) {
-        const value = rows.data[r * width + d]!
+        const value = values[r * width + d]!
         sums[donor * width + d] = sums[donor * width + d]! - value
         sums[label * width + d] = value
       }
@@ -146,17 +130,17 @@ const update = (rows: Matrix, { distances, labels }: Assignment, k: number): Mat
   return { rows: k, width, data }
 }
 
-const meanVariance = (rows: Matrix): number => {
-  const sums = new Float64Array(rows.width)
-  const squares = new Float64Array(rows.width)
-  for (let i = 0; i < rows.data.length; i++) {
-    const value = rows.data[i]!
-    sums[i % rows.width] = sums[i % rows.width]! + value
-    squares[i % rows.width] = squares[i % rows.width]! + value * value
+const meanVariance = ({ data, rows, width }: Matrix): number => {
+  const sums = new Float64Array(width)
+  let squares = 0
+  for (let at = 0; at < data.length; at += width) {
+    for (let d = 0; d < width; d++) {
+      const value = data[at + d]!
+      sums[d]! += value
+      squares += value * value
+    }
   }
-  let total = 0
-  for (let d = 0; d < rows.width; d++) total += squares[d]! / rows.rows - (sums[d]! / rows.rows) ** 2
-  return total / rows.width
+  return (squares - sums.reduce((total, sum) => total + sum * sum / rows, 0)) / (rows * width)
 }
 
 /** Iterates from given centres until the labels repeat or the centres hardly move. */
@@ -183,17 +167,37 @@ export const lloyd: (
   return { ...assignment, centres, inertia: assignment.distances.reduce((a, b) => a + b, 0), iterations }
 })
 
-/** The best of several k-means++ starts. */
+/** Settings of a whole clustering. */
+export interface TrainOptions extends LloydOptions {
+  readonly starts: number
+  readonly seed: number
+  /** Rows per centre that the iterations see, drawn from the seed; Infinity for all. faiss takes 256. */
+  readonly rowsPerCentre: number
+  /** Rows that the k-means++ start chooses from. */
+  readonly seedRows: number
+}
+
+/** The best of several k-means++ starts; every row has the label of its nearest centre in the end. */
 export const train: (
-  assign: Assign,
   rows: Matrix,
   k: number,
-  options: LloydOptions & { readonly starts: number; readonly seed: number }
-) => Effect.Effect<Clustering, TensorError> = Effect.fn("KMeans.train")(function*(assign, rows, k, options) {
-  let best: Clustering | undefined
-  for (let start = 0; start < options.starts; start++) {
-    const found = yield* lloyd(assign, rows, plusPlus(rows, k, Random.uniform(options.seed, 0x4b, start)), options)
-    if (best === undefined || found.inertia < best.inertia) best = found
+  options: TrainOptions
+) => Effect.Effect<Clustering, TensorError, TensorRuntime | Scope.Scope> = Effect.fn("KMeans.train")(
+  function*(rows, k, options) {
+    const assign = yield* assigner
+    const seed = yield* PlusPlus.seeder
+    const most = options.rowsPerCentre * k
+    const seen = rows.rows <= most
+      ? rows
+      : take(rows, Random.permutation(rows.rows, options.seed, 0x5a3e).subarray(0, most))
+    let best: Clustering | undefined
+    for (let start = 0; start < options.starts; start++) {
+      const centres = yield* seed(seen, k, options.seedRows, options.seed, 0x4b, start)
+      const found = yield* lloyd(assign, seen, centres, options)
+      if (best === undefined || found.inertia < best.inertia) best = found
+    }
+    if (seen === rows) return best!
+    const all = yield* assign(rows, best!.centres)
+    return { ...best!, ...all, inertia: all.distances.reduce((a, b) => a + b, 0) }
   }
-  return best!
-})
+)

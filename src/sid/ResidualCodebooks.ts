@@ -57,12 +57,12 @@ export const subtract = (
   labels: ArrayLike<number>
 ): Matrix.Matrix => {
   const data = rows.data.slice()
-  for (let r = 0; r < rows.rows; r++) {
+  const { width } = rows
+  const from = centres.data
+  for (let r = 0, at = 0; r < rows.rows; r++, at += width) {
     if (labels[r]! < 0) continue
-    const centre = labels[r]! * rows.width
-    for (let d = 0; d < rows.width; d++) {
-      data[r * rows.width + d] = data[r * rows.width + d]! - centres.data[centre + d]!
-    }
+    const centre = labels[r]! * width
+    for (let d = 0; d < width; d++) data[at + d]! -= from[centre + d]!
   }
   return { ...rows, data }
 }

@@ -13,15 +13,29 @@ const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
 /** Settings. */
 export class RqKMeansConfig extends Schema.Class<RqKMeansConfig>("sidereal/sid/RqKMeansConfig")({
-  /** @default 40 */
-  iterations: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(40))),
-  /** k-means++ starts per level. @default 2 */
-  starts: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2)))
+  /** Most iterations per level. @default 25 */
+  iterations: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(25))),
+  /** k-means++ starts per level. @default 1 */
+  starts: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
+  /** Rows per centre that the iterations see; the codes of all rows are nearest ones. @default 256 */
+  rowsPerCentre: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(256))),
+  /** Rows that a start chooses its centres from. @default 4096 */
+  seedRows: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(4096)))
 }) {}
+
+/**
+ * Settings for N rows that take no longer than faiss's residual quantizer and end with no more error; a few rows per
+ * centre need fewer iterations.
+ */
+export const fast = (rows: number): typeof RqKMeansConfig.Encoded => ({
+  iterations: rows < 10_000 ? 2 : 4,
+  seedRows: 1024
+})
 
 const name = "rq-kmeans"
 
-const make = (config: RqKMeansConfig, shape: Quantizer.SidShape, seed: number) =>
+/** The quantizer's parts for the runtime of the context. */
+export const make = (config: RqKMeansConfig, shape: Quantizer.SidShape, seed: number) =>
   Effect.gen(function*() {
     const runtime = yield* TensorRuntime
     return Quantizer.make({
@@ -30,17 +44,18 @@ const make = (config: RqKMeansConfig, shape: Quantizer.SidShape, seed: number) =
       ...ResidualCodebooks.parts(runtime),
       train: Effect.fn("RqKMeans.train")(function*({ embeddings }) {
         yield* ResidualCodebooks.check(embeddings)
-        const assign = yield* KMeans.assigner
         const wanted = shape.codes ?? Quantizer.defaultCodes(embeddings.rows)
         const codebooks: Array<ResidualCodebooks.Codebooks[number]> = []
         const columns: Array<Int32Array> = []
         let residual = embeddings
         for (let level = 0; level < shape.levels; level++) {
           const k = Math.min(wanted, ResidualCodebooks.distinctRows(residual, wanted))
-          const { centres, labels } = yield* KMeans.train(assign, residual, k, {
+          const { centres, labels } = yield* KMeans.train(residual, k, {
             maximumIterations: config.iterations,
             tolerance: 1e-4,
             starts: config.starts,
+            rowsPerCentre: config.rowsPerCentre,
+            seedRows: config.seedRows,
             seed: seed * 31 + level
           })
           codebooks.push(centres)

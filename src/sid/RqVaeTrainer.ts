@@ -88,16 +88,18 @@ export const train: (
 
   if (options.codebooks !== undefined) yield* rqVae.beginWith(options.codebooks)
   else if (config.kMeansStart) {
-    const assign = yield* KMeans.assigner
+    const within = yield* Effect.context<TensorRuntime | Scope.Scope>()
     yield* rqVae.begin(
       first,
       (residual, level) =>
-        KMeans.train(assign, residual, Math.min(sizes[level]!, residual.rows), {
+        KMeans.train(residual, Math.min(sizes[level]!, residual.rows), {
           maximumIterations: config.kMeansIterations,
           tolerance: 1e-4,
           starts: 1,
+          rowsPerCentre: 256,
+          seedRows: 4096,
           seed: seed * 31 + level
-        }).pipe(Effect.map(({ centres }) => centres))
+        }).pipe(Effect.map(({ centres }) => centres), Effect.provide(within))
     )
   }
 
