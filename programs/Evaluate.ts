@@ -118,7 +118,7 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
     protocol: {
       split: split.name,
       historyExcluded,
-      ties: "as-is",
+      ties: settings.filter.ties,
       collision: index.collisionPolicy
     },
     users: examples.length,

@@ -2,6 +2,7 @@
  * Data: imported or generated, split, kept in the run.
  */
 import * as Effect from "effect/Effect"
+import { FilterConfig } from "../src/catalog/Assemble.ts"
 import { type Dataset } from "../src/catalog/Dataset.ts"
 import * as DatasetFile from "../src/catalog/DatasetFile.ts"
 import * as Import from "../src/catalog/Import.ts"
@@ -18,11 +19,17 @@ export interface Prepared {
 /** The data set of the run and its split. */
 export const program = Effect.fn("prepare")(function*() {
   const { artefact, settings } = yield* Workspace
-  const { core, data, seed, shop } = settings
+  const { core, data, filter, seed, shop, split, strict } = settings
   const dataset: Dataset = yield* artefact(
     "dataset.json",
-    data === undefined ? Effect.sync(() => Shop.generate(shop, seed)) : Import.load(data, { core }),
+    data === undefined
+      ? Effect.sync(() => Shop.generate(shop, seed))
+      : Import.load(data, {
+        filter: core === undefined ? filter : new FilterConfig({ ...filter, core }),
+        strict,
+        seed
+      }),
     DatasetFile
   )
-  return { dataset, split: Split.leaveOneOut(dataset) } satisfies Prepared
+  return { dataset, split: yield* Split.split(dataset, split) } satisfies Prepared
 })

@@ -4,7 +4,9 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
+import { FilterConfig } from "../src/catalog/Assemble.ts"
 import { ShopConfig } from "../src/catalog/Shop.ts"
+import { SplitConfig } from "../src/catalog/Split.ts"
 import { LsaConfig } from "../src/embedding/Lsa.ts"
 import { GrpoConfig } from "../src/grpo/Grpo.ts"
 import { FlatPolicyConfig } from "../src/policy/FlatPolicy.ts"
@@ -27,6 +29,10 @@ export class Settings extends Schema.Class<Settings>("sidereal/programs/Settings
   data: Schema.optionalKey(Schema.String),
   /** Minimum events of users and items; by default what the data's form suggests. */
   core: Schema.optionalKey(Schema.Int),
+  filter: FilterConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+  split: SplitConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+  /** The first row that cannot be used is an error. @default false */
+  strict: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false))),
   /** Everything random follows from it. @default 1 */
   seed: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
   shop: ShopConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),

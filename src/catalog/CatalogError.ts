@@ -106,6 +106,36 @@ export class MissingProgram extends Schema.TaggedError<MissingProgram>()("Missin
   }
 }
 
+/** A split that the data do not allow. */
+export class NoSplit extends Schema.TaggedError<NoSplit>()("NoSplit", {
+  wanted: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `no ${this.wanted} split is possible: ${this.detail}; choose another with --split`
+  }
+}
+
+/** A wish that needs times where none are known. */
+export class NoTimes extends Schema.TaggedError<NoTimes>()("NoTimes", { wanted: Schema.String }) {
+  override get message() {
+    return `${this.wanted} needs the times of events, and these data have none; leave it out`
+  }
+}
+
+/** More rows that cannot be used than rows that can. */
+export class MostlyMalformed extends Schema.TaggedError<MostlyMalformed>()("MostlyMalformed", {
+  file: Schema.String,
+  malformed: Schema.Int,
+  rows: Schema.Int,
+  first: Schema.String
+}) {
+  override get message() {
+    return `${this.file}: ${this.malformed} of ${this.rows} rows cannot be used, the first because of ${this.first}; ` +
+      `is it the right file, and do sidereal.json's columns fit it?`
+  }
+}
+
 /** Every way in which importing and looking things up fails. */
 export class CatalogError extends Schema.TaggedError<CatalogError>()("CatalogError", {
   reason: Schema.Union([
@@ -118,7 +148,10 @@ export class CatalogError extends Schema.TaggedError<CatalogError>()("CatalogErr
     EmptyHistory,
     TooFewItems,
     NoEvents,
-    MissingProgram
+    MissingProgram,
+    NoSplit,
+    MostlyMalformed,
+    NoTimes
   ])
 }) {
   override get message() {

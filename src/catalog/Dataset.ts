@@ -17,6 +17,30 @@ export interface Count {
   readonly count: number
 }
 
+/** A row that could not be used, as the file has it. */
+export interface Malformed {
+  readonly file: string
+  /** From 1; 0 where the line is not known. */
+  readonly line: number
+  readonly problem: string
+  readonly value: string
+}
+
+/** A prediction to be made: what came after a history. */
+export interface Example {
+  readonly user: number
+  readonly history: Int32Array
+  readonly target: number
+}
+
+/** A split that came with the data. */
+export interface GivenSplit {
+  /** Training sequences, oldest item first. */
+  readonly train: ReadonlyArray<Int32Array>
+  readonly validation: ReadonlyArray<Example>
+  readonly test: ReadonlyArray<Example>
+}
+
 /** The law by which a generator draws next items: what the best possible model would know. */
 export interface Oracle {
   /** Scores of all N items for the next event of a user; higher is more probable. `history` is what came before. */
@@ -30,6 +54,15 @@ export interface Dataset {
   readonly userKeys: ReadonlyArray<string>
   readonly sequences: ReadonlyArray<Int32Array>
   readonly counts: ReadonlyArray<Count>
+  /** Times of the events, where they are known. */
+  readonly times?: ReadonlyArray<Float64Array> | undefined
+  /** Whether times of different users can be compared. */
+  readonly comparableTimes?: boolean | undefined
+  /** Share of neighbouring events of a user that have the same time, where times are known. */
+  readonly tieShare?: number | undefined
+  /** The first rows that could not be used; how many there were of a kind is counted. */
+  readonly malformed?: ReadonlyArray<Malformed> | undefined
+  readonly split?: GivenSplit | undefined
   readonly oracle?: Oracle | undefined
 }
 

@@ -3,10 +3,11 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { assemble, type RawEvent } from "./Assemble.ts"
-import { BadRow, CatalogError, MissingColumn, NoEvents } from "./CatalogError.ts"
+import { assemble, type FilterConfig } from "./Assemble.ts"
+import { BadRow, CatalogError, MissingColumn, MostlyMalformed, NoEvents } from "./CatalogError.ts"
 import { type Item } from "./Dataset.ts"
-import { TableReader } from "./TableReader.ts"
+import * as PythonLiteral from "./PythonLiteral.ts"
+import { type EventScan, type TableForm, TableReader } from "./TableReader.ts"
 
 /** `sidereal.json`: the files and columns of a data set, where they do not have the usual names. */
 export class TableConfig extends Schema.Class<TableConfig>("sidereal/catalog/TableConfig")({
@@ -31,10 +32,11 @@ export const usualNames = {
   ],
   item: ["item_id", "item", "itemId", "parent_asin", "asin", "product_id", "movieId", "StockCode", "sku"],
   time: ["timestamp", "time", "unixReviewTime", "date", "datetime", "created_at", "event_time", "InvoiceDate"],
-  title: ["title", "item_title", "name", "product_name", "Description"],
+  rating: ["rating", "overall", "stars", "score"],
+  title: ["title", "item_title", "name", "product_name", "Description", "movie_title"],
   description: ["description", "text", "summary", "features"],
   brand: ["brand", "store", "manufacturer"],
-  categories: ["categories", "category", "genres", "main_category"]
+  categories: ["categories", "category", "genres", "genre", "main_category"]
 } as const
 
 /** What a column is for. */
@@ -45,7 +47,8 @@ export const columnOf = (role: Role, found: ReadonlyArray<string>, config: Table
   const given = config.columns?.[role]
   if (given !== undefined) return found.includes(given) ? given : undefined
   const usual: ReadonlyArray<string> = usualNames[role]
-  return usual.map((name) => found.find((column) => column.toLowerCase() === name.toLowerCase()))
+  // RecBole writes the type behind the name: `user_id:token`.
+  return usual.map((name) => found.find((column) => column.replace(/:.*$/, "").toLowerCase() === name.toLowerCase()))
     .find((column) => column !== undefined)
 }
 
@@ -65,24 +68,35 @@ const required = (role: Role, file: string, found: ReadonlyArray<string>, config
     : Effect.succeed(column)
 }
 
-const parseTime = (text: string): number => {
-  const number = Number(text)
-  return text.trim() !== "" && Number.isFinite(number) ? number : Date.parse(text)
+/** Words of a list: JSON of any depth, or text with separators. */
+const splitCategories = (text: string): ReadonlyArray<string> => {
+  const list = text.startsWith("[") ? PythonLiteral.tryParseList(text) : undefined
+  return list === undefined
+    ? text.replaceAll(/^[[\]'"\s]+|[[\]'"\s]+$/g, "").split(/['"]?\s*[,|;>]\s*['"]?/).map((part) => part.trim())
+      .filter((part) => part !== "")
+    : [...new Set(list.flat(4).map((part) => String(part).trim()).filter((part) => part !== ""))]
 }
 
-const splitCategories = (text: string): ReadonlyArray<string> =>
-  text.replaceAll(/^[[\]'"\s]+|[[\]'"\s]+$/g, "").split(/['"]?\s*[,|;>]\s*['"]?/).map((part) => part.trim())
-    .filter((part) => part !== "")
+/** A text; the parts of a list are joined. */
+const joined = (text: string): string => {
+  const list = text.startsWith("[") ? PythonLiteral.tryParseList(text) : undefined
+  return list === undefined ? text : list.flat(4).filter((part) => part !== null).join(" ").trim()
+}
 
-const readItems = Effect.fnUntraced(function*(file: string, config: TableConfig) {
+/** What is known of the items of a table, by key; the last row of an item wins. */
+export const readItems = Effect.fn("EventTable.readItems")(function*(
+  file: string,
+  config: TableConfig,
+  form?: TableForm
+) {
   const reader = yield* TableReader
-  const found = yield* reader.columns(file)
+  const found = form?.columns ?? (yield* reader.columns(file))
   const key = yield* required("item", file, found, config)
   const optional = (["title", "description", "brand", "categories"] as const).map((role) =>
     columnOf(role, found, config)
   )
   const present = optional.filter((column) => column !== undefined)
-  const { rows } = yield* reader.read(file, [key, ...present])
+  const { rows } = yield* reader.read(file, [key, ...present], form)
   const items = new Map<string, Item>()
   for (const row of rows) {
     const id = row[0]
@@ -94,7 +108,7 @@ const readItems = Effect.fnUntraced(function*(file: string, config: TableConfig)
     items.set(id, {
       key: id,
       title: cell(0) || id,
-      description: cell(1),
+      description: joined(cell(1)),
       brand: cell(2),
       categories: splitCategories(cell(3))
     })
@@ -102,45 +116,79 @@ const readItems = Effect.fnUntraced(function*(file: string, config: TableConfig)
   return items
 })
 
+/** How tables are read and what of them is kept. */
+export interface LoadOptions {
+  readonly filter: FilterConfig
+  readonly seed: number
+  /** The first row that cannot be used is an error. */
+  readonly strict: boolean
+}
+
+/** Fails when rows are left out and none may be, or most are. */
+export const checkScan = (file: string, scan: EventScan, strict: boolean): Effect.Effect<void, CatalogError> => {
+  const count = scan.problems.reduce((sum, problem) => sum + problem.count, 0)
+  const first = scan.malformed[0]
+  if (first !== undefined && strict) {
+    return Effect.fail(
+      new CatalogError({
+        reason: new BadRow({
+          file,
+          line: first.line,
+          field: first.problem,
+          value: first.value,
+          mend: "without --strict such rows are counted and left out"
+        })
+      })
+    )
+  }
+  if (scan.rows === 0) {
+    return Effect.fail(new CatalogError({ reason: new NoEvents({ detail: `${file} has a header and no rows` }) }))
+  }
+  if (first !== undefined && count * 2 > scan.rows) {
+    return Effect.fail(
+      new CatalogError({
+        reason: new MostlyMalformed({
+          file,
+          malformed: count,
+          rows: scan.rows,
+          first: `${first.problem} (${first.value}) in line ${first.line}`
+        })
+      })
+    )
+  }
+  return Effect.void
+}
+
 /** Reads the tables. Without a time column the order of the file counts as time. */
 export const load = Effect.fn("EventTable.load")(function*(
   name: string,
   eventsFile: string,
   itemsFile: string | undefined,
   config: TableConfig,
-  core: number
+  options: LoadOptions,
+  forms: { readonly events?: TableForm | undefined; readonly items?: TableForm | undefined } = {}
 ) {
   const reader = yield* TableReader
-  const found = yield* reader.columns(eventsFile)
+  const found = forms.events?.columns ?? (yield* reader.columns(eventsFile))
   const user = yield* required("user", eventsFile, found, config)
   const item = yield* required("item", eventsFile, found, config)
-  const time = config.columns?.["time"] === undefined
-    ? columnOf("time", found, config)
-    : yield* required("time", eventsFile, found, config)
-  const { rows } = yield* reader.read(eventsFile, [user, item, ...(time === undefined ? [] : [time])])
-  const events: Array<RawEvent> = []
-  for (const [i, row] of rows.entries()) {
-    const bad = (field: string, value: string | null | undefined, mend: string) =>
-      new CatalogError({
-        reason: new BadRow({
-          file: eventsFile,
-          line: i + 2,
-          field,
-          value: value === null || value === undefined || value === "" ? "empty" : `"${value}"`,
-          mend
-        })
-      })
-    if (!row[0]) return yield* bad(user, row[0], "every event needs a user")
-    if (!row[1]) return yield* bad(item, row[1], "every event needs an item")
-    const at = time === undefined ? i : parseTime(row[2] ?? "")
-    if (!Number.isFinite(at)) {
-      return yield* bad(time!, row[2], "a time is a number, or a date such as 2026-01-31T12:00:00Z")
-    }
-    events.push({ user: row[0], item: row[1], time: at })
-  }
-  if (events.length === 0) {
-    return yield* new CatalogError({ reason: new NoEvents({ detail: `${eventsFile} has a header and no rows` }) })
-  }
-  const items = itemsFile === undefined ? new Map<string, Item>() : yield* readItems(itemsFile, config)
-  return assemble(name, events, items, { core, firstOnly: false }, [{ step: "events read", count: events.length }])
+  const optional = (role: "time" | "rating") =>
+    config.columns?.[role] === undefined
+      ? Effect.succeed(columnOf(role, found, config))
+      : required(role, eventsFile, found, config)
+  const scan = yield* reader.events(
+    eventsFile,
+    { user, item, time: yield* optional("time"), rating: yield* optional("rating") },
+    forms.events
+  )
+  yield* checkScan(eventsFile, scan, options.strict)
+  const items = itemsFile === undefined ? new Map<string, Item>() : yield* readItems(itemsFile, config, forms.items)
+  return assemble(name, scan.log, items, {
+    filter: options.filter,
+    seed: options.seed,
+    core: config.core ?? 0,
+    firstOnly: false,
+    malformed: scan.malformed,
+    before: [{ step: "events read", count: scan.log.users.length }, ...scan.problems]
+  })
 })

@@ -6,71 +6,131 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import { type Archive } from "./Archive.ts"
-import { CatalogError, NoEvents, TooFewItems, UnknownForm, Unreadable } from "./CatalogError.ts"
+import * as Assemble from "./Assemble.ts"
+import { type FilterConfig } from "./Assemble.ts"
+import { CatalogError, NoEvents, NoTimes, TooFewItems, UnknownForm, Unreadable } from "./CatalogError.ts"
 import { type Dataset } from "./Dataset.ts"
+import * as EventLog from "./EventLog.ts"
 import * as EventTable from "./EventTable.ts"
 import * as LetterFolder from "./LetterFolder.ts"
+import * as MiniOneRecFolder from "./MiniOneRecFolder.ts"
 import * as OnlineRetail from "./OnlineRetail.ts"
 import * as S3RecFolder from "./S3RecFolder.ts"
-import { isTable, TableReader } from "./TableReader.ts"
+import * as SequenceFile from "./SequenceFile.ts"
+import { isTable, type TableForm, TableReader } from "./TableReader.ts"
 
 /** Choices that apply to every form. */
 export interface ImportOptions {
-  /** Users and items with fewer events are dropped until none is left; by default what the form's source suggests. */
-  readonly core?: number | undefined
+  /** What is kept. @default everything but duplicates, and what the form's source suggests */
+  readonly filter?: FilterConfig | undefined
+  /** The first row that cannot be used is an error instead of being counted. @default false */
+  readonly strict?: boolean | undefined
+  /** Decides the order of shuffled ties. @default 1 */
+  readonly seed?: number | undefined
 }
+
+type Needs = FileSystem.FileSystem | Path.Path | TableReader | Archive
+
+/** The `*.index.json` beside the data of a folder: SIDs that somebody made for them. */
+export const indexFiles: (
+  path: string
+) => Effect.Effect<ReadonlyArray<string>, never, FileSystem.FileSystem | Path.Path> = Effect.fn("Import.indexFiles")(
+  function*(location) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const names = yield* fs.readDirectory(location).pipe(Effect.orElseSucceed((): Array<string> => []))
+    return names.filter((name) => name.endsWith(".index.json")).toSorted().map((name) => path.join(location, name))
+  }
+)
+
+/** The index that belongs to the data themselves: MiniOneRec's folders keep their SIDs. */
+export const ownIndex: (
+  path: string
+) => Effect.Effect<string | undefined, never, FileSystem.FileSystem | Path.Path> = Effect.fn("Import.ownIndex")(
+  function*(location) {
+    const fs = yield* FileSystem.FileSystem
+    const names = yield* fs.readDirectory(location).pipe(Effect.orElseSucceed((): Array<string> => []))
+    return MiniOneRecFolder.isOne(names) ? (yield* indexFiles(location))[0] : undefined
+  }
+)
 
 /** Loads the data set at a file or folder. */
 export const load: (
   path: string,
   options?: ImportOptions
-) => Effect.Effect<Dataset, CatalogError, FileSystem.FileSystem | Path.Path | TableReader | Archive> = Effect.fn(
-  "Import.load"
-)(function*(location, options = {}) {
+) => Effect.Effect<Dataset, CatalogError, Needs> = Effect.fn("Import.load")(function*(location, given = {}) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
+  const options: EventTable.LoadOptions = {
+    filter: given.filter ?? Assemble.noFilter,
+    seed: given.seed ?? 1,
+    strict: given.strict ?? false
+  }
   const unreadable = (error: { readonly message: string }) =>
     new CatalogError({ reason: new Unreadable({ path: location, detail: error.message }) })
   const info = yield* fs.stat(location).pipe(Effect.mapError(unreadable))
   const isFolder = info.type === "Directory"
   const folder = isFolder ? location : path.dirname(location)
   const names = (yield* fs.readDirectory(folder).pipe(Effect.mapError(unreadable))).toSorted()
-  const name = path.basename(path.resolve(location)).replace(/\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$/i, "")
+  const name = path.basename(path.resolve(location)).replace(
+    /\.(csv|tsv|jsonl|ndjson|json|parquet|inter|txt|data|dat)(\.gz)?$/i,
+    ""
+  )
   const config = yield* tableConfig(folder, names)
   const dataset = yield* recognise()
   if (dataset.items.length < 2) {
     return yield* new CatalogError({ reason: new TooFewItems({ items: dataset.items.length }) })
   }
-  if (dataset.sequences.every((items) => items.length < 3)) {
+  if (dataset.split === undefined && dataset.sequences.every((items) => items.length < 3)) {
     return yield* new CatalogError({
       reason: new NoEvents({ detail: "no user has three events; one each is needed to train, validate and test" })
     })
   }
   return dataset
 
-  function recognise(): Effect.Effect<
-    Dataset,
-    CatalogError,
-    FileSystem.FileSystem | Path.Path | TableReader | Archive
-  > {
+  function recognise(): Effect.Effect<Dataset, CatalogError, Needs> {
     const within = (file: string) => path.join(folder, file)
-    const core = options.core ?? config.core
-    if (!isFolder || config.events !== undefined) return tables(core ?? 0)
-    const inter = names.find((file) => file.endsWith(".inter.json"))
-    const item = names.find((file) => file.endsWith(".item.json"))
-    if (inter !== undefined && item !== undefined) return LetterFolder.load(name, within(inter), within(item))
+    const find = (suffix: string) => names.find((file) => file.endsWith(suffix))
+    if (!isFolder) return oneFile()
+    if (config.events !== undefined) return tables()
+    if (MiniOneRecFolder.isOne(names)) return MiniOneRecFolder.load(name, folder)
+    const [inter, item] = [find(".inter.json"), find(".item.json")]
+    if (inter !== undefined && item !== undefined) {
+      return filtered(LetterFolder.load(name, within(inter), within(item)))
+    }
     const retail = names.find((file) => file === "by-day.tar.xz")
-    if (retail !== undefined) return OnlineRetail.load(name, within(retail), core ?? 5)
+    if (retail !== undefined) return OnlineRetail.load(name, within(retail), options)
     if (names.includes("s3rec")) {
       return fs.readDirectory(within("s3rec")).pipe(
         Effect.mapError(unreadable),
         Effect.flatMap((files) => {
           const file = files.toSorted().find((candidate) => candidate.endsWith(".txt"))
-          return file === undefined ? unknown() : S3RecFolder.load(name, folder, path.join(folder, "s3rec", file))
+          return file === undefined
+            ? unknown()
+            : filtered(S3RecFolder.load(name, folder, path.join(folder, "s3rec", file)))
         })
       )
     }
-    return tables(core ?? 0)
+    if (names.includes("u.data")) return movieLens100k(within)
+    const ratings = names.find((file) => /^ratings\.dat(\.gz)?$/.test(file))
+    if (ratings !== undefined) return movieLensDat(within, ratings)
+    return Effect.gen(function*() {
+      const sequences = yield* sequenceFile(names.filter((file) => file.endsWith(".txt")).map(within))
+      const hasTables = names.some(isTable)
+      return sequences !== undefined && !(hasTables && (yield* hasEvents()))
+        ? yield* filtered(fromSequences(sequences))
+        : yield* tables()
+    })
+  }
+
+  function oneFile(): Effect.Effect<Dataset, CatalogError, Needs> {
+    const file = path.basename(location)
+    if (file === "u.data") return movieLens100k((other) => path.join(folder, other))
+    if (/\.dat(\.gz)?$/.test(file)) return movieLensDat((other) => path.join(folder, other), file)
+    if (isTable(file)) return tables()
+    return sequenceFile([location]).pipe(
+      Effect.flatMap((found) => (found === undefined ? tables() : filtered(fromSequences(found))))
+    )
   }
 
   function unknown() {
@@ -81,25 +141,141 @@ export const load: (
     )
   }
 
-  /** The events table is the one with user and item columns, the items table one with item and title but no user. */
-  function tables(core: number) {
+  /** The filter on data that come as sequences; those that ask for nothing stay as they are, numbers included. */
+  function filtered<E, R>(loading: Effect.Effect<Dataset, E, R>): Effect.Effect<Dataset, E | CatalogError, R> {
+    return Effect.flatMap(loading, (dataset) => {
+      const { filter, seed } = options
+      if (JSON.stringify(filter) === JSON.stringify(Assemble.noFilter)) return Effect.succeed(dataset)
+      const wish = filter.from !== undefined || filter.to !== undefined
+        ? "a time range"
+        : filter.ties === "shuffled"
+        ? "--ties shuffled"
+        : undefined
+      if (wish !== undefined && dataset.times === undefined) {
+        return Effect.fail(new CatalogError({ reason: new NoTimes({ wanted: wish }) }))
+      }
+      const log = EventLog.builder()
+      for (const [user, items] of dataset.sequences.entries()) {
+        for (const [at, item] of items.entries()) {
+          log.add(dataset.userKeys[user]!, dataset.items[item]!.key, dataset.times?.[user]![at] ?? at)
+        }
+      }
+      const made = Assemble.assemble(
+        dataset.name,
+        log.build(),
+        new Map(dataset.items.map((item) => [item.key, item])),
+        { filter, seed, core: 0, firstOnly: false, before: dataset.counts, comparableTimes: false }
+      )
+      return Effect.succeed(dataset.times === undefined ? { ...made, times: undefined, tieShare: undefined } : made)
+    })
+  }
+
+  /** The first of the files whose lines are sequences. */
+  function sequenceFile(files: ReadonlyArray<string>) {
     return Effect.gen(function*() {
-      const reader = yield* TableReader
-      const given = isFolder
+      for (const file of files) {
+        const text = yield* fs.readFileString(file).pipe(Effect.mapError(unreadable))
+        const lines = text.split("\n", 50).slice(0, -1).filter((line) => line.trim() !== "")
+        const shown = lines.length === 0 ? text.split("\n").filter((line) => line.trim() !== "") : lines
+        if (shown.length > 0 && shown.every(SequenceFile.looksLike)) return file
+      }
+      return undefined
+    })
+  }
+
+  /** Sequences, with titles of an items table beside them. */
+  function fromSequences(file: string) {
+    return Effect.gen(function*() {
+      const { sequences, userKeys } = yield* SequenceFile.read(file)
+      const itemsFile = yield* itemsTable(undefined)
+      const texts = itemsFile === undefined ? undefined : yield* EventTable.readItems(itemsFile, config)
+      const number = new Map<string, number>()
+      for (const list of sequences) for (const item of list) if (!number.has(item)) number.set(item, number.size)
+      const dataset: Dataset = {
+        name,
+        items: [...number.keys()].map((key) => texts?.get(key) ?? Assemble.nameless(key)),
+        userKeys,
+        sequences: sequences.map((list) => Int32Array.from(list, (item) => number.get(item)!)),
+        counts: [
+          { step: "users read", count: sequences.length },
+          { step: "events read", count: sequences.reduce((sum, list) => sum + list.length, 0) },
+          { step: "items with a title", count: [...number.keys()].filter((key) => texts?.has(key) === true).length }
+        ]
+      }
+      return dataset
+    })
+  }
+
+  function movieLens100k(within: (file: string) => string) {
+    const events: TableForm = { columns: ["user_id", "item_id", "rating", "timestamp"], separator: "\t" }
+    const genres = Array.from({ length: 19 }, (_, i) => `genre_${i}`)
+    const items: TableForm = {
+      columns: ["item_id", "movie_title", "release_date", "video_release", "imdb", ...genres],
+      separator: "|",
+      encoding: "latin-1"
+    }
+    const itemsFile = names.includes("u.item") ? within("u.item") : undefined
+    return EventTable.load(name, within("u.data"), itemsFile, config, options, { events, items })
+  }
+
+  function movieLensDat(within: (file: string) => string, ratings: string) {
+    const events: TableForm = { columns: ["user_id", "item_id", "rating", "timestamp"], separator: "::" }
+    const items: TableForm = { columns: ["item_id", "title", "genres"], separator: "::", encoding: "latin-1" }
+    const movies = names.find((file) => /^movies\.dat(\.gz)?$/.test(file))
+    const itemsFile = movies === undefined ? undefined : within(movies)
+    return EventTable.load(name, within(ratings), itemsFile, config, options, { events, items })
+  }
+
+  /** Roles that the columns of a file have. */
+  function rolesOf(file: string) {
+    return Effect.gen(function*() {
+      const columns = yield* (yield* TableReader).columns(file)
+      const has = (role: EventTable.Role) => EventTable.columnOf(role, columns, config) !== undefined
+      return { isEvents: has("user") && has("item"), isItems: has("item") && has("title") && !has("user") }
+    })
+  }
+
+  function hasEvents() {
+    return Effect.gen(function*() {
+      for (const file of names.filter(isTable)) {
+        const roles = yield* rolesOf(path.join(folder, file)).pipe(Effect.option)
+        if (roles._tag === "Some" && roles.value.isEvents) return true
+      }
+      return false
+    })
+  }
+
+  function itemsTable(events: string | undefined) {
+    return Effect.gen(function*() {
+      if (config.items !== undefined) return path.join(folder, config.items)
+      for (const file of names.filter(isTable).map((one) => path.join(folder, one))) {
+        if (file === events) continue
+        const roles = yield* rolesOf(file).pipe(Effect.option)
+        if (roles._tag === "Some" && roles.value.isItems) return file
+      }
+      return undefined
+    })
+  }
+
+  /** The events table is the one with user and item columns, the items table one with item and title but no user. */
+  function tables() {
+    return Effect.gen(function*() {
+      const candidates = names.filter((file) => isTable(file) && file !== "sidereal.json").map((file) =>
+        path.join(folder, file)
+      )
+      let events = isFolder
         ? config.events === undefined ? undefined : path.join(folder, config.events)
         : location
-      const candidates = names.filter(isTable).map((file) => path.join(folder, file))
-      if (given === undefined && candidates.length === 0) return yield* unknown()
-      let events = given
-      let items = config.items === undefined ? undefined : path.join(folder, config.items)
-      for (const file of candidates) {
-        if (file === events || file === items) continue
-        const columns = yield* reader.columns(file)
-        const has = (role: EventTable.Role) => EventTable.columnOf(role, columns, config) !== undefined
-        if (events === undefined && has("user") && has("item")) events = file
-        else if (items === undefined && has("item") && has("title") && !has("user")) items = file
+      if (events === undefined && candidates.length === 0) return yield* unknown()
+      for (const file of events === undefined ? candidates : []) {
+        const roles = yield* rolesOf(file).pipe(Effect.option)
+        if (roles._tag === "Some" && roles.value.isEvents) {
+          events = file
+          break
+        }
       }
-      return yield* EventTable.load(name, events ?? candidates[0]!, items, config, core)
+      events ??= candidates[0]!
+      return yield* EventTable.load(name, events, yield* itemsTable(events), config, options)
     })
   }
 })

@@ -19,14 +19,11 @@ const readJson = Effect.fnUntraced(function*(path: string) {
 
 const words = (value: unknown): string => (typeof value === "string" ? value : "")
 
-/** Reads the two files; items are numbered as they are named, users stand in the order of the file. */
-export const load = Effect.fn("LetterFolder.load")(function*(name: string, interFile: string, itemFile: string) {
-  const inter = yield* readJson(interFile)
-  const texts = yield* readJson(itemFile)
-  const keys = Object.keys(texts)
-  const number = new Map(keys.map((key, i) => [key, i]))
-  const items = keys.map((key): Item => {
-    const entry = texts[key] as Record<string, unknown>
+/** The items of a `*.item.json`, numbered as they are named. */
+export const readItems = Effect.fn("LetterFolder.readItems")(function*(file: string) {
+  const texts = yield* readJson(file)
+  return Object.entries(texts).map(([key, value]): Item => {
+    const entry = value as Record<string, unknown>
     const categories = entry["categories"]
     return {
       key,
@@ -38,6 +35,13 @@ export const load = Effect.fn("LetterFolder.load")(function*(name: string, inter
         : words(categories).split(",").map((part) => part.trim()).filter((part) => part !== "")
     }
   })
+})
+
+/** Reads the two files; users stand in the order of the file. */
+export const load = Effect.fn("LetterFolder.load")(function*(name: string, interFile: string, itemFile: string) {
+  const inter = yield* readJson(interFile)
+  const items = yield* readItems(itemFile)
+  const number = new Map(items.map(({ key }, i) => [key, i]))
   const sequences: Array<Int32Array> = []
   for (const [line, [user, list]] of Object.entries(inter).entries()) {
     const bad = (field: string, value: unknown, mend: string) =>

@@ -8,8 +8,10 @@
 import * as Effect from "effect/Effect"
 import * as Path from "effect/Path"
 import { Archive } from "./Archive.ts"
-import { assemble, type RawEvent } from "./Assemble.ts"
+import { assemble } from "./Assemble.ts"
 import { type Item } from "./Dataset.ts"
+import * as EventLog from "./EventLog.ts"
+import { type LoadOptions } from "./EventTable.ts"
 import { TableReader } from "./TableReader.ts"
 
 const columns = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"]
@@ -18,39 +20,44 @@ const columns = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDa
 const isGood = (code: string) => /^\d{5}/.test(code)
 
 /** Reads the archive. */
-export const load = Effect.fn("OnlineRetail.load")(function*(name: string, archive: string, core: number) {
-  const folder = yield* (yield* Archive).unpackTarXz(archive)
-  const path = yield* Path.Path
-  const { rows } = yield* (yield* TableReader).read(path.join(folder, "**", "*.csv"), columns)
-  const events: Array<RawEvent> = []
-  const names = new Map<string, Map<string, number>>()
-  let purchases = 0
-  for (const [invoice, code, description, quantity, date, price, customer] of rows) {
-    if (!customer || !invoice || invoice.startsWith("C") || !(Number(quantity) > 0) || !(Number(price) > 0)) continue
-    purchases++
-    if (!code) continue
-    events.push({
-      user: String(Math.trunc(Number(customer))),
-      item: code,
-      time: Date.parse(`${date!.replace(" ", "T")}Z`)
+export const load = Effect.fn("OnlineRetail.load")(
+  function*(name: string, archive: string, { filter, seed }: LoadOptions) {
+    const folder = yield* (yield* Archive).unpackTarXz(archive)
+    const path = yield* Path.Path
+    const { rows } = yield* (yield* TableReader).read(path.join(folder, "**", "*.csv"), columns)
+    const log = EventLog.builder()
+    const names = new Map<string, Map<string, number>>()
+    let purchases = 0
+    for (const [invoice, code, description, quantity, date, price, customer] of rows) {
+      if (!customer || !invoice || invoice.startsWith("C") || !(Number(quantity) > 0) || !(Number(price) > 0)) continue
+      purchases++
+      if (!code) continue
+      log.add(String(Math.trunc(Number(customer))), code, Date.parse(`${date!.replace(" ", "T")}Z`))
+      const title = description?.trim() ?? ""
+      if (title === "") continue
+      let counts = names.get(code)
+      if (counts === undefined) names.set(code, counts = new Map())
+      counts.set(title, (counts.get(title) ?? 0) + 1)
+    }
+    const items = new Map<string, Item>([...names].map(([key, counts]) => [key, {
+      key,
+      title: [...counts].toSorted((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))[0]![0],
+      description: "",
+      brand: "",
+      categories: []
+    }]))
+    const dataset = assemble(name, log.build(), items, {
+      filter,
+      seed,
+      core: 5,
+      firstOnly: true,
+      before: [
+        { step: "rows read", count: rows.length },
+        { step: "purchases of known customers", count: purchases }
+      ]
     })
-    const title = description?.trim() ?? ""
-    if (title === "") continue
-    let counts = names.get(code)
-    if (counts === undefined) names.set(code, counts = new Map())
-    counts.set(title, (counts.get(title) ?? 0) + 1)
-  }
-  const items = new Map<string, Item>([...names].map(([key, counts]) => [key, {
-    key,
-    title: [...counts].toSorted((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1))[0]![0],
-    description: "",
-    brand: "",
-    categories: []
-  }]))
-  const dataset = assemble(name, events, items, { core, firstOnly: true }, [
-    { step: "rows read", count: rows.length },
-    { step: "purchases of known customers", count: purchases }
-  ])
-  const fees = dataset.items.filter((item) => !isGood(item.key)).length
-  return { ...dataset, counts: [...dataset.counts, { step: "items that are postage or fees", count: fees }] }
-}, Effect.scoped)
+    const fees = dataset.items.filter((item) => !isGood(item.key)).length
+    return { ...dataset, counts: [...dataset.counts, { step: "items that are postage or fees", count: fees }] }
+  },
+  Effect.scoped
+)

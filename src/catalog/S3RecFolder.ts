@@ -5,9 +5,10 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
-import { BadRow, CatalogError, Unreadable } from "./CatalogError.ts"
+import { CatalogError, Unreadable } from "./CatalogError.ts"
 import { type Dataset, type Item } from "./Dataset.ts"
 import * as NumpyObjects from "./NumpyObjects.ts"
+import * as SequenceFile from "./SequenceFile.ts"
 
 /** Reads the folder; item n of the file is item n - 1 here. */
 export const load = Effect.fn("S3RecFolder.load")(function*(name: string, folder: string, sequenceFile: string) {
@@ -23,28 +24,28 @@ export const load = Effect.fn("S3RecFolder.load")(function*(name: string, folder
     return yield* Effect.try({ try: () => NumpyObjects.decode(bytes), catch: unreadable(file) })
   })
 
-  const lines = (yield* readText(sequenceFile)).split("\n").filter((line) => line.trim() !== "")
-  const userKeys: Array<string> = []
-  const sequences: Array<Int32Array> = []
-  let count = 0
-  for (const [i, line] of lines.entries()) {
-    const [user, ...numbers] = line.trim().split(/\s+/)
-    const bad = numbers.find((number) => !/^[1-9]\d*$/.test(number))
-    if (bad !== undefined || numbers.length === 0) {
-      return yield* new CatalogError({
-        reason: new BadRow({
-          file: sequenceFile,
-          line: i + 1,
-          field: "an item",
-          value: bad ?? "missing",
-          mend: "every line is a user and item numbers from 1, separated by spaces"
+  const read = yield* SequenceFile.read(sequenceFile)
+  const { userKeys } = read
+  const sequences = read.sequences.map((list) => Int32Array.from(list, (item) => Number(item) - 1))
+  const count = sequences.reduce((most, list) => list.reduce((a, item) => Math.max(a, item + 1), most), 0)
+  const times = yield* readGaps(path.join(folder, "timeweaver", path.basename(sequenceFile)))
+
+  /** Seconds since a user's first event, from TimeWeaver's lines: the same items, a tab, the gaps between them. */
+  function readGaps(file: string) {
+    return readText(file).pipe(
+      Effect.map((text) =>
+        text.split("\n").filter((line) => line.trim() !== "").map((line) => {
+          let time = 0
+          return Float64Array.from((line.split("\t")[1] ?? "").trim().split(/\s+/), (gap) => time += Number(gap))
         })
-      })
-    }
-    userKeys.push(user!)
-    const sequence = Int32Array.from(numbers, (number) => Number(number) - 1)
-    count = sequence.reduce((most, item) => Math.max(most, item + 1), count)
-    sequences.push(sequence)
+      ),
+      Effect.map((lists) =>
+        lists.length === sequences.length && lists.every((list, i) => list.length === sequences[i]!.length)
+          ? lists
+          : undefined
+      ),
+      Effect.orElseSucceed(() => undefined)
+    )
   }
 
   const titleFile = path.join(folder, "transrec", "title_maps.npy")
@@ -81,6 +82,12 @@ export const load = Effect.fn("S3RecFolder.load")(function*(name: string, folder
     items,
     userKeys,
     sequences,
+    ...(times === undefined ? {} : {
+      times,
+      comparableTimes: false,
+      tieShare: times.reduce((sum, list) => sum + list.filter((time, i) => i > 0 && time === list[i - 1]).length, 0) /
+        times.reduce((sum, list) => sum + Math.max(0, list.length - 1), 0)
+    }),
     counts: [
       { step: "users read", count: sequences.length },
       { step: "items read", count: items.length },

@@ -1,27 +1,34 @@
 /**
- * Leave-one-out: the last event of a user is the test target, the one before it the validation target, the rest trains.
- *
- * The validation item belongs to the test history. Users with fewer than three events only train.
+ * What trains, what selects and what tests.
  */
-import { type Dataset } from "./Dataset.ts"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { CatalogError, NoSplit } from "./CatalogError.ts"
+import { type Dataset, type Example } from "./Dataset.ts"
 
-/** A prediction to be made: what came after a history. */
-export interface Example {
-  readonly user: number
-  readonly history: Int32Array
-  readonly target: number
-}
+export type { Example } from "./Dataset.ts"
 
 /** The parts. */
 export interface Split {
-  readonly name: "leave-one-out"
-  /** Training events of each user, oldest first. */
+  readonly name: "leave-one-out" | "chronological" | "given"
+  /** Training sequences, oldest item first; no target of the other parts is in one after its history. */
   readonly train: ReadonlyArray<Int32Array>
   readonly validation: ReadonlyArray<Example>
   readonly test: ReadonlyArray<Example>
 }
 
-/** Splits a data set. */
+/** How a data set is split. */
+export class SplitConfig extends Schema.Class<SplitConfig>("sidereal/catalog/SplitConfig")({
+  /** By default the one that came with the data, or else leave-one-out. */
+  kind: Schema.optionalKey(Schema.Literals(["leave-one-out", "chronological", "given"])),
+  /** Items of a history before a chronological target, the newest. @default 10 */
+  window: Schema.Int.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(10)))
+}) {}
+
+/**
+ * Leave-one-out: the last event of a user is the test target, the one before it the validation target, the rest trains.
+ * The validation item belongs to the test history. Users with fewer than three events only train.
+ */
 export const leaveOneOut = (dataset: Dataset): Split => {
   const train: Array<Int32Array> = []
   const validation: Array<Example> = []
@@ -37,4 +44,64 @@ export const leaveOneOut = (dataset: Dataset): Split => {
     test.push({ user, history: items.subarray(0, last), target: items[last]! })
   }
   return { name: "leave-one-out", train, validation, test }
+}
+
+/** Examples of the three parts by the targets' times, 8 : 1 : 1. */
+export const chronologicalParts = (dataset: Dataset, window: number): Readonly<
+  Record<"train" | "validation" | "test", ReadonlyArray<Example>>
+> => {
+  const { sequences } = dataset
+  const times = dataset.times!
+  const samples: Array<readonly [user: number, at: number]> = []
+  for (const [user, items] of sequences.entries()) for (let at = 1; at < items.length; at++) samples.push([user, at])
+  // Sorting is stable: targets of one time stay in the order of users and positions.
+  const ordered = samples.toSorted((a, b) => times[a[0]]![a[1]]! - times[b[0]]![b[1]]!).map(([user, at]): Example => ({
+    user,
+    history: sequences[user]!.subarray(Math.max(0, at - window), at),
+    target: sequences[user]![at]!
+  }))
+  const [trainEnd, validEnd] = [Math.floor(ordered.length * 0.8), Math.floor(ordered.length * 0.9)]
+  return {
+    train: ordered.slice(0, trainEnd),
+    validation: ordered.slice(trainEnd, validEnd),
+    test: ordered.slice(validEnd)
+  }
+}
+
+/**
+ * MiniOneRec's split: every event but a user's first is a target; ordered by the targets' times, the first 80 % train,
+ * the next 10 % validate, the rest test. A user trains with the events up to the last training target, so that nothing
+ * of the later parts is seen; users overlap.
+ */
+export const chronological = (dataset: Dataset, window: number): Split => {
+  const { test, train, validation } = chronologicalParts(dataset, window)
+  const targets = new Int32Array(dataset.sequences.length)
+  for (const { user } of train) targets[user]!++
+  return {
+    name: "chronological",
+    // Targets of a user come in the order of time, so those that train are the user's first.
+    train: dataset.sequences.map((items, user) => items.subarray(0, targets[user] === 0 ? 0 : targets[user]! + 1)),
+    validation,
+    test
+  }
+}
+
+/** Splits a data set. */
+export const split = (dataset: Dataset, { kind, window }: SplitConfig): Effect.Effect<Split, CatalogError> => {
+  const fail = (wanted: string, detail: string) =>
+    Effect.fail(new CatalogError({ reason: new NoSplit({ wanted, detail }) }))
+  switch (kind ?? (dataset.split === undefined ? "leave-one-out" : "given")) {
+    case "given":
+      return dataset.split === undefined
+        ? fail("given", "the data come without one; MiniOneRec's folders have one")
+        : Effect.succeed({ name: "given", ...dataset.split })
+    case "chronological":
+      return dataset.times === undefined || dataset.comparableTimes === false
+        ? fail("chronological", "the events have no times that can be compared between users")
+        : Effect.succeed(chronological(dataset, window))
+    default:
+      return dataset.sequences.every((items) => items.length < 3)
+        ? fail("leave-one-out", "no user has three events; one each is needed to train, validate and test")
+        : Effect.succeed(leaveOneOut(dataset))
+  }
 }

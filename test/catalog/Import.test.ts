@@ -5,11 +5,13 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
+import * as Schema from "effect/Schema"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
 import * as DuckDb from "../../layers/duckdb/DuckDb.ts"
 import * as SystemTar from "../../layers/xz/SystemTar.ts"
+import { FilterConfig } from "../../src/catalog/Assemble.ts"
 import { type CatalogError } from "../../src/catalog/CatalogError.ts"
 import { events } from "../../src/catalog/Dataset.ts"
 import * as DatasetFile from "../../src/catalog/DatasetFile.ts"
@@ -17,6 +19,8 @@ import * as Import from "../../src/catalog/Import.ts"
 import { data, list } from "../Golden.ts"
 
 const services = Layer.merge(DuckDb.layer, SystemTar.layer).pipe(Layer.provideMerge(NodeServices.layer))
+
+const filter = (values: typeof FilterConfig.Encoded) => Schema.decodeSync(FilterConfig)(values)
 
 /** Writes files into a fresh folder and imports it, or one file of it. */
 const importing = (files: Readonly<Record<string, string | Uint8Array>>, file?: string, options = {}) =>
@@ -31,8 +35,8 @@ const importing = (files: Readonly<Record<string, string | Uint8Array>>, file?: 
     return yield* Import.load(file === undefined ? folder : path.join(folder, file), options)
   }).pipe(Effect.scoped)
 
-const failing = (files: Readonly<Record<string, string | Uint8Array>>, file?: string) =>
-  importing(files, file).pipe(Effect.flip, Effect.map((error) => error as CatalogError))
+const failing = (files: Readonly<Record<string, string | Uint8Array>>, file?: string, options = {}) =>
+  importing(files, file, options).pipe(Effect.flip, Effect.map((error) => error as CatalogError))
 
 const rows = [
   ["u1", "a", "30"],
@@ -132,7 +136,9 @@ describe("Import.load of tables", () => {
         for (const item of ["a", "b", "c"]) table.push([user, item, String(table.length)])
       }
       table.push(["lonely", "a", "99"], ["p", "rare", "100"])
-      const dataset = yield* importing({ "e.csv": csv(table) }, "e.csv", { core: 3 })
+      const dataset = yield* importing({ "e.csv": csv(table) }, "e.csv", {
+        filter: Schema.decodeSync(FilterConfig)({ core: 3 })
+      })
       assert.deepStrictEqual([dataset.sequences.length, dataset.items.length, events(dataset)], [3, 3, 9])
     }).pipe(Effect.provide(services)))
 
@@ -157,25 +163,52 @@ describe("Import.load of tables", () => {
           ["when"]
         ],
         [
-          "a time that is none",
-          failing({ "e.csv": csv([header, ["u", "a", "1"], ["u", "b", "soon"]]) }) as never,
+          "a time that is none, when nothing may be left out",
+          failing(
+            { "e.csv": csv([header, ...rows, ["u", "b", "soon"]]) },
+            "e.csv",
+            { strict: true }
+          ) as never,
           "BadRow",
-          ["line 3", "timestamp", "\"soon\""]
+          ["line 9", "timestamp", "soon", "--strict"]
         ],
-        ["an event without a user", failing({ "e.csv": csv([header, ["", "a", "1"]]) }) as never, "BadRow", [
-          "line 2",
-          "user_id",
-          "empty"
-        ]],
-        ["an event without an item", failing({ "e.csv": csv([header, ["u", "", "1"]]) }) as never, "BadRow", [
-          "line 2",
-          "item_id"
-        ]],
         [
-          "a row with too many cells",
-          failing({ "e.csv": "user_id,item_id,timestamp\nu,a,1\nu,b,2,3,4\n" }) as never,
+          "a row with too many cells, when nothing may be left out",
+          failing({ "e.csv": `${csv([header, ...rows])}u,b,2,3,4\n` }, "e.csv", { strict: true }) as never,
+          "BadRow",
+          ["line 9", "too many columns"]
+        ],
+        [
+          "mostly rows without a user",
+          failing({ "e.csv": csv([header, ["u", "a", "1"], ["", "a", "1"], ["", "b", "1"]]) }) as never,
+          "MostlyMalformed",
+          ["2 of 3 rows", "no user_id", "line 3"]
+        ],
+        ["a file that is empty", failing({ "e.csv": "" }, "e.csv") as never, "Unreadable", ["e.csv", "empty"]],
+        [
+          "a gzip that breaks off",
+          failing(
+            { "e.csv.gz": gzipSync(csv([header, ...Array.from({ length: 99 }, () => rows).flat()])).subarray(0, 80) },
+            "e.csv.gz"
+          ) as never,
           "Unreadable",
-          ["e.csv"]
+          ["e.csv.gz", "unexpected end"]
+        ],
+        [
+          "shuffled ties without times",
+          failing(
+            { "seq.txt": "u 1 2 3\nv 3 2 1\n" },
+            "seq.txt",
+            { filter: filter({ ties: "shuffled" }) }
+          ) as never,
+          "NoTimes",
+          ["--ties shuffled"]
+        ],
+        [
+          "a sequence with a word in it",
+          failing({ "seq.txt": `${"u 1 2 3\n".repeat(60)}v 3 two 1\n` }, "seq.txt") as never,
+          "BadRow",
+          ["line 61", "two"]
         ],
         ["a header and nothing else", failing({ "e.csv": csv([header]) }) as never, "NoEvents", ["e.csv"]],
         [
@@ -203,14 +236,6 @@ describe("Import.load of tables", () => {
         ["a Parquet file that is none", failing({ "e.parquet": "PAR0 nothing" }, "e.parquet") as never, "Unreadable", [
           "e.parquet"
         ]],
-        [
-          "JSON lines that break off",
-          failing({
-            "e.jsonl": "{\"user_id\": \"u\", \"item_id\": \"a\", \"timestamp\": 1}\n{\"user_id\": \"u\", \"it"
-          }, "e.jsonl") as never,
-          "Unreadable",
-          ["e.jsonl"]
-        ],
         ["a gzip that is none", failing({ "e.csv.gz": "user_id" }, "e.csv.gz") as never, "Unreadable", ["e.csv.gz"]]
       ]
       for (const [what, run, tag, words] of cases) {
