@@ -6,6 +6,7 @@
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Benchmark, type BenchmarkRecord, measure } from "./Benchmark.ts"
+import * as Data from "./Data.ts"
 import * as Decode from "./Decode.ts"
 import * as Engine from "./Engine.ts"
 import * as Growth from "./Growth.ts"
@@ -27,7 +28,13 @@ if (args[0] === "growth") {
   process.exit(0)
 }
 
-const all: ReadonlyArray<Benchmark> = [...Engine.benchmarks, ...Decode.benchmarks, ...Sids.benchmarks, ...Tries.tries]
+const all: ReadonlyArray<Benchmark> = [
+  ...Engine.benchmarks,
+  ...Decode.benchmarks,
+  ...Sids.benchmarks,
+  ...Data.benchmarks,
+  ...Tries.tries
+]
 
 if (args[0] === "profile") {
   const size = args.slice(1).find((arg) => !arg.startsWith("--")) ?? "d256"

@@ -7,11 +7,13 @@ import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
+import * as Inspection from "../src/catalog/Inspection.ts"
 import * as Bench from "./Bench.ts"
 import * as Demo from "./Demo.ts"
 import * as Devices from "./Devices.ts"
 import * as Evaluate from "./Evaluate.ts"
 import * as Grpo from "./Grpo.ts"
+import * as Inspect from "./Inspect.ts"
 import * as Laboratory from "./Laboratory.ts"
 import * as Layers from "./Layers.ts"
 import * as Output from "./Output.ts"
@@ -38,6 +40,26 @@ const root = Command.make("sidereal").pipe(
       Flag.withDescription("Drop users and items with fewer events until none is left"),
       Flag.optional
     ),
+    userCore: Flag.Int("user-core").pipe(Flag.withDescription("The same for users alone"), Flag.optional),
+    itemCore: Flag.Int("item-core").pipe(Flag.withDescription("The same for items alone"), Flag.optional),
+    from: Flag.Finite("from").pipe(
+      Flag.withDescription("First time that is kept, in the data's unit"),
+      Flag.optional
+    ),
+    to: Flag.Finite("to").pipe(Flag.withDescription("Last time that is kept"), Flag.optional),
+    ratingFloor: Flag.Finite("rating-floor").pipe(
+      Flag.withDescription("Least rating that is kept"),
+      Flag.optional
+    ),
+    ties: Flag.Literals("ties", ["as-is", "shuffled"]).pipe(
+      Flag.withDescription("Order of a user's events of one time (default: as-is)"),
+      Flag.optional
+    ),
+    split: Flag.Literals("split", ["leave-one-out", "chronological", "given"]).pipe(
+      Flag.withDescription("What trains and what tests (default: the data's own, or leave-one-out)"),
+      Flag.optional
+    ),
+    strict: toggle("strict", "Rows that cannot be used are an error instead of being counted"),
     seed: Flag.Int("seed").pipe(Flag.withDescription("Everything random follows from it (default: 1)"), Flag.optional),
     config: text("config", "JSON file with settings; flags win over it"),
     device: Flag.Literals("device", Devices.names).pipe(
@@ -60,6 +82,7 @@ const within = <A, E, R>(work: Effect.Effect<A, E, R>, existing = false) =>
       {
         data: Option.getOrUndefined(flags.data),
         core: Option.getOrUndefined(flags.core),
+        ...dataSettings(flags),
         seed: Option.getOrUndefined(flags.seed)
       }
     ) as Settings.PartialSettings
@@ -74,6 +97,24 @@ const within = <A, E, R>(work: Effect.Effect<A, E, R>, existing = false) =>
       Effect.provideService(Output.AsJson, flags.json)
     )
   })
+
+type Flags = Effect.Success<typeof root>
+
+/** What the flags say about importing; nothing where they say nothing, so that a run's settings hold. */
+const dataSettings = (flags: Flags) => {
+  const filter = Object.fromEntries(
+    (["userCore", "itemCore", "from", "to", "ratingFloor", "ties"] as const).flatMap((name) => {
+      const value = Option.getOrUndefined<number | string>(flags[name])
+      return value === undefined ? [] : [[name, value]]
+    })
+  )
+  const split = Option.getOrUndefined(flags.split)
+  return {
+    ...(Object.keys(filter).length === 0 ? {} : { filter }),
+    ...(split === undefined ? {} : { split: { kind: split } }),
+    ...(flags.strict ? { strict: true } : {})
+  }
+}
 
 const readConfig = Effect.fnUntraced(function*(path: string | undefined) {
   if (path === undefined) return {}
@@ -111,6 +152,27 @@ const demo = Command.make("demo", {}, () =>
     )
   )
 
+const inspect = Command.make("inspect", {
+  path: Argument.String("path").pipe(Argument.withDescription("File or folder of the data"))
+}, ({ path }) =>
+  Effect.gen(function*() {
+    const flags = yield* root
+    const given = Settings.merge(yield* readConfig(Option.getOrUndefined(flags.config)), {
+      core: Option.getOrUndefined(flags.core),
+      seed: Option.getOrUndefined(flags.seed),
+      ...dataSettings(flags)
+    })
+    const found = yield* Inspect.program(path, yield* Settings.decode(given, "the command line")).pipe(
+      Effect.provide(Layers.importers)
+    )
+    yield* Output.result(found, Inspection.describe(found)).pipe(
+      Effect.provideService(Output.AsJson, flags.json)
+    )
+  })).pipe(
+    Command.withDescription("Counts, distributions, texts, repeats, ties, and what a core would drop"),
+    Command.withExamples(example("sidereal data inspect ./my-shop", "Look at data before training on them"))
+  )
+
 const data = Command.make("data", {}, () =>
   within(Effect.gen(function*() {
     const { dataset } = yield* Prepare.program()
@@ -120,7 +182,8 @@ const data = Command.make("data", {}, () =>
     )
   }))).pipe(
     Command.withDescription("Import or generate the data and count it"),
-    Command.withExamples(example("sidereal data --data ratings.csv --core 5", "Read a table, keep the 5-core"))
+    Command.withExamples(example("sidereal data --data ratings.csv --core 5", "Read a table, keep the 5-core")),
+    Command.withSubcommands([inspect])
   )
 
 const embed = Command.make("embed", {}, () =>

@@ -15,6 +15,9 @@ import * as Devices from "./Devices.ts"
 import * as Quantizers from "./Quantizers.ts"
 import { Workspace, type WorkspaceOptions } from "./Workspace.ts"
 
+/** What importing needs, without a run. */
+export const importers = Layer.merge(DuckDb.layer, SystemTar.layer).pipe(Layer.provideMerge(NodeServices.layer))
+
 /** Everything a command needs, for one run on a device. */
 export const layer = (options: WorkspaceOptions & { readonly device?: Devices.Device | undefined }) =>
   Layer.unwrap(Effect.gen(function*() {
@@ -26,7 +29,7 @@ export const layer = (options: WorkspaceOptions & { readonly device?: Devices.De
       SystemTar.layer,
       Checkpointer.layer(run),
       RunLog.layer(run),
-      Quantizers.layer(settings.tokenizer, settings.seed)
+      Quantizers.layer(yield* Quantizers.chosen(settings), settings.seed)
     )
   })).pipe(
     Layer.provideMerge(Progress.layer(process.stderr)),

@@ -8,6 +8,7 @@ import * as DatasetFile from "../src/catalog/DatasetFile.ts"
 import * as Import from "../src/catalog/Import.ts"
 import * as Shop from "../src/catalog/Shop.ts"
 import * as Split from "../src/catalog/Split.ts"
+import { type Settings } from "./Settings.ts"
 import { Workspace } from "./Workspace.ts"
 
 /** A data set and its split. */
@@ -16,19 +17,17 @@ export interface Prepared {
   readonly split: Split.Split
 }
 
+/** Imports data as the settings want them. */
+export const load = (path: string, { core, filter, seed, strict }: Settings) =>
+  Import.load(path, { filter: core === undefined ? filter : new FilterConfig({ ...filter, core }), strict, seed })
+
 /** The data set of the run and its split. */
 export const program = Effect.fn("prepare")(function*() {
   const { artefact, settings } = yield* Workspace
-  const { core, data, filter, seed, shop, split, strict } = settings
+  const { data, seed, shop, split } = settings
   const dataset: Dataset = yield* artefact(
     "dataset.json",
-    data === undefined
-      ? Effect.sync(() => Shop.generate(shop, seed))
-      : Import.load(data, {
-        filter: core === undefined ? filter : new FilterConfig({ ...filter, core }),
-        strict,
-        seed
-      }),
+    data === undefined ? Effect.sync(() => Shop.generate(shop, seed)) : load(data, settings),
     DatasetFile
   )
   return { dataset, split: yield* Split.split(dataset, split) } satisfies Prepared

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import * as Import from "../src/catalog/Import.ts"
 import { type Progress } from "../src/run/Progress.ts"
 import * as BalancedRqKMeans from "../src/sid/BalancedRqKMeans.ts"
 import * as Collision from "../src/sid/Collision.ts"
@@ -89,8 +90,8 @@ class GivenConfig extends Schema.Class<GivenConfig>("sidereal/programs/GivenConf
 
 /** How items become SIDs. */
 export class TokenizerConfig extends Schema.Class<TokenizerConfig>("sidereal/programs/TokenizerConfig")({
-  /** @default rq-kmeans */
-  quantizer: Schema.Literals(names).pipe(Schema.withDecodingDefaultKey(Effect.succeed("rq-kmeans" as const))),
+  /** @default rq-kmeans, or `given` for data that have SIDs of their own (MiniOneRec's folders) */
+  quantizer: Schema.optionalKey(Schema.Literals(names)),
   shape: SidShape.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   /** @default nearest-free-leaf; `keep` for given SIDs */
   collision: Schema.optionalKey(Schema.Literals(policyNames)),
@@ -102,6 +103,19 @@ export class TokenizerConfig extends Schema.Class<TokenizerConfig>("sidereal/pro
   fsq: Fsq.FsqConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   given: Schema.optionalKey(GivenConfig)
 }) {}
+
+/** The tokenizer's settings with its name, and the file of SIDs where the data have one. */
+export const chosen = Effect.fnUntraced(function*(
+  { data, tokenizer }: { readonly data?: string | undefined; readonly tokenizer: TokenizerConfig }
+) {
+  const own = data === undefined ? undefined : yield* Import.ownIndex(data)
+  if (own === undefined || (tokenizer.quantizer ?? "given") !== "given") return tokenizer
+  return new TokenizerConfig({
+    ...tokenizer,
+    quantizer: "given",
+    given: tokenizer.given ?? Schema.decodeSync(GivenConfig)({ path: own })
+  })
+})
 
 /** The policy of the settings. */
 export const policyOf = ({ collision, quantizer }: TokenizerConfig): Collision.CollisionPolicy =>
@@ -132,6 +146,7 @@ export const layer = (
   seed: number
 ): Layer.Layer<Quantizer, SidError, TensorRuntime | Progress | FileSystem.FileSystem> => {
   switch (config.quantizer) {
+    case undefined:
     case "rq-kmeans":
       return RqKMeans.layer(config.rqKMeans, config.shape, seed)
     case "balanced":

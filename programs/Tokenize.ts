@@ -85,7 +85,7 @@ export const program = Effect.fn("tokenize")(function*() {
       const quantizer = yield* Quantizer.Quantizer
       const found = yield* items(yield* Prepare.program())
       const trained = yield* quantizer.train(found)
-      const policy = Quantizers.policyOf(settings.tokenizer)
+      const policy = Quantizers.policyOf(yield* Quantizers.chosen(settings))
       const resolved = yield* Collision.resolve(policy, quantizer, found, trained)
       const tokenized: Tokenized = {
         diagnosis: yield* quantizer.diagnose(found, trained),

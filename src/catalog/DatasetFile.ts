@@ -46,9 +46,11 @@ const toExamples = (examples: ReadonlyArray<typeof StoredExample.Type>) =>
   examples.map(({ history, ...rest }) => ({ ...rest, history: Int32Array.from(history) }))
 
 /** The file's text. */
-export const encode = ({ oracle: _, sequences, split, times, ...rest }: Dataset): string =>
+export const encode = ({ sequences, split, times, ...rest }: Dataset): string =>
   JSON.stringify({
     ...rest,
+    // A generator's law is code.
+    oracle: undefined,
     sequences: plain(sequences),
     times: times === undefined ? undefined : plain(times),
     split: split === undefined ? undefined : {

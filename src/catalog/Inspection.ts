@@ -1,0 +1,211 @@
+/**
+ * What a data set is like before anything is trained on it: sizes, distributions, texts, repeats, ties, and what a core
+ * would drop.
+ */
+import * as Evaluator from "../evaluation/Evaluator.ts"
+import { type Count, type Dataset, events, type Malformed } from "./Dataset.ts"
+
+/** Least, quartiles and most of counts, and how they are spread over powers of two. */
+export interface Distribution {
+  readonly least: number
+  readonly lower: number
+  readonly median: number
+  readonly upper: number
+  readonly most: number
+  readonly mean: number
+  /** Inequality: 0 when all are equal. */
+  readonly gini: number
+  /** Number of values in `from .. 2 from - 1`. */
+  readonly histogram: ReadonlyArray<{ readonly from: number; readonly count: number }>
+}
+
+/** What a core of k for users and items would leave. */
+export interface CoreOutlook {
+  readonly k: number
+  readonly users: number
+  readonly items: number
+  readonly events: number
+}
+
+/** The figures. */
+export interface Inspection {
+  readonly name: string
+  readonly users: number
+  readonly items: number
+  readonly events: number
+  /** Share of user-item pairs without an event. */
+  readonly sparsity: number
+  readonly lengths: Distribution
+  readonly popularity: Distribution
+  /** Share of events that the most popular tenth of the items has. */
+  readonly headShare: number
+  /** Share of items with a text of the field; `title` only where it is not the key. */
+  readonly coverage: Readonly<Record<"title" | "description" | "brand" | "categories", number>>
+  readonly distinctTitles: number
+  /** Events of a user with an item that he had before. */
+  readonly repeats: number
+  /** Share of neighbouring events of a user with one time; null where times are not known. */
+  readonly tieShare: number | null
+  /** Share of such neighbours in ascending order of their item keys: 0.5 when order says nothing, 1 when it leaks. */
+  readonly tiesAscending: number | null
+  readonly split: { readonly train: number; readonly validation: number; readonly test: number } | null
+  readonly cores: ReadonlyArray<CoreOutlook>
+  readonly counts: ReadonlyArray<Count>
+  readonly malformed: ReadonlyArray<Malformed>
+}
+
+const distribution = (values: ArrayLike<number>): Distribution => {
+  const sorted = Float64Array.from(values).toSorted()
+  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? 0
+  const histogram: Array<{ from: number; count: number }> = []
+  for (let from = 1; from <= at(1); from *= 2) {
+    histogram.push({ from, count: sorted.filter((value) => value >= from && value < 2 * from).length })
+  }
+  return {
+    least: at(0),
+    lower: at(0.25),
+    median: at(0.5),
+    upper: at(0.75),
+    most: at(1),
+    mean: sorted.reduce((sum, value) => sum + value, 0) / Math.max(1, sorted.length),
+    gini: Evaluator.gini(sorted),
+    histogram
+  }
+}
+
+/** Users, items and events left by cores of growing k; each goes on from what the one before left. */
+const cores = (dataset: Dataset, most: number): ReadonlyArray<CoreOutlook> => {
+  const out: Array<CoreOutlook> = []
+  let kept = dataset.sequences.map((list) => Array.from(list))
+  for (let k = 2; k <= most; k++) {
+    for (let before = -1, left = -2; before !== left;) {
+      before = kept.reduce((sum, list) => sum + list.length, 0)
+      kept = kept.filter((list) => list.length >= k)
+      const counts = new Int32Array(dataset.items.length)
+      for (const list of kept) for (const item of list) counts[item]!++
+      kept = kept.map((list) => list.filter((item) => counts[item]! >= k))
+      left = kept.reduce((sum, list) => sum + list.length, 0)
+    }
+    const items = new Set(kept.flat())
+    out.push({
+      k,
+      users: kept.filter((list) => list.length > 0).length,
+      items: items.size,
+      events: kept.reduce((sum, list) => sum + list.length, 0)
+    })
+  }
+  return out
+}
+
+/** Measures a data set. */
+export const inspect = (dataset: Dataset): Inspection => {
+  const { items, sequences, times } = dataset
+  const total = events(dataset)
+  const popularity = new Float64Array(items.length)
+  let repeats = 0
+  for (const list of sequences) {
+    const seen = new Set<number>()
+    for (const item of list) {
+      popularity[item]!++
+      if (seen.has(item)) repeats++
+      seen.add(item)
+    }
+  }
+  const sorted = popularity.toSorted().toReversed()
+  const head = sorted.subarray(0, Math.ceil(items.length / 10)).reduce((sum, count) => sum + count, 0)
+  let [ties, ascending] = [0, 0]
+  for (const [user, own] of (times ?? []).entries()) {
+    const list = sequences[user]!
+    for (let at = 1; at < list.length; at++) {
+      if (own[at] !== own[at - 1] || list[at] === list[at - 1]) continue
+      ties++
+      const [a, b] = [items[list[at - 1]!]!.key, items[list[at]!]!.key]
+      const numbers = /^\d+$/.test(a) && /^\d+$/.test(b)
+      if (numbers ? Number(a) < Number(b) : a < b) ascending++
+    }
+  }
+  const share = (has: (item: Dataset["items"][number]) => boolean) =>
+    items.filter(has).length / Math.max(1, items.length)
+  const { split } = dataset
+  return {
+    name: dataset.name,
+    users: sequences.length,
+    items: items.length,
+    events: total,
+    sparsity: 1 - total / Math.max(1, sequences.length * items.length),
+    lengths: distribution(sequences.map((list) => list.length)),
+    popularity: distribution(popularity),
+    headShare: head / Math.max(1, total),
+    coverage: {
+      title: share(({ key, title }) => title !== "" && title !== key),
+      description: share(({ description }) => description !== ""),
+      brand: share(({ brand }) => brand !== ""),
+      categories: share(({ categories }) => categories.length > 0)
+    },
+    distinctTitles: new Set(items.map(({ title }) => title)).size,
+    repeats,
+    tieShare: times === undefined ? null : dataset.tieShare ?? 0,
+    tiesAscending: ties === 0 ? null : ascending / ties,
+    split: split === undefined
+      ? null
+      : { train: split.train.length, validation: split.validation.length, test: split.test.length },
+    cores: cores(dataset, 10),
+    counts: dataset.counts,
+    malformed: dataset.malformed ?? []
+  }
+}
+
+const number = (value: number) => value.toLocaleString("en", { maximumFractionDigits: 2 })
+const percent = (value: number) => `${(100 * value).toFixed(1)} %`
+
+const describeDistribution = (what: string, of: Distribution): ReadonlyArray<string> => {
+  const widest = of.histogram.reduce((most, { count }) => Math.max(most, count), 1)
+  return [
+    `${what}: ${of.least} least, ${of.lower} / ${of.median} / ${of.upper} quartiles, ${number(of.mean)} mean, ` +
+    `${number(of.most)} most, Gini ${of.gini.toFixed(3)}`,
+    ...of.histogram.map(({ count, from }) =>
+      `  ${`${from}..${2 * from - 1}`.padStart(13)} ${number(count).padStart(11)} ${
+        "#".repeat(Math.ceil(40 * count / widest))
+      }`
+    )
+  ]
+}
+
+/** The figures for people. */
+export const describe = (of: Inspection): string =>
+  [
+    ...of.counts.map(({ count, step }) => `  ${step}: ${number(count)}`),
+    ...of.malformed.map(({ file, line, problem, value }) => `  ${file}, line ${line}: ${problem} (${value})`),
+    `${of.name}: ${number(of.users)} users, ${number(of.items)} items, ${number(of.events)} events, sparsity ${
+      percent(of.sparsity)
+    }`,
+    "",
+    ...describeDistribution("Events per user", of.lengths),
+    ...describeDistribution("Events per item", of.popularity),
+    `The most popular tenth of the items has ${percent(of.headShare)} of the events.`,
+    "",
+    `Texts: title ${percent(of.coverage.title)}, description ${percent(of.coverage.description)}, brand ${
+      percent(of.coverage.brand)
+    }, categories ${percent(of.coverage.categories)} of the items; ${number(of.distinctTitles)} distinct titles`,
+    `Repeats of an item by a user: ${number(of.repeats)}`,
+    of.tieShare === null
+      ? "Times are not known, so ties in time are not either."
+      : `Neighbouring events of one time: ${percent(of.tieShare)}` +
+        (of.tiesAscending === null ? "" : `, ${percent(of.tiesAscending)} of these in ascending order of item keys`) +
+        (of.tiesAscending !== null && of.tiesAscending > 0.9
+          ? ". Their order gives answers away: report a run with --ties shuffled beside it."
+          : of.tieShare > 0.05
+          ? ". If the file's order of these says anything, it is a leak: report a run with --ties shuffled beside it."
+          : ""),
+    of.split === null
+      ? ""
+      : `Split of its own: ${number(of.split.train)} training sequences, ${
+        number(of.split.validation)
+      } validation and ${number(of.split.test)} test targets`,
+    "What a core would leave:",
+    ...of.cores.map(({ events, items, k, users }) =>
+      `  --core ${k}: ${number(users)} users, ${number(items)} items, ${number(events)} events (${
+        percent(events / Math.max(1, of.events))
+      })`
+    )
+  ].filter((line, i, all) => line !== "" || all[i - 1] !== "").join("\n")
