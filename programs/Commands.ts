@@ -188,8 +188,7 @@ const data = Command.make("data", {}, () =>
 
 const embed = Command.make("embed", {}, () =>
   within(Effect.gen(function*() {
-    const { dataset } = yield* Prepare.program()
-    const { matrix, version } = yield* Tokenize.embed(dataset)
+    const { matrix, version } = yield* Tokenize.embed(yield* Prepare.program())
     yield* Output.result(
       { version, rows: matrix.rows, width: matrix.width },
       `${matrix.rows} embeddings of ${matrix.width} components, version ${version.slice(0, 12)}`

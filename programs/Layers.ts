@@ -7,11 +7,11 @@ import * as Layer from "effect/Layer"
 import * as DuckDb from "../layers/duckdb/DuckDb.ts"
 import * as LanceDb from "../layers/lancedb/LanceDb.ts"
 import * as SystemTar from "../layers/xz/SystemTar.ts"
-import * as Lsa from "../src/embedding/Lsa.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
 import { Progress } from "../src/run/Progress.ts"
 import { RunLog } from "../src/run/RunLog.ts"
 import * as Devices from "./Devices.ts"
+import * as Encoders from "./Encoders.ts"
 import * as Quantizers from "./Quantizers.ts"
 import { Workspace, type WorkspaceOptions } from "./Workspace.ts"
 
@@ -23,16 +23,15 @@ export const layer = (options: WorkspaceOptions & { readonly device?: Devices.De
   Layer.unwrap(Effect.gen(function*() {
     const { file, run, settings } = yield* Workspace
     return Layer.mergeAll(
-      Lsa.layer(settings.lsa, settings.seed),
+      Encoders.layer(settings.encoder, settings.lsa, settings.seed, file("encoding")),
       LanceDb.layer(file("embeddings")),
-      DuckDb.layer,
       SystemTar.layer,
       Checkpointer.layer(run),
       RunLog.layer(run),
       Quantizers.layer(yield* Quantizers.chosen(settings), settings.seed)
     )
   })).pipe(
-    Layer.provideMerge(Progress.layer(process.stderr)),
+    Layer.provideMerge(Layer.merge(Progress.layer(process.stderr), DuckDb.layer)),
     Layer.provideMerge(Devices.devices[options.device ?? "cpu"]),
     Layer.provideMerge(Workspace.layer(options)),
     Layer.provideMerge(NodeServices.layer)

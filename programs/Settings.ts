@@ -7,10 +7,12 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import { FilterConfig } from "../src/catalog/Assemble.ts"
 import { ShopConfig } from "../src/catalog/Shop.ts"
 import { SplitConfig } from "../src/catalog/Split.ts"
+import { FusionConfig } from "../src/embedding/Fusion.ts"
 import { LsaConfig } from "../src/embedding/Lsa.ts"
 import { GrpoConfig } from "../src/grpo/Grpo.ts"
 import { FlatPolicyConfig } from "../src/policy/FlatPolicy.ts"
 import { SftConfig } from "../src/sft/Sft.ts"
+import { defaultEncoder, EncoderConfig } from "./Encoders.ts"
 import { TokenizerConfig } from "./Quantizers.ts"
 
 /** How models are compared. */
@@ -36,6 +38,8 @@ export class Settings extends Schema.Class<Settings>("sidereal/programs/Settings
   /** Everything random follows from it. @default 1 */
   seed: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
   shop: ShopConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+  encoder: EncoderConfig.pipe(Schema.withDecodingDefaultKey(defaultEncoder)),
+  fusion: FusionConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   lsa: LsaConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   tokenizer: TokenizerConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   policy: FlatPolicyConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),

@@ -2,8 +2,10 @@
  * Item texts to embeddings, embeddings to SIDs.
  */
 import * as Effect from "effect/Effect"
-import { type Dataset } from "../src/catalog/Dataset.ts"
+import * as Collaborative from "../src/embedding/Collaborative.ts"
 import { EmbeddingStore } from "../src/embedding/EmbeddingStore.ts"
+import * as Fusion from "../src/embedding/Fusion.ts"
+import { type Matrix } from "../src/embedding/Matrix.ts"
 import { itemText, TextEncoder } from "../src/embedding/TextEncoder.ts"
 import * as Manifest from "../src/run/Manifest.ts"
 import * as Collision from "../src/sid/Collision.ts"
@@ -13,18 +15,32 @@ import * as Prepare from "./Prepare.ts"
 import * as Quantizers from "./Quantizers.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** Embeddings of all items, from the store when an encoder with the same settings saw the same texts before. */
-export const embed = Effect.fn("embed")(function*(dataset: Dataset) {
+/**
+ * Embeddings of all items, from the store when the same was made of the same texts, and with fusion of the same training
+ * events, before.
+ */
+export const embed = Effect.fn("embed")(function*({ dataset, split }: Prepare.Prepared) {
   const encoder = yield* TextEncoder
   const store = yield* EmbeddingStore
-  const { record } = yield* Workspace
+  const { record, settings: { fusion, seed } } = yield* Workspace
   const texts = dataset.items.map(itemText)
-  const version = Manifest.hash(JSON.stringify([encoder.id, texts]))
-  if (!(yield* store.has(version))) {
-    yield* store.put(version, { keys: dataset.items.map((item) => item.key), matrix: yield* encoder.encode(texts) })
-    yield* record("embeddings", version)
-  }
-  return { version, ...(yield* store.get(version)) }
+  const keys = dataset.items.map((item) => item.key)
+  const stored = Effect.fnUntraced(function*<E, R>(version: string, make: Effect.Effect<Matrix, E, R>) {
+    if (!(yield* store.has(version))) {
+      yield* store.put(version, { keys, matrix: yield* make })
+      yield* record("embeddings", version)
+    }
+    return { version, ...(yield* store.get(version)) }
+  })
+  const text = yield* stored(Manifest.hash(JSON.stringify([encoder.id, texts])), encoder.encode(texts, keys))
+  if (fusion.kind === "none") return text
+  const events = split.train.map((sequence) => Array.from(sequence))
+  return yield* stored(
+    Manifest.hash(JSON.stringify([text.version, fusion, seed, events])),
+    Effect.sync(() =>
+      Fusion.fuse(text.matrix, Collaborative.embed(split.train, keys.length, fusion.collaborative, seed), fusion)
+    )
+  )
 })
 
 /** What a tokenizer made. */
@@ -69,8 +85,9 @@ const codec = {
 }
 
 /** What SIDs are made from: embeddings, and how often an item was met in training. */
-export const items = Effect.fn("tokenize.items")(function*({ dataset, split }: Prepare.Prepared) {
-  const { keys, matrix } = yield* embed(dataset)
+export const items = Effect.fn("tokenize.items")(function*(prepared: Prepare.Prepared) {
+  const { dataset, split } = prepared
+  const { keys, matrix } = yield* embed(prepared)
   const popularity = new Float64Array(dataset.items.length)
   for (const sequence of split.train) for (const item of sequence) popularity[item]!++
   return { keys, embeddings: matrix, popularity } satisfies Quantizer.Items

@@ -10,9 +10,63 @@ export class NoText extends Schema.TaggedError<NoText>()("NoText", { items: Sche
   }
 }
 
+/** A file of embeddings, or of an encoder, that cannot be used. */
+export class BadFile extends Schema.TaggedError<BadFile>()("BadFile", {
+  file: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `${this.file} cannot be used: ${this.detail}`
+  }
+}
+
+/** Embeddings of another number of items. */
+export class WrongRows extends Schema.TaggedError<WrongRows>()("WrongRows", {
+  file: Schema.String,
+  expected: Schema.Int,
+  actual: Schema.Int
+}) {
+  override get message() {
+    return `${this.file} has ${this.actual} rows for a catalogue of ${this.expected} items; ` +
+      `rows stand in the order of the items after filtering: make it from \`sidereal data --json\`'s items, or use Parquet with keys`
+  }
+}
+
+/** An item that a table of embeddings lacks. */
+export class MissingItem extends Schema.TaggedError<MissingItem>()("MissingItem", {
+  file: Schema.String,
+  item: Schema.String
+}) {
+  override get message() {
+    return `${this.file} has no embedding of item "${this.item}"; every item of the catalogue needs one`
+  }
+}
+
+/** A component that is NaN or infinite. */
+export class NotANumber extends Schema.TaggedError<NotANumber>()("NotANumber", {
+  file: Schema.String,
+  item: Schema.String,
+  component: Schema.Int,
+  value: Schema.String
+}) {
+  override get message() {
+    return `${this.file}: the embedding of "${this.item}" has ${this.value} in component ${this.component}`
+  }
+}
+
+/** A failure of the encoder's program. */
+export class EncoderFailure extends Schema.TaggedError<EncoderFailure>()("EncoderFailure", {
+  encoder: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `the encoder ${this.encoder} failed: ${this.detail}`
+  }
+}
+
 /** Every way in which encoding fails. */
 export class EmbeddingError extends Schema.TaggedError<EmbeddingError>()("EmbeddingError", {
-  reason: Schema.Union([NoText])
+  reason: Schema.Union([NoText, BadFile, WrongRows, MissingItem, NotANumber, EncoderFailure])
 }) {
   override get message() {
     return this.reason.message

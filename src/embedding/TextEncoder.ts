@@ -11,8 +11,8 @@ import { type Matrix } from "./Matrix.ts"
 export class TextEncoder extends Context.Service<TextEncoder, {
   /** Names encoder and settings: equal ids give equal embeddings. */
   readonly id: string
-  /** One row per text. */
-  encode(texts: ReadonlyArray<string>): Effect.Effect<Matrix, EmbeddingError>
+  /** One row per text; `keys` name the items the texts are of. */
+  encode(texts: ReadonlyArray<string>, keys: ReadonlyArray<string>): Effect.Effect<Matrix, EmbeddingError>
 }>()("sidereal/embedding/TextEncoder") {}
 
 /** The text of an item: title twice, brand, categories, the first 60 words of the description. */
