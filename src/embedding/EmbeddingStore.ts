@@ -5,6 +5,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { findNonFinite, type Matrix, row } from "./Matrix.ts"
 
 /** A component that is NaN or infinite. */
@@ -81,6 +82,11 @@ export class EmbeddingStore extends Context.Service<EmbeddingStore, {
   put(version: string, embeddings: StoredEmbeddings): Effect.Effect<void, EmbeddingStoreError>
   /** A whole version in the order in which it was stored. */
   get(version: string): Effect.Effect<StoredEmbeddings, EmbeddingStoreError>
+  /**
+   * A version in its order, some rows at a time; the last part is followed by an error when the whole is not what was
+   * stored.
+   */
+  stream(version: string, rows: number): Stream.Stream<StoredEmbeddings, EmbeddingStoreError>
   has(version: string): Effect.Effect<boolean, EmbeddingStoreError>
   /** The nearest items by cosine, nearest first. */
   nearest(
@@ -103,6 +109,19 @@ export class EmbeddingStore extends Context.Service<EmbeddingStore, {
       put: (version, embeddings) =>
         check(embeddings).pipe(Effect.andThen(Effect.sync(() => void versions.set(version, embeddings)))),
       get,
+      stream: (version, rows) =>
+        Stream.fromEffect(get(version)).pipe(
+          Stream.flatMap(({ keys, matrix }) =>
+            Stream.fromIterable(Array.from({ length: Math.ceil(keys.length / rows) }, (_, part) => ({
+              keys: keys.slice(part * rows, (part + 1) * rows),
+              matrix: {
+                rows: Math.min(rows, keys.length - part * rows),
+                width: matrix.width,
+                data: matrix.data.subarray(part * rows * matrix.width, (part + 1) * rows * matrix.width)
+              }
+            })))
+          )
+        ),
       has: (version) => Effect.sync(() => versions.has(version)),
       nearest: (version, vector, count) =>
         get(version).pipe(

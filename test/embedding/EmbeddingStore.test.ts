@@ -4,6 +4,8 @@ import { connect } from "@lancedb/lancedb"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import * as Stream from "effect/Stream"
 import * as LanceDb from "../../layers/lancedb/LanceDb.ts"
 import { EmbeddingStore } from "../../src/embedding/EmbeddingStore.ts"
 
@@ -31,6 +33,19 @@ for (const [name, layer] of [["memory", EmbeddingStore.layerMemory], ["LanceDB",
         yield* store.put("one", embeddings([[7, 7, 7], [8, 8, 8]]))
         assert.strictEqual((yield* store.get("one")).matrix.rows, 2)
         assert.strictEqual((yield* store.get("two")).matrix.width, 2)
+      }).pipe(Effect.provide(layer)))
+
+    it.effect("streams a version part by part in its order", () =>
+      Effect.gen(function*() {
+        const store = yield* EmbeddingStore
+        const rows = Array.from({ length: 23 }, (_, i) => [i, -i, i * i])
+        yield* store.put("v", embeddings(rows))
+        const parts = yield* store.stream("v", 5).pipe(Stream.runCollect)
+        assert.deepStrictEqual(parts.map(({ keys }) => keys.length), [5, 5, 5, 5, 3])
+        assert.deepStrictEqual(parts.flatMap(({ keys }) => keys), embeddings(rows).keys)
+        assert.deepStrictEqual(parts.flatMap(({ matrix }) => [...matrix.data]), rows.flat())
+        const error = yield* Effect.flip(store.stream("none", 5).pipe(Stream.runCollect))
+        assert.strictEqual(error.reason._tag, "NoVersion")
       }).pipe(Effect.provide(layer)))
 
     it.effect("finds the nearest by cosine", () =>
@@ -78,5 +93,45 @@ describe("EmbeddingStore in LanceDB", () => {
         Effect.flatMap(EmbeddingStore, (store) => store.get("v")).pipe(Effect.provide(LanceDb.layer(folder)))
       )
       assert.include(error.message, "2 of 3 rows")
+      const streamed = yield* Effect.flip(
+        Effect.flatMap(EmbeddingStore, (store) => store.stream("v", 2).pipe(Stream.runCollect)).pipe(
+          Effect.provide(LanceDb.layer(folder))
+        )
+      )
+      assert.include(streamed.message, "2 of 3 rows")
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
+
+  it.effect("notices files that are changed, cut off or gone", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const damages: Readonly<Record<string, (file: string) => Effect.Effect<unknown, unknown>>> = {
+        changed: (file) =>
+          Effect.flatMap(fs.readFile(file), (bytes) => {
+            const other = bytes.slice()
+            // The vectors are the bulk of the file; its middle lies in them.
+            for (let i = 0; i < 64; i++) other[Math.floor(bytes.length / 3) + i]! ^= 0x55
+            return fs.writeFile(file, other)
+          }),
+        "cut off": (file) =>
+          Effect.flatMap(fs.readFile(file), (bytes) => fs.writeFile(file, bytes.slice(0, bytes.length >> 1))),
+        gone: (file) => fs.remove(file)
+      }
+      for (const [name, damage] of Object.entries(damages)) {
+        const folder = yield* fs.makeTempDirectoryScoped()
+        const rows = Array.from({ length: 200 }, (_, i) => Array.from({ length: 16 }, (_, d) => Math.sin(i * 17 + d)))
+        yield* Effect.flatMap(EmbeddingStore, (store) => store.put("v", embeddings(rows))).pipe(
+          Effect.provide(LanceDb.layer(folder))
+        )
+        const files = (yield* fs.readDirectory(folder, { recursive: true })).filter((file) =>
+          file.endsWith(".lance") && file.includes("data")
+        )
+        assert.isAbove(files.length, 0)
+        for (const file of files) yield* damage(path.join(folder, file)).pipe(Effect.orDie)
+        const error = yield* Effect.flip(
+          Effect.flatMap(EmbeddingStore, (store) => store.get("v")).pipe(Effect.provide(LanceDb.layer(folder)))
+        )
+        assert.strictEqual(error.reason._tag, "CorruptStore", `${name}: ${error.message}`)
+      }
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 })
