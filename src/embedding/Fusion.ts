@@ -15,9 +15,9 @@ import * as Pca from "./Pca.ts"
 
 /** Settings. */
 export class FusionConfig extends Schema.Class<FusionConfig>("sidereal/embedding/FusionConfig")({
-  /** @default none */
+  /** @default concat */
   kind: Schema.Literals(["none", "concat", "cca"]).pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed("none" as const))
+    Schema.withDecodingDefaultKey(Effect.succeed("concat" as const))
   ),
   /** Length of the collaborative part beside a text part of length 1. @default 1 */
   weight: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
