@@ -29,7 +29,7 @@ const normal = (index: number): number => {
 }
 
 /** The peers' deterministic vectors: 1,024 centres, noise around them, components of falling size. */
-const vectors = (rows: number, width: number): Matrix => {
+export const vectors = (rows: number, width: number): Matrix => {
   const data = new Float32Array(rows * width)
   const centres = Float64Array.from({ length: 1024 * width }, (_, i) => normal(i))
   for (let r = 0; r < rows; r++) {

@@ -2,6 +2,7 @@
  * `npm run bench -- [NAME...] [--json] [--peers DIR]`: all benchmarks, or those whose name is NAME or begins with `NAME.`
  * `npm run bench -- profile [d128|d256|d384|d256-long] [--shapes]`: where a training step spends its time.
  * `npm run bench -- growth [--out DIR]`: what a step costs as the model grows; charts as SVG files.
+ * `npm run bench -- items [--out DIR]`: what SIDs cost as the catalogue grows; a chart as an SVG file.
  */
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -10,6 +11,7 @@ import * as Data from "./Data.ts"
 import * as Decode from "./Decode.ts"
 import * as Engine from "./Engine.ts"
 import * as Growth from "./Growth.ts"
+import * as Items from "./Items.ts"
 import * as Profile from "./Profile.ts"
 import * as Sids from "./Sids.ts"
 import * as Tries from "./Tries.ts"
@@ -25,6 +27,14 @@ if (args[0] === "growth") {
   for (const [axis, svg] of outAt < 0 ? [] : charts) {
     writeFileSync(join(args[outAt + 1]!, `growth-${axis}.svg`), svg)
   }
+  process.exit(0)
+}
+
+if (args[0] === "items") {
+  const outAt = args.indexOf("--out")
+  const { chart, table } = await Items.run()
+  process.stdout.write(`${table}\n`)
+  if (outAt >= 0) writeFileSync(join(args[outAt + 1]!, "growth-items.svg"), chart)
   process.exit(0)
 }
 

@@ -299,12 +299,14 @@ const report = Command.make("report", {}, () =>
 
 const bench = Command.make("bench", {
   names: Argument.String("name").pipe(
-    Argument.withDescription("Benchmarks by name or by its beginning; `profile [d256]` and `growth` are tables"),
+    Argument.withDescription(
+      "Benchmarks by name or by its beginning; `profile [d256]`, `growth` and `items` are tables"
+    ),
     Argument.variadic()
   ),
   peers: text("peers", "Folder of the peers' scripts: time them in turn"),
   shapes: toggle("shapes", "With profile: one line per operator and shapes"),
-  out: text("out", "With growth: folder for the charts")
+  out: text("out", "With growth or items: folder for the charts")
 }, ({ names, out, peers, shapes }) =>
   Effect.gen(function*() {
     const { json } = yield* root

@@ -5,7 +5,6 @@ import { type Dataset } from "../catalog/Dataset.ts"
 import { type Split } from "../catalog/Split.ts"
 import * as Bootstrap from "../evaluation/Bootstrap.ts"
 import * as Evaluator from "../evaluation/Evaluator.ts"
-import * as Collision from "../sid/Collision.ts"
 import * as Diagnostics from "../sid/Diagnostics.ts"
 import { type Diagnosis } from "../sid/Quantizer.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
@@ -94,7 +93,7 @@ export const measure = (specimen: Specimen, dataset: Dataset, split: Split, seed
   const row = Evaluator.row(specimen.name, ranking, dataset.items.length, specimen.seconds, seed)
 
   const shares = new Uint8Array(codes.length)
-  for (const group of Collision.groups(codes)) if (group.length > 1) { for (const item of group) shares[item] = 1 }
+  for (const group of Diagnostics.groups(codes)) if (group.length > 1) { for (const item of group) shares[item] = 1 }
   let [events, colliding] = [0, 0]
   for (const sequence of split.train) {
     events += sequence.length

@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Matrix from "../embedding/Matrix.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
+import * as Diagnostics from "./Diagnostics.ts"
 import { type Codes, type Items, type Model, type Quantizer, rowsOf } from "./Quantizer.ts"
 import { type SidError } from "./SidError.ts"
 
@@ -48,18 +49,6 @@ export const distancesOf =
     return quantizer.distances(part, codes, level, model)
   }
 
-/** Items by identical codes, in item order. */
-export const groups = (sids: ReadonlyArray<Int32Array>): ReadonlyArray<ReadonlyArray<number>> => {
-  const byCodes = new Map<string, Array<number>>()
-  for (const [item, codes] of sids.entries()) {
-    const key = codes.join(",")
-    const group = byCodes.get(key)
-    if (group === undefined) byCodes.set(key, [item])
-    else group.push(item)
-  }
-  return [...byCodes.values()]
-}
-
 /** Items keep their codes and share SIDs. */
 export const keep: CollisionPolicy = {
   name: "keep",
@@ -75,7 +64,7 @@ export const extraToken: CollisionPolicy = {
   resolve: (sids, codebookSizes) => {
     const extended = [...sids]
     let most = 0
-    for (const group of groups(sids)) {
+    for (const group of Diagnostics.groups(sids)) {
       if (group.length === 1) continue
       most = Math.max(most, group.length)
       for (const [i, item] of group.entries()) extended[item] = Int32Array.of(...sids[item]!, i)

@@ -1,8 +1,19 @@
 /**
  * How good a set of SIDs is before any model is trained on it.
  */
-import * as Collision from "./Collision.ts"
 import * as Trie from "./Trie.ts"
+
+/** Items by identical codes, in item order. */
+export const groups = (sids: ReadonlyArray<Int32Array>): ReadonlyArray<ReadonlyArray<number>> => {
+  const byCodes = new Map<string, Array<number>>()
+  for (const [item, codes] of sids.entries()) {
+    const key = codes.join(",")
+    const group = byCodes.get(key)
+    if (group === undefined) byCodes.set(key, [item])
+    else group.push(item)
+  }
+  return [...byCodes.values()]
+}
 
 /** Use of the codes of one level. */
 export interface LevelUse {
@@ -29,7 +40,7 @@ export const measure = (
   sids: ReadonlyArray<Int32Array>,
   codebookSizes: ReadonlyArray<number>
 ): Diagnostics => {
-  const groups = Collision.groups(sids)
+  const groups = groups(sids)
   return {
     items: sids.length,
     distinct: groups.length,

@@ -8,7 +8,8 @@
 import * as Effect from "effect/Effect"
 import * as Matrix from "../embedding/Matrix.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
-import { type CollisionPolicy, type Distances, groups } from "./Collision.ts"
+import { type CollisionPolicy, type Distances } from "./Collision.ts"
+import * as Diagnostics from "./Diagnostics.ts"
 import * as Leaves from "./Leaves.ts"
 import { type SidError, SidError as Failure, TooFewCodes } from "./SidError.ts"
 
@@ -54,7 +55,7 @@ export const policy: CollisionPolicy = {
   name: "nearest-free-leaf",
   resolve: Effect.fn("NearestFreeLeaf.resolve")(function*(sids, codebookSizes, distances) {
     yield* checkRoom(sids.length, codebookSizes)
-    const colliding = groups(sids).filter((group) => group.length > 1)
+    const colliding = Diagnostics.groups(sids).filter((group) => group.length > 1)
     const moved = [...sids]
     const leaves = Leaves.make(sids, codebookSizes)
     const last = codebookSizes.length - 1

@@ -5,7 +5,8 @@
 import * as Effect from "effect/Effect"
 import { type TensorError } from "../tensor/TensorError.ts"
 import * as Assignment from "./Assignment.ts"
-import { type CollisionPolicy, type Distances, groups } from "./Collision.ts"
+import { type CollisionPolicy, type Distances } from "./Collision.ts"
+import * as Diagnostics from "./Diagnostics.ts"
 import * as Leaves from "./Leaves.ts"
 import * as NearestFreeLeaf from "./NearestFreeLeaf.ts"
 import { type SidError } from "./SidError.ts"
@@ -25,7 +26,7 @@ const batches = (
 ): ReadonlyArray<ReadonlyArray<ReadonlyArray<number>>> => {
   const out: Array<Array<ReadonlyArray<number>>> = []
   let room = 0
-  for (const items of groups(sids.map((codes) => codes.subarray(0, last)))) {
+  for (const items of Diagnostics.groups(sids.map((codes) => codes.subarray(0, last)))) {
     if (new Set(items.map((item) => sids[item]![last]!)).size === items.length) continue
     if (room < items.length) {
       out.push([])

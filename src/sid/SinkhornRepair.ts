@@ -7,7 +7,8 @@
  * until the rounds end. Collisions may be left.
  */
 import * as Effect from "effect/Effect"
-import { type CollisionPolicy, groups } from "./Collision.ts"
+import { type CollisionPolicy } from "./Collision.ts"
+import * as Diagnostics from "./Diagnostics.ts"
 import * as Sinkhorn from "./Sinkhorn.ts"
 
 /** Settings: entropy of the transport, its iterations, and the most rounds. */
@@ -27,7 +28,7 @@ export const policy = (options: SinkhornRepairOptions = defaults): CollisionPoli
     const last = codebookSizes.length - 1
     const moved = [...sids]
     for (let round = 0; round < options.rounds; round++) {
-      const colliding = groups(moved).filter((group) => group.length > 1)
+      const colliding = Diagnostics.groups(moved).filter((group) => group.length > 1)
       if (colliding.length === 0) break
       for (const group of colliding) {
         const found = yield* distances(group, group.map((item) => moved[item]!), last)

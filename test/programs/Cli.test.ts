@@ -87,6 +87,51 @@ describe("sidereal", () => {
     assert.strictEqual(JSON.parse(tokenized.out).items, 50)
   })
 
+  it("compares tokenizers side by side, writes a page, and keeps what it measured", async () => {
+    const compare = () => sidereal("tokenize", "--run", run, "--compare", "rq-kmeans,balanced,fsq,random", "--json")
+    const first = await compare()
+    assert.strictEqual(first.status, 0, first.error)
+    const found = JSON.parse(first.out)
+    assert.deepStrictEqual(found.entries.map(({ name }: { name: string }) => name), [
+      "rq-kmeans",
+      "balanced",
+      "fsq",
+      "random"
+    ])
+    assert.notStrictEqual(found.recommendation.name, "random")
+    for (const { agreement, distinct, items, prediction } of found.entries) {
+      assert.strictEqual(distinct, items)
+      assert.isAbove(prediction.bits, 0)
+      assert.strictEqual(agreement[0].prefix, 0)
+    }
+    const page = readFileSync(join(run, "laboratory.html"), "utf8")
+    for (const part of ["Recommended:", "The rule:", "<svg", "Do items with common codes belong together?"]) {
+      assert.include(page, part)
+    }
+    assert.deepStrictEqual(JSON.parse((await compare()).out), found)
+    const unknown = await sidereal("tokenize", "--run", run, "--compare", "rq-kmeens")
+    assert.strictEqual(unknown.status, 1)
+    assert.include(unknown.error, "\"rq-kmeens\"; expected one of rq-kmeans")
+  })
+
+  it("inspects data without a run, and filters by flags", async () => {
+    const table = join(folder, "events.csv")
+    const rows = Array.from({ length: 60 }, (_, i) => `u${i % 6},i${i % 7},${i},${1 + i % 5}`)
+    writeFileSync(table, `user_id,item_id,timestamp,rating\n${rows.join("\n")}\nbroken\n`)
+    const found = await sidereal("data", "inspect", table, "--rating-floor", "2", "--json")
+    assert.strictEqual(found.status, 0, found.error)
+    const { counts, events, malformed, users } = JSON.parse(found.out)
+    assert.deepStrictEqual([users, events], [6, 48])
+    assert.strictEqual(counts.find(({ step }: { step: string }) => step.includes("too few columns")).count, 1)
+    assert.strictEqual(malformed[0].line, 62)
+    const strict = await sidereal("data", "inspect", table, "--strict")
+    assert.strictEqual(strict.status, 1)
+    assert.include(strict.error, "line 62")
+    const text = await sidereal("data", "inspect", table, "--from", "30")
+    assert.include(text.out, "events outside the time range dropped: 30")
+    assert.include(text.out, "--core 2:")
+  })
+
   it("recommends by user and by titles", async () => {
     const byUser = JSON.parse(
       (await sidereal("recommend", "--run", run, "--user", "user-3", "--json", "--count", "5")).out

@@ -6,6 +6,7 @@ import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import { type Matrix } from "../../src/embedding/Matrix.ts"
 import * as Assignment from "../../src/sid/Assignment.ts"
 import * as Collision from "../../src/sid/Collision.ts"
+import * as Diagnostics from "../../src/sid/Diagnostics.ts"
 import * as NearestFreeLeaf from "../../src/sid/NearestFreeLeaf.ts"
 import * as OptimalReassignment from "../../src/sid/OptimalReassignment.ts"
 import { type Codes, type ModelTensor, rowsOf } from "../../src/sid/Quantizer.ts"
@@ -190,7 +191,7 @@ describe("policies that part colliding items", () => {
     Effect.gen(function*() {
       const { distances, sids, sizes } = crowded(60, [4, 4, 16], 9)
       const { sids: resolved } = yield* NearestFreeLeaf.policy.resolve(sids, sizes, distances)
-      for (const group of Collision.groups(sids)) {
+      for (const group of Diagnostics.groups(sids)) {
         const stayed = group.filter((item) => String(resolved[item]) === String(sids[item]))
         assert.strictEqual(stayed.length, 1)
         const { data, width } = yield* distances(group, group.map((item) => sids[item]!), 2)
@@ -203,7 +204,7 @@ describe("policies that part colliding items", () => {
     Effect.gen(function*() {
       const { distances, sids, sizes } = crowded(9, [2, 5], 4)
       const { sids: resolved } = yield* OptimalReassignment.policy.resolve(sids, sizes, distances)
-      for (const items of Collision.groups(sids.map((codes) => codes.subarray(0, 1)))) {
+      for (const items of Diagnostics.groups(sids.map((codes) => codes.subarray(0, 1)))) {
         if (items.length > 5) continue
         const { data } = yield* distances(items, items.map((item) => sids[item]!), 1)
         const best = (row: number, taken: ReadonlySet<number>): number =>

@@ -3,7 +3,6 @@ import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import { type Matrix } from "../../src/embedding/Matrix.ts"
-import * as Collision from "../../src/sid/Collision.ts"
 import * as Diagnostics from "../../src/sid/Diagnostics.ts"
 import * as KMeans from "../../src/sid/KMeans.ts"
 import * as ResidualCodebooks from "../../src/sid/ResidualCodebooks.ts"
@@ -54,7 +53,7 @@ describe("SidIndex and Diagnostics against counted figures", () => {
           assert.strictEqual(measured.distinct, expected["distinct_sids"])
           assert.closeTo(measured.collisionRate, expected["collision_rate"]!, 1e-12)
           assert.strictEqual(measured.collidingItems, expected["items_in_collision_groups"])
-          const groups = Collision.groups(index.sids).filter((group) => group.length > 1)
+          const groups = Diagnostics.groups(index.sids).filter((group) => group.length > 1)
           assert.strictEqual(groups.length, expected["collision_groups"])
         }))
     }
