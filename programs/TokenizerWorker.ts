@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
 import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
 import { Progress } from "../src/run/Progress.ts"
+import * as Codes from "../src/sid/Codes.ts"
 import * as Collision from "../src/sid/Collision.ts"
 import * as Quantizer from "../src/sid/Quantizer.ts"
 import * as Quantizers from "./Quantizers.ts"
@@ -54,7 +55,7 @@ export const work = Effect.fn("TokenizerWorker.work")(
     return {
       id: quantizer.id,
       seconds,
-      codes: Quantizer.rowsOf(trained.codes).map((codes) => codes.slice()),
+      codes: Codes.rowsOf(trained.codes).map((codes) => codes.slice()),
       diagnosis: yield* quantizer.diagnose(items, trained),
       collisionPolicy: policy.name,
       resolved: yield* Collision.resolve(policy, quantizer, items, trained)

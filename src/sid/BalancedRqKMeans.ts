@@ -18,6 +18,7 @@ import * as TensorProgram from "../tensor/TensorProgram.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as ApproximateBalance from "./ApproximateBalance.ts"
 import * as BalancedKMeans from "./BalancedKMeans.ts"
+import * as Codes from "./Codes.ts"
 import * as KMeans from "./KMeans.ts"
 import * as PlusPlus from "./PlusPlus.ts"
 import * as Quantizer from "./Quantizer.ts"
@@ -149,7 +150,7 @@ export const train: (
   embeddings: Matrix.Matrix,
   seed: number
 ) => Effect.Effect<
-  { readonly codebooks: ResidualCodebooks.Codebooks; readonly codes: Quantizer.Codes },
+  { readonly codebooks: ResidualCodebooks.Codebooks; readonly codes: Codes.Codes },
   SidError | TensorError,
   TensorRuntime | Scope.Scope
 > = Effect.fn("BalancedRqKMeans.train")(function*(config, shape, embeddings, seed) {
@@ -164,7 +165,7 @@ export const train: (
     columns.push(labels)
     residual = ResidualCodebooks.subtract(residual, centres, labels)
   }
-  return { codebooks, codes: Quantizer.fromColumns(columns) }
+  return { codebooks, codes: Codes.fromColumns(columns) }
 })
 
 const name = "balanced"

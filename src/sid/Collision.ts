@@ -4,8 +4,9 @@
 import * as Effect from "effect/Effect"
 import * as Matrix from "../embedding/Matrix.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
+import * as Codes from "./Codes.ts"
 import * as Diagnostics from "./Diagnostics.ts"
-import { type Codes, type Items, type Model, type Quantizer, rowsOf } from "./Quantizer.ts"
+import { type Items, type Model, type Quantizer } from "./Quantizer.ts"
 import { type SidError } from "./SidError.ts"
 
 type Failure = SidError | TensorError
@@ -19,7 +20,7 @@ export type Distances = (
   level: number
 ) => Effect.Effect<Matrix.Matrix, Failure>
 
-/** Codes after a policy: SIDs by item, and the codebook size of every level, an extra one included. */
+/** Codes.Codes after a policy: SIDs by item, and the codebook size of every level, an extra one included. */
 export interface Resolved {
   readonly sids: ReadonlyArray<Int32Array>
   readonly codebookSizes: ReadonlyArray<number>
@@ -44,7 +45,7 @@ export const distancesOf =
       popularity: chosen.map((item) => items.popularity[item]!),
       embeddings: Matrix.take(items.embeddings, chosen)
     }
-    const codes: Codes = { levels, codes: new Int32Array(chosen.length * levels) }
+    const codes: Codes.Codes = { levels, codes: new Int32Array(chosen.length * levels) }
     for (const [row, sid] of sids.entries()) codes.codes.set(sid.subarray(0, levels), row * levels)
     return quantizer.distances(part, codes, level, model)
   }
@@ -78,6 +79,6 @@ export const resolve = (
   policy: CollisionPolicy,
   quantizer: Quantizer["Service"],
   items: Items,
-  { codes, model }: { readonly codes: Codes; readonly model: Model }
+  { codes, model }: { readonly codes: Codes.Codes; readonly model: Model }
 ): Effect.Effect<Resolved, Failure> =>
-  policy.resolve(rowsOf(codes), model.codebookSizes, distancesOf(quantizer, items, model))
+  policy.resolve(Codes.rowsOf(codes), model.codebookSizes, distancesOf(quantizer, items, model))

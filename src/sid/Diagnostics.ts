@@ -40,12 +40,12 @@ export const measure = (
   sids: ReadonlyArray<Int32Array>,
   codebookSizes: ReadonlyArray<number>
 ): Diagnostics => {
-  const groups = groups(sids)
+  const found = groups(sids)
   return {
     items: sids.length,
-    distinct: groups.length,
-    collisionRate: (sids.length - groups.length) / Math.max(1, sids.length),
-    collidingItems: groups.reduce((sum, group) => sum + (group.length > 1 ? group.length : 0), 0),
+    distinct: found.length,
+    collisionRate: (sids.length - found.length) / Math.max(1, sids.length),
+    collidingItems: found.reduce((sum, group) => sum + (group.length > 1 ? group.length : 0), 0),
     levels: codebookSizes.map((codes, level) => {
       const counts = new Map<number, number>()
       let total = 0

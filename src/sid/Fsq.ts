@@ -14,6 +14,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { type Matrix } from "../embedding/Matrix.ts"
 import * as Pca from "../embedding/Pca.ts"
+import type * as Codes from "./Codes.ts"
 import * as Quantizer from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
 import { BadSetting, SidError } from "./SidError.ts"
@@ -134,7 +135,7 @@ const standing = (embeddings: Matrix, { pca, scale }: Fitted): Matrix => {
   }
 }
 
-const encode = (embeddings: Matrix, model: Quantizer.Model): Quantizer.Codes => {
+const encode = (embeddings: Matrix, model: Quantizer.Model): Codes.Codes => {
   const fitted = fittedOf(model)
   const z = standing(embeddings, fitted)
   const levels = model.codebookSizes.length
@@ -150,7 +151,7 @@ const encode = (embeddings: Matrix, model: Quantizer.Model): Quantizer.Codes => 
 /** Mean coordinate [R, most digits] of the rows that have a digit, NaN where none has: what a digit decodes to. */
 const meansOf = (
   coordinates: Matrix,
-  { codes, levels }: Quantizer.Codes,
+  { codes, levels }: Codes.Codes,
   digits: ReadonlyArray<number>
 ): Float32Array => {
   const most = Math.max(...digits)

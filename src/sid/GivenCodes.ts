@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import type * as Codes from "./Codes.ts"
 import * as Quantizer from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
 import { BadIndex, SidError } from "./SidError.ts"
@@ -41,7 +42,7 @@ export const layer = (given: GivenCodes): Layer.Layer<Quantizer.Quantizer, never
             sids.push(codes)
           }
           const levels = sids.reduce((most, codes) => Math.max(most, codes.length), 0)
-          const codes: Quantizer.Codes = { levels, codes: new Int32Array(sids.length * levels).fill(-1) }
+          const codes: Codes.Codes = { levels, codes: new Int32Array(sids.length * levels).fill(-1) }
           const sizes = Array.from({ length: levels }, () => 1)
           for (const [item, sid] of sids.entries()) {
             codes.codes.set(sid, item * levels)

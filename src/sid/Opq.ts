@@ -12,6 +12,7 @@ import { Matrix as Dense, SingularValueDecomposition } from "ml-matrix"
 import { type Matrix } from "../embedding/Matrix.ts"
 import * as Pca from "../embedding/Pca.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import * as Codes from "./Codes.ts"
 import * as KMeans from "./KMeans.ts"
 import * as Quantizer from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
@@ -64,7 +65,7 @@ export const slice = ({ data, rows, width }: Matrix, level: number, levels: numb
 }
 
 /** Rotated rows that codes stand for. */
-export const decodeRotated = ({ codes, levels }: Quantizer.Codes, codebooks: ReadonlyArray<Matrix>): Matrix => {
+export const decodeRotated = ({ codes, levels }: Codes.Codes, codebooks: ReadonlyArray<Matrix>): Matrix => {
   const part = codebooks[0]!.width
   const out = new Float32Array(codes.length * part)
   for (const [i, code] of codes.entries()) {
@@ -83,7 +84,7 @@ export const encodeRotated = Effect.fnUntraced(function*(
   for (const [level, codebook] of codebooks.entries()) {
     columns.push((yield* assign(slice(rotated, level, codebooks.length), codebook)).labels)
   }
-  return Quantizer.fromColumns(columns)
+  return Codes.fromColumns(columns)
 })
 
 /** Principal components dealt to L slices, each to the one with the least variance so far (in logarithms). */

@@ -1,10 +1,10 @@
 /**
- * Codes as faiss stores them: a stream of bits per row, little-endian, level 0 in the lowest bits of the first byte.
+ * Codes.Codes as faiss stores them: a stream of bits per row, little-endian, level 0 in the lowest bits of the first byte.
  */
-import { type Codes } from "./Quantizer.ts"
+import type * as Codes from "./Codes.ts"
 
 /** Bytes [N, ceil(L bits / 8)]. */
-export const pack = ({ codes, levels }: Codes, bits: number): Uint8Array => {
+export const pack = ({ codes, levels }: Codes.Codes, bits: number): Uint8Array => {
   const rows = codes.length / levels
   const width = Math.ceil(levels * bits / 8)
   const out = new Uint8Array(rows * width)
@@ -17,8 +17,8 @@ export const pack = ({ codes, levels }: Codes, bits: number): Uint8Array => {
   return out
 }
 
-/** Codes of such bytes. */
-export const unpack = (bytes: Uint8Array, levels: number, bits: number): Codes => {
+/** Codes.Codes of such bytes. */
+export const unpack = (bytes: Uint8Array, levels: number, bits: number): Codes.Codes => {
   const width = Math.ceil(levels * bits / 8)
   const rows = bytes.length / width
   const codes = new Int32Array(rows * levels)

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Matrix } from "../embedding/Matrix.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
+import * as Codes from "./Codes.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import { type SidError } from "./SidError.ts"
 
@@ -44,12 +45,6 @@ export const itemsOf = (embeddings: Matrix): Items => ({
   popularity: new Float64Array(embeddings.rows).fill(1)
 })
 
-/** Codes of N rows, [N, L]; a SID that ends before level l has -1 there. */
-export interface Codes {
-  readonly levels: number
-  readonly codes: Int32Array
-}
-
 /** What training found. */
 export interface Model {
   /** K of each level. */
@@ -67,7 +62,7 @@ export interface ModelTensor {
 /** A model and the codes of the items it was trained on, which need not be the nearest ones. */
 export interface Trained {
   readonly model: Model
-  readonly codes: Codes
+  readonly codes: Codes.Codes
 }
 
 type Failure = SidError | TensorError
@@ -81,14 +76,14 @@ export interface QuantizerParts {
   /** Learns from items. */
   train(items: Items): Effect.Effect<Trained, Failure>
   /** Codes of items, seen before or not. */
-  encode(items: Items, model: Model): Effect.Effect<Codes, Failure>
+  encode(items: Items, model: Model): Effect.Effect<Codes.Codes, Failure>
   /** The embeddings [N, D] that codes stand for. */
-  decode(codes: Codes, model: Model): Effect.Effect<Matrix, Failure>
+  decode(codes: Codes.Codes, model: Model): Effect.Effect<Matrix, Failure>
   /**
    * Squared distances [N, K] of what the levels before `level` leave of each row to every code of that level; a policy
    * for collisions chooses by them.
    */
-  distances(items: Items, codes: Codes, level: number, model: Model): Effect.Effect<Matrix, Failure>
+  distances(items: Items, codes: Codes.Codes, level: number, model: Model): Effect.Effect<Matrix, Failure>
 }
 
 /** Figures of codes and of what they keep of the embeddings. */
@@ -115,29 +110,11 @@ export const make = (parts: QuantizerParts): Quantizer["Service"] =>
     diagnose: Effect.fn("Quantizer.diagnose")(function*(items, { codes, model }) {
       const decoded = yield* parts.decode(codes, model)
       return {
-        ...Diagnostics.measure(rowsOf(codes), model.codebookSizes),
+        ...Diagnostics.measure(Codes.rowsOf(codes), model.codebookSizes),
         ...reconstruction(items.embeddings, decoded)
       }
     })
   })
-
-/** The codes of each row as a view. */
-export const rowsOf = ({ codes, levels }: Codes): ReadonlyArray<Int32Array> =>
-  Array.from({ length: codes.length / levels }, (_, row) => {
-    const sid = codes.subarray(row * levels, (row + 1) * levels)
-    const end = sid.indexOf(-1)
-    return end < 0 ? sid : sid.subarray(0, end)
-  })
-
-/** Columns of codes, one per level, as codes [N, L]. */
-export const fromColumns = (columns: ReadonlyArray<ArrayLike<number>>): Codes => {
-  const levels = columns.length
-  const codes = new Int32Array(columns[0]!.length * levels)
-  for (const [level, column] of columns.entries()) {
-    for (let row = 0; row < column.length; row++) codes[row * levels + level] = column[row]!
-  }
-  return { levels, codes }
-}
 
 const reconstruction = (
   { data, rows, width }: Matrix,

@@ -6,8 +6,9 @@ import * as Effect from "effect/Effect"
 import * as Matrix from "../embedding/Matrix.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import type * as Codes from "./Codes.ts"
 import * as KMeans from "./KMeans.ts"
-import { type Codes, type Model, type QuantizerParts } from "./Quantizer.ts"
+import { type Model, type QuantizerParts } from "./Quantizer.ts"
 import { BadEmbedding, SidError, TooFewItems, WrongWidth } from "./SidError.ts"
 
 /** One matrix [K, D] per level. */
@@ -68,13 +69,13 @@ export const subtract = (
 }
 
 /** The codes of one level. */
-export const column = ({ codes, levels }: Codes, level: number): Int32Array =>
+export const column = ({ codes, levels }: Codes.Codes, level: number): Int32Array =>
   Int32Array.from({ length: codes.length / levels }, (_, row) => codes[row * levels + level]!)
 
 /** What the first `level` levels leave of rows. */
 export const residual = (
   embeddings: Matrix.Matrix,
-  codes: Codes,
+  codes: Codes.Codes,
   level: number,
   codebooks: Codebooks
 ): Matrix.Matrix => {
@@ -88,7 +89,7 @@ export const encode: (
   assign: KMeans.Assign,
   embeddings: Matrix.Matrix,
   codebooks: Codebooks
-) => Effect.Effect<Codes, TensorError> = Effect.fn("ResidualCodebooks.encode")(
+) => Effect.Effect<Codes.Codes, TensorError> = Effect.fn("ResidualCodebooks.encode")(
   function*(assign, embeddings, codebooks) {
     const levels = codebooks.length
     const codes = new Int32Array(embeddings.rows * levels)
@@ -103,7 +104,7 @@ export const encode: (
 )
 
 /** The sum of the chosen centres of every level. */
-export const decode = ({ codes, levels }: Codes, codebooks: Codebooks): Matrix.Matrix => {
+export const decode = ({ codes, levels }: Codes.Codes, codebooks: Codebooks): Matrix.Matrix => {
   const width = codebooks[0]!.width
   const rows = codes.length / levels
   const out = Matrix.zeros(rows, width)
@@ -139,10 +140,14 @@ export const nearest = ({ data, rows, width }: Matrix.Matrix): Int32Array =>
   })
 
 /**
- * The codebooks that decode given codes best, level by level: means of what is left of the items with a code. Codes that
+ * The codebooks that decode given codes best, level by level: means of what is left of the items with a code. Codes.Codes that
  * no item has stand for nothing.
  */
-export const ofCodes = (embeddings: Matrix.Matrix, codes: Codes, codebookSizes: ReadonlyArray<number>): Codebooks => {
+export const ofCodes = (
+  embeddings: Matrix.Matrix,
+  codes: Codes.Codes,
+  codebookSizes: ReadonlyArray<number>
+): Codebooks => {
   const { width } = embeddings
   const codebooks: Array<Matrix.Matrix> = []
   let left = embeddings

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import * as Codes from "./Codes.ts"
 import * as KMeans from "./KMeans.ts"
 import * as Quantizer from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
@@ -62,7 +63,7 @@ export const make = (config: RqKMeansConfig, shape: Quantizer.SidShape, seed: nu
           columns.push(labels)
           residual = ResidualCodebooks.subtract(residual, centres, labels)
         }
-        return { model: ResidualCodebooks.toModel(codebooks), codes: Quantizer.fromColumns(columns) }
+        return { model: ResidualCodebooks.toModel(codebooks), codes: Codes.fromColumns(columns) }
       }, (effect) => effect.pipe(Effect.scoped, Effect.provideService(TensorRuntime, runtime)))
     })
   })

@@ -14,7 +14,8 @@ import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 import * as TensorProgram from "../tensor/TensorProgram.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as CodebookMeans from "./CodebookMeans.ts"
-import { type Codes, fromColumns, type Model, type ModelTensor } from "./Quantizer.ts"
+import * as Codes from "./Codes.ts"
+import { type Model, type ModelTensor } from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
 import * as Network from "./RqVaeNetwork.ts"
 import * as Sinkhorn from "./Sinkhorn.ts"
@@ -77,8 +78,8 @@ export interface StepReport {
   readonly loss: number
   readonly reconstructionLoss: number
   readonly gradientNorm: number
-  /** Codes of the batch, [B, L]. */
-  readonly codes: Codes
+  /** Codes.Codes of the batch, [B, L]. */
+  readonly codes: Codes.Codes
 }
 
 /** Running statistics of a normalisation. */
@@ -112,11 +113,11 @@ export interface RqVae {
     learningRate: number
   ): Effect.Effect<StepReport, TensorError>
   /** Nearest codes. */
-  encode(rows: Matrix.Matrix): Effect.Effect<Codes, TensorError>
+  encode(rows: Matrix.Matrix): Effect.Effect<Codes.Codes, TensorError>
   /** The embeddings that codes stand for. */
-  decode(codes: Codes): Effect.Effect<Matrix.Matrix, TensorError>
+  decode(codes: Codes.Codes): Effect.Effect<Matrix.Matrix, TensorError>
   /** Squared distances [B, K] of what the levels before leave of rows to the codes of a level. */
-  distances(rows: Matrix.Matrix, codes: Codes, level: number): Effect.Effect<Matrix.Matrix, TensorError>
+  distances(rows: Matrix.Matrix, codes: Codes.Codes, level: number): Effect.Effect<Matrix.Matrix, TensorError>
   /** The weights and statistics as plain data. */
   readonly save: Effect.Effect<Model, TensorError>
   /** Takes what was saved. */
@@ -303,7 +304,7 @@ export const make: (
         : ResidualCodebooks.squaredDistances(rows, centres)
     }
 
-    /** Codes by transport where a level asks for it, with the residuals of the levels before. */
+    /** Codes.Codes by transport where a level asks for it, with the residuals of the levels before. */
     const transport = Effect.fnUntraced(function*(batch: Matrix.Matrix) {
       yield* store.pull
       let residual: Matrix.Matrix = yield* latentOf(batch)
@@ -414,7 +415,7 @@ export const make: (
           }
           yield* store.push
         }
-        return { loss, reconstructionLoss, gradientNorm, codes: fromColumns(columns) }
+        return { loss, reconstructionLoss, gradientNorm, codes: Codes.fromColumns(columns) }
       }, Effect.scoped),
       encode: Effect.fn("RqVae.encode")(function*(rows) {
         const weights = yield* weightsOf([...encoderNames, ...codebookNames])
@@ -433,7 +434,7 @@ export const make: (
             }
           }))
         }
-        return fromColumns(columns)
+        return Codes.fromColumns(columns)
       }),
       decode: Effect.fn("RqVae.decode")(function*({ codes }) {
         const rows = codes.length / levels

@@ -9,6 +9,7 @@ import * as Standardize from "../embedding/Standardize.ts"
 import { Progress } from "../run/Progress.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import * as Codes from "./Codes.ts"
 import * as OptimalReassignment from "./OptimalReassignment.ts"
 import * as Quantizer from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
@@ -112,10 +113,10 @@ const codesOf = Effect.fnUntraced(function*(rqVae: RqVae.RqVae, config: RqVae.Rq
   if (config.lastLevel === "nearest") return codes
   const { levels } = codes
   const { sids } = yield* OptimalReassignment.distinct(
-    Quantizer.rowsOf(codes),
+    Codes.rowsOf(codes),
     config.network.codes[levels - 1]!,
     (chosen, prefixes, level) => {
-      const part: Quantizer.Codes = { levels, codes: new Int32Array(chosen.length * levels) }
+      const part: Codes.Codes = { levels, codes: new Int32Array(chosen.length * levels) }
       for (const [at, prefix] of prefixes.entries()) part.codes.set(prefix, at * levels)
       return rqVae.distances(Matrix.take(rows, chosen), part, level)
     }

@@ -14,9 +14,10 @@ import { Progress } from "../run/Progress.ts"
 import * as Random from "../tensor/Random.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 import { type TensorRuntime } from "../tensor/TensorRuntime.ts"
+import * as Codes from "./Codes.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import * as KMeans from "./KMeans.ts"
-import { type Codes, type Model, rowsOf } from "./Quantizer.ts"
+import { type Model } from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
 import * as RqVae from "./RqVae.ts"
 import { type SidError } from "./SidError.ts"
@@ -51,7 +52,7 @@ export interface RqVaeReport {
   readonly bestEpoch: number
 }
 
-const collisionRate = (codes: Codes): number => Diagnostics.measure(rowsOf(codes), []).collisionRate
+const collisionRate = (codes: Codes.Codes): number => Diagnostics.measure(Codes.rowsOf(codes), []).collisionRate
 
 const squaredError = (a: Matrix.Matrix, b: Matrix.Matrix): number => {
   let sum = 0

@@ -6,10 +6,10 @@
  * items of four codes take some 130 MB. SIDs may differ in length and one may begin another.
  */
 import * as Safetensors from "../run/Safetensors.ts"
-import { type Codes } from "./Quantizer.ts"
+import type * as Codes from "./Codes.ts"
 import { BadTrie, SidError } from "./SidError.ts"
 
-/** Codes in the smallest type that holds them. */
+/** Codes.Codes in the smallest type that holds them. */
 export type EdgeCodes = Uint8Array | Uint16Array | Int32Array
 
 /** The arrays. */
@@ -33,7 +33,7 @@ export interface Trie {
 }
 
 /** Rows in the order of their codes, shorter before longer, equal ones by number: counting sorts from the last level. */
-const sorted = ({ codes, levels }: Codes, rows: number, most: number): Int32Array => {
+const sorted = ({ codes, levels }: Codes.Codes, rows: number, most: number): Int32Array => {
   let order = Int32Array.from({ length: rows }, (_, row) => row)
   let next = new Int32Array(rows)
   for (let level = levels - 1; level >= 0; level--) {
@@ -58,7 +58,7 @@ const edgeCodes = (most: number, length: number): EdgeCodes =>
   most < 256 ? new Uint8Array(length) : most < 65_536 ? new Uint16Array(length) : new Int32Array(length)
 
 /** Builds the trie of codes [N, L]. */
-export const ofCodes = (given: Codes): Trie => {
+export const ofCodes = (given: Codes.Codes): Trie => {
   const { codes, levels } = given
   const rows = codes.length / levels
   let most = 0

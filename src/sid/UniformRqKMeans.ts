@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Random from "../tensor/Random.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as BalancedRqKMeans from "./BalancedRqKMeans.ts"
+import * as Codes from "./Codes.ts"
 import * as Quantizer from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
 import * as RqKMeans from "./RqKMeans.ts"
@@ -117,7 +118,7 @@ export const layer = (
             columns.push(labels)
             residual = ResidualCodebooks.subtract(residual, centres, labels)
           }
-          return { model, codes: Quantizer.fromColumns(columns) }
+          return { model, codes: Codes.fromColumns(columns) }
         }, (effect) => effect.pipe(Effect.scoped, Effect.provideService(TensorRuntime, runtime)))
       })
     })

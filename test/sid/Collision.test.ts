@@ -5,11 +5,12 @@ import { join } from "node:path"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import { type Matrix } from "../../src/embedding/Matrix.ts"
 import * as Assignment from "../../src/sid/Assignment.ts"
+import * as Codes from "../../src/sid/Codes.ts"
 import * as Collision from "../../src/sid/Collision.ts"
 import * as Diagnostics from "../../src/sid/Diagnostics.ts"
 import * as NearestFreeLeaf from "../../src/sid/NearestFreeLeaf.ts"
 import * as OptimalReassignment from "../../src/sid/OptimalReassignment.ts"
-import { type Codes, type ModelTensor, rowsOf } from "../../src/sid/Quantizer.ts"
+import { type ModelTensor } from "../../src/sid/Quantizer.ts"
 import * as ResidualCodebooks from "../../src/sid/ResidualCodebooks.ts"
 import * as RqVae from "../../src/sid/RqVae.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
@@ -103,7 +104,7 @@ describe("SinkhornRepair against MiniOneRec's program", () => {
         assert.deepStrictEqual([...initial.codes], [...all.get("initial_codes")!.data as Int32Array])
         const levels: number = config.num_emb_list.length
         const distances: Collision.Distances = (items, sids, level) => {
-          const codes: Codes = { levels, codes: Int32Array.from(sids.flatMap((codes) => [...codes])) }
+          const codes: Codes.Codes = { levels, codes: Int32Array.from(sids.flatMap((codes) => [...codes])) }
           const rows = items.flatMap((item) => [...x.data.subarray(item * x.width, (item + 1) * x.width)])
           return rqVae.distances({ rows: items.length, width: x.width, data: Float32Array.from(rows) }, codes, level)
         }
@@ -115,7 +116,7 @@ describe("SinkhornRepair against MiniOneRec's program", () => {
             iterations: config.sk_iters,
             rounds: round
           })
-          const { sids } = yield* policy.resolve(rowsOf(initial), config.num_emb_list, distances)
+          const { sids } = yield* policy.resolve(Codes.rowsOf(initial), config.num_emb_list, distances)
           const expected = (rounds.data as Int32Array).slice((round - 1) * size, round * size)
           assert.deepStrictEqual(sids.flatMap((codes) => [...codes]), [...expected], `after round ${round}`)
         }
@@ -123,7 +124,7 @@ describe("SinkhornRepair against MiniOneRec's program", () => {
           epsilon: config.repair_epsilon,
           iterations: config.sk_iters,
           rounds: 20
-        }).resolve(rowsOf(initial), config.num_emb_list, distances)
+        }).resolve(Codes.rowsOf(initial), config.num_emb_list, distances)
         assert.deepStrictEqual(last.sids.flatMap((codes) => [...codes]), [
           ...all.get("final_codes")!.data as Int32Array
         ])
@@ -154,7 +155,7 @@ const crowded = (rows: number, sizes: ReadonlyArray<number>, seed: number) => {
     for (const [at, item] of items.entries()) {
       part.data.set(embeddings.data.subarray(item * width, (item + 1) * width), at * width)
     }
-    const codes: Codes = { levels: sizes.length, codes: Int32Array.from(chosen.flatMap((sid) => [...sid])) }
+    const codes: Codes.Codes = { levels: sizes.length, codes: Int32Array.from(chosen.flatMap((sid) => [...sid])) }
     const residual = ResidualCodebooks.residual(part, codes, level, codebooks)
     return Effect.succeed(ResidualCodebooks.squaredDistances(residual, codebooks[level]!))
   }

@@ -8,6 +8,7 @@ import * as Reference from "../../layers/tfjs/Reference.ts"
 import * as Matrix from "../../src/embedding/Matrix.ts"
 import { Progress } from "../../src/run/Progress.ts"
 import * as CodebookMeans from "../../src/sid/CodebookMeans.ts"
+import * as Codes from "../../src/sid/Codes.ts"
 import * as Quantizer from "../../src/sid/Quantizer.ts"
 import * as RqVae from "../../src/sid/RqVae.ts"
 import * as Network from "../../src/sid/RqVaeNetwork.ts"
@@ -214,7 +215,7 @@ describe("RqVae with what mends collapse", () => {
       const far = gaussian(8, 8, 2)
       far.data.fill(50, 8)
       yield* rqVae.beginWith([far])
-      const used = (codes: Quantizer.Codes) => new Set(codes.codes).size
+      const used = (codes: Codes.Codes) => new Set(codes.codes).size
       const before = yield* rqVae.encode(rows)
       assert.strictEqual(used(before), 1)
       const counts = Array.from({ length: 8 }, (_, code) => before.codes.filter((own) => own === code).length)
@@ -239,7 +240,7 @@ describe("RqVae with what mends collapse", () => {
         const kept: Quantizer.Trained = structuredClone(trained)
         const again = yield* use((quantizer) => quantizer.encode(items, kept.model))
         assert.deepStrictEqual(again, trained.codes)
-        assert.strictEqual(new Set(Quantizer.rowsOf(again).map(String)).size, 120)
+        assert.strictEqual(new Set(Codes.rowsOf(again).map(String)).size, 120)
         const diagnosis = yield* use((quantizer) => quantizer.diagnose(items, kept))
         assert.isBelow(diagnosis.varianceLeft, 0.5)
         const wide = Quantizer.itemsOf(gaussian(3, 9, 1))
