@@ -20,7 +20,7 @@ export type Distances = (
   level: number
 ) => Effect.Effect<Matrix.Matrix, Failure>
 
-/** Codes.Codes after a policy: SIDs by item, and the codebook size of every level, an extra one included. */
+/** Codes after a policy: SIDs by item, and the codebook size of every level, an extra one included. */
 export interface Resolved {
   readonly sids: ReadonlyArray<Int32Array>
   readonly codebookSizes: ReadonlyArray<number>

@@ -1,5 +1,5 @@
 /**
- * Codes.Codes as faiss stores them: a stream of bits per row, little-endian, level 0 in the lowest bits of the first byte.
+ * Codes as faiss stores them: a stream of bits per row, little-endian, level 0 in the lowest bits of the first byte.
  */
 import type * as Codes from "./Codes.ts"
 
@@ -17,7 +17,7 @@ export const pack = ({ codes, levels }: Codes.Codes, bits: number): Uint8Array =
   return out
 }
 
-/** Codes.Codes of such bytes. */
+/** Codes of such bytes. */
 export const unpack = (bytes: Uint8Array, levels: number, bits: number): Codes.Codes => {
   const width = Math.ceil(levels * bits / 8)
   const rows = bytes.length / width

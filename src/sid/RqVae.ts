@@ -78,7 +78,7 @@ export interface StepReport {
   readonly loss: number
   readonly reconstructionLoss: number
   readonly gradientNorm: number
-  /** Codes.Codes of the batch, [B, L]. */
+  /** Codes of the batch, [B, L]. */
   readonly codes: Codes.Codes
 }
 
@@ -304,7 +304,7 @@ export const make: (
         : ResidualCodebooks.squaredDistances(rows, centres)
     }
 
-    /** Codes.Codes by transport where a level asks for it, with the residuals of the levels before. */
+    /** Codes by transport where a level asks for it, with the residuals of the levels before. */
     const transport = Effect.fnUntraced(function*(batch: Matrix.Matrix) {
       yield* store.pull
       let residual: Matrix.Matrix = yield* latentOf(batch)

@@ -9,7 +9,7 @@ import * as Safetensors from "../run/Safetensors.ts"
 import type * as Codes from "./Codes.ts"
 import { BadTrie, SidError } from "./SidError.ts"
 
-/** Codes.Codes in the smallest type that holds them. */
+/** Codes in the smallest type that holds them. */
 export type EdgeCodes = Uint8Array | Uint16Array | Int32Array
 
 /** The arrays. */
