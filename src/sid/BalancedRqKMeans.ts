@@ -4,8 +4,8 @@
  *
  * Codes of the training items are those of the balanced assignment, not the nearest; new items get the nearest. Up to
  * `exactRows` rows the assignment is exact; beyond that it is the approximate one over k-means centres. Differs from
- * MiniOneRec in its defaults: the squared distance is what an assignment costs, one start, and the labels belong to the
- * returned centres.
+ * MiniOneRec in its defaults: the squared distance is what an assignment costs, one start with a few plain iterations
+ * first, and the labels belong to the returned centres.
  */
 import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
@@ -85,6 +85,8 @@ export const dense = (matrix: Matrix.Matrix): BalancedKMeans.Dense => ({
   data: Float64Array.from(matrix.data)
 })
 
+const plainIterations = 8
+
 interface Level {
   readonly centres: Matrix.Matrix
   readonly labels: Int32Array
@@ -126,10 +128,15 @@ export const level: (
       return { labels, centres: ResidualCodebooks.ofCodes(rows, codes, [clusters])[0]! }
     }
     const seeded = yield* PlusPlus.seeder
+    const assign = yield* KMeans.assigner
     let best: BalancedKMeans.BalancedClustering | undefined
     for (let start = 0; start < config.starts; start++) {
-      const centres = dense(yield* seeded(rows, clusters, 4096, seed, 0xba1, start))
-      const found = yield* BalancedKMeans.lloyd(squares, rows, centres, {
+      // Plain iterations first: they cost a tenth, and what follows ends sooner and lower.
+      const begun = yield* KMeans.lloyd(assign, rows, yield* seeded(rows, clusters, 4096, seed, 0xba1, start), {
+        maximumIterations: plainIterations,
+        tolerance: 1e-4
+      })
+      const found = yield* BalancedKMeans.lloyd(squares, rows, dense(begun.centres), {
         bounds,
         maximumIterations: config.iterations,
         tolerance: 1e-4,

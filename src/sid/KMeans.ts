@@ -167,6 +167,9 @@ export const lloyd: (
   return { ...assignment, centres, inertia: assignment.distances.reduce((a, b) => a + b, 0), iterations }
 })
 
+/** Iterations by which several starts are compared; the best one goes on. */
+const shortRun = 6
+
 /** Settings of a whole clustering. */
 export interface TrainOptions extends LloydOptions {
   readonly starts: number
@@ -177,7 +180,7 @@ export interface TrainOptions extends LloydOptions {
   readonly seedRows: number
 }
 
-/** The best of several k-means++ starts; every row has the label of its nearest centre in the end. */
+/** The start that is best after a few iterations, iterated to its end; every row has the label of its nearest centre in the end. */
 export const train: (
   rows: Matrix,
   k: number,
@@ -193,8 +196,17 @@ export const train: (
     let best: Clustering | undefined
     for (let start = 0; start < options.starts; start++) {
       const centres = yield* seed(seen, k, options.seedRows, options.seed, 0x4b, start)
-      const found = yield* lloyd(assign, seen, centres, options)
+      const maximumIterations = options.starts === 1
+        ? options.maximumIterations
+        : Math.min(shortRun, options.maximumIterations)
+      const found = yield* lloyd(assign, seen, centres, { ...options, maximumIterations })
       if (best === undefined || found.inertia < best.inertia) best = found
+    }
+    if (options.starts > 1 && options.maximumIterations > shortRun) {
+      best = yield* lloyd(assign, seen, best!.centres, {
+        ...options,
+        maximumIterations: options.maximumIterations - shortRun
+      })
     }
     if (seen === rows) return best!
     const all = yield* assign(rows, best!.centres)

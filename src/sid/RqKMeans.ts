@@ -16,8 +16,8 @@ const Count = Schema.Int.check(Schema.isGreaterThan(0))
 export class RqKMeansConfig extends Schema.Class<RqKMeansConfig>("sidereal/sid/RqKMeansConfig")({
   /** Most iterations per level. @default 25 */
   iterations: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(25))),
-  /** k-means++ starts per level. @default 1 */
-  starts: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
+  /** k-means++ starts per level. @default 1, and 4 for up to 64 codes, where starts differ more and cost less */
+  starts: Schema.optionalKey(Count),
   /** Rows per centre that the iterations see; the codes of all rows are nearest ones. @default 256 */
   rowsPerCentre: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(256))),
   /** Rows that a start chooses its centres from. @default 4096 */
@@ -54,7 +54,7 @@ export const make = (config: RqKMeansConfig, shape: Quantizer.SidShape, seed: nu
           const { centres, labels } = yield* KMeans.train(residual, k, {
             maximumIterations: config.iterations,
             tolerance: 1e-4,
-            starts: config.starts,
+            starts: config.starts ?? (k <= 64 ? 4 : 1),
             rowsPerCentre: config.rowsPerCentre,
             seedRows: config.seedRows,
             seed: seed * 31 + level
