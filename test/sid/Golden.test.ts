@@ -1,11 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import { type Matrix } from "../../src/embedding/Matrix.ts"
+import * as Npy from "../../src/embedding/Npy.ts"
 import * as Diagnostics from "../../src/sid/Diagnostics.ts"
 import * as KMeans from "../../src/sid/KMeans.ts"
+import * as Quantizer from "../../src/sid/Quantizer.ts"
 import * as ResidualCodebooks from "../../src/sid/ResidualCodebooks.ts"
+import * as RqKMeans from "../../src/sid/RqKMeans.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
 import * as Trie from "../../src/sid/Trie.ts"
 import { data, distance, golden, json, list, tensors } from "../Golden.ts"
@@ -112,6 +118,37 @@ describe("ResidualCodebooks.encode against faiss", () => {
         const reconstruction = all.get("reconstruction_beam1")!.data as Float32Array
         assert.isBelow(distance(ResidualCodebooks.decode(encoded, codebooks).data, reconstruction), 1e-4)
       }).pipe(Effect.provide(layer)))
+  }
+})
+
+describe("RqKMeans against what scikit-learn reaches on real texts", () => {
+  const kind = kindOf("-rqkmeans")
+  const embeddings = list(folder).find((file) => file.endsWith(".npy"))
+  const runs = kind === undefined || !list(folder, kind).includes("quality.json") || embeddings === undefined
+    ? {}
+    : json(folder, kind, "quality.json").runs as Record<string, ReadonlyArray<{ mse_after_each_level: Array<number> }>>
+  const wanted = Object.entries(runs).filter(([name]) => /^(sklearn|scikit)/.test(name))
+  if (wanted.length === 0) it.skipIf(true)("no quality is here", () => {})
+  for (const [name, measured] of wanted) {
+    const [, codes, levels] = /K(\d+)-L(\d+)/.exec(name)!
+    it.effect(`ends within 3 % of its error: ${name}`, () =>
+      Effect.gen(function*() {
+        const rows = Npy.decode(readFileSync(join(folder, embeddings!)))
+        if ("problem" in rows) return assert.fail(rows.problem)
+        const quantizer = yield* Quantizer.Quantizer
+        const items = Quantizer.itemsOf(rows)
+        const diagnosis = yield* quantizer.diagnose(items, yield* quantizer.train(items))
+        const mean = measured.reduce((sum, run) => sum + run.mse_after_each_level.at(-1)!, 0) / measured.length
+        assert.isAtMost(diagnosis.meanSquaredError, 1.03 * mean)
+      }).pipe(
+        Effect.provide(
+          RqKMeans.layer(
+            Schema.decodeSync(RqKMeans.RqKMeansConfig)({}),
+            Schema.decodeSync(Quantizer.SidShape)({ codes: Number(codes), levels: Number(levels) }),
+            1
+          ).pipe(Layer.provide(layer))
+        )
+      ), 60_000)
   }
 })
 
