@@ -103,6 +103,54 @@ export const encode: (
   }
 )
 
+/**
+ * Codes by a beam: of every row the `beams` prefixes with the least squared rest are kept from level to level, as faiss's
+ * residual quantizer does. One beam is greedy; more lower the error for `beams` times the work.
+ */
+export const encodeBeam = (embeddings: Matrix.Matrix, codebooks: Codebooks, beams: number): Codes.Codes => {
+  const { rows, width } = embeddings
+  const levels = codebooks.length
+  const codes = new Int32Array(rows * levels)
+  const lengths = codebooks.map(({ data, rows: K }) =>
+    Float64Array.from({ length: K }, (_, k) => {
+      let sum = 0
+      for (let d = k * width; d < (k + 1) * width; d++) sum += data[d]! ** 2
+      return sum
+    })
+  )
+  interface Prefix {
+    readonly path: ReadonlyArray<number>
+    readonly rest: Float64Array
+    readonly cost: number
+  }
+  for (let r = 0; r < rows; r++) {
+    const start = Float64Array.from(Matrix.row(embeddings, r))
+    let kept: ReadonlyArray<Prefix> = [{ path: [], rest: start, cost: start.reduce((sum, x) => sum + x * x, 0) }]
+    for (const [level, { data, rows: K }] of codebooks.entries()) {
+      const best: Array<{ readonly from: Prefix; readonly code: number; readonly cost: number }> = []
+      for (const from of kept) {
+        for (let code = 0; code < K; code++) {
+          let dot = 0
+          for (let d = 0; d < width; d++) dot += from.rest[d]! * data[code * width + d]!
+          const cost = from.cost - 2 * dot + lengths[level]![code]!
+          if (best.length === beams && cost >= best.at(-1)!.cost) continue
+          let at = best.length
+          while (at > 0 && best[at - 1]!.cost > cost) at--
+          best.splice(at, 0, { from, code, cost })
+          if (best.length > beams) best.pop()
+        }
+      }
+      kept = best.map(({ code, cost, from }) => ({
+        path: [...from.path, code],
+        rest: from.rest.map((x, d) => x - data[code * width + d]!),
+        cost
+      }))
+    }
+    codes.set(kept[0]!.path, r * levels)
+  }
+  return { levels, codes }
+}
+
 /** The sum of the chosen centres of every level. */
 export const decode = ({ codes, levels }: Codes.Codes, codebooks: Codebooks): Matrix.Matrix => {
   const width = codebooks[0]!.width

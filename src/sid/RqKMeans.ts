@@ -18,6 +18,8 @@ export class RqKMeansConfig extends Schema.Class<RqKMeansConfig>("sidereal/sid/R
   iterations: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(25))),
   /** k-means++ starts per level. @default 1, and 4 for up to 64 codes, where starts differ more and cost less */
   starts: Schema.optionalKey(Count),
+  /** Prefixes of a row kept while it is encoded; 1 is greedy. @default 1 */
+  beams: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
   /** Rows per centre that the iterations see; the codes of all rows are nearest ones. @default 256 */
   rowsPerCentre: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(256))),
   /** Rows that a start chooses its centres from. @default 4096 */
@@ -39,10 +41,18 @@ const name = "rq-kmeans"
 export const make = (config: RqKMeansConfig, shape: Quantizer.SidShape, seed: number) =>
   Effect.gen(function*() {
     const runtime = yield* TensorRuntime
+    const parts = ResidualCodebooks.parts(runtime)
     return Quantizer.make({
       name,
       id: `${name}:${JSON.stringify([config, shape, seed])}`,
-      ...ResidualCodebooks.parts(runtime),
+      ...parts,
+      encode: (items, model) => {
+        const codebooks = ResidualCodebooks.ofModel(model)
+        return config.beams === 1 ? parts.encode(items, model) : Effect.map(
+          ResidualCodebooks.checkWidth(items.embeddings, codebooks[0]!.width),
+          () => ResidualCodebooks.encodeBeam(items.embeddings, codebooks, config.beams)
+        )
+      },
       train: Effect.fn("RqKMeans.train")(function*({ embeddings }) {
         yield* ResidualCodebooks.check(embeddings)
         const wanted = shape.codes ?? Quantizer.defaultCodes(embeddings.rows)
@@ -63,7 +73,12 @@ export const make = (config: RqKMeansConfig, shape: Quantizer.SidShape, seed: nu
           columns.push(labels)
           residual = ResidualCodebooks.subtract(residual, centres, labels)
         }
-        return { model: ResidualCodebooks.toModel(codebooks), codes: Codes.fromColumns(columns) }
+        return {
+          model: ResidualCodebooks.toModel(codebooks),
+          codes: config.beams === 1
+            ? Codes.fromColumns(columns)
+            : ResidualCodebooks.encodeBeam(embeddings, codebooks, config.beams)
+        }
       }, (effect) => effect.pipe(Effect.scoped, Effect.provideService(TensorRuntime, runtime)))
     })
   })

@@ -52,8 +52,11 @@ export class RqVaeConfig extends Schema.Class<RqVaeConfig>("sidereal/sid/RqVaeCo
   sinkhornIterations: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(50))),
   /** Epochs between evaluations of the collisions. @default 50 */
   evaluationEpochs: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(50))),
-  /** What the network sees: rows as they are, or every component with mean 0 and deviation 1. @default as-is */
-  input: Schema.Literals(["as-is", "standardized"]).pipe(
+  /**
+   * What the network sees: rows as they are, every component with mean 0 and deviation 1, or principal components so.
+   * @default as-is
+   */
+  input: Schema.Literals(["as-is", "standardized", "pca"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("as-is" as const))
   ),
   /** Share of the past in running means of codebooks. @default 0.99 */

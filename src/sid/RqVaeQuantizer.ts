@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Matrix from "../embedding/Matrix.ts"
+import * as Pca from "../embedding/Pca.ts"
 import * as Standardize from "../embedding/Standardize.ts"
 import { Progress } from "../run/Progress.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
@@ -20,17 +21,72 @@ import { type SidError } from "./SidError.ts"
 
 const shift = "input.mean"
 const scale = "input.deviation"
+const turn = "input.components"
 
-const standardizationOf = ({ tensors }: Quantizer.Model): Standardize.Standardization | undefined => {
+/** What is done to rows before the network sees them: turned to principal components, then standardised. */
+interface InputMap {
+  readonly pca?: Pca.Pca | undefined
+  readonly standardization?: Standardize.Standardization | undefined
+}
+
+/** The map that the settings want for these rows. */
+const fitInput = (embeddings: Matrix.Matrix, input: RqVae.RqVaeConfig["input"]): InputMap => {
+  if (input === "as-is") return {}
+  if (input === "standardized") return { standardization: Standardize.measure(embeddings) }
+  const pca = Pca.fit(embeddings, embeddings.width)
+  return { pca, standardization: Standardize.measure(Pca.project(embeddings, pca)) }
+}
+
+const inputTensors = ({ pca, standardization }: InputMap): ReadonlyArray<readonly [string, Quantizer.ModelTensor]> => {
+  if (standardization === undefined) return []
+  const { deviation, mean } = standardization
+  return [
+    [`${shift}`, { shape: [mean.length], data: mean }],
+    [`${scale}`, { shape: [deviation.length], data: deviation }],
+    ...(pca === undefined ? [] : [
+      [`${turn}.mean`, { shape: [pca.mean.length], data: Float32Array.from(pca.mean) }] as const,
+      [turn, {
+        shape: [pca.components.length, pca.mean.length],
+        data: Float32Array.from(pca.components.flatMap((row) => [...row]))
+      }] as const
+    ])
+  ]
+}
+
+const inputOf = ({ tensors }: Quantizer.Model): InputMap => {
   const mean = tensors.get(shift)
-  return mean === undefined ? undefined : { mean: mean.data, deviation: tensors.get(scale)!.data }
+  if (mean === undefined) return {}
+  const standardization = { mean: mean.data, deviation: tensors.get(scale)!.data }
+  const rows = tensors.get(turn)
+  if (rows === undefined) return { standardization }
+  const [rank, width] = rows.shape as [number, number]
+  return {
+    standardization,
+    pca: {
+      mean: Float64Array.from(tensors.get(`${turn}.mean`)!.data),
+      variances: new Float64Array(rank),
+      components: Array.from(
+        { length: rank },
+        (_, c) => Float64Array.from(rows.data.subarray(c * width, (c + 1) * width))
+      )
+    }
+  }
 }
 
 /** Rows as the network sees them. */
-const seen = (embeddings: Matrix.Matrix, model: Quantizer.Model): Matrix.Matrix => {
-  const standardization = standardizationOf(model)
-  return standardization === undefined ? embeddings : Standardize.apply(embeddings, standardization)
+const applyInput = (embeddings: Matrix.Matrix, { pca, standardization }: InputMap): Matrix.Matrix => {
+  const turned = pca === undefined ? embeddings : Pca.project(embeddings, pca)
+  return standardization === undefined ? turned : Standardize.apply(turned, standardization)
 }
+
+/** What the network gave, as rows of embeddings. */
+const undoInput = (rows: Matrix.Matrix, { pca, standardization }: InputMap): Matrix.Matrix => {
+  const wide = standardization === undefined ? rows : Standardize.undo(rows, standardization)
+  return pca === undefined ? wide : Pca.reconstruct(wide, pca)
+}
+
+const seen = (embeddings: Matrix.Matrix, model: Quantizer.Model): Matrix.Matrix =>
+  applyInput(embeddings, inputOf(model))
 
 type Failure = SidError | TensorError
 
@@ -78,17 +134,11 @@ export const make = Effect.fn("RqVaeQuantizer.make")(function*(
           () => Math.min(wanted, ResidualCodebooks.distinctRows(items.embeddings, wanted))
         )
       const config = configFor(rows, width, sizes)
-      const standardization = config.input === "standardized" ? Standardize.measure(items.embeddings) : undefined
-      const given = standardization === undefined
-        ? items.embeddings
-        : Standardize.apply(items.embeddings, standardization)
+      const input = fitInput(items.embeddings, config.input)
+      const given = applyInput(items.embeddings, input)
       const { rqVae } = yield* RqVaeTrainer.train(config, given, seed, { codebooks: begin })
       const saved = yield* rqVae.save
-      const tensors = new Map(saved.tensors)
-      if (standardization !== undefined) {
-        tensors.set(shift, { shape: [width], data: standardization.mean })
-        tensors.set(scale, { shape: [width], data: standardization.deviation })
-      }
+      const tensors = new Map([...saved.tensors, ...inputTensors(input)])
       return { model: { codebookSizes: sizes, tensors }, codes: yield* codesOf(rqVae, config, given) }
     }, within),
     encode: Effect.fn("RqVaeQuantizer.encode")(function*({ embeddings }, model) {
@@ -98,8 +148,7 @@ export const make = Effect.fn("RqVaeQuantizer.make")(function*(
     }, within),
     decode: Effect.fn("RqVaeQuantizer.decode")(function*(codes, model) {
       const rows = yield* (yield* loaded(model, widthOf(model, 0))).decode(codes)
-      const standardization = standardizationOf(model)
-      return standardization === undefined ? rows : Standardize.undo(rows, standardization)
+      return undoInput(rows, inputOf(model))
     }, within),
     distances: Effect.fn("RqVaeQuantizer.distances")(function*({ embeddings }, codes, level, model) {
       return yield* (yield* loaded(model, embeddings.width)).distances(seen(embeddings, model), codes, level)

@@ -7,6 +7,7 @@ import { join } from "node:path"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import { type Matrix } from "../../src/embedding/Matrix.ts"
 import * as Npy from "../../src/embedding/Npy.ts"
+import type * as Codes from "../../src/sid/Codes.ts"
 import * as Diagnostics from "../../src/sid/Diagnostics.ts"
 import * as KMeans from "../../src/sid/KMeans.ts"
 import * as Quantizer from "../../src/sid/Quantizer.ts"
@@ -117,6 +118,14 @@ describe("ResidualCodebooks.encode against faiss", () => {
         assert.deepStrictEqual([...encoded.codes], [...all.get("codes_beam1")!.data as Int32Array])
         const reconstruction = all.get("reconstruction_beam1")!.data as Float32Array
         assert.isBelow(distance(ResidualCodebooks.decode(encoded, codebooks).data, reconstruction), 1e-4)
+        assert.deepStrictEqual(ResidualCodebooks.encodeBeam(rows, codebooks, 1), encoded)
+        const error = (codes: Codes.Codes) =>
+          ResidualCodebooks.decode(codes, codebooks).data.reduce((sum, x, i) => sum + (x - rows.data[i]!) ** 2, 0)
+        const faiss = (all.get("squared_error_beam5")?.data as Float32Array | undefined)?.reduce((a, b) => a + b, 0)
+        if (faiss === undefined) return
+        const wide = error(ResidualCodebooks.encodeBeam(rows, codebooks, 5))
+        assert.isBelow(wide, error(encoded))
+        assert.isAtMost(wide, faiss * 1.001)
       }).pipe(Effect.provide(layer)))
   }
 })

@@ -223,30 +223,32 @@ describe("RqVae with what mends collapse", () => {
       assert.strictEqual(used(yield* rqVae.encode(rows)), 8)
     }).pipe(Effect.scoped, Effect.provide(onnx)))
 
-  it.effect(
-    "a trained model is plain data: another quantizer of the same settings encodes and decodes with it",
-    () =>
-      Effect.gen(function*() {
-        const layer = RqVaeQuantizer.layer(
-          config({ ...RqVaeQuantizer.mended, epochs: 4, evaluationEpochs: 2, input: "standardized" }),
-          shape({ codes: 16, levels: 3 }),
-          3
-        ).pipe(Layer.provide(onnx))
-        const items = Quantizer.itemsOf(gaussian(120, 8, 4))
-        const use = <A, E>(
-          work: (quantizer: Quantizer.Quantizer["Service"]) => Effect.Effect<A, E>
-        ) => Quantizer.Quantizer.pipe(Effect.flatMap(work), Effect.provide(layer))
-        const trained = yield* use((quantizer) => quantizer.train(items))
-        const kept: Quantizer.Trained = structuredClone(trained)
-        const again = yield* use((quantizer) => quantizer.encode(items, kept.model))
-        assert.deepStrictEqual(again, trained.codes)
-        assert.strictEqual(new Set(Codes.rowsOf(again).map(String)).size, 120)
-        const diagnosis = yield* use((quantizer) => quantizer.diagnose(items, kept))
-        assert.isBelow(diagnosis.varianceLeft, 0.5)
-        const wide = Quantizer.itemsOf(gaussian(3, 9, 1))
-        const error = yield* use((quantizer) => Effect.flip(quantizer.encode(wide, kept.model)))
-        assert.include(error.message, "have 9 components, the quantizer was trained on 8")
-      }),
-    60_000
-  )
+  for (const input of ["standardized", "pca"] as const) {
+    it.effect(
+      `a trained model is plain data, and what the network sees is undone: ${input}`,
+      () =>
+        Effect.gen(function*() {
+          const layer = RqVaeQuantizer.layer(
+            config({ ...RqVaeQuantizer.mended, epochs: 4, evaluationEpochs: 2, input }),
+            shape({ codes: 16, levels: 3 }),
+            3
+          ).pipe(Layer.provide(onnx))
+          const items = Quantizer.itemsOf(gaussian(120, 8, 4))
+          const use = <A, E>(
+            work: (quantizer: Quantizer.Quantizer["Service"]) => Effect.Effect<A, E>
+          ) => Quantizer.Quantizer.pipe(Effect.flatMap(work), Effect.provide(layer))
+          const trained = yield* use((quantizer) => quantizer.train(items))
+          const kept: Quantizer.Trained = structuredClone(trained)
+          const again = yield* use((quantizer) => quantizer.encode(items, kept.model))
+          assert.deepStrictEqual(again, trained.codes)
+          assert.strictEqual(new Set(Codes.rowsOf(again).map(String)).size, 120)
+          const diagnosis = yield* use((quantizer) => quantizer.diagnose(items, kept))
+          assert.isBelow(diagnosis.varianceLeft, 0.5)
+          const wide = Quantizer.itemsOf(gaussian(3, 9, 1))
+          const error = yield* use((quantizer) => Effect.flip(quantizer.encode(wide, kept.model)))
+          assert.include(error.message, "have 9 components, the quantizer was trained on 8")
+        }),
+      60_000
+    )
+  }
 })
