@@ -110,7 +110,7 @@ export const assemble = (
   const counts: Array<Count> = [...options.before]
   const alive = new Uint8Array(total).fill(1)
   let left = total
-  const drop = (step: string, bad: (event: number) => boolean) => {
+  const sweep = (bad: (event: number) => boolean): number => {
     let dropped = 0
     for (let e = 0; e < total; e++) {
       if (alive[e] === 1 && bad(e)) {
@@ -119,8 +119,9 @@ export const assemble = (
       }
     }
     left -= dropped
-    counts.push({ step, count: dropped })
+    return dropped
   }
+  const drop = (step: string, bad: (event: number) => boolean) => counts.push({ step, count: sweep(bad) })
 
   let texts = items
   if (filter.titles === "minionerec") {
@@ -180,17 +181,6 @@ export const assemble = (
         perUser[log.users[e]!]!++
         perItem[log.items[e]!]!++
       }
-    }
-    const sweep = (bad: (e: number) => boolean): number => {
-      let dropped = 0
-      for (let e = 0; e < total; e++) {
-        if (alive[e] === 1 && bad(e)) {
-          alive[e] = 0
-          dropped++
-        }
-      }
-      left -= dropped
-      return dropped
     }
     let dropped: number
     do {

@@ -1,20 +1,12 @@
 /**
  * NumPy's `.npy` files of two-dimensional arrays of floating-point numbers.
  */
+import * as Safetensors from "../run/Safetensors.ts"
 import { type Matrix } from "./Matrix.ts"
 
 /** Why a file cannot be used. */
 export interface NpyProblem {
   readonly problem: string
-}
-
-const half = (bits: number): number => {
-  const exponent = (bits >> 10) & 31
-  const fraction = bits & 1023
-  const sign = bits & 0x8000 ? -1 : 1
-  if (exponent === 0) return sign * fraction * 2 ** -24
-  if (exponent === 31) return fraction === 0 ? sign * Infinity : Number.NaN
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
 }
 
 const widths: Readonly<Record<string, number>> = { f2: 2, f4: 4, f8: 8 }
@@ -57,7 +49,7 @@ export const decode = (bytes: Uint8Array): Matrix | NpyProblem => {
       ? view.getFloat32(byte, true)
       : size === 8
       ? view.getFloat64(byte, true)
-      : half(view.getUint16(byte, true))
+      : Safetensors.half(view.getUint16(byte, true))
   }
   return { rows, width, data }
 }

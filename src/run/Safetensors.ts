@@ -59,7 +59,8 @@ export const encode = (
   return out
 }
 
-const half = (bits: number): number => {
+/** The number of an IEEE half-precision pattern. */
+export const half = (bits: number): number => {
   const exponent = (bits >> 10) & 31
   const fraction = bits & 1023
   const sign = bits & 0x8000 ? -1 : 1

@@ -1,39 +1,19 @@
 import { DuckDBInstance } from "@duckdb/node-api"
-import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
-import * as DuckDb from "../../layers/duckdb/DuckDb.ts"
-import * as SystemTar from "../../layers/xz/SystemTar.ts"
 import { FilterConfig } from "../../src/catalog/Assemble.ts"
 import { type CatalogError } from "../../src/catalog/CatalogError.ts"
 import { events } from "../../src/catalog/Dataset.ts"
 import * as DatasetFile from "../../src/catalog/DatasetFile.ts"
 import * as Import from "../../src/catalog/Import.ts"
 import { data, list } from "../Golden.ts"
-
-const services = Layer.merge(DuckDb.layer, SystemTar.layer).pipe(Layer.provideMerge(NodeServices.layer))
-
-const filter = (values: typeof FilterConfig.Encoded) => Schema.decodeSync(FilterConfig)(values)
-
-/** Writes files into a fresh folder and imports it, or one file of it. */
-const importing = (files: Readonly<Record<string, string | Uint8Array>>, file?: string, options = {}) =>
-  Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const path = yield* Path.Path
-    const folder = yield* fs.makeTempDirectoryScoped()
-    for (const [name, content] of Object.entries(files)) {
-      yield* fs.makeDirectory(path.dirname(path.join(folder, name)), { recursive: true })
-      yield* fs.writeFile(path.join(folder, name), typeof content === "string" ? Buffer.from(content) : content)
-    }
-    return yield* Import.load(file === undefined ? folder : path.join(folder, file), options)
-  }).pipe(Effect.scoped)
+import { filter, importing, services } from "./Importing.ts"
 
 const failing = (files: Readonly<Record<string, string | Uint8Array>>, file?: string, options = {}) =>
   importing(files, file, options).pipe(Effect.flip, Effect.map((error) => error as CatalogError))
