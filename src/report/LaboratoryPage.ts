@@ -93,12 +93,11 @@ const plots = (entries: ReadonlyArray<Laboratory.Entry>): Markup =>
       entries.map(({ name, varianceLeft }) => ({ name, value: varianceLeft }))
     )
   }${
-    Chart.lines(
-      "Perplexity by level, as a share of the codes",
-      "level",
+    Chart.bars(
+      "Least perplexity of a level, as a share of its codes",
       entries.map(({ levels, name }) => ({
         name,
-        points: levels.map(({ codes, perplexity }, level) => [level + 1, perplexity / codes] as const)
+        value: Math.min(...levels.map(({ codes, perplexity }) => perplexity / codes))
       }))
     )
   }</div>`
