@@ -23,7 +23,8 @@ import {
 } from "../../src/embedding/EmbeddingStore.ts"
 import { row, zeros } from "../../src/embedding/Matrix.ts"
 
-const tableOf = (version: string) => `v_${createHash("sha256").update(version).digest("hex").slice(0, 32)}`
+/** The number is that of the form; tables of another form are as if absent. */
+const tableOf = (version: string) => `v2_${createHash("sha256").update(version).digest("hex").slice(0, 32)}`
 
 /** Takes rows into a hash, so that a version can be checked while it is streamed. */
 const addRows = (hash: Hash, { keys, matrix }: StoredEmbeddings): void => {
