@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
+import * as Semaphore from "effect/Semaphore"
 import packageJson from "../package.json" with { type: "json" }
 import * as Durable from "../src/run/Durable.ts"
 import * as Manifest from "../src/run/Manifest.ts"
@@ -101,6 +102,10 @@ const open = Effect.fn("Workspace.open")(function*({ existing, fresh, given, run
   const settings = yield* Settings.decode(held, path.join(run, "manifest.json"))
   const file = (name: string) => path.join(run, name)
   const known = new Map<string, unknown>()
+  // Artefacts may be made side by side; the manifest is read, changed and written by one at a time.
+  const manifestLock = yield* Semaphore.make(1)
+  const record = (name: string, hash: string) =>
+    Manifest.record(run, name, hash).pipe(Effect.provideContext(services), manifestLock.withPermits(1))
   return Workspace.of({
     run,
     settings,
@@ -125,10 +130,10 @@ const open = Effect.fn("Workspace.open")(function*({ existing, fresh, given, run
         known.set(name, made)
         const text = codec.encode(made)
         yield* Durable.write(at, text).pipe(Effect.provideContext(services))
-        yield* Manifest.record(run, name, Manifest.hash(text)).pipe(Effect.provideContext(services))
+        yield* record(name, Manifest.hash(text))
         return made
       }),
     manifest: Manifest.read(run).pipe(Effect.provideContext(services)),
-    record: (name, hash) => Manifest.record(run, name, hash).pipe(Effect.provideContext(services))
+    record
   })
 })
