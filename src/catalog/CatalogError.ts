@@ -20,9 +20,10 @@ export class UnknownForm extends Schema.TaggedError<UnknownForm>()("UnknownForm"
 }) {
   override get message() {
     return `${this.path} fits no form that is recognised (found ${this.found}). Recognised are: a table of events ` +
-      `(.csv, .tsv, .jsonl, .parquet with user, item and time columns, and an items table beside it); ` +
-      `*.inter.json with *.item.json; S3-Rec sequences with TransRec titles (s3rec/*.txt); ` +
-      `by-day.tar.xz of Online Retail. A sidereal.json in the folder can name files and columns`
+      `(.csv, .tsv, .jsonl, .parquet with user, item and time columns, and an items table beside it), such as Amazon's ` +
+      `reviews and metadata; MovieLens (ratings.csv, u.data, ratings.dat); RecBole's *.inter with *.item; sequences ` +
+      `(.txt or s3rec/*.txt, lines "user item item ..."); *.inter.json with *.item.json; *.item.json with train, valid ` +
+      `and test folders; by-day.tar.xz of Online Retail. A sidereal.json in the folder can name files and columns`
   }
 }
 
@@ -37,6 +38,17 @@ export class MissingColumn extends Schema.TaggedError<MissingColumn>()("MissingC
     return `${this.file} has no ${this.wanted} column: looked for ${this.names.join(", ")}; found ${
       this.found.join(", ")
     }. Rename it, or name it in a sidereal.json beside the file: {"columns": {"${this.wanted}": "..."}}`
+  }
+}
+
+/** A header that has the name of a needed column more than once. */
+export class AmbiguousColumn extends Schema.TaggedError<AmbiguousColumn>()("AmbiguousColumn", {
+  file: Schema.String,
+  column: Schema.String,
+  times: Schema.Int
+}) {
+  override get message() {
+    return `${this.file} has ${this.times} columns named ${this.column}, and it is not clear which is meant; rename all but one`
   }
 }
 
@@ -142,6 +154,7 @@ export class CatalogError extends Schema.TaggedError<CatalogError>()("CatalogErr
     Unreadable,
     UnknownForm,
     MissingColumn,
+    AmbiguousColumn,
     BadRow,
     UnknownItem,
     UnknownUser,

@@ -12,12 +12,15 @@ import { CatalogError, NoEvents, NoTimes, TooFewItems, UnknownForm, Unreadable }
 import { type Dataset } from "./Dataset.ts"
 import * as EventLog from "./EventLog.ts"
 import * as EventTable from "./EventTable.ts"
+import * as JsonLines from "./JsonLines.ts"
 import * as LetterFolder from "./LetterFolder.ts"
+import * as Malformed from "./Malformed.ts"
 import * as MiniOneRecFolder from "./MiniOneRecFolder.ts"
+import * as MovieLens from "./MovieLens.ts"
 import * as OnlineRetail from "./OnlineRetail.ts"
 import * as S3RecFolder from "./S3RecFolder.ts"
 import * as SequenceFile from "./SequenceFile.ts"
-import { isTable, type TableForm, TableReader } from "./TableReader.ts"
+import { isTable, type TableReader } from "./TableReader.ts"
 
 /** Choices that apply to every form. */
 export interface ImportOptions {
@@ -90,47 +93,40 @@ export const load: (
 
   function recognise(): Effect.Effect<Dataset, CatalogError, Needs> {
     const within = (file: string) => path.join(folder, file)
-    const find = (suffix: string) => names.find((file) => file.endsWith(suffix))
-    if (!isFolder) return oneFile()
+    const find = (suffix: string) => names.find((file) => file.endsWith(suffix) || file.endsWith(`${suffix}.gz`))
+    const movieLens = config.events === undefined
+      ? MovieLens.find(names, isFolder ? undefined : path.basename(location))
+      : undefined
+    if (movieLens !== undefined) return MovieLens.load(name, folder, movieLens, config, options)
+    if (!isFolder) {
+      return SequenceFile.isNamed(location)
+        ? Effect.flatMap(SequenceFile.isOne(location), (isOne) => isOne ? sequences(location) : unknown())
+        : tables()
+    }
     if (config.events !== undefined) return tables()
     if (MiniOneRecFolder.isOne(names)) return MiniOneRecFolder.load(name, folder)
     const [inter, item] = [find(".inter.json"), find(".item.json")]
     if (inter !== undefined && item !== undefined) {
-      return filtered(LetterFolder.load(name, within(inter), within(item)))
+      return filtered(LetterFolder.load(name, within(inter), within(item), options.strict))
     }
     const retail = names.find((file) => file === "by-day.tar.xz")
     if (retail !== undefined) return OnlineRetail.load(name, within(retail), options)
-    if (names.includes("s3rec")) {
-      return fs.readDirectory(within("s3rec")).pipe(
-        Effect.mapError(unreadable),
-        Effect.flatMap((files) => {
-          const file = files.toSorted().find((candidate) => candidate.endsWith(".txt"))
-          return file === undefined
-            ? unknown()
-            : filtered(S3RecFolder.load(name, folder, path.join(folder, "s3rec", file)))
-        })
-      )
-    }
-    if (names.includes("u.data")) return movieLens100k(within)
-    const ratings = names.find((file) => /^ratings\.dat(\.gz)?$/.test(file))
-    if (ratings !== undefined) return movieLensDat(within, ratings)
     return Effect.gen(function*() {
-      const sequences = yield* sequenceFile(names.filter((file) => file.endsWith(".txt")).map(within))
-      const hasTables = names.some(isTable)
-      return sequences !== undefined && !(hasTables && (yield* hasEvents()))
-        ? yield* filtered(fromSequences(sequences))
-        : yield* tables()
+      if (names.includes("s3rec")) {
+        const files = yield* fs.readDirectory(within("s3rec")).pipe(Effect.mapError(unreadable))
+        const file = files.toSorted().find(SequenceFile.isNamed)
+        if (file === undefined) return yield* unknown()
+        const at = path.join(folder, "s3rec", file)
+        const withTitles = names.includes("transrec")
+        return yield* withTitles ? filtered(S3RecFolder.load(name, folder, at, options.strict)) : sequences(at)
+      }
+      const file = yield* Effect.findFirst(names.filter(SequenceFile.isNamed).map(within), SequenceFile.isOne)
+      return file._tag === "Some" && !(yield* hasEvents()) ? yield* sequences(file.value) : yield* tables()
     })
   }
 
-  function oneFile(): Effect.Effect<Dataset, CatalogError, Needs> {
-    const file = path.basename(location)
-    if (file === "u.data") return movieLens100k((other) => path.join(folder, other))
-    if (/\.dat(\.gz)?$/.test(file)) return movieLensDat((other) => path.join(folder, other), file)
-    if (isTable(file)) return tables()
-    return sequenceFile([location]).pipe(
-      Effect.flatMap((found) => (found === undefined ? tables() : filtered(fromSequences(found))))
-    )
+  function sequences(file: string) {
+    return filtered(fromSequences(file))
   }
 
   function unknown() {
@@ -164,72 +160,54 @@ export const load: (
         dataset.name,
         log.build(),
         new Map(dataset.items.map((item) => [item.key, item])),
-        { filter, seed, core: 0, firstOnly: false, before: dataset.counts, comparableTimes: false }
+        {
+          filter,
+          seed,
+          core: 0,
+          firstOnly: false,
+          before: dataset.counts,
+          malformed: dataset.malformed,
+          comparableTimes: false
+        }
       )
       return Effect.succeed(dataset.times === undefined ? { ...made, times: undefined, tieShare: undefined } : made)
-    })
-  }
-
-  /** The first of the files whose lines are sequences. */
-  function sequenceFile(files: ReadonlyArray<string>) {
-    return Effect.gen(function*() {
-      for (const file of files) {
-        const text = yield* fs.readFileString(file).pipe(Effect.mapError(unreadable))
-        const lines = text.split("\n", 50).slice(0, -1).filter((line) => line.trim() !== "")
-        const shown = lines.length === 0 ? text.split("\n").filter((line) => line.trim() !== "") : lines
-        if (shown.length > 0 && shown.every(SequenceFile.looksLike)) return file
-      }
-      return undefined
     })
   }
 
   /** Sequences, with titles of an items table beside them. */
   function fromSequences(file: string) {
     return Effect.gen(function*() {
-      const { sequences, userKeys } = yield* SequenceFile.read(file)
-      const itemsFile = yield* itemsTable(undefined)
-      const texts = itemsFile === undefined ? undefined : yield* EventTable.readItems(itemsFile, config)
-      const number = new Map<string, number>()
+      const { findings, sequences, userKeys } = yield* SequenceFile.read(file, options.strict)
+      const number = new Map<number, number>()
       for (const list of sequences) for (const item of list) if (!number.has(item)) number.set(item, number.size)
+      const keys = Array.from(number.keys(), String)
+      const itemsFile = yield* itemsTable(undefined)
+      const texts = itemsFile === undefined
+        ? undefined
+        : yield* EventTable.readItems(itemsFile, config, new Set(keys))
+      if (texts !== undefined) yield* Malformed.settle(itemsFile!, texts.findings, options.strict)
       const dataset: Dataset = {
         name,
-        items: [...number.keys()].map((key) => texts?.get(key) ?? Assemble.nameless(key)),
+        items: keys.map((key) => texts?.items.get(key) ?? Assemble.nameless(key)),
         userKeys,
-        sequences: sequences.map((list) => Int32Array.from(list, (item) => number.get(item)!)),
+        sequences: sequences.map((list) => list.map((item) => number.get(item)!)),
         counts: [
           { step: "users read", count: sequences.length },
           { step: "events read", count: sequences.reduce((sum, list) => sum + list.length, 0) },
-          { step: "items with a title", count: [...number.keys()].filter((key) => texts?.has(key) === true).length }
-        ]
+          { step: "items with a title", count: texts?.items.size ?? 0 },
+          ...findings.problems,
+          ...(texts?.findings.problems ?? [])
+        ],
+        malformed: [...findings.malformed, ...(texts?.findings.malformed ?? [])].slice(0, Malformed.kept)
       }
       return dataset
     })
   }
 
-  function movieLens100k(within: (file: string) => string) {
-    const events: TableForm = { columns: ["user_id", "item_id", "rating", "timestamp"], separator: "\t" }
-    const genres = Array.from({ length: 19 }, (_, i) => `genre_${i}`)
-    const items: TableForm = {
-      columns: ["item_id", "movie_title", "release_date", "video_release", "imdb", ...genres],
-      separator: "|",
-      encoding: "latin-1"
-    }
-    const itemsFile = names.includes("u.item") ? within("u.item") : undefined
-    return EventTable.load(name, within("u.data"), itemsFile, config, options, { events, items })
-  }
-
-  function movieLensDat(within: (file: string) => string, ratings: string) {
-    const events: TableForm = { columns: ["user_id", "item_id", "rating", "timestamp"], separator: "::" }
-    const items: TableForm = { columns: ["item_id", "title", "genres"], separator: "::", encoding: "latin-1" }
-    const movies = names.find((file) => /^movies\.dat(\.gz)?$/.test(file))
-    const itemsFile = movies === undefined ? undefined : within(movies)
-    return EventTable.load(name, within(ratings), itemsFile, config, options, { events, items })
-  }
-
   /** Roles that the columns of a file have. */
   function rolesOf(file: string) {
     return Effect.gen(function*() {
-      const columns = yield* (yield* TableReader).columns(file)
+      const columns = yield* EventTable.columns(file)
       const has = (role: EventTable.Role) => EventTable.columnOf(role, columns, config) !== undefined
       return { isEvents: has("user") && has("item"), isItems: has("item") && has("title") && !has("user") }
     })
@@ -237,7 +215,7 @@ export const load: (
 
   function hasEvents() {
     return Effect.gen(function*() {
-      for (const file of names.filter(isTable)) {
+      for (const file of names.filter(isRead)) {
         const roles = yield* rolesOf(path.join(folder, file)).pipe(Effect.option)
         if (roles._tag === "Some" && roles.value.isEvents) return true
       }
@@ -248,7 +226,7 @@ export const load: (
   function itemsTable(events: string | undefined) {
     return Effect.gen(function*() {
       if (config.items !== undefined) return path.join(folder, config.items)
-      for (const file of names.filter(isTable).map((one) => path.join(folder, one))) {
+      for (const file of names.filter(isRead).map((one) => path.join(folder, one))) {
         if (file === events) continue
         const roles = yield* rolesOf(file).pipe(Effect.option)
         if (roles._tag === "Some" && roles.value.isItems) return file
@@ -260,9 +238,7 @@ export const load: (
   /** The events table is the one with user and item columns, the items table one with item and title but no user. */
   function tables() {
     return Effect.gen(function*() {
-      const candidates = names.filter((file) => isTable(file) && file !== "sidereal.json").map((file) =>
-        path.join(folder, file)
-      )
+      const candidates = names.filter((file) => isRead(file)).map((file) => path.join(folder, file))
       let events = isFolder
         ? config.events === undefined ? undefined : path.join(folder, config.events)
         : location
@@ -279,6 +255,8 @@ export const load: (
     })
   }
 })
+
+const isRead = (name: string): boolean => isTable(name) || JsonLines.isJsonLines(name)
 
 const tableConfig = Effect.fnUntraced(function*(folder: string, names: ReadonlyArray<string>) {
   if (!names.includes("sidereal.json")) return new EventTable.TableConfig({})

@@ -1,20 +1,23 @@
 /**
- * Folders in the form of LETTER and LC-Rec: `*.inter.json` (user to items in order) and `*.item.json` (item to texts).
+ * Folders in the form of LETTER and LC-Rec: `*.inter.json` (user to items in order) and `*.item.json` (item to texts);
+ * plain or gzipped.
  */
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
-import { BadRow, CatalogError, Unreadable } from "./CatalogError.ts"
+import { CatalogError, Unreadable } from "./CatalogError.ts"
 import { type Dataset, type Item } from "./Dataset.ts"
+import * as Malformed from "./Malformed.ts"
+import * as TextLines from "./TextLines.ts"
 
 const readJson = Effect.fnUntraced(function*(path: string) {
-  const fs = yield* FileSystem.FileSystem
-  const unreadable = (error: { readonly message: string }) =>
-    new CatalogError({ reason: new Unreadable({ path, detail: error.message }) })
-  const text = yield* fs.readFileString(path).pipe(Effect.mapError(unreadable))
-  return yield* Effect.try({
-    try: () => JSON.parse(text) as Record<string, unknown>,
-    catch: (cause) => unreadable(cause as Error)
+  const unreadable = (detail: string) => new CatalogError({ reason: new Unreadable({ path, detail }) })
+  const text = yield* TextLines.whole(path)
+  const value = yield* Effect.try({
+    try: () => JSON.parse(text) as unknown,
+    catch: (cause) => unreadable((cause as Error).message)
   })
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? value as Readonly<Record<string, unknown>>
+    : yield* unreadable("it is no JSON object")
 })
 
 const words = (value: unknown): string => (typeof value === "string" ? value : "")
@@ -23,7 +26,7 @@ const words = (value: unknown): string => (typeof value === "string" ? value : "
 export const readItems = Effect.fn("LetterFolder.readItems")(function*(file: string) {
   const texts = yield* readJson(file)
   return Object.entries(texts).map(([key, value]): Item => {
-    const entry = value as Record<string, unknown>
+    const entry = (value ?? {}) as Readonly<Record<string, unknown>>
     const categories = entry["categories"]
     return {
       key,
@@ -37,38 +40,48 @@ export const readItems = Effect.fn("LetterFolder.readItems")(function*(file: str
   })
 })
 
-/** Reads the two files; users stand in the order of the file. */
-export const load = Effect.fn("LetterFolder.load")(function*(name: string, interFile: string, itemFile: string) {
+/** Reads the two files; users stand in the order of the file. Lines of malformed entries are the entries' numbers. */
+export const load = Effect.fn("LetterFolder.load")(function*(
+  name: string,
+  interFile: string,
+  itemFile: string,
+  strict: boolean
+) {
   const inter = yield* readJson(interFile)
   const items = yield* readItems(itemFile)
   const number = new Map(items.map(({ key }, i) => [key, i]))
+  const userKeys: Array<string> = []
   const sequences: Array<Int32Array> = []
-  for (const [line, [user, list]] of Object.entries(inter).entries()) {
-    const bad = (field: string, value: unknown, mend: string) =>
-      new CatalogError({
-        reason: new BadRow({ file: interFile, line: line + 1, field, value: JSON.stringify(value) ?? "nothing", mend })
-      })
-    if (!Array.isArray(list)) return yield* bad(`the entry of user ${user}`, list, "it must be a list of items")
-    const sequence = new Int32Array(list.length)
-    for (const [i, item] of list.entries()) {
-      const known = number.get(String(item))
-      if (known === undefined) {
-        return yield* bad(`item ${i + 1} of user ${user}`, item, `${itemFile} has no such item`)
-      }
-      sequence[i] = known
+  const tally = new Malformed.Tally(interFile, "users")
+  for (const [at, [user, list]] of Object.entries(inter).entries()) {
+    tally.rows++
+    if (!Array.isArray(list)) {
+      tally.add(at + 1, "not a list of items", list)
+      continue
     }
-    sequences.push(sequence)
+    const unknown = list.findIndex((item) => !number.has(String(item)))
+    if (unknown >= 0) {
+      const value = `item ${unknown + 1} of user ${user} is ${String(list[unknown])}`
+      tally.add(at + 1, "an item that the item table lacks", value)
+      continue
+    }
+    userKeys.push(user)
+    sequences.push(Int32Array.from(list, (item) => number.get(String(item))!))
   }
+  const { findings } = tally
+  yield* Malformed.settle(interFile, findings, strict)
   const dataset: Dataset = {
     name,
     items,
-    userKeys: Object.keys(inter),
+    userKeys,
     sequences,
     counts: [
       { step: "users read", count: sequences.length },
       { step: "items read", count: items.length },
-      { step: "events read", count: sequences.reduce((sum, list) => sum + list.length, 0) }
-    ]
+      { step: "events read", count: sequences.reduce((sum, list) => sum + list.length, 0) },
+      ...findings.problems
+    ],
+    malformed: findings.malformed
   }
   return dataset
 })

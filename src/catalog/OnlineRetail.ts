@@ -12,6 +12,8 @@ import { assemble } from "./Assemble.ts"
 import { type Item } from "./Dataset.ts"
 import * as EventLog from "./EventLog.ts"
 import { type LoadOptions } from "./EventTable.ts"
+import * as EventTime from "./EventTime.ts"
+import * as Malformed from "./Malformed.ts"
 import { TableReader } from "./TableReader.ts"
 
 const columns = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"]
@@ -21,18 +23,24 @@ const isGood = (code: string) => /^\d{5}/.test(code)
 
 /** Reads the archive. */
 export const load = Effect.fn("OnlineRetail.load")(
-  function*(name: string, archive: string, { filter, seed }: LoadOptions) {
+  function*(name: string, archive: string, { filter, seed, strict }: LoadOptions) {
     const folder = yield* (yield* Archive).unpackTarXz(archive)
     const path = yield* Path.Path
-    const { rows } = yield* (yield* TableReader).read(path.join(folder, "**", "*.csv"), columns)
+    const { findings, rows } = yield* (yield* TableReader).read(path.join(folder, "**", "*.csv"), columns)
+    yield* Malformed.settle(archive, findings, strict)
     const log = EventLog.builder()
     const names = new Map<string, Map<string, number>>()
-    let purchases = 0
+    let [purchases, undated] = [0, 0]
     for (const [invoice, code, description, quantity, date, price, customer] of rows) {
       if (!customer || !invoice || invoice.startsWith("C") || !(Number(quantity) > 0) || !(Number(price) > 0)) continue
       purchases++
       if (!code) continue
-      log.add(String(Math.trunc(Number(customer))), code, Date.parse(`${date!.replace(" ", "T")}Z`))
+      const time = EventTime.parse(date ?? "")
+      if (Number.isNaN(time)) {
+        undated++
+        continue
+      }
+      log.add(String(Math.trunc(Number(customer))), code, time)
       const title = description?.trim() ?? ""
       if (title === "") continue
       let counts = names.get(code)
@@ -51,9 +59,14 @@ export const load = Effect.fn("OnlineRetail.load")(
       seed,
       core: 5,
       firstOnly: true,
+      malformed: findings.malformed,
       before: [
         { step: "rows read", count: rows.length },
-        { step: "purchases of known customers", count: purchases }
+        ...findings.problems,
+        { step: "purchases of known customers", count: purchases },
+        ...(undated === 0
+          ? []
+          : [{ step: `rows left out: ${Malformed.problems.time("InvoiceDate")}`, count: undated }])
       ]
     })
     const fees = dataset.items.filter((item) => !isGood(item.key)).length

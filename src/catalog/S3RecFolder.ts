@@ -11,7 +11,12 @@ import * as NumpyObjects from "./NumpyObjects.ts"
 import * as SequenceFile from "./SequenceFile.ts"
 
 /** Reads the folder; item n of the file is item n - 1 here. */
-export const load = Effect.fn("S3RecFolder.load")(function*(name: string, folder: string, sequenceFile: string) {
+export const load = Effect.fn("S3RecFolder.load")(function*(
+  name: string,
+  folder: string,
+  sequenceFile: string,
+  strict: boolean
+) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const unreadable = (file: string) => (cause: unknown) =>
@@ -24,9 +29,8 @@ export const load = Effect.fn("S3RecFolder.load")(function*(name: string, folder
     return yield* Effect.try({ try: () => NumpyObjects.decode(bytes), catch: unreadable(file) })
   })
 
-  const read = yield* SequenceFile.read(sequenceFile)
-  const { userKeys } = read
-  const sequences = read.sequences.map((list) => Int32Array.from(list, (item) => Number(item) - 1))
+  const { findings, sequences: numbered, userKeys } = yield* SequenceFile.read(sequenceFile, strict)
+  const sequences = numbered.map((list) => list.map((item) => item - 1))
   const count = sequences.reduce((most, list) => list.reduce((a, item) => Math.max(a, item + 1), most), 0)
   const times = yield* readGaps(path.join(folder, "timeweaver", path.basename(sequenceFile)))
 
@@ -92,8 +96,10 @@ export const load = Effect.fn("S3RecFolder.load")(function*(name: string, folder
       { step: "users read", count: sequences.length },
       { step: "items read", count: items.length },
       { step: "items with a title", count: named },
-      { step: "events read", count: sequences.reduce((sum, list) => sum + list.length, 0) }
-    ]
+      { step: "events read", count: sequences.reduce((sum, list) => sum + list.length, 0) },
+      ...findings.problems
+    ],
+    malformed: findings.malformed
   }
   return dataset
 })

@@ -1,47 +1,55 @@
 /**
- * Sequences as S3-Rec and P5 write them: one user per line, `user item item ...`, oldest first.
+ * Sequences as S3-Rec and P5 write them: one user per line, `user item item ...`, oldest first; plain or gzipped.
  */
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
-import { BadRow, CatalogError, NoEvents, Unreadable } from "./CatalogError.ts"
+import { CatalogError, NoEvents } from "./CatalogError.ts"
+import * as Malformed from "./Malformed.ts"
+import * as TextLines from "./TextLines.ts"
 
 /** The lines of a file. */
 export interface Sequences {
   readonly userKeys: ReadonlyArray<string>
-  readonly sequences: ReadonlyArray<ReadonlyArray<string>>
+  /** The items' numbers as the file has them. */
+  readonly sequences: ReadonlyArray<Int32Array>
+  readonly findings: Malformed.Findings
 }
 
-/** Whether a line could be one: a user and at least two numbered items. */
-export const looksLike = (line: string): boolean => /^\S+(?:[ \t]+\d+){2,}\s*$/.test(line)
+/** Files that may hold sequences by their names. */
+export const isNamed = (name: string): boolean => /\.txt(\.gz)?$/i.test(name)
+
+const shape = /^\S+(?:[ \t]+\d+){2,}\s*$/
+
+/** Whether most of the first lines of a file are sequences. */
+export const isOne = Effect.fn("SequenceFile.isOne")(function*(file: string) {
+  const lines = (yield* TextLines.head(file)).filter((line) => line.trim() !== "").slice(0, 50)
+  return lines.filter((line) => shape.test(line)).length > lines.length / 2
+})
 
 /** Reads the lines; items are numbers. */
-export const read = Effect.fn("SequenceFile.read")(function*(file: string) {
-  const fs = yield* FileSystem.FileSystem
-  const text = yield* fs.readFileString(file).pipe(
-    Effect.mapError((error) => new CatalogError({ reason: new Unreadable({ path: file, detail: error.message }) }))
-  )
+export const read = Effect.fn("SequenceFile.read")(function*(file: string, strict: boolean) {
   const userKeys: Array<string> = []
-  const sequences: Array<ReadonlyArray<string>> = []
-  for (const [i, line] of text.split("\n").entries()) {
-    if (line.trim() === "") continue
-    const [user, ...items] = line.trim().split(/\s+/)
-    const bad = items.find((item) => !/^\d+$/.test(item))
-    if (bad !== undefined || items.length === 0) {
-      return yield* new CatalogError({
-        reason: new BadRow({
-          file,
-          line: i + 1,
-          field: "an item",
-          value: bad ?? "missing",
-          mend: "every line is a user and item numbers, separated by spaces"
-        })
-      })
+  const sequences: Array<Int32Array> = []
+  const tally = new Malformed.Tally(file)
+  yield* TextLines.forEach(file, {
+    line: (text, line) => {
+      const [user, ...items] = text.trim().split(/\s+/)
+      if (user === "") return
+      tally.rows++
+      const bad = items.find((item) => !/^\d{1,9}$/.test(item))
+      if (bad !== undefined) return tally.add(line, "an item that is no number", bad)
+      if (items.length === 0) return tally.add(line, "a user without items", user)
+      userKeys.push(user!)
+      sequences.push(Int32Array.from(items, Number))
+    },
+    undecodable: (line) => {
+      tally.rows++
+      tally.add(line, Malformed.problems.encoding, "not shown")
     }
-    userKeys.push(user!)
-    sequences.push(items)
-  }
+  })
+  const { findings } = tally
+  yield* Malformed.settle(file, findings, strict)
   if (sequences.length === 0) {
     return yield* new CatalogError({ reason: new NoEvents({ detail: `${file} has no lines` }) })
   }
-  return { userKeys, sequences } satisfies Sequences
+  return { userKeys, sequences, findings } satisfies Sequences as Sequences
 })

@@ -135,7 +135,7 @@ describe("Import.load of published forms", () => {
       })
       const small = yield* importing({
         "u.data": table("\t"),
-        "u.item": Buffer.from("B|Caf\u00e9, The (1990)|01-Jan-1990||http://x|0|1|0\n", "latin1")
+        "u.item": Buffer.from(`B|Caf\u00e9, The (1990)|01-Jan-1990||http://x|0|1${"|0".repeat(17)}\n`, "latin1")
       })
       const large = yield* importing({
         "ratings.dat": table("::"),
@@ -145,6 +145,7 @@ describe("Import.load of published forms", () => {
       assert.strictEqual(itemOf(csv, "B").title, "Movie, The (1990)")
       assert.deepStrictEqual(itemOf(csv, "B").categories, ["Drama", "Comedy"])
       assert.strictEqual(itemOf(small, "B").title, "Caf\u00e9, The (1990)")
+      assert.deepStrictEqual(itemOf(small, "B").categories, ["Action"])
       assert.strictEqual(itemOf(large, "B").title, "Caf\u00e9, The (1990)")
     }).pipe(Effect.provide(services)))
 
@@ -157,6 +158,75 @@ describe("Import.load of published forms", () => {
       assert.deepStrictEqual(named(both), wanted)
       assert.strictEqual(itemOf(both, "2").title, "Two")
       assert.strictEqual(itemOf(both, "3").title, "3")
+    }).pipe(Effect.provide(services)))
+
+  it.effect("MovieLens, sequences and LETTER folders are read gzipped as they are plain", () =>
+    Effect.gen(function*() {
+      const packed = (files: Files): Files =>
+        Object.fromEntries(Object.entries(files).map(([file, content]) => [`${file}.gz`, gzipSync(content)]))
+      const table = (separator: string) =>
+        events.map(([user, item, time]) => [user, item, 5, time].join(separator)).join("\n") + "\n"
+      const item = (title: string) => ({ title, description: "d", brand: "b", categories: "x,y" })
+      const folders: ReadonlyArray<Files> = [
+        {
+          "ratings.csv": `userId,movieId,rating,timestamp\n${table(",")}`,
+          "movies.csv": "movieId,title,genres\nB,Bee,Drama|Comedy\n"
+        },
+        {
+          "u.data": table("\t"),
+          "u.item": Buffer.from(`B|Caf\u00e9|01-Jan-1990||http://x|0${"|1".repeat(18)}\n`, "latin1")
+        },
+        { "ratings.dat": table("::"), "movies.dat": Buffer.from("B::Caf\u00e9::Drama\n", "latin1") },
+        { "ratings.dat": table("::"), "movies.dat": "B::Caf\u00e9::Drama\n" },
+        { "Shop.txt": "u1 2 3 1\nu2 2 1 3\n", "items.csv": "item_id,title\n1,One\n2,Two\n" },
+        {
+          "S.inter.json": JSON.stringify({ 5: [1, 0, 2], 9: [2, 1, 0] }),
+          "S.item.json": JSON.stringify({ 0: item("zero"), 1: item("one"), 2: item("two") })
+        }
+      ]
+      for (const files of folders) {
+        const plain = yield* importing(files)
+        assert.deepStrictEqual(
+          { ...(yield* importing(packed(files))), name: "" },
+          { ...plain, name: "" },
+          Object.keys(files).join()
+        )
+        assert.isTrue(plain.items.some(({ key, title }) => key !== title), Object.keys(files).join())
+        assert.deepStrictEqual(plain.malformed, [])
+      }
+    }).pipe(Effect.provide(services)))
+
+  it.effect("RecBole's cells are never quoted, and its lists may have spaces between their words", () =>
+    Effect.gen(function*() {
+      const dataset = yield* importing({
+        "toys.inter": `user_id:token\titem_id:token\ttimestamp:float\n${
+          events.map((row) => row.join("\t")).join("\n")
+        }`,
+        "toys.item": "item_id:token\tmovie_title:token_seq\tclass:token_seq\nB\t\"Say hi\tToys Cars\n",
+        "toys.user": "user_id:token\tage:token\nu1\t1\n"
+      })
+      assert.deepStrictEqual(named(dataset), expected)
+      assert.strictEqual(itemOf(dataset, "B").title, "\"Say hi")
+      assert.deepStrictEqual(itemOf(dataset, "B").categories, ["Toys", "Cars"])
+    }).pipe(Effect.provide(services)))
+
+  it.effect("metadata of 2023 without a description have their features; keys that come late are found", () =>
+    Effect.gen(function*() {
+      const reviews = events.map(([user_id, parent_asin, timestamp]) => ({ user_id, parent_asin, timestamp }))
+      const meta = [
+        ...Array.from({ length: 300 }, (_, i) => ({ parent_asin: `Z${i}`, related: "x".repeat(1000) })),
+        {
+          parent_asin: "B",
+          title: "Bee",
+          features: ["Light.", "Small."],
+          description: [],
+          categories: [],
+          main_category: "Toys"
+        }
+      ]
+      const dataset = yield* importing({ "reviews.jsonl": lines(reviews), "meta.jsonl": lines(meta) })
+      const item = itemOf(dataset, "B")
+      assert.deepStrictEqual([item.title, item.description, item.categories], ["Bee", "Light. Small.", ["Toys"]])
     }).pipe(Effect.provide(services)))
 
   it.effect("MiniOneRec's folders keep their split, and tell where their SIDs are", () =>

@@ -186,7 +186,7 @@ describe("Import.load of tables", () => {
         ],
         [
           "a sequence with a word in it",
-          failing({ "seq.txt": `${"u 1 2 3\n".repeat(60)}v 3 two 1\n` }, "seq.txt") as never,
+          failing({ "seq.txt": `${"u 1 2 3\n".repeat(60)}v 3 two 1\n` }, "seq.txt", { strict: true }) as never,
           "BadRow",
           ["line 61", "two"]
         ],
@@ -245,7 +245,11 @@ describe("Import.load of LETTER folders", () => {
   it.effect("refuses an item that the catalogue lacks, and JSON that breaks off", () =>
     Effect.gen(function*() {
       const texts = JSON.stringify({ 0: item("zero"), 1: item("one") })
-      const unknown = yield* failing({ "S.inter.json": JSON.stringify({ 0: [0, 7, 1] }), "S.item.json": texts })
+      const unknown = yield* failing(
+        { "S.inter.json": JSON.stringify({ 0: [0, 7, 1] }), "S.item.json": texts },
+        undefined,
+        { strict: true }
+      )
       assert.strictEqual(unknown.reason._tag, "BadRow")
       assert.include(unknown.message, "item 2 of user 0 is 7")
       const broken = yield* failing({ "S.inter.json": "{\"0\": [0,", "S.item.json": texts })

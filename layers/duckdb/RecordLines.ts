@@ -1,0 +1,49 @@
+/**
+ * The lines on which records of a CSV file begin: a record may span lines, and DuckDB does not tell them.
+ */
+import { createReadStream } from "node:fs"
+import { createGunzip } from "node:zlib"
+
+const newline = 10
+const carriageReturn = 13
+const quoteMark = 34
+
+/**
+ * Line numbers, from 1, of the records of the given ascending numbers: the nth record after `skip` lines, blank lines
+ * and those that begin at a rejected line left out. Reads no further than it must.
+ */
+export const of = async (
+  path: string,
+  records: ReadonlyArray<number>,
+  options: { readonly skip: number; readonly quoted: boolean; readonly rejected: ReadonlySet<number> }
+): Promise<ReadonlyArray<number>> => {
+  const found: Array<number> = []
+  let line = 1
+  let record = -1
+  let began = false
+  let inQuotes = false
+  const raw = createReadStream(path, { highWaterMark: 1 << 20 })
+  const stream = path.endsWith(".gz") ? raw.pipe(createGunzip()) : raw
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    for (const byte of chunk) {
+      if (byte === newline) {
+        line++
+        if (!inQuotes) began = false
+        continue
+      }
+      if (!began && byte !== carriageReturn) {
+        began = true
+        if (line > options.skip && !options.rejected.has(line)) {
+          record++
+          if (record === records[found.length]) found.push(line)
+          if (found.length === records.length) {
+            raw.destroy()
+            return found
+          }
+        }
+      }
+      if (options.quoted && byte === quoteMark) inQuotes = !inQuotes
+    }
+  }
+  return found
+}
