@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import type * as Matrix from "../embedding/Matrix.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 import * as BalancedAssignment from "./BalancedAssignment.ts"
+import * as HalfToEven from "./HalfToEven.ts"
 import { type SidError } from "./SidError.ts"
 
 /** Squared distances [N, K] of rows to centres. */
@@ -46,16 +47,10 @@ export interface BalancedClustering {
   readonly trace: ReadonlyArray<{ readonly inertia: number; readonly cost: number; readonly shift: number }>
 }
 
-const halfToEven = (value: number): number => {
-  const floor = Math.floor(value)
-  const rest = value - floor
-  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor
-}
-
 /** Integer costs of squared distances: thousandths of the distance, or the square times a scale. */
 export const costsOf = (squares: Float64Array, cost: BalancedOptions["cost"], scale: number): Float64Array =>
   cost === "thousandths"
-    ? squares.map((square) => halfToEven(1000 * Math.sqrt(Math.max(0, square))))
+    ? squares.map((square) => HalfToEven.round(1000 * Math.sqrt(Math.max(0, square))))
     : squares.map((square) => Math.round(Math.max(0, square) * scale))
 
 /** The scale by which the largest square becomes 2^24. */

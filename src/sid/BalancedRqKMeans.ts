@@ -9,7 +9,7 @@
  */
 import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Matrix from "../embedding/Matrix.ts"
@@ -18,7 +18,6 @@ import * as TensorProgram from "../tensor/TensorProgram.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as ApproximateBalance from "./ApproximateBalance.ts"
 import * as BalancedKMeans from "./BalancedKMeans.ts"
-import * as Codes from "./Codes.ts"
 import * as KMeans from "./KMeans.ts"
 import * as PlusPlus from "./PlusPlus.ts"
 import * as Quantizer from "./Quantizer.ts"
@@ -87,18 +86,15 @@ export const dense = (matrix: Matrix.Matrix): BalancedKMeans.Dense => ({
 
 const plainIterations = 8
 
-interface Level {
-  readonly centres: Matrix.Matrix
-  readonly labels: Int32Array
-}
-
 /** One level of K clusters. */
 export const level: (
   config: BalancedRqKMeansConfig,
   rows: Matrix.Matrix,
   clusters: number,
   seed: number
-) => Effect.Effect<Level, SidError | TensorError, TensorRuntime | Scope.Scope> = Effect.fn("BalancedRqKMeans.level")(
+) => Effect.Effect<ResidualCodebooks.Level, SidError | TensorError, TensorRuntime | Scope.Scope> = Effect.fn(
+  "BalancedRqKMeans.level"
+)(
   function*(config, rows, clusters, seed) {
     const bounds = boundsOf(rows.rows, clusters, config.slack)
     const squares = yield* distances
@@ -150,32 +146,20 @@ export const level: (
   }
 )
 
-/** Every level: codebooks, and the codes of the rows. */
-export const train: (
+/** Every level. */
+export const train = (
   config: BalancedRqKMeansConfig,
   shape: Quantizer.SidShape,
   embeddings: Matrix.Matrix,
   seed: number
-) => Effect.Effect<
-  { readonly codebooks: ResidualCodebooks.Codebooks; readonly codes: Codes.Codes },
-  SidError | TensorError,
-  TensorRuntime | Scope.Scope
-> = Effect.fn("BalancedRqKMeans.train")(function*(config, shape, embeddings, seed) {
-  yield* ResidualCodebooks.check(embeddings)
+): Effect.Effect<ResidualCodebooks.Found, SidError | TensorError, TensorRuntime | Scope.Scope> => {
   const codes = Math.min(shape.codes ?? Quantizer.defaultCodes(embeddings.rows), embeddings.rows)
-  const codebooks: Array<Matrix.Matrix> = []
-  const columns: Array<Int32Array> = []
-  let residual = embeddings
-  for (let l = 0; l < shape.levels; l++) {
-    const { centres, labels } = yield* level(config, residual, codes, seed * 31 + l)
-    codebooks.push(centres)
-    columns.push(labels)
-    residual = ResidualCodebooks.subtract(residual, centres, labels)
-  }
-  return { codebooks, codes: Codes.fromColumns(columns) }
-})
-
-const name = "balanced"
+  return ResidualCodebooks.trainLevels(
+    embeddings,
+    shape.levels,
+    (residual, l) => level(config, residual, codes, seed * 31 + l)
+  )
+}
 
 /** The quantizer. */
 export const layer = (
@@ -183,20 +167,8 @@ export const layer = (
   shape: Quantizer.SidShape,
   seed: number
 ): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime> =>
-  Layer.effect(
-    Quantizer.Quantizer,
-    Effect.gen(function*() {
-      const runtime = yield* TensorRuntime
-      return Quantizer.make({
-        name,
-        id: `${name}:${JSON.stringify([config, shape, seed])}`,
-        ...ResidualCodebooks.parts(runtime),
-        train: ({ embeddings }) =>
-          train(config, shape, embeddings, seed).pipe(
-            Effect.map(({ codebooks, codes }) => ({ codes, model: ResidualCodebooks.toModel(codebooks) })),
-            Effect.scoped,
-            Effect.provideService(TensorRuntime, runtime)
-          )
-      })
-    })
-  )
+  ResidualCodebooks.layer({
+    name: "balanced",
+    settings: [config, shape, seed],
+    train: ({ embeddings }) => train(config, shape, embeddings, seed)
+  })

@@ -2,9 +2,9 @@
  * Codes that know nothing of what items are like: what a tokenizer must beat to be worth its name.
  */
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Random from "../tensor/Random.ts"
-import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import { type TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as Quantizer from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
 
@@ -53,23 +53,17 @@ export const layer = (
   control: Control,
   shape: Quantizer.SidShape,
   seed: number
-): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime> =>
-  Layer.effect(
-    Quantizer.Quantizer,
-    Effect.gen(function*() {
-      const runtime = yield* TensorRuntime
-      const codesOf = controls[control](seed)
-      return Quantizer.make({
-        name: control,
-        id: `${control}:${JSON.stringify([shape, seed])}`,
-        ...ResidualCodebooks.parts(runtime),
-        train: Effect.fn("ControlCodes.train")(function*(items) {
-          yield* ResidualCodebooks.check(items.embeddings)
-          const size = shape.codes ?? Quantizer.defaultCodes(items.keys.length)
-          const codes = { levels: shape.levels, codes: codesOf(items, shape.levels, size) }
-          const sizes = Array.from({ length: shape.levels }, () => size)
-          return { codes, model: ResidualCodebooks.toModel(ResidualCodebooks.ofCodes(items.embeddings, codes, sizes)) }
-        })
+): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime> => {
+  const codesOf = controls[control](seed)
+  return ResidualCodebooks.layer({
+    name: control,
+    settings: [shape, seed],
+    train: (items) =>
+      Effect.sync(() => {
+        const size = shape.codes ?? Quantizer.defaultCodes(items.keys.length)
+        const codes = { levels: shape.levels, codes: codesOf(items, shape.levels, size) }
+        const sizes = Array.from({ length: shape.levels }, () => size)
+        return { codes, codebooks: ResidualCodebooks.ofCodes(items.embeddings, codes, sizes) }
       })
-    })
-  )
+  })
+}

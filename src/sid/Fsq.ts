@@ -15,17 +15,12 @@ import * as Schema from "effect/Schema"
 import { type Matrix } from "../embedding/Matrix.ts"
 import * as Pca from "../embedding/Pca.ts"
 import type * as Codes from "./Codes.ts"
+import * as HalfToEven from "./HalfToEven.ts"
 import * as Quantizer from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
 import { BadSetting, SidError } from "./SidError.ts"
 
 const epsilon = 1e-3
-
-const halfToEven = (value: number): number => {
-  const floor = Math.floor(value)
-  const rest = value - floor
-  return rest > 0.5 || (rest === 0.5 && Math.abs(floor % 2) === 1) ? floor + 1 : floor
-}
 
 /** What a value of one dimension becomes. */
 export interface Scalar {
@@ -44,7 +39,7 @@ export const scalar = (z: number, digits: number): Scalar => {
   const squashed = Math.tanh(z + Math.tan(offset / half))
   const bounded = squashed * half - offset
   const middle = Math.floor(digits / 2)
-  const rounded = halfToEven(bounded)
+  const rounded = HalfToEven.round(bounded)
   return {
     bounded,
     digit: rounded + middle,

@@ -2,10 +2,10 @@
  * SIDs that somebody else made: an `index.json` of MiniOneRec, LETTER, LC-Rec and others.
  */
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import type * as Layer from "effect/Layer"
+import { type TensorRuntime } from "../tensor/TensorRuntime.ts"
 import type * as Codes from "./Codes.ts"
-import * as Quantizer from "./Quantizer.ts"
+import { type Quantizer } from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
 import { BadIndex, SidError } from "./SidError.ts"
 import type * as SidIndex from "./SidIndex.ts"
@@ -20,36 +20,29 @@ export interface GivenCodes {
 }
 
 /** The quantizer; items that the file lacks are an error, and the codes of new items are the nearest ones. */
-export const layer = (given: GivenCodes): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime> =>
-  Layer.effect(
-    Quantizer.Quantizer,
-    Effect.gen(function*() {
-      const runtime = yield* TensorRuntime
-      const offset = given.keyOffset ?? 0
-      const keyOf = (key: string) => (offset === 0 ? key : String(Number(key) - offset))
-      return Quantizer.make({
-        name: "given",
-        id: `given:${given.source}`,
-        ...ResidualCodebooks.parts(runtime),
-        train: Effect.fn("GivenCodes.train")(function*(items) {
-          yield* ResidualCodebooks.check(items.embeddings)
-          const sids: Array<Int32Array> = []
-          for (const key of items.keys) {
-            const codes = given.sids.get(keyOf(key))
-            if (codes === undefined) {
-              return yield* new SidError({ reason: new BadIndex({ item: key, value: `nothing in ${given.source}` }) })
-            }
-            sids.push(codes)
-          }
-          const levels = sids.reduce((most, codes) => Math.max(most, codes.length), 0)
-          const codes: Codes.Codes = { levels, codes: new Int32Array(sids.length * levels).fill(-1) }
-          const sizes = Array.from({ length: levels }, () => 1)
-          for (const [item, sid] of sids.entries()) {
-            codes.codes.set(sid, item * levels)
-            for (const [level, code] of sid.entries()) sizes[level] = Math.max(sizes[level]!, code + 1)
-          }
-          return { codes, model: ResidualCodebooks.toModel(ResidualCodebooks.ofCodes(items.embeddings, codes, sizes)) }
-        })
-      })
+export const layer = (given: GivenCodes): Layer.Layer<Quantizer, never, TensorRuntime> => {
+  const offset = given.keyOffset ?? 0
+  const keyOf = (key: string) => (offset === 0 ? key : String(Number(key) - offset))
+  return ResidualCodebooks.layer({
+    name: "given",
+    settings: [given.source, offset],
+    train: Effect.fn("GivenCodes.train")(function*(items) {
+      const sids: Array<Int32Array> = []
+      for (const key of items.keys) {
+        const codes = given.sids.get(keyOf(key))
+        if (codes === undefined) {
+          return yield* new SidError({ reason: new BadIndex({ item: key, value: `nothing in ${given.source}` }) })
+        }
+        sids.push(codes)
+      }
+      const levels = sids.reduce((most, codes) => Math.max(most, codes.length), 0)
+      const codes: Codes.Codes = { levels, codes: new Int32Array(sids.length * levels).fill(-1) }
+      const sizes = Array.from({ length: levels }, () => 1)
+      for (const [item, sid] of sids.entries()) {
+        codes.codes.set(sid, item * levels)
+        for (const [level, code] of sid.entries()) sizes[level] = Math.max(sizes[level]!, code + 1)
+      }
+      return { codes, codebooks: ResidualCodebooks.ofCodes(items.embeddings, codes, sizes) }
     })
-  )
+  })
+}

@@ -3,12 +3,14 @@
  * codes stand for sums of vectors.
  */
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as Matrix from "../embedding/Matrix.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
-import type * as Codes from "./Codes.ts"
+import * as Codes from "./Codes.ts"
 import * as KMeans from "./KMeans.ts"
-import { type Model, type QuantizerParts } from "./Quantizer.ts"
+import { type Items, make, type Model, Quantizer } from "./Quantizer.ts"
 import { BadEmbedding, SidError, TooFewItems, WrongWidth } from "./SidError.ts"
 
 /** One matrix [K, D] per level. */
@@ -232,23 +234,78 @@ export const distinctRows = (rows: Matrix.Matrix, limit: number): number => {
   return seen.size
 }
 
-/** Quantizers whose model is codebooks differ in how these are found. */
-export const parts = (
-  runtime: TensorRuntime["Service"]
-): Pick<QuantizerParts, "encode" | "decode" | "distances"> => ({
-  encode: Effect.fn("ResidualCodebooks.parts.encode")(function*({ embeddings }, model) {
-    const codebooks = ofModel(model)
-    yield* checkWidth(embeddings, codebooks[0]!.width)
-    return yield* KMeans.assigner.pipe(
-      Effect.flatMap((assign) => encode(assign, embeddings, codebooks)),
-      Effect.scoped,
-      Effect.provideService(TensorRuntime, runtime)
-    )
-  }),
-  decode: (codes, model) => Effect.succeed(decode(codes, ofModel(model))),
-  distances: ({ embeddings }, codes, level, model) => {
-    const codebooks = ofModel(model)
-    const left = residual(embeddings, codes, level, codebooks)
-    return Effect.succeed(squaredDistances(left, codebooks[level]!))
+/** What a level found: its centres, and the one of each row. */
+export interface Level {
+  readonly centres: Matrix.Matrix
+  readonly labels: Int32Array
+}
+
+/** Codebooks and the codes of the rows they were found on. */
+export interface Found {
+  readonly codebooks: Codebooks
+  readonly codes: Codes.Codes
+}
+
+/** Finds level after level on what those before left over. */
+export const trainLevels = Effect.fnUntraced(function*<E, R>(
+  embeddings: Matrix.Matrix,
+  levels: number,
+  find: (residual: Matrix.Matrix, level: number) => Effect.Effect<Level, E, R>
+) {
+  const codebooks: Array<Matrix.Matrix> = []
+  const columns: Array<Int32Array> = []
+  let left = embeddings
+  for (let level = 0; level < levels; level++) {
+    const { centres, labels } = yield* find(left, level)
+    codebooks.push(centres)
+    columns.push(labels)
+    left = subtract(left, centres, labels)
   }
+  return { codebooks, codes: Codes.fromColumns(columns) } satisfies Found as Found
 })
+
+type Failure = SidError | TensorError
+
+/** What distinguishes one quantizer over codebooks from another. */
+export interface ResidualQuantizer {
+  readonly name: string
+  /** What its codes follow from besides the items: settings, shape, seed. */
+  readonly settings: unknown
+  readonly train: (items: Items) => Effect.Effect<Found, Failure, TensorRuntime | Scope.Scope>
+  /** Codes of rows where they are not the greedy ones. */
+  readonly encode?: ((embeddings: Matrix.Matrix, codebooks: Codebooks) => Codes.Codes) | undefined
+}
+
+/** A quantizer whose model is codebooks. */
+export const layer = (
+  { encode: own, name, settings, train }: ResidualQuantizer
+): Layer.Layer<Quantizer, never, TensorRuntime> =>
+  Layer.effect(
+    Quantizer,
+    Effect.gen(function*() {
+      const runtime = yield* TensorRuntime
+      const within = <A, E>(effect: Effect.Effect<A, E, TensorRuntime | Scope.Scope>) =>
+        effect.pipe(Effect.scoped, Effect.provideService(TensorRuntime, runtime))
+      return make({
+        name,
+        id: `${name}:${JSON.stringify(settings)}`,
+        train: Effect.fn("ResidualCodebooks.train")(function*(items) {
+          yield* check(items.embeddings)
+          const { codebooks, codes } = yield* train(items)
+          return { codes, model: toModel(codebooks) }
+        }, within),
+        encode: Effect.fn("ResidualCodebooks.encode")(function*({ embeddings }, model) {
+          const codebooks = ofModel(model)
+          yield* checkWidth(embeddings, codebooks[0]!.width)
+          if (own !== undefined) return own(embeddings, codebooks)
+          return yield* encode(yield* KMeans.assigner, embeddings, codebooks)
+        }, within),
+        decode: (codes, model) => Effect.succeed(decode(codes, ofModel(model))),
+        distances: ({ embeddings }, codes, level, model) => {
+          const codebooks = ofModel(model)
+          const left = residual(embeddings, codes, level, codebooks)
+          return Effect.succeed(squaredDistances(left, codebooks[level]!))
+        }
+      })
+    })
+  )

@@ -2,10 +2,12 @@
  * Residual k-means: each level clusters what the levels before it left over.
  */
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { TensorRuntime } from "../tensor/TensorRuntime.ts"
-import * as Codes from "./Codes.ts"
+import type * as Scope from "effect/Scope"
+import { type Matrix } from "../embedding/Matrix.ts"
+import { type TensorError } from "../tensor/TensorError.ts"
+import { type TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as KMeans from "./KMeans.ts"
 import * as Quantizer from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
@@ -35,58 +37,43 @@ export const fast = (rows: number): typeof RqKMeansConfig.Encoded => ({
   seedRows: 1024
 })
 
-const name = "rq-kmeans"
-
-/** The quantizer's parts for the runtime of the context. */
-export const make = (config: RqKMeansConfig, shape: Quantizer.SidShape, seed: number) =>
-  Effect.gen(function*() {
-    const runtime = yield* TensorRuntime
-    const parts = ResidualCodebooks.parts(runtime)
-    return Quantizer.make({
-      name,
-      id: `${name}:${JSON.stringify([config, shape, seed])}`,
-      ...parts,
-      encode: (items, model) => {
-        const codebooks = ResidualCodebooks.ofModel(model)
-        return config.beams === 1 ? parts.encode(items, model) : Effect.map(
-          ResidualCodebooks.checkWidth(items.embeddings, codebooks[0]!.width),
-          () => ResidualCodebooks.encodeBeam(items.embeddings, codebooks, config.beams)
-        )
-      },
-      train: Effect.fn("RqKMeans.train")(function*({ embeddings }) {
-        yield* ResidualCodebooks.check(embeddings)
-        const wanted = shape.codes ?? Quantizer.defaultCodes(embeddings.rows)
-        const codebooks: Array<ResidualCodebooks.Codebooks[number]> = []
-        const columns: Array<Int32Array> = []
-        let residual = embeddings
-        for (let level = 0; level < shape.levels; level++) {
-          const k = Math.min(wanted, ResidualCodebooks.distinctRows(residual, wanted))
-          const { centres, labels } = yield* KMeans.train(residual, k, {
-            maximumIterations: config.iterations,
-            tolerance: 1e-4,
-            starts: config.starts ?? (k <= 64 ? 4 : 1),
-            rowsPerCentre: config.rowsPerCentre,
-            seedRows: config.seedRows,
-            seed: seed * 31 + level
-          })
-          codebooks.push(centres)
-          columns.push(labels)
-          residual = ResidualCodebooks.subtract(residual, centres, labels)
-        }
-        return {
-          model: ResidualCodebooks.toModel(codebooks),
-          codes: config.beams === 1
-            ? Codes.fromColumns(columns)
-            : ResidualCodebooks.encodeBeam(embeddings, codebooks, config.beams)
-        }
-      }, (effect) => effect.pipe(Effect.scoped, Effect.provideService(TensorRuntime, runtime)))
+/** Codebooks of embeddings. K is lowered to the number of distinct rows where a level has fewer. */
+export const train = (
+  config: RqKMeansConfig,
+  shape: Quantizer.SidShape,
+  embeddings: Matrix,
+  seed: number
+): Effect.Effect<ResidualCodebooks.Found, TensorError, TensorRuntime | Scope.Scope> => {
+  const wanted = shape.codes ?? Quantizer.defaultCodes(embeddings.rows)
+  return ResidualCodebooks.trainLevels(embeddings, shape.levels, (residual, level) => {
+    const k = Math.min(wanted, ResidualCodebooks.distinctRows(residual, wanted))
+    return KMeans.train(residual, k, {
+      maximumIterations: config.iterations,
+      tolerance: 1e-4,
+      starts: config.starts ?? (k <= 64 ? 4 : 1),
+      rowsPerCentre: config.rowsPerCentre,
+      seedRows: config.seedRows,
+      seed: seed * 31 + level
     })
   })
+}
 
-/** The quantizer. K is lowered to the number of distinct rows where a level has fewer. */
+/** The quantizer. */
 export const layer = (
   config: RqKMeansConfig,
   shape: Quantizer.SidShape,
   seed: number
-): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime> =>
-  Layer.effect(Quantizer.Quantizer, make(config, shape, seed))
+): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime> => {
+  const byBeam = (embeddings: Matrix, codebooks: ResidualCodebooks.Codebooks) =>
+    ResidualCodebooks.encodeBeam(embeddings, codebooks, config.beams)
+  const found = ({ embeddings }: Quantizer.Items) => train(config, shape, embeddings, seed)
+  return ResidualCodebooks.layer({
+    name: "rq-kmeans",
+    settings: [config, shape, seed],
+    ...(config.beams === 1 ? { train: found } : {
+      encode: byBeam,
+      train: (items) =>
+        Effect.map(found(items), ({ codebooks }) => ({ codebooks, codes: byBeam(items.embeddings, codebooks) }))
+    })
+  })
+}

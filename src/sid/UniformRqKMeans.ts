@@ -8,12 +8,11 @@
  * first 32 codes alone and may then overfill: here room always holds.
  */
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Random from "../tensor/Random.ts"
-import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import { type TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as BalancedRqKMeans from "./BalancedRqKMeans.ts"
-import * as Codes from "./Codes.ts"
-import * as Quantizer from "./Quantizer.ts"
+import type * as Quantizer from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
 import * as RqKMeans from "./RqKMeans.ts"
 
@@ -85,41 +84,29 @@ export const handOut = (plan: Float64Array, rows: number, capacities: ArrayLike<
   return labels
 }
 
-const name = "faiss-uniform"
-
 /** The quantizer: the codebooks of RQ-KMeans, the codes handed out. */
 export const layer = (
   config: RqKMeans.RqKMeansConfig,
   shape: Quantizer.SidShape,
   seed: number
 ): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime> =>
-  Layer.effect(
-    Quantizer.Quantizer,
-    Effect.gen(function*() {
-      const runtime = yield* TensorRuntime
-      const plain = yield* RqKMeans.make(config, shape, seed)
-      return Quantizer.make({
-        name,
-        id: `${name}:${JSON.stringify([config, shape, seed])}`,
-        ...ResidualCodebooks.parts(runtime),
-        train: Effect.fn("UniformRqKMeans.train")(function*(items) {
-          const { model } = yield* plain.train(items)
-          const codebooks = ResidualCodebooks.ofModel(model)
-          const distances = yield* BalancedRqKMeans.distances
-          const columns: Array<Int32Array> = []
-          let residual = items.embeddings
-          for (const [level, centres] of codebooks.entries()) {
-            const N = residual.rows
-            const K = centres.rows
-            const capacities = Int32Array.from({ length: K }, (_, k) => Math.floor(N / K) + (k < N % K ? 1 : 0))
-            const costs = yield* distances(BalancedRqKMeans.dense(residual), BalancedRqKMeans.dense(centres))
-            const tau = regularisation(costs, N, K, seed + level)
-            const labels = handOut(plan(costs, N, capacities, tau), N, capacities, seed + level)
-            columns.push(labels)
-            residual = ResidualCodebooks.subtract(residual, centres, labels)
-          }
-          return { model, codes: Codes.fromColumns(columns) }
-        }, (effect) => effect.pipe(Effect.scoped, Effect.provideService(TensorRuntime, runtime)))
-      })
+  ResidualCodebooks.layer({
+    name: "faiss-uniform",
+    settings: [config, shape, seed],
+    train: Effect.fn("UniformRqKMeans.train")(function*({ embeddings }) {
+      const { codebooks } = yield* RqKMeans.train(config, shape, embeddings, seed)
+      const distances = yield* BalancedRqKMeans.distances
+      return yield* ResidualCodebooks.trainLevels(
+        embeddings,
+        shape.levels,
+        Effect.fnUntraced(function*(residual, level) {
+          const centres = codebooks[level]!
+          const [N, K] = [residual.rows, centres.rows]
+          const capacities = Int32Array.from({ length: K }, (_, k) => Math.floor(N / K) + (k < N % K ? 1 : 0))
+          const costs = yield* distances(BalancedRqKMeans.dense(residual), BalancedRqKMeans.dense(centres))
+          const tau = regularisation(costs, N, K, seed + level)
+          return { centres, labels: handOut(plan(costs, N, capacities, tau), N, capacities, seed + level) }
+        })
+      )
     })
-  )
+  })
