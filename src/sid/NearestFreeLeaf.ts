@@ -62,33 +62,40 @@ export const policy: CollisionPolicy = {
     const members = colliding.flat()
     const groupOf = new Map(colliding.flatMap((group, number) => group.map((item) => [item, number] as const)))
     const stays = new Map<number, readonly [distance: number, item: number]>()
-    const waiting: Array<{ readonly item: number; readonly distance: number; readonly order: ReadonlyArray<number> }> =
-      []
+    const own = new Map<number, number>()
     for (let at = 0; at < members.length; at += block) {
       const part = members.slice(at, at + block)
       const found = yield* distances(part, part.map((item) => sids[item]!), last)
       for (const [row, item] of part.entries()) {
-        const own = Matrix.row(found, row)
-        const distance = own[sids[item]![last]!]!
-        waiting.push({ item, distance, order: byDistance(own) })
+        const distance = Matrix.row(found, row)[sids[item]![last]!]!
+        own.set(item, distance)
         const group = groupOf.get(item)!
         const best = stays.get(group)
         if (best === undefined || distance < best[0]) stays.set(group, [distance, item])
       }
     }
+    const movers = members.filter((item) => stays.get(groupOf.get(item)!)![1] !== item)
+      .toSorted((a, b) => own.get(a)! - own.get(b)! || a - b)
     const full: Array<number> = []
-    for (const { item, order } of waiting.toSorted((a, b) => a.distance - b.distance || a.item - b.item)) {
-      if (stays.get(groupOf.get(item)!)![1] === item) continue
-      const codes = sids[item]!.slice()
-      const free = order.find((code) => {
-        codes[last] = code
-        return leaves.isFree(codes)
-      })
-      leaves.remove(sids[item]!)
-      if (free === undefined) full.push(item)
-      else {
-        leaves.add(codes)
-        moved[item] = codes
+    // Distances are asked for again: all of them at once would be K numbers for every item that collides.
+    for (let at = 0; at < movers.length; at += block) {
+      const part = movers.slice(at, at + block)
+      const found = yield* distances(part, part.map((item) => sids[item]!), last)
+      for (const [row, item] of part.entries()) {
+        const far = Matrix.row(found, row)
+        const codes = sids[item]!.slice()
+        let best = -1
+        for (let code = 0; code < far.length; code++) {
+          codes[last] = code
+          if ((best < 0 || far[code]! < far[best]!) && leaves.isFree(codes)) best = code
+        }
+        leaves.remove(sids[item]!)
+        if (best < 0) full.push(item)
+        else {
+          codes[last] = best
+          leaves.add(codes)
+          moved[item] = codes
+        }
       }
     }
     for (const item of full) moved[item] = yield* place(item, sids[item]!, leaves, distances)

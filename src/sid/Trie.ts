@@ -114,16 +114,26 @@ export const ofCodes = (given: Codes.Codes): Trie => {
     if (childStart[node] === 0) childStart[node] = childStart[node - 1]!
   }
   for (let i = 1; i < itemStart.length; i++) itemStart[i] = itemStart[i]! + itemStart[i - 1]!
-  return {
-    depth,
-    nodes,
-    widest: mostChildren(childStart),
+  return ofArrays({
     levelStart,
     childStart,
     edgeCode,
-    firstEnd,
     itemStart,
     itemsAt: shortest === depth ? itemsAt : byNode(itemsAt, lengths, parts, depth, itemStart, firstEnd, levelStart)
+  })
+}
+
+/** A trie of its arrays; what follows from them is found. */
+const ofArrays = (
+  arrays: Pick<Trie, "levelStart" | "childStart" | "edgeCode" | "itemStart" | "itemsAt">
+): Trie => {
+  const nodes = arrays.levelStart.at(-1)!
+  return {
+    ...arrays,
+    depth: arrays.levelStart.length - 2,
+    nodes,
+    widest: mostChildren(arrays.childStart),
+    firstEnd: nodes - arrays.itemStart.length + 1
   }
 }
 
@@ -339,15 +349,5 @@ export const decode = (bytes: Uint8Array): Trie => {
     if (!(item >= 0 && item < seen.length) || seen[item] === 1) fail(`item ${item} is missing or there twice`)
     seen[item] = 1
   }
-  return {
-    depth,
-    nodes,
-    widest: mostChildren(childStart),
-    levelStart,
-    childStart,
-    edgeCode,
-    firstEnd: nodes - itemStart.length + 1,
-    itemStart,
-    itemsAt
-  }
+  return ofArrays({ levelStart, childStart, edgeCode, itemStart, itemsAt })
 }
