@@ -58,31 +58,32 @@ const measure = (rows: number) =>
     )
   )
 
-/** The table as Markdown, and a chart as an SVG file. */
-export const run = async (): Promise<{ readonly table: string; readonly chart: string }> => {
+/** Gives the table as Markdown line by line, and a chart as an SVG file. */
+export const run = async (show: (line: string) => void): Promise<string> => {
   const points: Array<Effect.Success<ReturnType<typeof measure>>> = []
-  for (const rows of sizes) points.push(await Effect.runPromise(measure(rows)))
+  show(
+    "| items | RQ-KMeans | collisions before | nearest free leaf | trie | trie's memory | one balanced level | peak memory so far |"
+  )
+  show("| --- | --- | --- | --- | --- | --- | --- | --- |")
+  for (const rows of sizes) {
+    const point = await Effect.runPromise(measure(rows))
+    points.push(point)
+    show(
+      `| ${rows.toLocaleString("en")} | ${point.train.toFixed(1)} s | ${(100 * point.collisions).toFixed(1)} % | ${
+        point.policy.toFixed(1)
+      } s | ${point.trie.toFixed(2)} s | ${point.trieMiB.toFixed(1)} MiB | ${point.balanced.toFixed(1)} s | ${
+        point.rssMiB.toFixed(0)
+      } MiB |`
+    )
+  }
   const series = (name: string, of: (point: (typeof points)[number]) => number) => ({
     name,
     points: points.map((point) => [point.rows / 1000, of(point)] as const)
   })
-  return {
-    table: [
-      "| items | RQ-KMeans | collisions before | nearest free leaf | trie | trie's memory | one balanced level | peak memory so far |",
-      "| --- | --- | --- | --- | --- | --- | --- | --- |",
-      ...points.map((point) =>
-        `| ${point.rows.toLocaleString("en")} | ${point.train.toFixed(1)} s | ${
-          (100 * point.collisions).toFixed(1)
-        } % | ${point.policy.toFixed(1)} s | ${point.trie.toFixed(2)} s | ${point.trieMiB.toFixed(1)} MiB | ${
-          point.balanced.toFixed(1)
-        } s | ${point.rssMiB.toFixed(0)} MiB |`
-      )
-    ].join("\n"),
-    chart: Chart.file(`Seconds to make SIDs of ${width} components, 3 x 256 codes`, "thousand items", [
-      series("RQ-KMeans", ({ train }) => train),
-      series("nearest leaf", ({ policy }) => policy),
-      series("trie", ({ trie }) => trie),
-      series("balanced level", ({ balanced }) => balanced)
-    ])
-  }
+  return Chart.file(`Seconds to make SIDs of ${width} components, 3 x 256 codes`, "thousand items", [
+    series("RQ-KMeans", ({ train }) => train),
+    series("nearest leaf", ({ policy }) => policy),
+    series("trie", ({ trie }) => trie),
+    series("balanced level", ({ balanced }) => balanced)
+  ])
 }

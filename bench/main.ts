@@ -32,8 +32,7 @@ if (args[0] === "growth") {
 
 if (args[0] === "items") {
   const outAt = args.indexOf("--out")
-  const { chart, table } = await Items.run()
-  process.stdout.write(`${table}\n`)
+  const chart = await Items.run((line) => process.stdout.write(`${line}\n`))
   if (outAt >= 0) writeFileSync(join(args[outAt + 1]!, "growth-items.svg"), chart)
   process.exit(0)
 }

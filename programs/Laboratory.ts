@@ -9,7 +9,7 @@ import * as Durable from "../src/run/Durable.ts"
 import { Progress } from "../src/run/Progress.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
 import * as Prepare from "./Prepare.ts"
-import type * as Quantizers from "./Quantizers.ts"
+import * as Quantizers from "./Quantizers.ts"
 import * as Tokenize from "./Tokenize.ts"
 import * as TokenizerWorker from "./TokenizerWorker.ts"
 import { Workspace } from "./Workspace.ts"
@@ -29,6 +29,8 @@ const codec = {
 /** Trains and measures the named tokenizers, or reads what an earlier comparison of the run kept of them. */
 export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Quantizers.Name>) {
   const { artefact, file, given, settings } = yield* Workspace
+  // A thread is sent settings without defaults; the file of SIDs that data bring along is one.
+  const { given: own } = yield* Quantizers.chosen(settings)
   const { dataset, split } = yield* Prepare.program()
   const items = yield* Tokenize.items({ dataset, split })
   const tracker = (yield* Progress).start("tokenizers", names.length, "tokenizers")
@@ -39,7 +41,7 @@ export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Qu
       artefact(
         `laboratory/${name}.json`,
         Effect.gen(function*() {
-          const tokenizer = { ...given.tokenizer, quantizer: name }
+          const tokenizer = { ...given.tokenizer, ...(own === undefined ? {} : { given: own }), quantizer: name }
           const answer = yield* TokenizerWorker.run({ tokenizer, seed: settings.seed, items })
           const index = SidIndex.fromResolved(answer.resolved, answer.collisionPolicy)
           const { entry, perUser } = Laboratory.measure({ ...answer, name, index }, dataset, split, settings.seed)

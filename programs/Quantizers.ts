@@ -109,10 +109,9 @@ export const chosen = Effect.fnUntraced(function*(
   { data, tokenizer }: { readonly data?: string | undefined; readonly tokenizer: TokenizerConfig }
 ) {
   const own = data === undefined ? undefined : yield* Import.ownIndex(data)
-  if (own === undefined || (tokenizer.quantizer ?? "given") !== "given") return tokenizer
-  return new TokenizerConfig({
+  return own === undefined ? tokenizer : new TokenizerConfig({
     ...tokenizer,
-    quantizer: "given",
+    quantizer: tokenizer.quantizer ?? "given",
     given: tokenizer.given ?? Schema.decodeSync(GivenConfig)({ path: own })
   })
 })

@@ -104,7 +104,7 @@ export const load: (
         : tables()
     }
     if (config.events !== undefined) return tables()
-    if (MiniOneRecFolder.isOne(names)) return MiniOneRecFolder.load(name, folder)
+    if (MiniOneRecFolder.isOne(names)) return filtered(MiniOneRecFolder.load(name, folder, options.strict))
     const [inter, item] = [find(".inter.json"), find(".item.json")]
     if (inter !== undefined && item !== undefined) {
       return filtered(LetterFolder.load(name, within(inter), within(item), options.strict))
@@ -137,7 +137,10 @@ export const load: (
     )
   }
 
-  /** The filter on data that come as sequences; those that ask for nothing stay as they are, numbers included. */
+  /**
+   * The filter on data that come as sequences; where it asks for nothing they stay as they are, numbers included. What is
+   * filtered loses a split of its own, whose targets may be gone.
+   */
   function filtered<E, R>(loading: Effect.Effect<Dataset, E, R>): Effect.Effect<Dataset, E | CatalogError, R> {
     return Effect.flatMap(loading, (dataset) => {
       const { filter, seed } = options

@@ -8,9 +8,10 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
-import { BadRow, CatalogError, Unreadable } from "./CatalogError.ts"
+import { CatalogError, Unreadable } from "./CatalogError.ts"
 import { type Dataset, type Example } from "./Dataset.ts"
 import * as LetterFolder from "./LetterFolder.ts"
+import * as Malformed from "./Malformed.ts"
 import * as PythonLiteral from "./PythonLiteral.ts"
 import { TableReader } from "./TableReader.ts"
 
@@ -29,7 +30,7 @@ interface Row {
 const columns = ["user_id", "history_item_id", "item_id"]
 
 /** Reads the folder. */
-export const load = Effect.fn("MiniOneRecFolder.load")(function*(name: string, folder: string) {
+export const load = Effect.fn("MiniOneRecFolder.load")(function*(name: string, folder: string, strict: boolean) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const unreadable = (file: string) => (error: { readonly message: string }) =>
@@ -38,6 +39,7 @@ export const load = Effect.fn("MiniOneRecFolder.load")(function*(name: string, f
   const items = yield* LetterFolder.readItems(path.join(folder, names.find((file) => file.endsWith(".item.json"))!))
   const numbers = new Map(items.map(({ key }, number) => [Number(key), number]))
 
+  const found: Array<Malformed.Findings> = []
   const read = Effect.fnUntraced(function*(part: (typeof partNames)[number]) {
     if (!names.includes(part)) return []
     const files = (yield* fs.readDirectory(path.join(folder, part)).pipe(Effect.mapError(unreadable(part)))).toSorted()
@@ -45,21 +47,25 @@ export const load = Effect.fn("MiniOneRecFolder.load")(function*(name: string, f
     for (const file of files.filter((one) => one.endsWith(".csv"))) {
       const at = path.join(folder, part, file)
       const table = yield* (yield* TableReader).read(at, columns)
+      const tally = new Malformed.Tally(at, `${part} rows`)
       for (const [r, [user, list, target]] of table.rows.entries()) {
-        const bad = (field: string, value: unknown, mend: string) =>
-          new CatalogError({
-            reason: new BadRow({ file: at, line: r + 2, field, value: String(value), mend })
-          })
+        tally.rows++
         const history = PythonLiteral.tryParseList(list ?? "")
         if (history === undefined) {
-          return yield* bad("history_item_id", list, "it must be a list such as [1, 2], as Python prints it")
+          tally.add(r + 2, "history_item_id is no list as Python prints it", list)
+          continue
         }
         const known = [...history, Number(target)].map((item) => numbers.get(Number(item)))
         const missing = known.indexOf(undefined)
         if (missing >= 0) {
-          return yield* bad("an item", [...history, target][missing], "the item table has no such item")
+          tally.add(r + 2, "an item that the item table lacks", String([...history, target][missing]))
+          continue
         }
         rows.push({ user: user ?? "", history: known.slice(0, -1) as Array<number>, target: known.at(-1)! })
+      }
+      for (const findings of [table.findings, tally.findings]) {
+        yield* Malformed.settle(at, findings, strict)
+        found.push(findings)
       }
     }
     return rows
@@ -99,8 +105,10 @@ export const load = Effect.fn("MiniOneRecFolder.load")(function*(name: string, f
       {
         step: "validation and test targets that repeat an item of the history",
         count: [...valid, ...test].filter(({ history, target }) => history.includes(target)).length
-      }
-    ]
+      },
+      ...found.flatMap(({ problems }) => problems)
+    ],
+    malformed: found.flatMap(({ malformed }) => malformed).slice(0, Malformed.kept)
   }
   return dataset
 })

@@ -255,6 +255,28 @@ describe("Import.load of published forms", () => {
       assert.deepStrictEqual(named(dataset), { A1: ["0", "1", "2", "3", "0"], A2: ["3", "2", "0"] })
       assert.strictEqual(counted(dataset, "repeat an item"), 1)
       assert.deepStrictEqual(DatasetFile.decode(DatasetFile.encode(dataset)), dataset)
+
+      const spoilt = {
+        "Toy.item.json": JSON.stringify({ 0: item("zero"), 1: item("one"), 2: item("two"), 3: item("three") }),
+        "train/Toy.csv": `${header}${row("A1", [0], 1)}A1,x,t,__import__('os'),1,x,x\n${row("A1", [0, 1], 2)}`,
+        "valid/Toy.csv": header + row("A1", [0, 1, 2], 3) + row("A1", [0, 9], 3) + row("A2", [3, 2, 1], 0),
+        "test/Toy.csv": `${header}A2,only,four,cells\n${row("A2", [3, 2], 0)}${row("A1", [3], 0)}`
+      }
+      const kept = yield* importing(spoilt)
+      assert.strictEqual(counted(kept, "train rows left out: history_item_id is no list"), 1)
+      assert.strictEqual(counted(kept, "valid rows left out: an item that the item table lacks"), 1)
+      assert.strictEqual(counted(kept, "too few columns"), 1)
+      assert.deepStrictEqual(kept.malformed!.map(({ line }) => line), [3, 3, 2])
+      assert.deepStrictEqual([kept.split!.train.length, kept.split!.validation.length, kept.split!.test.length], [
+        1,
+        2,
+        2
+      ])
+      const error = yield* Effect.flip(importing(spoilt, undefined, { strict: true }))
+      assert.include(error.message, "history_item_id is no list")
+      const filtered = yield* importing(spoilt, undefined, { filter: filter({ userCore: 4 }) })
+      assert.deepStrictEqual(filtered.userKeys, ["A1", "A2"])
+      assert.isUndefined(filtered.split)
     }).pipe(Effect.provide(services)))
 
   for (const folder of list(data).filter((name) => name.startsWith("minionerec"))) {
