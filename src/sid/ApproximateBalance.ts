@@ -16,6 +16,7 @@ export type CostsOf = (rows: ArrayLike<number>) => Effect.Effect<Float64Array, S
 
 const block = 16_384
 const sampledPerCluster = 48
+const passes = 12
 
 /** Labels of N rows within the bounds. */
 export const assign: (
@@ -38,39 +39,60 @@ export const assign: (
     })
     const labels = new Int32Array(rows)
     const margins = new Float64Array(rows)
-    for (let at = 0; at < rows; at += block) {
-      const part = Int32Array.from({ length: Math.min(block, rows - at) }, (_, i) => at + i)
-      const costs = yield* costsOf(part)
-      for (const [i, row] of part.entries()) {
-        let [value, second] = [Infinity, Infinity]
-        for (let k = 0; k < K; k++) {
-          const cost = costs[i * K + k]! + prices[k]!
-          if (cost < value) {
-            second = value
-            value = cost
-            labels[row] = k
-          } else if (cost < second) second = cost
+    const sizes = new Int32Array(K)
+    /** Gives every row its cheapest cluster; the mean margin to the second. */
+    const choose = Effect.fnUntraced(function*() {
+      sizes.fill(0)
+      let sum = 0
+      for (let at = 0; at < rows; at += block) {
+        const part = Int32Array.from({ length: Math.min(block, rows - at) }, (_, i) => at + i)
+        const costs = yield* costsOf(part)
+        for (let i = 0; i < part.length; i++) {
+          let [value, second, best] = [Infinity, Infinity, 0]
+          for (let k = 0, from = i * K; k < K; k++, from++) {
+            const cost = costs[from]! + prices[k]!
+            if (cost < value) {
+              second = value
+              value = cost
+              best = k
+            } else if (cost < second) second = cost
+          }
+          labels[at + i] = best
+          margins[at + i] = second - value
+          sizes[best]!++
+          if (K > 1) sum += second - value
         }
-        margins[row] = second - value
       }
+      return sum / rows
+    })
+    const over = () => sizes.reduce((sum, size) => sum + Math.max(0, size - bounds.most), 0)
+    let gap = yield* choose()
+    // The sample's prices err by its size; a few steps over all rows leave few that must be moved exactly.
+    for (let pass = 0; pass < passes && over() > rows / 100; pass++) {
+      for (let k = 0; k < K; k++) {
+        const excess = Math.max(0, sizes[k]! - bounds.most) - Math.max(0, bounds.least - sizes[k]!)
+        prices[k]! += Math.round(gap * K / rows * 0.8 ** pass * excess)
+      }
+      gap = yield* choose()
     }
-    const close = Int32Array.from({ length: rows }, (_, row) => row).toSorted((a, b) =>
-      margins[a]! - margins[b]! || a - b
+    // Of every cluster those that are nearest to another go into the exact problem: all it must give, and some more.
+    const spare = Math.ceil(count / K / 2)
+    const byCluster = Array.from({ length: K }, (): Array<number> => [])
+    for (let r = 0; r < rows; r++) byCluster[labels[r]!]!.push(r)
+    const moving = byCluster.flatMap((members) =>
+      members.toSorted((a, b) => margins[a]! - margins[b]! || a - b)
+        .slice(0, spare + Math.max(0, members.length - bounds.most))
     )
-    for (let free = count;; free = Math.min(rows, 2 * free)) {
-      const fixed = new Int32Array(K)
-      for (let at = free; at < rows; at++) fixed[labels[close[at]!]!]!++
-      if (free < rows && fixed.some((size) => size > bounds.most)) continue
-      const moving = close.subarray(0, free)
-      const found = BalancedAssignment.solveEach(
-        yield* costsOf(moving),
-        free,
-        fixed.map((size) => Math.max(0, bounds.least - size)),
-        fixed.map((size) => bounds.most - size),
-        prices
-      )
-      for (const [i, row] of moving.entries()) labels[row] = found.labels[i]!
-      return labels
-    }
+    const fixed = sizes.slice()
+    for (const row of moving) fixed[labels[row]!]!--
+    const found = BalancedAssignment.solveEach(
+      yield* costsOf(moving),
+      moving.length,
+      fixed.map((size) => Math.max(0, bounds.least - size)),
+      fixed.map((size) => bounds.most - size),
+      prices
+    )
+    for (const [i, row] of moving.entries()) labels[row] = found.labels[i]!
+    return labels
   }
 )

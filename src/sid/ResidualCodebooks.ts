@@ -169,16 +169,21 @@ export const decode = ({ codes, levels }: Codes.Codes, codebooks: Codebooks): Ma
 
 /** Squared distances [N, K] of rows to all centres. */
 export const squaredDistances = (rows: Matrix.Matrix, centres: Matrix.Matrix): Matrix.Matrix => {
-  const { width } = rows
-  const data = new Float32Array(rows.rows * centres.rows)
-  for (let r = 0; r < rows.rows; r++) {
-    for (let k = 0; k < centres.rows; k++) {
+  const { data: x, width } = rows
+  const { data: c } = centres
+  const K = centres.rows
+  const data = new Float32Array(rows.rows * K)
+  for (let r = 0, from = 0; r < rows.rows; r++, from += width) {
+    for (let k = 0, at = 0; k < K; k++, at += width) {
       let sum = 0
-      for (let d = 0; d < width; d++) sum += (rows.data[r * width + d]! - centres.data[k * width + d]!) ** 2
-      data[r * centres.rows + k] = sum
+      for (let d = 0; d < width; d++) {
+        const difference = x[from + d]! - c[at + d]!
+        sum += difference * difference
+      }
+      data[r * K + k] = sum
     }
   }
-  return { rows: rows.rows, width: centres.rows, data }
+  return { rows: rows.rows, width: K, data }
 }
 
 /** The number at the least distance of each row; the lowest wins a tie. */
