@@ -4,7 +4,7 @@
 import type * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Matrix from "../embedding/Matrix.ts"
 import type * as Optimizer from "../optimizer/Optimizer.ts"
 import * as ParameterStore from "../optimizer/ParameterStore.ts"
@@ -170,6 +170,10 @@ export const make: (
 ) => Effect.Effect<RqVae, TensorError, TensorRuntime | Scope.Scope> = Effect.fn("RqVae.make")(
   function*(config, inputs, seed) {
     const runtime = yield* TensorRuntime
+    const scope = yield* Effect.scope
+    /** Compiled when it is first run: a network that only encodes has no use for a step. */
+    const compiled = <I extends string, O extends string>(program: TensorProgram.TensorProgram<I, O>) =>
+      Effect.cached(runtime.compile(program).pipe(Scope.provide(scope)))
     const { network } = config
     const levels = network.codes.length
     const store = yield* ParameterStore.make(
@@ -214,7 +218,7 @@ export const make: (
         ])
       )
 
-    const training = yield* runtime.compile(TensorProgram.make({
+    const training = yield* compiled(TensorProgram.make({
       name: "rqvae.step",
       inputs: {
         ...specs(names),
@@ -247,7 +251,7 @@ export const make: (
     }))
     const encoderNames = names.filter((name) => name.startsWith("encoder."))
     const encoderInputs = { ...specs(encoderNames), x: TensorProgram.float32("B", inputs) }
-    const toLatent = yield* runtime.compile(TensorProgram.make({
+    const toLatent = yield* compiled(TensorProgram.make({
       name: "rqvae.latent",
       inputs: encoderInputs,
       body: (all: Tensors) => ({
@@ -255,7 +259,7 @@ export const make: (
       })
     }))
     const codebookNames = network.codes.map((_, level) => Network.codebookName(level))
-    const toCodes = yield* runtime.compile(TensorProgram.make({
+    const toCodes = yield* compiled(TensorProgram.make({
       name: "rqvae.encode",
       inputs: { ...encoderInputs, ...specs(codebookNames), ...normSpecs },
       body: (all: Tensors) => {
@@ -266,7 +270,7 @@ export const make: (
       }
     }))
     const decoderNames = names.filter((name) => name.startsWith("decoder."))
-    const toRows = yield* runtime.compile(TensorProgram.make({
+    const toRows = yield* compiled(TensorProgram.make({
       name: "rqvae.decode",
       inputs: {
         ...specs(decoderNames),
@@ -295,7 +299,7 @@ export const make: (
       Effect.map(store.weights, (weights) => Object.fromEntries(chosen.map((name) => [name, weights[name]!])))
     const fed = ({ data, rows, width }: Matrix.Matrix) => TensorProgram.hostFloat32(data, rows, width)
     const latentOf = Effect.fnUntraced(function*(batch: Matrix.Matrix) {
-      const outputs = yield* toLatent.run({ ...(yield* weightsOf(encoderNames)), x: fed(batch) })
+      const outputs = yield* (yield* toLatent).run({ ...(yield* weightsOf(encoderNames)), x: fed(batch) })
       const { data, shape } = yield* outputs.encoded.read
       return { rows: shape[0]!, width: shape[1]!, data: (data as Float32Array).slice() }
     }, Effect.scoped)
@@ -387,7 +391,7 @@ export const make: (
       }),
       step: Effect.fn("RqVae.step")(function*(batch, optimizer, step, learningRate) {
         const assigned = transported.length === 0 ? [] : yield* transport(batch)
-        const [outputs] = yield* store.differentiate(training, [{
+        const [outputs] = yield* store.differentiate(yield* training, [{
           feeds: {
             "(x)": fed(batch),
             ...Object.fromEntries(
@@ -431,7 +435,7 @@ export const make: (
             rows.width
           )
           yield* Effect.scoped(Effect.gen(function*() {
-            const outputs = yield* toCodes.run({ ...weights, ...normFeeds(), x })
+            const outputs = yield* (yield* toCodes).run({ ...weights, ...normFeeds(), x })
             for (const [level, column] of columns.entries()) {
               column.set((yield* outputs[codesName(level)]!.read).data as Int32Array, from)
             }
@@ -441,7 +445,7 @@ export const make: (
       }),
       decode: Effect.fn("RqVae.decode")(function*({ codes }) {
         const rows = codes.length / levels
-        const outputs = yield* toRows.run({
+        const outputs = yield* (yield* toRows).run({
           ...(yield* weightsOf([...decoderNames, ...codebookNames])),
           ...normFeeds(),
           ...Object.fromEntries(network.codes.map((_, level) => [

@@ -4,6 +4,8 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as ScopedRef from "effect/ScopedRef"
+import * as Semaphore from "effect/Semaphore"
 import * as Matrix from "../embedding/Matrix.ts"
 import * as Pca from "../embedding/Pca.ts"
 import * as Standardize from "../embedding/Standardize.ts"
@@ -90,6 +92,11 @@ const seen = (embeddings: Matrix.Matrix, model: Quantizer.Model): Matrix.Matrix 
 
 type Failure = SidError | TensorError
 
+interface Loaded {
+  readonly model: Quantizer.Model
+  readonly rqVae: RqVae.RqVae
+}
+
 /** What distinguishes one quantizer over the network from another. */
 export interface NetworkQuantizer {
   readonly name: string
@@ -114,12 +121,22 @@ export const make = Effect.fn("RqVaeQuantizer.make")(function*(
       Effect.provideService(TensorRuntime, runtime),
       Effect.provideService(Progress, progress)
     )
-  const loaded = (model: Quantizer.Model, width: number) =>
+  // A policy for collisions asks for distances block by block: the network of the last model stays as it is.
+  const held = yield* ScopedRef.make<Loaded | undefined>(() => undefined)
+  const loading = yield* Semaphore.make(1)
+  const using = <A>(model: Quantizer.Model, use: (rqVae: RqVae.RqVae) => Effect.Effect<A, Failure>) =>
     Effect.gen(function*() {
-      const rqVae = yield* RqVae.make(configFor(0, width, model.codebookSizes), width, seed)
-      yield* rqVae.load(model)
-      return rqVae
-    })
+      if ((yield* ScopedRef.get(held))?.model !== model) {
+        const width = widthOf(model)
+        const fresh = Effect.gen(function*() {
+          const rqVae = yield* RqVae.make(configFor(0, width, model.codebookSizes), width, seed)
+          yield* rqVae.load(model)
+          return { model, rqVae }
+        }).pipe(Effect.provideService(TensorRuntime, runtime))
+        yield* ScopedRef.set(held, fresh)
+      }
+      return yield* use((yield* ScopedRef.get(held))!.rqVae)
+    }).pipe(loading.withPermit)
   return Quantizer.make({
     name,
     id,
@@ -142,17 +159,16 @@ export const make = Effect.fn("RqVaeQuantizer.make")(function*(
       return { model: { codebookSizes: sizes, tensors }, codes: yield* codesOf(rqVae, config, given) }
     }, within),
     encode: Effect.fn("RqVaeQuantizer.encode")(function*({ embeddings }, model) {
-      yield* ResidualCodebooks.checkWidth(embeddings, widthOf(model, embeddings.width))
+      yield* ResidualCodebooks.checkWidth(embeddings, widthOf(model))
       const config = configFor(embeddings.rows, embeddings.width, model.codebookSizes)
-      return yield* codesOf(yield* loaded(model, embeddings.width), config, seen(embeddings, model))
-    }, within),
+      return yield* using(model, (rqVae) => codesOf(rqVae, config, seen(embeddings, model)))
+    }),
     decode: Effect.fn("RqVaeQuantizer.decode")(function*(codes, model) {
-      const rows = yield* (yield* loaded(model, widthOf(model, 0))).decode(codes)
-      return undoInput(rows, inputOf(model))
-    }, within),
-    distances: Effect.fn("RqVaeQuantizer.distances")(function*({ embeddings }, codes, level, model) {
-      return yield* (yield* loaded(model, embeddings.width)).distances(seen(embeddings, model), codes, level)
-    }, within)
+      return undoInput(yield* using(model, (rqVae) => rqVae.decode(codes)), inputOf(model))
+    }),
+    distances: Effect.fn("RqVaeQuantizer.distances")(({ embeddings }, codes, level, model) =>
+      using(model, (rqVae) => rqVae.distances(seen(embeddings, model), codes, level))
+    )
   })
 })
 
@@ -173,11 +189,9 @@ const codesOf = Effect.fnUntraced(function*(rqVae: RqVae.RqVae, config: RqVae.Rq
   return { levels, codes: Int32Array.from(sids.flatMap((sid) => [...sid])) }
 })
 
-/** D of the embeddings a model was trained on. */
-const widthOf = ({ tensors }: Quantizer.Model, otherwise: number): number => {
-  for (const [name, { shape }] of tensors) if (name.startsWith("encoder.") && name.endsWith(".weight")) return shape[1]!
-  return otherwise
-}
+/** D of the embeddings a model was trained on: what its first map takes. */
+const widthOf = ({ tensors }: Quantizer.Model): number =>
+  [...tensors].find(([name]) => name.startsWith("encoder.") && name.endsWith(".weight"))![1].shape[1]!
 
 /** MiniOneRec's settings: its network, and none of the mends. */
 export const plain: typeof RqVae.RqVaeConfig.Encoded = {}
