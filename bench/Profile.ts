@@ -6,9 +6,15 @@ import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Engine from "./Engine.ts"
+import * as Sids from "./Sids.ts"
 
-/** The sizes that can be profiled: those of `engine.step.*`. */
-export const names: ReadonlyArray<string> = Engine.steps.map(({ name }) => name.replace("engine.step.", ""))
+const steps: ReadonlyMap<string, Engine.StepBenchmark> = new Map([
+  ...Engine.steps.map((step) => [step.name.replace("engine.step.", ""), step] as const),
+  ["rqvae", Sids.rqVaeStep]
+])
+
+/** What can be profiled: the sizes of `engine.step.*`, and `sid.rqvae.step`. */
+export const names: ReadonlyArray<string> = [...steps.keys()]
 
 interface Event {
   readonly cat: string
@@ -46,24 +52,24 @@ const flopsOf = (event: Event): number => {
   return 2 * size(out) * inner
 }
 
-/** Profiles `steps` steps of a size and gives the table as text; with `byShape` one line for every shape. */
-export const table = async (size: string, steps: number, byShape: boolean): Promise<string> => {
-  const benchmark = Engine.steps.find(({ name }) => name === `engine.step.${size}`)
-  if (benchmark === undefined) throw new RangeError(`no step "${size}"; there are ${names.join(", ")}`)
+/** Profiles `count` steps of a name and gives the table as text; with `byShape` one line for every shape. */
+export const table = async (name: string, count: number, byShape: boolean): Promise<string> => {
+  const benchmark = steps.get(name)
+  if (benchmark === undefined) throw new RangeError(`no step "${name}"; there are ${names.join(", ")}`)
   const folder = await mkdtemp(join(tmpdir(), "sidereal-profile-"))
   try {
     const prepared = await benchmark.profiled(join(folder, "profile"))
-    for (let i = 0; i < steps + 2; i++) await prepared.run()
+    for (let i = 0; i < count + 2; i++) await prepared.run()
     await prepared.close()
     const events = readdirSync(folder).flatMap((name) =>
       JSON.parse(readFileSync(join(folder, name), "utf8")) as ReadonlyArray<Event>
     )
     const rows = new Map<string, Row>()
-    const runs = events.filter(({ cat, name }) => cat === "Session" && name === "model_run").slice(-steps)
+    const runs = events.filter(({ cat, name }) => cat === "Session" && name === "model_run").slice(-count)
     const nodes = events.filter(({ args, cat }) => cat === "Node" && args?.op_name !== undefined)
     // The first runs allocate; every run has the same nodes.
-    const perRun = nodes.length / (steps + 2)
-    for (const event of nodes.slice(-perRun * steps)) {
+    const perRun = nodes.length / (count + 2)
+    for (const event of nodes.slice(-perRun * count)) {
       const operator = event.args!.op_name!
       const key = byShape
         ? `${operator} ${shapes(event.args!.input_type_shape).map((shape) => shape.join("x")).join(" ")}`
@@ -75,12 +81,12 @@ export const table = async (size: string, steps: number, byShape: boolean): Prom
       rows.set(key, row)
     }
     const total = [...rows.values()].reduce((sum, { micros }) => sum + micros, 0)
-    const wall = runs.reduce((sum, { dur }) => sum + dur, 0) / steps / 1000
+    const wall = runs.reduce((sum, { dur }) => sum + dur, 0) / count / 1000
     const lines = [...rows].toSorted(([, a], [, b]) => b.micros - a.micros).map(([key, row]) =>
       [
         key.padEnd(byShape ? 60 : 30),
-        String(row.calls / steps).padStart(6),
-        (row.micros / steps / 1000).toFixed(2).padStart(10),
+        String(row.calls / count).padStart(6),
+        (row.micros / count / 1000).toFixed(2).padStart(10),
         `${(100 * row.micros / total).toFixed(1)} %`.padStart(8),
         row.flops === 0 ? "" : (row.flops / row.micros / 1000).toFixed(0).padStart(10)
       ].join("")
@@ -88,7 +94,7 @@ export const table = async (size: string, steps: number, byShape: boolean): Prom
     return [
       `${"operator".padEnd(byShape ? 60 : 30)} calls   ms/step   share   GFLOP/s`,
       ...lines,
-      `all operators ${(total / steps / 1000).toFixed(1)} ms of ${wall.toFixed(1)} ms in the session, ${steps} steps`
+      `all operators ${(total / count / 1000).toFixed(1)} ms of ${wall.toFixed(1)} ms in the session, ${count} steps`
     ].join("\n")
   } finally {
     await rm(folder, { recursive: true, force: true })

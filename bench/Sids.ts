@@ -12,7 +12,10 @@ import * as RqKMeans from "../src/sid/RqKMeans.ts"
 import * as RqVae from "../src/sid/RqVae.ts"
 import * as RqVaeTrainer from "../src/sid/RqVaeTrainer.ts"
 import * as Random from "../src/tensor/Random.ts"
-import { type Benchmark } from "./Benchmark.ts"
+import { type TensorError } from "../src/tensor/TensorError.ts"
+import { type TensorRuntime } from "../src/tensor/TensorRuntime.ts"
+import { type Benchmark, type Prepared } from "./Benchmark.ts"
+import type * as Engine from "./Engine.ts"
 import * as Scoped from "./Scoped.ts"
 
 const hash = (i: number): number => {
@@ -107,32 +110,38 @@ const balanced: Benchmark = {
   }
 }
 
-const rqVaeStep: Benchmark = {
+const prepareRqVaeStep = async (
+  runtime: Layer.Layer<TensorRuntime, TensorError> = OnnxRuntime.layerCpu({ threads: 2 })
+): Promise<Prepared> => {
+  const [rows, width] = [4344, 384]
+  const engine = await Scoped.open(runtime)
+  const config = Schema.decodeSync(RqVae.RqVaeConfig)({ kMeansStart: false })
+  const rqVae = await engine.run(RqVae.make(config, width, 1))
+  const optimizer = RqVaeTrainer.optimizerOf(config)
+  const next = Random.normal(2)
+  const batch = { rows, width, data: Float32Array.from({ length: rows * width }, next) }
+  const maps = [width, ...config.network.layers, config.network.width]
+  const weights = 2 * maps.slice(1).reduce((sum, size, i) => sum + size * maps[i]!, 0)
+  let steps = 0
+  return {
+    work: { rows, dim: width, layers: config.network.layers, codes: config.network.codes, weights },
+    amount: 1,
+    unit: "steps/s",
+    // The first map needs no gradient with respect to its input.
+    flops: rows * (6 * weights - 2 * width * config.network.layers[0]! + 3 * 2 * 256 * config.network.width),
+    run: async () => void await engine.run(rqVae.step(batch, optimizer, ++steps, 1e-3)),
+    close: engine.close
+  }
+}
+
+/** A full-batch step of RQ-VAE in MiniOneRec's size. */
+export const rqVaeStep: Engine.StepBenchmark = {
   name: "sid.rqvae.step",
   repeats: 5,
   warmup: 1,
   peer: { script: "rqvae_step.py", environment: "current", args: ["--repeats", "5"] },
-  prepare: async () => {
-    const [rows, width] = [4344, 384]
-    const engine = await Scoped.open(OnnxRuntime.layerCpu({ threads: 2 }))
-    const config = Schema.decodeSync(RqVae.RqVaeConfig)({ kMeansStart: false })
-    const rqVae = await engine.run(RqVae.make(config, width, 1))
-    const optimizer = RqVaeTrainer.optimizerOf(config)
-    const next = Random.normal(2)
-    const batch = { rows, width, data: Float32Array.from({ length: rows * width }, next) }
-    const maps = [width, ...config.network.layers, config.network.width]
-    const weights = 2 * maps.slice(1).reduce((sum, size, i) => sum + size * maps[i]!, 0)
-    let steps = 0
-    return {
-      work: { rows, dim: width, layers: config.network.layers, codes: config.network.codes, weights },
-      amount: 1,
-      unit: "steps/s",
-      // The first map needs no gradient with respect to its input.
-      flops: rows * (6 * weights - 2 * width * config.network.layers[0]! + 3 * 2 * 256 * config.network.width),
-      run: async () => void await engine.run(rqVae.step(batch, optimizer, ++steps, 1e-3)),
-      close: engine.close
-    }
-  }
+  prepare: () => prepareRqVaeStep(),
+  profiled: (profile) => prepareRqVaeStep(OnnxRuntime.layerCpu({ threads: 2, profile }))
 }
 
 /** Every benchmark of SIDs. */

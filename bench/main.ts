@@ -1,6 +1,6 @@
 /**
  * `npm run bench -- [NAME...] [--json] [--peers DIR]`: all benchmarks, or those whose name is NAME or begins with `NAME.`
- * `npm run bench -- profile [d128|d256|d384|d256-long] [--shapes]`: where a training step spends its time.
+ * `npm run bench -- profile [d128|d256|d384|d256-long|rqvae] [--shapes]`: where a training step spends its time.
  * `npm run bench -- growth [--out DIR]`: what a step costs as the model grows; charts as SVG files.
  * `npm run bench -- items [--out DIR]`: what SIDs cost as the catalogue grows; a chart as an SVG file.
  */
