@@ -7,19 +7,22 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import { type PlatformError } from "effect/PlatformError"
+import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
 import * as EventTable from "../catalog/EventTable.ts"
 import { TableReader } from "../catalog/TableReader.ts"
 import * as Safetensors from "../run/Safetensors.ts"
 import { BadFile, EmbeddingError, MissingItem, NotANumber, WrongRows } from "./EmbeddingError.ts"
 import * as Matrix from "./Matrix.ts"
+import * as MatrixFile from "./MatrixFile.ts"
 import * as Npy from "./Npy.ts"
 import { TextEncoder } from "./TextEncoder.ts"
 
 /** The matrix of a file in the order of `keys`. */
 export const read = Effect.fn("Precomputed.read")(function*(file: string, keys: ReadonlyArray<string>) {
   const bad = (detail: string) => new EmbeddingError({ reason: new BadFile({ file, detail }) })
-  const matrix = file.toLowerCase().endsWith(".parquet") ? yield* fromTable(file, keys) : yield* fromBytes(file)
+  const matrix = file.toLowerCase().endsWith(".parquet") ? yield* fromTable(file, keys) : yield* matrixOf(file)
   if (matrix.rows !== keys.length) {
     return yield* new EmbeddingError({ reason: new WrongRows({ file, expected: keys.length, actual: matrix.rows }) })
   }
@@ -33,32 +36,56 @@ export const read = Effect.fn("Precomputed.read")(function*(file: string, keys: 
   return matrix
 })
 
-const fromBytes = Effect.fnUntraced(function*(file: string) {
+/** The matrix of a `.npy` or safetensors file, read a block at a time: it may be larger than a buffer can be. */
+export const matrixOf = Effect.fn("Precomputed.matrixOf")(function*(file: string) {
   const bad = (detail: string) => new EmbeddingError({ reason: new BadFile({ file, detail }) })
+  const layoutOf = file.toLowerCase().endsWith(".npy")
+    ? Npy.layout
+    : file.toLowerCase().endsWith(".safetensors")
+    ? layoutOfSafetensors
+    : undefined
+  if (layoutOf === undefined) return yield* bad("its name ends in none of .npy, .safetensors and .parquet")
   const fs = yield* FileSystem.FileSystem
-  const bytes = yield* fs.readFile(file).pipe(Effect.mapError((error) => bad(error.message)))
-  if (file.toLowerCase().endsWith(".npy")) {
-    const found = Npy.decode(bytes)
-    return "problem" in found ? yield* bad(found.problem) : found
-  }
-  if (!file.toLowerCase().endsWith(".safetensors")) {
-    return yield* bad("its name ends in none of .npy, .safetensors and .parquet")
-  }
-  const tensors = yield* Effect.try({
-    try: () => Safetensors.decode(bytes),
-    catch: (cause) => bad(cause instanceof Error ? cause.message : String(cause))
-  })
-  const matrices = [...tensors].filter(([, { data, shape }]) =>
-    shape.length === 2 && (data instanceof Float32Array || data instanceof Float64Array)
-  )
-  const chosen = matrices.find(([name]) => name === "embeddings") ?? (matrices.length === 1 ? matrices[0] : undefined)
-  if (chosen === undefined) {
-    return yield* bad(
-      `it has ${matrices.length} two-dimensional tensors of floating-point numbers; name one of them "embeddings"`
+  return yield* Effect.gen(function*() {
+    const opened = yield* fs.open(file)
+    const layout = yield* layoutOf(opened)
+    return "problem" in layout ? yield* bad(layout.problem) : yield* MatrixFile.read(opened, layout)
+  }).pipe(Effect.scoped, Effect.catchTag("PlatformError", (error) => Effect.fail(bad(error.message))))
+})
+
+const types: Partial<Record<Safetensors.StoredType, MatrixFile.MatrixLayout["type"]>> = {
+  F16: "f2",
+  BF16: "bf2",
+  F32: "f4",
+  F64: "f8"
+}
+
+/** The tensor "embeddings", or the only matrix of a file. */
+const layoutOfSafetensors = Effect.fnUntraced(function*(
+  file: FileSystem.File
+): Effect.fn.Return<MatrixFile.MatrixLayout | MatrixFile.Problem, PlatformError> {
+  const size = Number((yield* file.stat).size)
+  const begin = yield* MatrixFile.readAt(file, 0, Safetensors.headerStart)
+  try {
+    const length = Safetensors.headerLength(begin, size)
+    const json = yield* MatrixFile.readAt(file, Safetensors.headerStart, length)
+    const start = Safetensors.headerStart + length
+    const matrices = [...Safetensors.entries(json, size - start)].filter(([, { dtype, shape }]) =>
+      shape.length === 2 && types[dtype] !== undefined
     )
+    const chosen = matrices.find(([name]) => name === "embeddings") ?? (matrices.length === 1 ? matrices[0] : undefined)
+    if (chosen === undefined) {
+      return {
+        problem:
+          `it has ${matrices.length} two-dimensional tensors of floating-point numbers; name one of them "embeddings"`
+      }
+    }
+    const { dtype, from, shape } = chosen[1]
+    return { offset: start + from, rows: shape[0]!, width: shape[1]!, type: types[dtype]!, byColumn: false }
+  } catch (cause) {
+    if (cause instanceof Safetensors.SafetensorsError) return { problem: cause.message }
+    throw cause
   }
-  const [rows, width] = chosen[1].shape as [number, number]
-  return { rows, width, data: Float32Array.from(chosen[1].data as Float32Array) } satisfies Matrix.Matrix
 })
 
 const fromTable = Effect.fnUntraced(function*(file: string, keys: ReadonlyArray<string>) {
@@ -101,11 +128,13 @@ export const layer = (
     Effect.gen(function*() {
       const fs = yield* FileSystem.FileSystem
       const reader = yield* TableReader
-      const bytes = yield* fs.readFile(file).pipe(
+      const hash = createHash("sha256")
+      yield* fs.stream(file).pipe(
+        Stream.runForEach((bytes) => Effect.sync(() => hash.update(bytes))),
         Effect.mapError((error) => new EmbeddingError({ reason: new BadFile({ file, detail: error.message }) }))
       )
       return TextEncoder.of({
-        id: `precomputed:${createHash("sha256").update(bytes).digest("hex")}`,
+        id: `precomputed:${hash.digest("hex")}`,
         encode: (_, keys) =>
           read(file, keys).pipe(
             Effect.provideService(FileSystem.FileSystem, fs),

@@ -4,6 +4,7 @@
  * Half-precision tensors (`F16`, `BF16`) are decoded to float32; everything else keeps its type.
  */
 import * as Schema from "effect/Schema"
+import * as Half from "./Half.ts"
 
 /** Types that are read; `F16` and `BF16` are never written. */
 export type StoredType = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "U8" | "BOOL"
@@ -59,16 +60,6 @@ export const encode = (
   return out
 }
 
-/** The number of an IEEE half-precision pattern. */
-export const half = (bits: number): number => {
-  const exponent = (bits >> 10) & 31
-  const fraction = bits & 1023
-  const sign = bits & 0x8000 ? -1 : 1
-  if (exponent === 0) return sign * fraction * 2 ** -24
-  if (exponent === 31) return fraction === 0 ? sign * Infinity : Number.NaN
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
-}
-
 const read = (dtype: StoredType, bytes: Uint8Array): StoredTensor["data"] => {
   const copy = new Uint8Array(bytes).buffer
   switch (dtype) {
@@ -81,33 +72,46 @@ const read = (dtype: StoredType, bytes: Uint8Array): StoredTensor["data"] => {
     case "I32":
       return new Int32Array(copy)
     case "F16":
-      return Float32Array.from(new Uint16Array(copy), half)
-    case "BF16": {
-      const words = Uint32Array.from(new Uint16Array(copy), (bits) => bits << 16)
-      return new Float32Array(words.buffer)
-    }
+      return Float32Array.from(new Uint16Array(copy), Half.ofFloat16)
+    case "BF16":
+      return Half.ofBfloat16(new Uint16Array(copy))
     default:
       return new Uint8Array(copy)
   }
 }
 
-/** The tensors of a file; throws `SafetensorsError`. */
-export const decode = (bytes: Uint8Array): Map<string, StoredTensor> => {
-  const fail = (tensor: string, detail: string): never => {
-    throw new SafetensorsError({ tensor, detail })
-  }
-  if (bytes.byteLength < 8) fail("", `has ${bytes.byteLength} bytes; the header length alone takes 8`)
-  const length = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true))
-  const body = bytes.byteLength - 8 - length
-  if (body < 0) fail("", `says its header has ${length} bytes, but the file ends before that`)
+const fail = (tensor: string, detail: string): never => {
+  throw new SafetensorsError({ tensor, detail })
+}
+
+/** Bytes before the JSON header: its length. */
+export const headerStart = 8
+
+/** Bytes of the JSON header of a file of `size` bytes that begins so; throws `SafetensorsError`. */
+export const headerLength = (begin: Uint8Array, size: number): number => {
+  if (size < headerStart) fail("", `has ${size} bytes; the header length alone takes ${headerStart}`)
+  const length = Number(new DataView(begin.buffer, begin.byteOffset, headerStart).getBigUint64(0, true))
+  if (headerStart + length > size) fail("", `says its header has ${length} bytes, but the file ends before that`)
+  return length
+}
+
+/** What a header says of a tensor; bytes count from the header's end. */
+export interface StoredEntry {
+  readonly dtype: StoredType
+  readonly shape: ReadonlyArray<number>
+  readonly from: number
+  readonly to: number
+}
+
+/** The tensors that a JSON header names before `body` bytes; throws `SafetensorsError`. */
+export const entries = (json: Uint8Array, body: number): Map<string, StoredEntry> => {
   let header: Record<string, unknown> = {}
   try {
-    header = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset + 8, length).toString("utf8"))
+    header = JSON.parse(Buffer.from(json).toString("utf8"))
   } catch {
     fail("", "has a header that is not JSON")
   }
-  const tensors = new Map<string, StoredTensor>()
-  const spans: Array<readonly [number, number, string]> = []
+  const found = new Map<string, StoredEntry>()
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") continue
     const { data_offsets: offsets, dtype, shape } = entry as {
@@ -121,17 +125,23 @@ export const decode = (bytes: Uint8Array): Map<string, StoredTensor> => {
     if (to - from !== sizeOf(shape) * width[dtype]) {
       fail(name, `has ${to - from} bytes; [${shape.join(", ")}] of ${dtype} takes ${sizeOf(shape) * width[dtype]}`)
     }
-    spans.push([from, to, name])
-    tensors.set(name, {
-      dtype,
-      shape,
-      data: read(dtype, bytes.subarray(8 + length + from, 8 + length + to))
-    })
+    found.set(name, { dtype, shape, from, to })
   }
-  const ordered = spans.toSorted((a, b) => a[0] - b[0] || a[1] - b[1])
-  for (const [i, span] of ordered.entries()) {
+  const ordered = [...found].toSorted(([, a], [, b]) => a.from - b.from || a.to - b.to)
+  for (const [i, [name, { to }]] of ordered.entries()) {
     const next = ordered[i + 1]
-    if (next !== undefined && next[0] < span[1]) fail(next[2], `overlaps tensor "${span[2]}"`)
+    if (next !== undefined && next[1].from < to) fail(next[0], `overlaps tensor "${name}"`)
+  }
+  return found
+}
+
+/** The tensors of a file; throws `SafetensorsError`. */
+export const decode = (bytes: Uint8Array): Map<string, StoredTensor> => {
+  const start = headerStart + headerLength(bytes, bytes.byteLength)
+  const tensors = new Map<string, StoredTensor>()
+  for (const [name, entry] of entries(bytes.subarray(headerStart, start), bytes.byteLength - start)) {
+    const { dtype, from, shape, to } = entry
+    tensors.set(name, { dtype, shape, data: read(dtype, bytes.subarray(start + from, start + to)) })
   }
   return tensors
 }

@@ -9,7 +9,6 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import * as DuckDb from "../../layers/duckdb/DuckDb.ts"
 import { EmbeddingError } from "../../src/embedding/EmbeddingError.ts"
-import * as Npy from "../../src/embedding/Npy.ts"
 import * as Precomputed from "../../src/embedding/Precomputed.ts"
 import { TextEncoder } from "../../src/embedding/TextEncoder.ts"
 import * as Safetensors from "../../src/run/Safetensors.ts"
@@ -21,9 +20,14 @@ const values = [1, 2, 3, 4, 5, 6.5]
 
 const npy = (
   type: "f2" | "f4" | "f8",
-  options: { readonly fortran?: boolean; readonly shape?: string; readonly order?: string } = {}
+  options: {
+    readonly fortran?: boolean
+    readonly shape?: string
+    readonly order?: string
+    readonly numbers?: ReadonlyArray<number>
+  } = {}
 ) => {
-  const ordered = options.fortran === true ? [1, 3, 5, 2, 4, 6.5] : values
+  const ordered = options.numbers ?? (options.fortran === true ? [1, 3, 5, 2, 4, 6.5] : values)
   const halves: Readonly<Record<number, number>> = {
     1: 0x3c00,
     2: 0x4000,
@@ -55,7 +59,7 @@ const reading = (name: string, bytes: Uint8Array, wanted = keys) =>
   }).pipe(Effect.scoped)
 
 describe("Precomputed.read", () => {
-  it.effect("reads .npy of every type and order, and safetensors", () =>
+  it.effect("reads .npy of every type and order, over several blocks too, and safetensors", () =>
     Effect.gen(function*() {
       for (const type of ["f2", "f4", "f8"] as const) {
         for (const fortran of [false, true]) {
@@ -63,12 +67,32 @@ describe("Precomputed.read", () => {
           assert.deepStrictEqual([found.rows, found.width, ...found.data], [3, 2, ...values])
         }
       }
+      const large = Array.from({ length: 3 << 20 }, (_, i) => i % 1021)
+      for (const fortran of [false, true]) {
+        const order = fortran ? large.map((_, i) => large[(i % 3) * (1 << 20) + Math.floor(i / 3)]!) : large
+        const file = npy("f4", { fortran, shape: `(3, ${1 << 20})`, numbers: order })
+        const found = yield* reading("e.npy", file)
+        assert.isTrue(found.data.every((value, i) => value === large[i]), `fortran ${fortran}`)
+      }
       const tensors = new Map<string, Safetensors.StoredTensor>([
         ["other", { dtype: "F32", shape: [1, 6], data: Float32Array.from(values) }],
         ["embeddings", { dtype: "F64", shape: [3, 2], data: Float64Array.from(values) }]
       ])
       const found = yield* reading("e.safetensors", Safetensors.encode(tensors))
       assert.deepStrictEqual([...found.data], values)
+      for (
+        const [dtype, patterns] of [
+          ["F16", [0x3c00, 0x4000, 0x4200, 0x4400, 0x4500, 0x4680]],
+          ["BF16", [0x3f80, 0x4000, 0x4040, 0x4080, 0x40a0, 0x40d0]]
+        ] as const
+      ) {
+        const json = Buffer.from(JSON.stringify({ e: { dtype, shape: [3, 2], data_offsets: [0, 12] } }))
+        const length = Buffer.alloc(8, 0)
+        length.writeUInt32LE(json.length)
+        const body = Buffer.from(Uint16Array.from(patterns).buffer)
+        const short = yield* reading("e.safetensors", Buffer.concat([length, json, body]))
+        assert.deepStrictEqual([...short.data], values, dtype)
+      }
     }).pipe(Effect.provide(services)))
 
   it.effect("reads Parquet by its keys, in any order", () =>
@@ -127,16 +151,16 @@ describe("Precomputed.read", () => {
   const files = list(golden, "sid").filter((file) => file.endsWith(".npy"))
   if (files.length === 0) it.skipIf(true)("no .npy is here", () => {})
   for (const file of files) {
-    it(`reads what numpy wrote: ${file}`, () => {
-      const found = Npy.decode(readFileSync(join(golden, "sid", file)))
-      const info = JSON.parse(readFileSync(join(golden, "sid", file.replace(".npy", ".json")), "utf8"))
-      if ("problem" in found) return assert.fail(found.problem)
-      const rows = info.sample_rows ?? info.rows ?? {}
-      for (const [row, values] of Object.entries<ReadonlyArray<number>>(Array.isArray(rows) ? {} : rows)) {
-        const own = found.data.subarray(Number(row) * found.width, (Number(row) + 1) * found.width)
-        if (Array.isArray(values) && values.length === found.width) assert.isBelow(distance(own, values), 1e-6)
-      }
-      assert.isAbove(found.rows, 1)
-    })
+    const info = JSON.parse(readFileSync(join(golden, "sid", file.replace(".npy", ".json")), "utf8"))
+    it.effect(`reads what numpy wrote: ${file}`, () =>
+      Effect.gen(function*() {
+        const found = yield* Precomputed.matrixOf(join(golden, "sid", file))
+        const rows = info.sample_rows ?? info.rows ?? {}
+        for (const [row, values] of Object.entries<ReadonlyArray<number>>(Array.isArray(rows) ? {} : rows)) {
+          const own = found.data.subarray(Number(row) * found.width, (Number(row) + 1) * found.width)
+          if (Array.isArray(values) && values.length === found.width) assert.isBelow(distance(own, values), 1e-6)
+        }
+        assert.isAbove(found.rows, 1)
+      }).pipe(Effect.provide(services)))
   }
 })

@@ -1,12 +1,12 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import { type Matrix } from "../../src/embedding/Matrix.ts"
-import * as Npy from "../../src/embedding/Npy.ts"
+import * as Precomputed from "../../src/embedding/Precomputed.ts"
 import type * as Codes from "../../src/sid/Codes.ts"
 import * as Diagnostics from "../../src/sid/Diagnostics.ts"
 import * as KMeans from "../../src/sid/KMeans.ts"
@@ -142,8 +142,7 @@ describe("RqKMeans against what scikit-learn reaches on real texts", () => {
     const [, codes, levels] = /K(\d+)-L(\d+)/.exec(name)!
     it.effect(`ends within 3 % of its error: ${name}`, () =>
       Effect.gen(function*() {
-        const rows = Npy.decode(readFileSync(join(folder, embeddings!)))
-        if ("problem" in rows) return assert.fail(rows.problem)
+        const rows = yield* Precomputed.matrixOf(join(folder, embeddings!))
         const quantizer = yield* Quantizer.Quantizer
         const items = Quantizer.itemsOf(rows)
         const diagnosis = yield* quantizer.diagnose(items, yield* quantizer.train(items))
@@ -155,7 +154,7 @@ describe("RqKMeans against what scikit-learn reaches on real texts", () => {
             Schema.decodeSync(RqKMeans.RqKMeansConfig)({}),
             Schema.decodeSync(Quantizer.SidShape)({ codes: Number(codes), levels: Number(levels) }),
             1
-          ).pipe(Layer.provide(layer))
+          ).pipe(Layer.provide(layer), Layer.merge(NodeServices.layer))
         )
       ), 60_000)
   }
