@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
 import * as Chart from "../src/report/Chart.ts"
+import { Progress } from "../src/run/Progress.ts"
 import * as BalancedRqKMeans from "../src/sid/BalancedRqKMeans.ts"
 import * as Collision from "../src/sid/Collision.ts"
 import * as NearestFreeLeaf from "../src/sid/NearestFreeLeaf.ts"
@@ -16,7 +17,7 @@ import * as Sids from "./Sids.ts"
 
 const sizes = [10_000, 30_000, 100_000, 300_000, 1_000_000] as const
 const width = 64
-const runtime = OnnxRuntime.layerCpu({ threads: 2 })
+const runtime = Layer.merge(OnnxRuntime.layerCpu({ threads: 2 }), Progress.layerSilent)
 const shape = Schema.decodeSync(Quantizer.SidShape)({ codes: 256 })
 
 const timed = <A, E, R>(work: Effect.Effect<A, E, R>) =>

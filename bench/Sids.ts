@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
 import { type Matrix } from "../src/embedding/Matrix.ts"
+import { Progress } from "../src/run/Progress.ts"
 import * as BalancedRqKMeans from "../src/sid/BalancedRqKMeans.ts"
 import * as Quantizer from "../src/sid/Quantizer.ts"
 import * as RqKMeans from "../src/sid/RqKMeans.ts"
@@ -60,7 +61,7 @@ const rqKMeans = (suffix: string, rows: number, width: number, setting: "fast" |
         Schema.decodeSync(RqKMeans.RqKMeansConfig)(settings),
         Schema.decodeSync(Quantizer.SidShape)({ codes: 256 }),
         1
-      ).pipe(Layer.provide(OnnxRuntime.layerCpu({ threads: 2 })))
+      ).pipe(Layer.provide([OnnxRuntime.layerCpu({ threads: 2 }), Progress.layerSilent]))
     )
     const quantizer = await engine.run(Effect.flatMap(Quantizer.Quantizer, Effect.succeed))
     const items = Quantizer.itemsOf(vectors(rows, width))
@@ -93,7 +94,7 @@ const balanced: Benchmark = {
         Schema.decodeSync(BalancedRqKMeans.BalancedRqKMeansConfig)({}),
         Schema.decodeSync(Quantizer.SidShape)({ codes: 256, levels: 1 }),
         1
-      ).pipe(Layer.provide(OnnxRuntime.layerCpu({ threads: 2 })))
+      ).pipe(Layer.provide([OnnxRuntime.layerCpu({ threads: 2 }), Progress.layerSilent]))
     )
     const quantizer = await engine.run(Effect.flatMap(Quantizer.Quantizer, Effect.succeed))
     const items = Quantizer.itemsOf(rows)

@@ -22,8 +22,8 @@ interface Kept {
 }
 
 const codec = {
-  encode: (value: Kept) => JSON.stringify(value),
-  decode: (text: string) => JSON.parse(text) as Kept
+  encode: (kept: Kept): Uint8Array => Buffer.from(JSON.stringify(kept)),
+  decode: (bytes: Uint8Array) => JSON.parse(Buffer.from(bytes).toString()) as Kept
 }
 
 /** Trains and measures the named tokenizers, or reads what an earlier comparison of the run kept of them. */

@@ -26,7 +26,7 @@ export const program = Effect.fn("prepare")(function*() {
   const { artefact, settings } = yield* Workspace
   const { data, seed, shop, split } = settings
   const dataset: Dataset = yield* artefact(
-    "dataset.json",
+    "dataset.safetensors",
     data === undefined ? Effect.sync(() => Shop.generate(shop, seed)) : load(data, settings),
     DatasetFile
   )

@@ -26,19 +26,23 @@ export const embed = Effect.fn("embed")(function*({ dataset, split }: Prepare.Pr
   const texts = dataset.items.map(itemText)
   const keys = dataset.items.map((item) => item.key)
   const stored = Effect.fnUntraced(function*<E, R>(version: string, make: Effect.Effect<Matrix, E, R>) {
-    if (!(yield* store.has(version))) {
-      yield* store.put(version, { keys, matrix: yield* make })
-      yield* record("embeddings", version)
-    }
-    return { version, ...(yield* store.get(version)) }
+    if (yield* store.has(version)) return { version, ...(yield* store.get(version)) }
+    const matrix = yield* make
+    yield* store.put(version, { keys, matrix })
+    yield* record("embeddings", version)
+    return { version, keys, matrix }
   })
-  const text = yield* stored(Manifest.hash(JSON.stringify([encoder.id, texts])), encoder.encode(texts, keys))
+  const text = yield* stored(
+    Manifest.hash([encoder.id, ...texts.map((text) => JSON.stringify(text))]),
+    encoder.encode(texts, keys)
+  )
   if (fusion.kind === "none") return text
-  const events = split.train.map((sequence) => Array.from(sequence))
+  const events = split.train.map((sequence) => `;${sequence.join(",")}`)
   return yield* stored(
-    Manifest.hash(JSON.stringify([text.version, fusion, seed, events])),
-    Effect.sync(() =>
-      Fusion.fuse(text.matrix, Collaborative.embed(split.train, keys.length, fusion.collaborative, seed), fusion)
+    Manifest.hash([JSON.stringify([text.version, fusion, seed]), ...events]),
+    Effect.map(
+      Collaborative.embed(split.train, keys.length, fusion.collaborative, seed),
+      (collaborative) => Fusion.fuse(text.matrix, collaborative, fusion)
     )
   )
 })
@@ -60,7 +64,7 @@ interface Stored {
 }
 
 const codec = {
-  encode: ({ diagnosis, index, quantizer }: Tokenized): string => {
+  encode: ({ diagnosis, index, quantizer }: Tokenized): Uint8Array => {
     const stored: Stored = {
       codebookSizes: index.codebookSizes,
       collisionPolicy: index.collisionPolicy,
@@ -68,10 +72,10 @@ const codec = {
       quantizer,
       sids: index.sids.map((codes) => Array.from(codes))
     }
-    return JSON.stringify(stored)
+    return Buffer.from(JSON.stringify(stored))
   },
-  decode: (text: string): Tokenized => {
-    const stored = JSON.parse(text) as Stored
+  decode: (bytes: Uint8Array): Tokenized => {
+    const stored = JSON.parse(Buffer.from(bytes).toString()) as Stored
     return {
       diagnosis: stored.diagnosis,
       quantizer: stored.quantizer,

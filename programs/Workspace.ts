@@ -27,6 +27,12 @@ export interface WorkspaceOptions {
   readonly existing: boolean
 }
 
+/** How an artefact is kept. */
+export interface Codec<A> {
+  readonly encode: (value: A) => Uint8Array
+  readonly decode: (bytes: Uint8Array) => A
+}
+
 /** A run. */
 export class Workspace extends Context.Service<Workspace, {
   readonly run: string
@@ -35,11 +41,7 @@ export class Workspace extends Context.Service<Workspace, {
   readonly given: Settings.PartialSettings
   file(name: string): string
   /** Reads an artefact, or makes and keeps it. */
-  artefact<A, E, R>(
-    name: string,
-    make: Effect.Effect<A, E, R>,
-    codec: { readonly encode: (value: A) => string; readonly decode: (text: string) => A }
-  ): Effect.Effect<A, E | RunError, R>
+  artefact<A, E, R>(name: string, make: Effect.Effect<A, E, R>, codec: Codec<A>): Effect.Effect<A, E | RunError, R>
   readonly manifest: Effect.Effect<Manifest.Manifest, RunError>
   record(name: string, hash: string): Effect.Effect<void, RunError>
 }>()("sidereal/programs/Workspace") {
@@ -58,7 +60,7 @@ const codeHash = Effect.fnUntraced(function*() {
       if (name.endsWith(".ts")) parts.push(folder, name, yield* fs.readFileString(path.join(root, folder, name)))
     }
   }
-  return Manifest.hash(JSON.stringify(parts))
+  return Manifest.hash([JSON.stringify(parts)])
 }, Effect.mapError(Durable.storage("read", "the sources")))
 
 const open = Effect.fn("Workspace.open")(function*({ existing, fresh, given, run: asked }: WorkspaceOptions) {
@@ -111,16 +113,12 @@ const open = Effect.fn("Workspace.open")(function*({ existing, fresh, given, run
     settings,
     given: held as Settings.PartialSettings,
     file,
-    artefact: <A, E, R>(
-      name: string,
-      make: Effect.Effect<A, E, R>,
-      codec: { readonly encode: (value: A) => string; readonly decode: (text: string) => A }
-    ) =>
+    artefact: <A, E, R>(name: string, make: Effect.Effect<A, E, R>, codec: Codec<A>) =>
       Effect.gen(function*() {
         // The stages of one command ask for the same artefacts.
         if (known.has(name)) return known.get(name) as A
         const at = file(name)
-        const kept = yield* fs.readFileString(at).pipe(Effect.option)
+        const kept = yield* fs.readFile(at).pipe(Effect.option)
         if (kept._tag === "Some") {
           const value = codec.decode(kept.value)
           known.set(name, value)
@@ -128,9 +126,9 @@ const open = Effect.fn("Workspace.open")(function*({ existing, fresh, given, run
         }
         const made = yield* make
         known.set(name, made)
-        const text = codec.encode(made)
-        yield* Durable.write(at, text).pipe(Effect.provideContext(services))
-        yield* record(name, Manifest.hash(text))
+        const bytes = codec.encode(made)
+        yield* Durable.write(at, bytes).pipe(Effect.provideContext(services))
+        yield* record(name, Manifest.hash([bytes]))
         return made
       }),
     manifest: Manifest.read(run).pipe(Effect.provideContext(services)),

@@ -1,14 +1,27 @@
 /**
  * Embeddings in LanceDB: one table per version in a folder.
  *
- * Besides `key`, `position` and `vector` every row carries the number of rows and the hash of the whole version, so a
- * table that is not whole is detected when it is read.
+ * Rows are written and read a block at a time. Besides `key`, `position` and `vector` every row carries the number of
+ * rows and the hash of the whole version, so a table that is damaged is detected when it is read; one that was never
+ * written to its end lacks its tag and is as if absent.
  */
-import { connect } from "@lancedb/lancedb"
-import { Field, FixedSizeList, Float32, Int32, Schema as ArrowSchema, Utf8 } from "apache-arrow"
+import { connect, type Table } from "@lancedb/lancedb"
+import {
+  Field,
+  FixedSizeList,
+  Float32,
+  Int32,
+  makeData,
+  RecordBatch,
+  Schema as ArrowSchema,
+  Struct,
+  Table as ArrowTable,
+  Utf8,
+  type Vector,
+  vectorFromArray
+} from "apache-arrow"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { createHash, type Hash } from "node:crypto"
 import {
@@ -24,7 +37,10 @@ import {
 import { row, zeros } from "../../src/embedding/Matrix.ts"
 
 /** The number is that of the form; tables of another form are as if absent. */
-const tableOf = (version: string) => `v2_${createHash("sha256").update(version).digest("hex").slice(0, 32)}`
+const tableOf = (version: string) => `v3_${createHash("sha256").update(version).digest("hex").slice(0, 32)}`
+
+/** The tag of a table that was written to its end. */
+const whole = "whole"
 
 /** Takes rows into a hash, so that a version can be checked while it is streamed. */
 const addRows = (hash: Hash, { keys, matrix }: StoredEmbeddings): void => {
@@ -34,27 +50,82 @@ const addRows = (hash: Hash, { keys, matrix }: StoredEmbeddings): void => {
   }
 }
 
-const hashOf = (embeddings: StoredEmbeddings): string => {
+const schemaOf = (width: number) =>
+  new ArrowSchema([
+    new Field("key", new Utf8()),
+    new Field("position", new Int32()),
+    new Field("rows", new Int32()),
+    new Field("hash", new Utf8()),
+    new Field("vector", new FixedSizeList(width, new Field("item", new Float32())))
+  ])
+
+const widthOf = (schema: ArrowSchema): number =>
+  (schema.fields.find((field) => field.name === "vector")?.type as FixedSizeList | undefined)?.listSize ?? 0
+
+/** Rows `from` to `to` of a version as a table. */
+const tableOfRows = ({ keys, matrix }: StoredEmbeddings, hash: string, from: number, to: number): ArrowTable => {
+  const { data, width } = matrix
+  const length = to - from
+  const schema = schemaOf(width)
+  const numbers = new Int32Array(length).fill(keys.length)
+  const child = makeData({
+    type: new Float32(),
+    length: length * width,
+    data: data.subarray(from * width, to * width)
+  })
+  return new ArrowTable(
+    schema,
+    new RecordBatch(
+      schema,
+      makeData({
+        type: new Struct(schema.fields),
+        length,
+        nullCount: 0,
+        children: [
+          vectorFromArray(keys.slice(from, to), new Utf8()).data[0]!,
+          makeData({ type: new Int32(), length, data: Int32Array.from({ length }, (_, i) => from + i) }),
+          makeData({ type: new Int32(), length, data: numbers }),
+          vectorFromArray(Array.from<string>({ length }).fill(hash), new Utf8()).data[0]!,
+          makeData({ type: new FixedSizeList(width, new Field("item", new Float32())), length, nullCount: 0, child })
+        ]
+      })
+    )
+  )
+}
+
+class Damage extends Error {}
+
+/** A version in its order, `size` rows at a time; throws after the last part when the whole is not what was written. */
+async function* partsOf(table: Table, size: number): AsyncGenerator<StoredEmbeddings, void> {
+  const width = widthOf(await table.schema())
+  const count = await table.countRows()
   const hash = createHash("sha256")
-  addRows(hash, embeddings)
-  return hash.digest("hex")
-}
-
-interface StoredRow {
-  readonly key: string
-  readonly position: number
-  readonly rows: number
-  readonly hash: string
-  readonly vector: { readonly length: number; get(at: number): number }
-}
-
-const toEmbeddings = (rows: ReadonlyArray<StoredRow>): StoredEmbeddings => {
-  const width = rows[0]?.vector.length ?? 0
-  const matrix = zeros(rows.length, width)
-  for (const [i, { vector }] of rows.entries()) {
-    for (let d = 0; d < width; d++) matrix.data[i * width + d] = vector.get(d)
+  let wanted: { readonly rows: number; readonly hash: string } | undefined
+  let seen = 0
+  const partFrom = (): StoredEmbeddings & { readonly keys: Array<string> } => ({
+    keys: [],
+    matrix: zeros(Math.min(size, count - seen), width)
+  })
+  let part = partFrom()
+  for await (const batch of table.query()) {
+    const [keys, positions, rows, hashes, vectors] = ["key", "position", "rows", "hash", "vector"].map((name) =>
+      batch.getChild(name) as Vector
+    )
+    for (let i = 0; i < batch.numRows; i++) {
+      wanted ??= { rows: rows!.get(i), hash: hashes!.get(i) }
+      if (count !== wanted.rows) throw new Damage(`it has ${count} of ${wanted.rows} rows`)
+      if (positions!.get(i) !== seen) throw new Damage(`row ${seen} of ${wanted.rows} is not in its place`)
+      part.matrix.data.set((vectors!.get(i) as Vector).toArray(), part.keys.length * width)
+      part.keys.push(keys!.get(i))
+      seen++
+      if (part.keys.length < part.matrix.rows) continue
+      addRows(hash, part)
+      yield part
+      part = partFrom()
+    }
   }
-  return { keys: rows.map(({ key }) => String(key)), matrix }
+  if (wanted === undefined) throw new Damage("it has no rows")
+  if (hash.digest("hex") !== wanted.hash) throw new Damage("its hash is another than when it was written")
 }
 
 const corrupt = (version: string, detail: string) =>
@@ -66,8 +137,12 @@ const attempt = <A>(run: () => Promise<A>) =>
     catch: (cause) => new EmbeddingStoreError({ reason: new StoreFailure({ cause }) })
   })
 
-/** The store in a folder, which is made when it is not there. */
-export const layer = (folder: string): Layer.Layer<EmbeddingStore, EmbeddingStoreError> =>
+/** Reads that fail on a table that is there mean damage. */
+const damaged = (version: string) => (cause: unknown) =>
+  corrupt(version, cause instanceof Error ? cause.message.split("\n")[0]! : String(cause))
+
+/** The store in a folder, which is made when it is not there; a block is what is written at once, in bytes. */
+export const layer = (folder: string, block = 1 << 26): Layer.Layer<EmbeddingStore, EmbeddingStoreError> =>
   Layer.effect(
     EmbeddingStore,
     Effect.gen(function*() {
@@ -75,99 +150,65 @@ export const layer = (folder: string): Layer.Layer<EmbeddingStore, EmbeddingStor
         attempt(() => connect(folder)),
         (database) => Effect.sync(() => database.close())
       )
-      /** Reads that fail on a table that is there mean damage. */
-      const reading = <A>(version: string, run: () => Promise<A>) =>
-        Effect.tryPromise({
-          try: run,
-          catch: (cause) => corrupt(version, cause instanceof Error ? cause.message.split("\n")[0]! : String(cause))
-        })
-      const open = Effect.fnUntraced(function*(version: string) {
-        const names = yield* attempt(() => database.tableNames())
-        if (!names.includes(tableOf(version))) {
-          return yield* new EmbeddingStoreError({ reason: new NoVersion({ version }) })
-        }
-        return yield* Effect.acquireRelease(
-          reading(version, () => database.openTable(tableOf(version))),
+      const isThere = (version: string) =>
+        Effect.map(attempt(() => database.tableNames()), (names) => names.includes(tableOf(version)))
+      const scoped = (version: string, open: () => Promise<Table>) =>
+        Effect.acquireRelease(
+          Effect.tryPromise({ try: open, catch: damaged(version) }),
           (table) => Effect.sync(() => table.close())
         )
+      /** The table of a version that was written to its end. */
+      const open = Effect.fnUntraced(function*(version: string) {
+        const none = new EmbeddingStoreError({ reason: new NoVersion({ version }) })
+        if (!(yield* isThere(version))) return yield* none
+        const table = yield* scoped(version, () => database.openTable(tableOf(version)))
+        const tags = yield* attempt(async () => (await table.tags()).list())
+        return tags[whole] === undefined ? yield* none : table
       })
       return EmbeddingStore.of({
         put: Effect.fn("EmbeddingStore.put")(function*(version, embeddings) {
           yield* check(embeddings)
           const { keys, matrix } = embeddings
-          const hash = hashOf(embeddings)
-          const schema = new ArrowSchema([
-            new Field("key", new Utf8()),
-            new Field("position", new Int32()),
-            new Field("rows", new Int32()),
-            new Field("hash", new Utf8()),
-            new Field("vector", new FixedSizeList(matrix.width, new Field("item", new Float32())))
-          ])
-          const rows = keys.map((key, position) => ({
-            key,
-            position,
-            rows: keys.length,
-            hash,
-            vector: Array.from(row(matrix, position))
-          }))
-          const mode = (yield* attempt(() => database.tableNames())).includes(tableOf(version)) ? "overwrite" : "create"
-          yield* Effect.acquireUseRelease(
-            attempt(() => database.createTable(tableOf(version), rows, { mode, schema })),
-            () => Effect.void,
-            (table) => Effect.sync(() => table.close())
+          const hash = createHash("sha256")
+          addRows(hash, embeddings)
+          const digest = hash.digest("hex")
+          if (yield* isThere(version)) yield* attempt(() => database.dropTable(tableOf(version)))
+          const table = yield* scoped(
+            version,
+            () => database.createEmptyTable(tableOf(version), schemaOf(matrix.width))
           )
-        }),
-        has: Effect.fn("EmbeddingStore.has")(function*(version) {
-          return (yield* attempt(() => database.tableNames())).includes(tableOf(version))
-        }),
+          const size = Math.max(1, Math.floor(block / (matrix.width * 4)))
+          for (let from = 0; from < keys.length; from += size) {
+            const rows = tableOfRows(embeddings, digest, from, Math.min(from + size, keys.length))
+            yield* attempt(() => table.add(rows))
+          }
+          yield* attempt(async () => (await table.tags()).create(whole, await table.version()))
+        }, Effect.scoped),
+        has: (version) =>
+          open(version).pipe(
+            Effect.as(true),
+            Effect.catchIf(({ reason }) => reason._tag === "NoVersion", () => Effect.succeed(false)),
+            Effect.scoped,
+            Effect.withSpan("EmbeddingStore.has")
+          ),
         get: Effect.fn("EmbeddingStore.get")(function*(version) {
           const table = yield* open(version)
-          const rows = (yield* reading(version, () => table.query().toArray())) as ReadonlyArray<StoredRow>
-          const sorted = rows.toSorted((a, b) => a.position - b.position)
-          const embeddings = toEmbeddings(sorted)
-          const [first] = sorted
-          if (first === undefined || sorted.length !== first.rows) {
-            return yield* corrupt(version, `it has ${sorted.length} of ${first?.rows ?? "?"} rows`)
-          }
-          if (hashOf(embeddings) !== first.hash) {
-            return yield* corrupt(version, "its hash is another than when it was written")
-          }
-          return embeddings
+          return yield* Effect.tryPromise({
+            try: async () => {
+              let all: StoredEmbeddings | undefined
+              for await (const part of partsOf(table, Infinity)) all = part
+              return all!
+            },
+            catch: damaged(version)
+          })
         }, Effect.scoped),
         stream: (version, size) =>
-          Stream.unwrap(Effect.gen(function*() {
-            const table = yield* open(version)
-            const hash = createHash("sha256")
-            let wanted: { readonly rows: number; readonly hash: string } | undefined
-            let seen = 0
-            return Stream.paginate(0, (from: number) =>
-              Effect.gen(function*() {
-                const found = (yield* reading(version, () =>
-                  table.query().where(`position >= ${from} and position < ${from + size}`).toArray())) as ReadonlyArray<
-                    StoredRow
-                  >
-                const sorted = found.toSorted((a, b) =>
-                  a.position - b.position
-                )
-                wanted ??= sorted[0]
-                const part = toEmbeddings(sorted)
-                addRows(hash, part)
-                seen += sorted.length
-                const isLast = wanted === undefined || from + size >= wanted.rows
-                if (isLast && (wanted === undefined || seen !== wanted.rows)) {
-                  return yield* corrupt(version, `it has ${seen} of ${wanted?.rows ?? "?"} rows`)
-                }
-                if (isLast && hash.digest("hex") !== wanted!.hash) {
-                  return yield* corrupt(version, "its hash is another than when it was written")
-                }
-                return [[part], isLast ? Option.none<number>() : Option.some(from + size)] as const
-              }))
-          })),
+          Stream.unwrap(
+            Effect.map(open(version), (table) => Stream.fromAsyncIterable(partsOf(table, size), damaged(version)))
+          ),
         nearest: Effect.fn("EmbeddingStore.nearest")(function*(version, vector, count) {
           const table = yield* open(version)
-          const schema = yield* attempt(() => table.schema())
-          const field = schema.fields.find((candidate) => candidate.name === "vector")
-          yield* checkWidth((field?.type as FixedSizeList | undefined)?.listSize ?? 0, vector)
+          yield* checkWidth(widthOf(yield* attempt(() => table.schema())), vector)
           const rows = yield* attempt(() =>
             table.vectorSearch(Array.from(vector)).distanceType("cosine").limit(count).toArray()
           )

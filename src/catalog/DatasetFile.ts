@@ -1,28 +1,17 @@
 /**
- * A data set as one JSON file of a run, so that evaluating and recommending need nothing but the run.
+ * A data set as one file of a run, so that evaluating and recommending need nothing but the run.
+ *
+ * A safetensors file: lists of numbers as they are, each with its lengths; items and users as lines of JSON. One JSON
+ * text would end where strings do, at half a gigabyte.
  */
 import * as Schema from "effect/Schema"
-import { type Dataset, type Example } from "./Dataset.ts"
+import * as Safetensors from "../run/Safetensors.ts"
+import { type Dataset, type Example, type Item } from "./Dataset.ts"
 
-const StoredExample = Schema.Struct({
-  user: Schema.Int,
-  history: Schema.Array(Schema.Int),
-  target: Schema.Int
-})
-
-const Stored = Schema.Struct({
+/** What is neither list nor text. */
+const About = Schema.fromJsonString(Schema.Struct({
   name: Schema.String,
-  items: Schema.Array(Schema.Struct({
-    key: Schema.String,
-    title: Schema.String,
-    description: Schema.String,
-    brand: Schema.String,
-    categories: Schema.Array(Schema.String)
-  })),
-  userKeys: Schema.Array(Schema.String),
-  sequences: Schema.Array(Schema.Array(Schema.Int)),
   counts: Schema.Array(Schema.Struct({ step: Schema.String, count: Schema.Int })),
-  times: Schema.optionalKey(Schema.Array(Schema.Array(Schema.Finite))),
   comparableTimes: Schema.optionalKey(Schema.Boolean),
   tieShare: Schema.optionalKey(Schema.Finite),
   malformed: Schema.optionalKey(Schema.Array(Schema.Struct({
@@ -30,49 +19,93 @@ const Stored = Schema.Struct({
     line: Schema.Int,
     problem: Schema.String,
     value: Schema.String
-  }))),
-  split: Schema.optionalKey(Schema.Struct({
-    train: Schema.Array(Schema.Array(Schema.Int)),
-    validation: Schema.Array(StoredExample),
-    test: Schema.Array(StoredExample)
-  }))
-})
+  })))
+}))
 
-const plain = (lists: ReadonlyArray<ArrayLike<number>>) => lists.map((list) => Array.from(list))
-const examplesOf = (examples: ReadonlyArray<Example>) =>
-  examples.map(({ history, target, user }) => ({ user, history: Array.from(history), target }))
-const integers = (lists: ReadonlyArray<ReadonlyArray<number>>) => lists.map((list) => Int32Array.from(list))
-const toExamples = (examples: ReadonlyArray<typeof StoredExample.Type>) =>
-  examples.map(({ history, ...rest }) => ({ ...rest, history: Int32Array.from(history) }))
+type Tensors = Map<string, Safetensors.StoredTensor>
 
-/** The file's text. */
-export const encode = ({ sequences, split, times, ...rest }: Dataset): string =>
-  JSON.stringify({
-    ...rest,
-    // A generator's law is code.
-    oracle: undefined,
-    sequences: plain(sequences),
-    times: times === undefined ? undefined : plain(times),
-    split: split === undefined ? undefined : {
-      train: plain(split.train),
-      validation: examplesOf(split.validation),
-      test: examplesOf(split.test)
+const integers = (data: Int32Array): Safetensors.StoredTensor => ({ dtype: "I32", shape: [data.length], data })
+const bytes = (data: Uint8Array): Safetensors.StoredTensor => ({ dtype: "U8", shape: [data.length], data })
+
+const joined = <T extends Int32Array | Float64Array>(lists: ReadonlyArray<T>, make: (length: number) => T): T => {
+  const all = make(lists.reduce((sum, list) => sum + list.length, 0))
+  let at = 0
+  for (const list of lists) {
+    all.set(list, at)
+    at += list.length
+  }
+  return all
+}
+
+const setLists = (tensors: Tensors, name: string, lists: ReadonlyArray<Int32Array>): void => {
+  tensors.set(name, integers(joined(lists, (length) => new Int32Array(length))))
+  tensors.set(`${name}.lengths`, integers(Int32Array.from(lists, (list) => list.length)))
+}
+
+const slices = <T extends Int32Array | Float64Array>(all: T, lengths: Int32Array): Array<T> => {
+  let at = 0
+  return Array.from(lengths, (length) => all.slice(at, at += length) as T)
+}
+
+const linesOf = (values: ReadonlyArray<unknown>): Safetensors.StoredTensor =>
+  bytes(Buffer.concat(values.map((value) => Buffer.from(`${JSON.stringify(value)}\n`))))
+
+/** The file's bytes. The oracle of a generator is not kept: its law is code. */
+export const encode = (
+  { items, oracle: _, sequences, split, times, userKeys, ...about }: Dataset
+): Uint8Array => {
+  const tensors: Tensors = new Map([
+    ["about", bytes(Buffer.from(JSON.stringify(about)))],
+    ["items", linesOf(items)],
+    ["users", linesOf(userKeys)]
+  ])
+  setLists(tensors, "sequences", sequences)
+  if (times !== undefined) {
+    const data = joined(times, (length) => new Float64Array(length))
+    tensors.set("times", { dtype: "F64", shape: [data.length], data })
+  }
+  if (split !== undefined) {
+    setLists(tensors, "train", split.train)
+    for (const part of ["validation", "test"] as const) {
+      setLists(tensors, `${part}.history`, split[part].map(({ history }) => history))
+      tensors.set(`${part}.user`, integers(Int32Array.from(split[part], ({ user }) => user)))
+      tensors.set(`${part}.target`, integers(Int32Array.from(split[part], ({ target }) => target)))
     }
-  })
+  }
+  return Safetensors.encode(tensors)
+}
 
-/** The data set of a file's text; throws when it is not one. The oracle of a generator is not kept. */
-export const decode = (text: string): Dataset => {
-  const { sequences, split, times, ...rest } = Schema.decodeSync(Schema.fromJsonString(Stored))(text)
+/** The data set of a file's bytes; throws when it is not one. */
+export const decode = (file: Uint8Array): Dataset => {
+  const tensors = Safetensors.decode(file)
+  const data = <T>(name: string): T => {
+    const found = tensors.get(name)
+    if (found === undefined) throw new Safetensors.SafetensorsError({ tensor: name, detail: "is not there" })
+    return found.data as T
+  }
+  const lists = (name: string) => slices(data<Int32Array>(name), data<Int32Array>(`${name}.lengths`))
+  const lines = <T>(name: string): Array<T> => {
+    const text = data<Uint8Array>(name)
+    const found: Array<T> = []
+    for (let from = 0, to = text.indexOf(10); to >= 0; from = to + 1, to = text.indexOf(10, from)) {
+      found.push(JSON.parse(Buffer.from(text.buffer, text.byteOffset + from, to - from).toString()))
+    }
+    return found
+  }
+  const examples = (part: string): Array<Example> => {
+    const [users, targets] = [data<Int32Array>(`${part}.user`), data<Int32Array>(`${part}.target`)]
+    return lists(`${part}.history`).map((history, i) => ({ user: users[i]!, history, target: targets[i]! }))
+  }
   return {
-    ...rest,
-    sequences: integers(sequences),
-    ...(times === undefined ? {} : { times: times.map((list) => Float64Array.from(list)) }),
-    ...(split === undefined ? {} : {
-      split: {
-        train: integers(split.train),
-        validation: toExamples(split.validation),
-        test: toExamples(split.test)
-      }
-    })
+    ...Schema.decodeSync(About)(Buffer.from(data<Uint8Array>("about")).toString()),
+    items: lines<Item>("items"),
+    userKeys: lines<string>("users"),
+    sequences: lists("sequences"),
+    ...(tensors.has("times")
+      ? { times: slices(data<Float64Array>("times"), data<Int32Array>("sequences.lengths")) }
+      : {}),
+    ...(tensors.has("train")
+      ? { split: { train: lists("train"), validation: examples("validation"), test: examples("test") } }
+      : {})
   }
 }

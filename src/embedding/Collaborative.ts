@@ -9,6 +9,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { Progress } from "../run/Progress.ts"
 import * as Matrix from "./Matrix.ts"
 import * as TruncatedSvd from "./TruncatedSvd.ts"
 
@@ -21,49 +22,120 @@ export class CollaborativeConfig extends Schema.Class<CollaborativeConfig>("side
   /** Positions between two items that count at most. @default 20 */
   window: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(20))),
   /** Weight of a pair per position between them. @default 0.9 */
-  decay: Schema.Finite.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.9))),
+  decay: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 })).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(0.9))
+  ),
   /** Power of the contexts' counts. @default 0.75 */
   smoothing: Schema.Finite.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.75))),
   /** Pairs must be this many times as frequent as chance to count. @default 1 */
-  shift: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1)))
+  shift: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
+  /** Most pairs kept, an equal share for every item, its most frequent first: what bounds memory. @default 2^26 */
+  pairs: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2 ** 26)))
 }) {}
 
+/** Where the items of all sequences stand. */
+interface Positions {
+  /** Sequences one after another. */
+  readonly items: Int32Array
+  /** The sequence of each position. */
+  readonly sequence: Int32Array
+  /** Where each sequence begins, and the end. */
+  readonly begin: Int32Array
+  /** Positions by item. */
+  readonly of: (item: number) => Int32Array
+}
+
+const positionsOf = (train: ReadonlyArray<Int32Array>, items: number): Positions => {
+  const begin = new Int32Array(train.length + 1)
+  for (const [s, sequence] of train.entries()) begin[s + 1] = begin[s]! + sequence.length
+  const all = new Int32Array(begin[train.length]!)
+  const sequence = new Int32Array(all.length)
+  const first = new Int32Array(items + 1)
+  for (const [s, list] of train.entries()) {
+    all.set(list, begin[s]!)
+    sequence.fill(s, begin[s]!, begin[s + 1]!)
+    for (const item of list) first[item + 1]!++
+  }
+  for (let item = 0; item < items; item++) first[item + 1]! += first[item]!
+  const next = first.slice()
+  const positions = new Int32Array(all.length)
+  for (let at = 0; at < all.length; at++) positions[next[all[at]!]!++] = at
+  return { items: all, sequence, begin, of: (item) => positions.subarray(first[item]!, first[item + 1]!) }
+}
+
+/** The first `length` of `met`, ascending; nearly all items are found faster by their counts than by sorting. */
+const ascending = (met: Int32Array, length: number, counts: Float64Array): Int32Array => {
+  if (16 * length < counts.length) return met.subarray(0, length).sort()
+  let at = 0
+  for (let item = 0; item < counts.length; item++) if (counts[item] !== 0) met[at++] = item
+  return met.subarray(0, at)
+}
+
+/** Those of `items` with the `most` greatest counts, ascending; of equal counts the lower item. */
+const mostFrequent = (items: Int32Array, counts: Float64Array, most: number): Int32Array => {
+  if (items.length <= most) return items
+  const least = Float64Array.from(items, (item) => counts[item]!).toSorted().at(-most)!
+  let equal = most - items.reduce((sum, item) => sum + (counts[item]! > least ? 1 : 0), 0)
+  return items.filter((item) => counts[item]! > least || (counts[item] === least && equal-- > 0))
+}
+
 /** Embeddings [N, D] of items 0 .. N-1. */
-export const embed = (
+export const embed = Effect.fn("Collaborative.embed")(function*(
   train: ReadonlyArray<Int32Array>,
   items: number,
   config: CollaborativeConfig,
   seed: number
-): Matrix.Matrix => {
-  const pairs = Array.from({ length: items }, () => new Map<number, number>())
+): Effect.fn.Return<Matrix.Matrix, never, Progress> {
+  const { window } = config
+  const weights = new Float64Array(window + 1)
+  for (let distance = 1, weight = 1; distance <= window; distance++, weight *= config.decay) weights[distance] = weight
   const sums = new Float64Array(items)
-  const add = (x: number, y: number, weight: number) => {
-    pairs[x]!.set(y, (pairs[x]!.get(y) ?? 0) + weight)
-    sums[x]! += weight
-  }
   for (const sequence of train) {
     for (let i = 0; i < sequence.length; i++) {
-      let weight = 1
-      for (let j = i + 1; j <= Math.min(i + config.window, sequence.length - 1); j++) {
-        if (sequence[i] !== sequence[j]) {
-          add(sequence[i]!, sequence[j]!, weight)
-          add(sequence[j]!, sequence[i]!, weight)
-        }
-        weight *= config.decay
+      for (let j = i + 1; j <= Math.min(i + window, sequence.length - 1); j++) {
+        if (sequence[i] === sequence[j]) continue
+        sums[sequence[i]!]! += weights[j - i]!
+        sums[sequence[j]!]! += weights[j - i]!
       }
     }
   }
   const smoothed = sums.map((sum) => (sum === 0 ? 0 : sum ** config.smoothing))
   const total = smoothed.reduce((a, b) => a + b, 0)
   const shift = Math.log(config.shift)
-  const rows = pairs.map((row, x) =>
-    [...row].flatMap(([y, count]): ReadonlyArray<readonly [number, number]> => {
-      const value = Math.log(count * total / (sums[x]! * smoothed[y]!)) - shift
-      return value > 0 ? [[y, value]] : []
-    }).toSorted((a, b) => a[0] - b[0])
-  )
-  const svd = TruncatedSvd.compute(TruncatedSvd.sparse(items, rows), config.width, seed)
+  const most = Math.max(1, Math.floor(config.pairs / items))
+  // One row of counts at a time: all pairs in a table would outgrow memory long before the events do.
+  const positions = positionsOf(train, items)
+  const counts = new Float64Array(items)
+  const met = new Int32Array(items)
+  const entries = TruncatedSvd.builder()
+  const tracker = (yield* Progress).start("bought together", items, "items")
+  for (let x = 0; x < items; x++) {
+    if (x % 256 === 255) {
+      tracker.update(x)
+      yield* Effect.yieldNow
+    }
+    let length = 0
+    for (const p of positions.of(x)) {
+      const s = positions.sequence[p]!
+      const last = Math.min(positions.begin[s + 1]! - 1, p + window)
+      for (let j = Math.max(positions.begin[s]!, p - window); j <= last; j++) {
+        const y = positions.items[j]!
+        const weight = weights[Math.abs(j - p)]!
+        if (y === x || weight === 0) continue
+        if (counts[y] === 0) met[length++] = y
+        counts[y]! += weight
+      }
+    }
+    for (const y of mostFrequent(ascending(met, length, counts), counts, most)) {
+      const value = Math.log(counts[y]! * total / (sums[x]! * smoothed[y]!)) - shift
+      if (value > 0) entries.add(y, value)
+    }
+    for (let i = 0; i < length; i++) counts[met[i]!] = 0
+    entries.endRow()
+  }
+  tracker.finish()
+  const svd = yield* TruncatedSvd.compute("factors", entries.finish(items), config.width, seed)
   const out = Matrix.zeros(items, Math.max(1, svd.rank))
   for (let i = 0; i < items * svd.rank; i++) out.data[i] = svd.left[i]! * Math.sqrt(svd.values[i % svd.rank]!)
   return out
-}
+})

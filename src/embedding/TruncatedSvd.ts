@@ -2,6 +2,8 @@
  * The leading singular triples of a sparse matrix by randomized subspace iteration (Halko, Martinsson and Tropp 2011),
  * in float64 and deterministic for a seed.
  */
+import * as Effect from "effect/Effect"
+import { Progress } from "../run/Progress.ts"
 import * as Random from "../tensor/Random.ts"
 
 /** Compressed sparse rows. */
@@ -13,28 +15,61 @@ export interface SparseMatrix {
   readonly value: Float64Array
 }
 
+/** Takes a sparse matrix entry by entry, row after row. */
+export interface Builder {
+  add(column: number, value: number): void
+  endRow(): void
+  finish(columns: number): SparseMatrix
+}
+
+/** An empty matrix to add to. */
+export const builder = (): Builder => {
+  const start = [0]
+  let column = new Int32Array(1024)
+  let value = new Float64Array(1024)
+  let length = 0
+  return {
+    add: (at, entry) => {
+      if (length === column.length) {
+        const [columns, values] = [column, value]
+        column = new Int32Array(2 * length)
+        column.set(columns)
+        value = new Float64Array(2 * length)
+        value.set(values)
+      }
+      column[length] = at
+      value[length++] = entry
+    },
+    endRow: () => void start.push(length),
+    finish: (columns) => ({
+      rows: start.length - 1,
+      columns,
+      start: Int32Array.from(start),
+      column: column.subarray(0, length),
+      value: value.subarray(0, length)
+    })
+  }
+}
+
 /** Rows given as lists of (column, value). */
 export const sparse = (
   columns: number,
   rows: ReadonlyArray<ReadonlyArray<readonly [number, number]>>
 ): SparseMatrix => {
-  const start = new Int32Array(rows.length + 1)
-  for (const [r, row] of rows.entries()) start[r + 1] = start[r]! + row.length
-  const column = new Int32Array(start[rows.length]!)
-  const value = new Float64Array(start[rows.length]!)
-  for (const [r, row] of rows.entries()) {
-    for (const [i, [c, v]] of row.entries()) {
-      column[start[r]! + i] = c
-      value[start[r]! + i] = v
-    }
+  const entries = builder()
+  for (const row of rows) {
+    for (const [column, value] of row) entries.add(column, value)
+    entries.endRow()
   }
-  return { rows: rows.length, columns, start, column, value }
+  return entries.finish(columns)
 }
 
+/** Adds the part of a product that some rows of A make. */
+type AddRows = (a: SparseMatrix, x: Float64Array, k: number, out: Float64Array, from: number, to: number) => void
+
 /** `A x` for [columns, k] dense `x`, giving [rows, k]. */
-const times = (a: SparseMatrix, x: Float64Array, k: number): Float64Array => {
-  const out = new Float64Array(a.rows * k)
-  for (let r = 0; r < a.rows; r++) {
+const times: AddRows = (a, x, k, out, first, end) => {
+  for (let r = first; r < end; r++) {
     for (let i = a.start[r]!; i < a.start[r + 1]!; i++) {
       const v = a.value[i]!
       const from = a.column[i]! * k
@@ -42,13 +77,11 @@ const times = (a: SparseMatrix, x: Float64Array, k: number): Float64Array => {
       for (let j = 0; j < k; j++) out[to + j] = out[to + j]! + v * x[from + j]!
     }
   }
-  return out
 }
 
 /** `A' x` for [rows, k] dense `x`, giving [columns, k]. */
-const transposedTimes = (a: SparseMatrix, x: Float64Array, k: number): Float64Array => {
-  const out = new Float64Array(a.columns * k)
-  for (let r = 0; r < a.rows; r++) {
+const transposedTimes: AddRows = (a, x, k, out, first, end) => {
+  for (let r = first; r < end; r++) {
     for (let i = a.start[r]!; i < a.start[r + 1]!; i++) {
       const v = a.value[i]!
       const to = a.column[i]! * k
@@ -56,7 +89,6 @@ const transposedTimes = (a: SparseMatrix, x: Float64Array, k: number): Float64Ar
       for (let j = 0; j < k; j++) out[to + j] = out[to + j]! + v * x[from + j]!
     }
   }
-  return out
 }
 
 const gram = (x: Float64Array, rows: number, k: number): Float64Array => {
@@ -150,17 +182,41 @@ export interface Svd {
   readonly values: Float64Array
 }
 
+/** Entries of the matrix that a pass goes through before others have their turn: some tens of milliseconds. */
+const entriesAtOnce = 1 << 18
+
 /**
  * At most `rank` leading triples; fewer when the matrix has fewer. The sign of each is chosen so that the entry of
- * largest size in its right vector is positive.
+ * largest size in its right vector is positive. Other fibers have their turn while it works.
  */
-export const compute = (a: SparseMatrix, rank: number, seed: number, iterations = 6): Svd => {
+export const compute = Effect.fn("TruncatedSvd.compute")(function*(
+  name: string,
+  a: SparseMatrix,
+  rank: number,
+  seed: number,
+  iterations = 6
+): Effect.fn.Return<Svd, never, Progress> {
   const k = Math.min(rank + 16, a.rows, a.columns)
   const next = Random.normal(seed, 0x5bd)
+  const passes = 2 * iterations + 2
+  const tracker = (yield* Progress).start(name, passes, "passes")
+  let done = 0
+  const pass = Effect.fnUntraced(function*(addRows: AddRows, x: Float64Array) {
+    const out = new Float64Array((addRows === times ? a.rows : a.columns) * k)
+    for (let from = 0, to = 0; from < a.rows; from = to) {
+      while (to < a.rows && a.start[to]! - a.start[from]! < entriesAtOnce) to++
+      addRows(a, x, k, out, from, to)
+      yield* Effect.yieldNow
+    }
+    tracker.update(++done)
+    return out
+  })
   const start = Float64Array.from({ length: a.columns * k }, next)
-  let q = orthonormalize(times(a, start, k), a.rows, k)
-  for (let i = 0; i < iterations; i++) q = orthonormalize(times(a, transposedTimes(a, q, k), k), a.rows, k)
-  const z = transposedTimes(a, q, k)
+  let q = orthonormalize(yield* pass(times, start), a.rows, k)
+  for (let i = 0; i < iterations; i++) {
+    q = orthonormalize(yield* pass(times, yield* pass(transposedTimes, q)), a.rows, k)
+  }
+  const z = yield* pass(transposedTimes, q)
   const { values, vectors } = symmetricEigen(gram(z, a.columns, k), k)
   const singular = values.map((value) => Math.sqrt(Math.max(0, value)))
   const kept = Math.min(rank, singular.filter((value) => value > 1e-9 * (singular[0] ?? 0)).length)
@@ -181,5 +237,6 @@ export const compute = (a: SparseMatrix, rank: number, seed: number, iterations 
       left[r * kept + j] = value * signs[j]!
     }
   }
+  tracker.finish()
   return { rank: kept, left, values: singular.slice(0, kept) }
-}
+})

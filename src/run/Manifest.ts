@@ -23,8 +23,12 @@ export const Manifest = Schema.Struct({
 /** @see Manifest */
 export type Manifest = typeof Manifest.Type
 
-/** The sha256 of text or bytes. */
-export const hash = (content: string | Uint8Array): string => createHash("sha256").update(content).digest("hex")
+/** The sha256 of texts and bytes, one after another. */
+export const hash = (parts: Iterable<string | Uint8Array>): string => {
+  const sum = createHash("sha256")
+  for (const part of parts) sum.update(part)
+  return sum.digest("hex")
+}
 
 const fileOf = Effect.fnUntraced(function*(run: string) {
   return (yield* Path.Path).join(run, "manifest.json")

@@ -48,13 +48,17 @@ export interface BalancedClustering {
 }
 
 /** Integer costs of squared distances: thousandths of the distance, or the square times a scale. */
-export const costsOf = (squares: Float64Array, cost: BalancedOptions["cost"], scale: number): Float64Array =>
+export const costsOf = (
+  squares: Float32Array | Float64Array,
+  cost: BalancedOptions["cost"],
+  scale: number
+): Float64Array =>
   cost === "thousandths"
-    ? squares.map((square) => HalfToEven.round(1000 * Math.sqrt(Math.max(0, square))))
-    : squares.map((square) => Math.round(Math.max(0, square) * scale))
+    ? Float64Array.from(squares, (square) => HalfToEven.round(1000 * Math.sqrt(Math.max(0, square))))
+    : Float64Array.from(squares, (square) => Math.round(Math.max(0, square) * scale))
 
 /** The scale by which the largest square becomes 2^24. */
-export const scaleOf = (squares: Float64Array): number => {
+export const scaleOf = (squares: Float32Array | Float64Array): number => {
   let most = 0
   for (const square of squares) if (square > most) most = square
   return most === 0 ? 0 : 2 ** 24 / most

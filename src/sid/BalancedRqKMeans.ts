@@ -7,15 +7,14 @@
  * MiniOneRec in its defaults: the squared distance is what an assignment costs, one start with a few plain iterations
  * first, and the labels belong to the returned centres.
  */
-import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Matrix from "../embedding/Matrix.ts"
+import { type Progress } from "../run/Progress.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
-import * as TensorProgram from "../tensor/TensorProgram.ts"
-import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import { type TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as ApproximateBalance from "./ApproximateBalance.ts"
 import * as BalancedKMeans from "./BalancedKMeans.ts"
 import * as KMeans from "./KMeans.ts"
@@ -23,6 +22,7 @@ import * as PlusPlus from "./PlusPlus.ts"
 import * as Quantizer from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
 import { type SidError } from "./SidError.ts"
+import * as SquaredDistances from "./SquaredDistances.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
@@ -52,37 +52,17 @@ export const boundsOf = (rows: number, clusters: number, slack: number) => ({
   most: Math.max(Math.ceil(rows / clusters), Math.floor(rows / clusters) + slack)
 })
 
-const program = TensorProgram.make({
-  name: "balanced.distances",
-  inputs: { rows: TensorProgram.float32("N", "D"), centres: TensorProgram.float32("K", "D") },
-  body: ({ centres, rows }) => ({
-    squares: tf.matMul(rows as tf.Tensor2D, centres as tf.Tensor2D, false, true).mul(tf.scalar(-2))
-      .add(centres.square().sum(1)).add(rows.square().sum(1, true))
-  })
-})
-
-/** The engine's squared distances, in float32. */
-export const distances: Effect.Effect<
-  BalancedKMeans.SquaredDistances,
-  TensorError,
-  TensorRuntime | Scope.Scope
-> = Effect.gen(function*() {
-  const runtime = yield* TensorRuntime
-  const executable = yield* runtime.compile(program)
-  return Effect.fnUntraced(function*(rows: BalancedKMeans.Dense, centres: BalancedKMeans.Dense) {
-    const fed = (dense: BalancedKMeans.Dense) =>
-      TensorProgram.hostFloat32(Float32Array.from(dense.data), dense.rows, dense.width)
-    const outputs = yield* executable.run({ rows: fed(rows), centres: fed(centres) })
-    return Float64Array.from((yield* outputs.squares.read).data as Float32Array)
-  }, Effect.scoped)
-})
-
 /** A matrix in float64. */
-export const dense = (matrix: Matrix.Matrix): BalancedKMeans.Dense => ({
+const dense = (matrix: Matrix.Matrix): BalancedKMeans.Dense => ({
   rows: matrix.rows,
   width: matrix.width,
   data: Float64Array.from(matrix.data)
 })
+
+const inFloat64 = (distances: SquaredDistances.Engine): BalancedKMeans.SquaredDistances => (rows, centres) => {
+  const narrow = (wide: BalancedKMeans.Dense) => ({ ...wide, data: Float32Array.from(wide.data) })
+  return Effect.map(distances(narrow(rows), narrow(centres)), ({ data }) => Float64Array.from(data))
+}
 
 const plainIterations = 8
 
@@ -92,12 +72,12 @@ export const level: (
   rows: Matrix.Matrix,
   clusters: number,
   seed: number
-) => Effect.Effect<ResidualCodebooks.Level, SidError | TensorError, TensorRuntime | Scope.Scope> = Effect.fn(
+) => Effect.Effect<ResidualCodebooks.Level, SidError | TensorError, TensorRuntime | Progress | Scope.Scope> = Effect.fn(
   "BalancedRqKMeans.level"
 )(
   function*(config, rows, clusters, seed) {
     const bounds = boundsOf(rows.rows, clusters, config.slack)
-    const squares = yield* distances
+    const squares = yield* SquaredDistances.engine
     if (rows.rows > config.exactRows) {
       const { centres } = yield* KMeans.train(rows, clusters, {
         maximumIterations: config.iterations,
@@ -107,13 +87,12 @@ export const level: (
         seedRows: 4096,
         seed
       })
-      const to = dense(centres)
       let scale: number | undefined
       const labels = yield* ApproximateBalance.assign(
         Effect.fnUntraced(function*(chosen) {
-          const found = yield* squares(dense(Matrix.take(rows, chosen)), to)
-          scale ??= BalancedKMeans.scaleOf(found)
-          return BalancedKMeans.costsOf(found, "squared", scale)
+          const { data } = yield* squares(Matrix.take(rows, chosen), centres)
+          scale ??= BalancedKMeans.scaleOf(data)
+          return BalancedKMeans.costsOf(data, "squared", scale)
         }),
         rows.rows,
         clusters,
@@ -132,7 +111,7 @@ export const level: (
         maximumIterations: plainIterations,
         tolerance: 1e-4
       })
-      const found = yield* BalancedKMeans.lloyd(squares, rows, dense(begun.centres), {
+      const found = yield* BalancedKMeans.lloyd(inFloat64(squares), rows, dense(begun.centres), {
         bounds,
         maximumIterations: config.iterations,
         tolerance: 1e-4,
@@ -152,9 +131,10 @@ export const train = (
   shape: Quantizer.SidShape,
   embeddings: Matrix.Matrix,
   seed: number
-): Effect.Effect<ResidualCodebooks.Found, SidError | TensorError, TensorRuntime | Scope.Scope> => {
+): Effect.Effect<ResidualCodebooks.Found, SidError | TensorError, TensorRuntime | Progress | Scope.Scope> => {
   const codes = Math.min(shape.codes ?? Quantizer.defaultCodes(embeddings.rows), embeddings.rows)
   return ResidualCodebooks.trainLevels(
+    "balanced",
     embeddings,
     shape.levels,
     (residual, l) => level(config, residual, codes, seed * 31 + l)
@@ -166,7 +146,7 @@ export const layer = (
   config: BalancedRqKMeansConfig,
   shape: Quantizer.SidShape,
   seed: number
-): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime> =>
+): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime | Progress> =>
   ResidualCodebooks.layer({
     name: "balanced",
     settings: [config, shape, seed],

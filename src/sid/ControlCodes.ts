@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import { type Progress } from "../run/Progress.ts"
 import * as Random from "../tensor/Random.ts"
 import { type TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as Quantizer from "./Quantizer.ts"
@@ -53,7 +54,7 @@ export const layer = (
   control: Control,
   shape: Quantizer.SidShape,
   seed: number
-): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime> => {
+): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime | Progress> => {
   const codesOf = controls[control](seed)
   return ResidualCodebooks.layer({
     name: control,

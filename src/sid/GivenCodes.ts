@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import { type Progress } from "../run/Progress.ts"
 import { type TensorRuntime } from "../tensor/TensorRuntime.ts"
 import type * as Codes from "./Codes.ts"
 import { type Quantizer } from "./Quantizer.ts"
@@ -20,7 +21,7 @@ export interface GivenCodes {
 }
 
 /** The quantizer; items that the file lacks are an error, and the codes of new items are the nearest ones. */
-export const layer = (given: GivenCodes): Layer.Layer<Quantizer, never, TensorRuntime> => {
+export const layer = (given: GivenCodes): Layer.Layer<Quantizer, never, TensorRuntime | Progress> => {
   const offset = given.keyOffset ?? 0
   const keyOf = (key: string) => (offset === 0 ? key : String(Number(key) - offset))
   return ResidualCodebooks.layer({

@@ -13,10 +13,14 @@ import * as Diagnostics from "./Diagnostics.ts"
 import * as Leaves from "./Leaves.ts"
 import { type SidError, SidError as Failure, TooFewCodes } from "./SidError.ts"
 
-/** Codes of a level, nearest first; the lower one before its equal. */
-const byDistance = (distances: ArrayLike<number>): ReadonlyArray<number> =>
-  Array.from({ length: distances.length }, (_, code) => code)
-    .toSorted((a, b) => distances[a]! - distances[b]! || a - b)
+/** The nearest code with room, the lower one of equals; -1 when none has. */
+const nearest = (distances: ArrayLike<number>, hasRoom: (code: number) => boolean): number => {
+  let best = -1
+  for (let code = 0; code < distances.length; code++) {
+    if ((best < 0 || distances[code]! < distances[best]!) && hasRoom(code)) best = code
+  }
+  return best
+}
 
 /** Fails when there are fewer SIDs than items. */
 export const checkRoom = (
@@ -27,28 +31,39 @@ export const checkRoom = (
     ? Effect.fail(new Failure({ reason: new TooFewCodes({ items, codebookSizes }) }))
     : Effect.void
 
-/** Moves one item to the nearest leaf with room, changing as few of its last codes as it must. */
-export const place = Effect.fnUntraced(function*(
-  item: number,
-  from: Int32Array,
+const block = 4096
+
+/**
+ * Moves items one after another to the nearest leaf with room, each changing as few of its last codes as it must.
+ *
+ * The work goes level by level, so that distances are found for thousands of items at once: at each level an item takes
+ * one of the leaves below its prefix, whichever it will be, and so leaves less room for those after it.
+ */
+export const placeAll = Effect.fnUntraced(function*(
+  items: ReadonlyArray<number>,
+  sids: ReadonlyArray<Int32Array>,
   leaves: Leaves.Leaves,
   distances: Distances
-): Effect.fn.Return<Int32Array, SidError | TensorError> {
-  let change = from.length - 1
-  while (change > 0 && !leaves.hasRoom(from, change)) change--
-  const codes = from.slice()
-  for (let level = change; level < codes.length; level++) {
-    const row = Matrix.row(yield* distances([item], [codes], level), 0)
-    for (const code of byDistance(row)) {
-      codes[level] = code
-      if (level === codes.length - 1 ? leaves.isFree(codes) : leaves.hasRoom(codes, level + 1)) break
+): Effect.fn.Return<ReadonlyArray<Int32Array>, SidError | TensorError> {
+  const placed = items.map((item) => sids[item]!.slice())
+  const turned = new Uint8Array(items.length)
+  const levels = placed[0]?.length ?? 0
+  for (let level = 0; level < levels; level++) {
+    for (let from = 0; from < items.length; from += block) {
+      const part = placed.slice(from, from + block)
+      const found = yield* distances(items.slice(from, from + block), part, level)
+      for (const [row, codes] of part.entries()) {
+        const keeps = turned[from + row] === 0 && level + 1 < levels && leaves.hasRoom(codes, level + 1)
+        if (!keeps) {
+          turned[from + row] = 1
+          codes[level] = nearest(Matrix.row(found, row), leaves.roomBelow(codes, level))
+        }
+        leaves.take(codes, level + 1)
+      }
     }
   }
-  leaves.add(codes)
-  return codes
+  return placed
 })
-
-const block = 4096
 
 /** The policy. */
 export const policy: CollisionPolicy = {
@@ -82,23 +97,20 @@ export const policy: CollisionPolicy = {
       const part = movers.slice(at, at + block)
       const found = yield* distances(part, part.map((item) => sids[item]!), last)
       for (const [row, item] of part.entries()) {
-        const far = Matrix.row(found, row)
         const codes = sids[item]!.slice()
-        let best = -1
-        for (let code = 0; code < far.length; code++) {
-          codes[last] = code
-          if ((best < 0 || far[code]! < far[best]!) && leaves.isFree(codes)) best = code
-        }
+        const code = leaves.hasRoom(codes, last)
+          ? nearest(Matrix.row(found, row), leaves.roomBelow(codes, last))
+          : -1
         leaves.remove(sids[item]!)
-        if (best < 0) full.push(item)
+        if (code < 0) full.push(item)
         else {
-          codes[last] = best
+          codes[last] = code
           leaves.add(codes)
           moved[item] = codes
         }
       }
     }
-    for (const item of full) moved[item] = yield* place(item, sids[item]!, leaves, distances)
+    for (const [i, codes] of (yield* placeAll(full, sids, leaves, distances)).entries()) moved[full[i]!] = codes
     return { sids: moved, codebookSizes }
   })
 }

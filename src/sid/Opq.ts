@@ -16,6 +16,7 @@ import * as Codes from "./Codes.ts"
 import * as KMeans from "./KMeans.ts"
 import * as Quantizer from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
+import * as SquaredDistances from "./SquaredDistances.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
@@ -208,7 +209,7 @@ export const layer = (
           Effect.sync(() => {
             const { codebooks, rotation } = ofModel(model)
             const part = slice(rotate(embeddings, rotation), level, codebooks.length)
-            return ResidualCodebooks.squaredDistances(part, codebooks[level]!)
+            return SquaredDistances.exact(part, codebooks[level]!)
           })
       })
     })

@@ -81,7 +81,8 @@ export const policy: CollisionPolicy = {
     if (away.length > 0) {
       const left = new Set(away)
       const leaves = Leaves.make(moved.filter((_, item) => !left.has(item)), codebookSizes)
-      for (const item of away) moved[item] = yield* NearestFreeLeaf.place(item, sids[item]!, leaves, distances)
+      const placed = yield* NearestFreeLeaf.placeAll(away, sids, leaves, distances)
+      for (const [i, codes] of placed.entries()) moved[away[i]!] = codes
     }
     return { sids: moved, codebookSizes }
   })

@@ -4,14 +4,16 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Matrix from "../embedding/Matrix.ts"
+import { Progress } from "../run/Progress.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as Codes from "./Codes.ts"
 import * as KMeans from "./KMeans.ts"
 import { type Items, make, type Model, Quantizer } from "./Quantizer.ts"
 import { BadEmbedding, SidError, TooFewItems, WrongWidth } from "./SidError.ts"
+import * as SquaredDistances from "./SquaredDistances.ts"
 
 /** One matrix [K, D] per level. */
 export type Codebooks = ReadonlyArray<Matrix.Matrix>
@@ -167,25 +169,6 @@ export const decode = ({ codes, levels }: Codes.Codes, codebooks: Codebooks): Ma
   return out
 }
 
-/** Squared distances [N, K] of rows to all centres. */
-export const squaredDistances = (rows: Matrix.Matrix, centres: Matrix.Matrix): Matrix.Matrix => {
-  const { data: x, width } = rows
-  const { data: c } = centres
-  const K = centres.rows
-  const data = new Float32Array(rows.rows * K)
-  for (let r = 0, from = 0; r < rows.rows; r++, from += width) {
-    for (let k = 0, at = 0; k < K; k++, at += width) {
-      let sum = 0
-      for (let d = 0; d < width; d++) {
-        const difference = x[from + d]! - c[at + d]!
-        sum += difference * difference
-      }
-      data[r * K + k] = sum
-    }
-  }
-  return { rows: rows.rows, width: K, data }
-}
-
 /** The number at the least distance of each row; the lowest wins a tie. */
 export const nearest = ({ data, rows, width }: Matrix.Matrix): Int32Array =>
   Int32Array.from({ length: rows }, (_, r) => {
@@ -251,21 +234,25 @@ export interface Found {
   readonly codes: Codes.Codes
 }
 
-/** Finds level after level on what those before left over. */
+/** Finds level after level on what those before left over; `name` is what progress says. */
 export const trainLevels = Effect.fnUntraced(function*<E, R>(
+  name: string,
   embeddings: Matrix.Matrix,
   levels: number,
   find: (residual: Matrix.Matrix, level: number) => Effect.Effect<Level, E, R>
 ) {
   const codebooks: Array<Matrix.Matrix> = []
   const columns: Array<Int32Array> = []
+  const tracker = (yield* Progress).start(name, levels, "levels")
   let left = embeddings
   for (let level = 0; level < levels; level++) {
     const { centres, labels } = yield* find(left, level)
     codebooks.push(centres)
     columns.push(labels)
     left = subtract(left, centres, labels)
+    tracker.update(level + 1)
   }
+  tracker.finish()
   return { codebooks, codes: Codes.fromColumns(columns) } satisfies Found as Found
 })
 
@@ -276,7 +263,7 @@ export interface ResidualQuantizer {
   readonly name: string
   /** What its codes follow from besides the items: settings, shape, seed. */
   readonly settings: unknown
-  readonly train: (items: Items) => Effect.Effect<Found, Failure, TensorRuntime | Scope.Scope>
+  readonly train: (items: Items) => Effect.Effect<Found, Failure, TensorRuntime | Progress | Scope.Scope>
   /** Codes of rows where they are not the greedy ones. */
   readonly encode?: ((embeddings: Matrix.Matrix, codebooks: Codebooks) => Codes.Codes) | undefined
 }
@@ -284,13 +271,22 @@ export interface ResidualQuantizer {
 /** A quantizer whose model is codebooks. */
 export const layer = (
   { encode: own, name, settings, train }: ResidualQuantizer
-): Layer.Layer<Quantizer, never, TensorRuntime> =>
+): Layer.Layer<Quantizer, never, TensorRuntime | Progress> =>
   Layer.effect(
     Quantizer,
     Effect.gen(function*() {
       const runtime = yield* TensorRuntime
-      const within = <A, E>(effect: Effect.Effect<A, E, TensorRuntime | Scope.Scope>) =>
-        effect.pipe(Effect.scoped, Effect.provideService(TensorRuntime, runtime))
+      const scope = yield* Effect.scope
+      const distances = yield* Effect.cached(
+        SquaredDistances.engine.pipe(Scope.provide(scope), Effect.provideService(TensorRuntime, runtime))
+      )
+      const progress = yield* Progress
+      const within = <A, E>(effect: Effect.Effect<A, E, TensorRuntime | Progress | Scope.Scope>) =>
+        effect.pipe(
+          Effect.scoped,
+          Effect.provideService(TensorRuntime, runtime),
+          Effect.provideService(Progress, progress)
+        )
       return make({
         name,
         id: `${name}:${JSON.stringify(settings)}`,
@@ -306,11 +302,10 @@ export const layer = (
           return yield* encode(yield* KMeans.assigner, embeddings, codebooks)
         }, within),
         decode: (codes, model) => Effect.succeed(decode(codes, ofModel(model))),
-        distances: ({ embeddings }, codes, level, model) => {
+        distances: Effect.fn("ResidualCodebooks.distances")(function*({ embeddings }, codes, level, model) {
           const codebooks = ofModel(model)
-          const left = residual(embeddings, codes, level, codebooks)
-          return Effect.succeed(squaredDistances(left, codebooks[level]!))
-        }
+          return yield* (yield* distances)(residual(embeddings, codes, level, codebooks), codebooks[level]!)
+        })
       })
     })
   )

@@ -6,6 +6,7 @@ import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { type Matrix } from "../embedding/Matrix.ts"
+import { type Progress } from "../run/Progress.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 import { type TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as KMeans from "./KMeans.ts"
@@ -43,9 +44,9 @@ export const train = (
   shape: Quantizer.SidShape,
   embeddings: Matrix,
   seed: number
-): Effect.Effect<ResidualCodebooks.Found, TensorError, TensorRuntime | Scope.Scope> => {
+): Effect.Effect<ResidualCodebooks.Found, TensorError, TensorRuntime | Progress | Scope.Scope> => {
   const wanted = shape.codes ?? Quantizer.defaultCodes(embeddings.rows)
-  return ResidualCodebooks.trainLevels(embeddings, shape.levels, (residual, level) => {
+  return ResidualCodebooks.trainLevels("rq-kmeans", embeddings, shape.levels, (residual, level) => {
     const k = Math.min(wanted, ResidualCodebooks.distinctRows(residual, wanted))
     return KMeans.train(residual, k, {
       maximumIterations: config.iterations,
@@ -63,7 +64,7 @@ export const layer = (
   config: RqKMeansConfig,
   shape: Quantizer.SidShape,
   seed: number
-): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime> => {
+): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime | Progress> => {
   const byBeam = (embeddings: Matrix, codebooks: ResidualCodebooks.Codebooks) =>
     ResidualCodebooks.encodeBeam(embeddings, codebooks, config.beams)
   const found = ({ embeddings }: Quantizer.Items) => train(config, shape, embeddings, seed)

@@ -8,7 +8,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { type Progress } from "../run/Progress.ts"
+import { Progress } from "../run/Progress.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as BalancedRqKMeans from "./BalancedRqKMeans.ts"
 import { Quantizer, type SidShape } from "./Quantizer.ts"
@@ -44,6 +44,7 @@ export const layer = (
     Quantizer,
     Effect.gen(function*() {
       const runtime = yield* TensorRuntime
+      const progress = yield* Progress
       return yield* RqVaeQuantizer.make({
         name: "rq-kmeans-plus",
         id: `rq-kmeans-plus:${JSON.stringify([config, shape, seed])}`,
@@ -58,7 +59,8 @@ export const layer = (
           BalancedRqKMeans.train(config.start, shape, embeddings, seed).pipe(
             Effect.map(({ codebooks }) => codebooks),
             Effect.scoped,
-            Effect.provideService(TensorRuntime, runtime)
+            Effect.provideService(TensorRuntime, runtime),
+            Effect.provideService(Progress, progress)
           )
       })
     })

@@ -19,6 +19,7 @@ import { type Model, type ModelTensor } from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
 import * as Network from "./RqVaeNetwork.ts"
 import * as Sinkhorn from "./Sinkhorn.ts"
+import * as SquaredDistances from "./SquaredDistances.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 const NonNegative = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
@@ -307,8 +308,8 @@ export const make: (
     const distancesTo = (rows: Matrix.Matrix, codebook: Float32Array): Matrix.Matrix => {
       const centres = asMatrix(codebook, rows.width)
       return network.similarity === "cosine"
-        ? ResidualCodebooks.squaredDistances(Matrix.normalizeRows(rows), Matrix.normalizeRows(centres))
-        : ResidualCodebooks.squaredDistances(rows, centres)
+        ? SquaredDistances.exact(Matrix.normalizeRows(rows), Matrix.normalizeRows(centres))
+        : SquaredDistances.exact(rows, centres)
     }
 
     /** Codes by transport where a level asks for it, with the residuals of the levels before. */

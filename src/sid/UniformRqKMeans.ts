@@ -9,12 +9,13 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import { type Progress } from "../run/Progress.ts"
 import * as Random from "../tensor/Random.ts"
 import { type TensorRuntime } from "../tensor/TensorRuntime.ts"
-import * as BalancedRqKMeans from "./BalancedRqKMeans.ts"
 import type * as Quantizer from "./Quantizer.ts"
 import * as ResidualCodebooks from "./ResidualCodebooks.ts"
 import * as RqKMeans from "./RqKMeans.ts"
+import * as SquaredDistances from "./SquaredDistances.ts"
 
 const sampledRows = 4000
 const mostIterations = 1000
@@ -89,21 +90,22 @@ export const layer = (
   config: RqKMeans.RqKMeansConfig,
   shape: Quantizer.SidShape,
   seed: number
-): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime> =>
+): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime | Progress> =>
   ResidualCodebooks.layer({
     name: "faiss-uniform",
     settings: [config, shape, seed],
     train: Effect.fn("UniformRqKMeans.train")(function*({ embeddings }) {
       const { codebooks } = yield* RqKMeans.train(config, shape, embeddings, seed)
-      const distances = yield* BalancedRqKMeans.distances
+      const distances = yield* SquaredDistances.engine
       return yield* ResidualCodebooks.trainLevels(
+        "faiss-uniform",
         embeddings,
         shape.levels,
         Effect.fnUntraced(function*(residual, level) {
           const centres = codebooks[level]!
           const [N, K] = [residual.rows, centres.rows]
           const capacities = Int32Array.from({ length: K }, (_, k) => Math.floor(N / K) + (k < N % K ? 1 : 0))
-          const costs = yield* distances(BalancedRqKMeans.dense(residual), BalancedRqKMeans.dense(centres))
+          const costs = Float64Array.from((yield* distances(residual, centres)).data)
           const tau = regularisation(costs, N, K, seed + level)
           return { centres, labels: handOut(plan(costs, N, capacities, tau), N, capacities, seed + level) }
         })

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Dataset } from "../../src/catalog/Dataset.ts"
 import * as Split from "../../src/catalog/Split.ts"
@@ -6,12 +7,16 @@ import * as Collaborative from "../../src/embedding/Collaborative.ts"
 import * as Fusion from "../../src/embedding/Fusion.ts"
 import * as Matrix from "../../src/embedding/Matrix.ts"
 import * as Pca from "../../src/embedding/Pca.ts"
+import { Progress } from "../../src/run/Progress.ts"
 import * as Random from "../../src/tensor/Random.ts"
 import { distance } from "../Golden.ts"
 
 const config = (values: typeof Collaborative.CollaborativeConfig.Encoded) =>
   Schema.decodeSync(Collaborative.CollaborativeConfig)(values)
 const fusion = (values: typeof Fusion.FusionConfig.Encoded) => Schema.decodeSync(Fusion.FusionConfig)(values)
+
+const embedded = (train: ReadonlyArray<Int32Array>, items: number, settings: Collaborative.CollaborativeConfig) =>
+  Effect.runPromise(Collaborative.embed(train, items, settings, 1).pipe(Effect.provide(Progress.layerSilent)))
 
 const next = Random.uniform(12)
 const sequences = Array.from(
@@ -33,44 +38,53 @@ const gaussian = (rows: number, width: number, seed: number): Matrix.Matrix => (
 })
 
 describe("Collaborative.embed", () => {
-  it("has the singular vectors of the PPMI matrix, computed from scratch", () => {
-    const items = 20
-    const found = Collaborative.embed(sequences, items, config({ window: 3, decay: 0.5, width: 20 }), 1)
-    const n = new Float64Array(items * items)
-    for (const list of sequences) {
-      for (let i = 0; i < list.length; i++) {
-        for (let j = 0; j < list.length; j++) {
-          const apart = Math.abs(i - j)
-          if (apart >= 1 && apart <= 3 && list[i] !== list[j]) n[list[i]! * items + list[j]!]! += 0.5 ** (apart - 1)
+  it.for([20, 5])(
+    "has the singular vectors of the PPMI matrix, computed from scratch: %d pairs an item",
+    async (most) => {
+      const items = 20
+      const settings = config({ window: 3, decay: 0.5, width: 20, pairs: most * items })
+      const found = await embedded(sequences, items, settings)
+      const n = new Float64Array(items * items)
+      for (const list of sequences) {
+        for (let i = 0; i < list.length; i++) {
+          for (let j = 0; j < list.length; j++) {
+            const apart = Math.abs(i - j)
+            if (apart >= 1 && apart <= 3 && list[i] !== list[j]) n[list[i]! * items + list[j]!]! += 0.5 ** (apart - 1)
+          }
         }
       }
-    }
-    const sum = Array.from(
-      { length: items },
-      (_, x) => n.subarray(x * items, (x + 1) * items).reduce((a, b) => a + b, 0)
-    )
-    const total = sum.reduce((a, b) => a + (b === 0 ? 0 : b ** 0.75), 0)
-    const ppmi = n.map((count, i) =>
-      count === 0 ? 0 : Math.max(0, Math.log(count * total / (sum[Math.floor(i / items)]! * sum[i % items]! ** 0.75)))
-    )
-    // U S U' is the root of M M' for all of the rank: (U sqrt(S))(U sqrt(S))' squared is M M'.
-    const own = gram(found)
-    const square = (m: ArrayLike<number>, transposed: boolean) =>
-      Float64Array.from({ length: items * items }, (_, i) => {
-        let value = 0
-        for (let k = 0; k < items; k++) {
-          value += m[Math.floor(i / items) * items + k]! *
-            (transposed ? m[(i % items) * items + k]! : m[k * items + i % items]!)
-        }
-        return value
+      const sum = Array.from(
+        { length: items },
+        (_, x) => n.subarray(x * items, (x + 1) * items).reduce((a, b) => a + b, 0)
+      )
+      const total = sum.reduce((a, b) => a + (b === 0 ? 0 : b ** 0.75), 0)
+      const kept = n.map((count, i) => {
+        const row = Array.from(n.subarray(i - i % items, i - i % items + items))
+        const order = Array.from(row.keys()).toSorted((a, b) => row[b]! - row[a]! || a - b)
+        return order.indexOf(i % items) < most ? count : 0
       })
-    assert.isBelow(distance(square(own, false), square(ppmi, true)), 1e-3)
-    for (const [x, count] of sum.entries()) {
-      if (count === 0) assert.isTrue(Matrix.row(found, x).every((value) => value === 0))
+      const ppmi = kept.map((count, i) =>
+        count === 0 ? 0 : Math.max(0, Math.log(count * total / (sum[Math.floor(i / items)]! * sum[i % items]! ** 0.75)))
+      )
+      // U S U' is the root of M M' for all of the rank: (U sqrt(S))(U sqrt(S))' squared is M M'.
+      const own = gram(found)
+      const square = (m: ArrayLike<number>, transposed: boolean) =>
+        Float64Array.from({ length: items * items }, (_, i) => {
+          let value = 0
+          for (let k = 0; k < items; k++) {
+            value += m[Math.floor(i / items) * items + k]! *
+              (transposed ? m[(i % items) * items + k]! : m[k * items + i % items]!)
+          }
+          return value
+        })
+      assert.isBelow(distance(square(own, false), square(ppmi, true)), 1e-3)
+      for (const [x, count] of sum.entries()) {
+        if (count === 0) assert.isTrue(Matrix.row(found, x).every((value) => value === 0))
+      }
     }
-  })
+  )
 
-  it("never looks at held-out events: other ones leave every bit as it is", () => {
+  it("never looks at held-out events: other ones leave every bit as it is", async () => {
     const dataset = (held: number): Dataset => ({
       name: "x",
       items: [],
@@ -85,13 +99,13 @@ describe("Collaborative.embed", () => {
     })
     const [one, other] = [Split.leaveOneOut(dataset(3)), Split.leaveOneOut(dataset(7))]
     assert.notDeepEqual(one.test, other.test)
-    const embed = ({ train }: Split.Split) => Collaborative.embed(train, 18, config({}), 1)
-    assert.deepStrictEqual(embed(one), embed(other))
+    const [a, b] = await Promise.all([one, other].map(({ train }) => embedded(train, 18, config({}))))
+    assert.deepStrictEqual(a, b)
     const text = gaussian(18, 6, 1)
     for (const kind of ["concat", "cca"] as const) {
       assert.deepStrictEqual(
-        Fusion.fuse(text, embed(one), fusion({ kind })),
-        Fusion.fuse(text, embed(other), fusion({ kind }))
+        Fusion.fuse(text, a!, fusion({ kind })),
+        Fusion.fuse(text, b!, fusion({ kind }))
       )
     }
   })

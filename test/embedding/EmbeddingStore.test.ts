@@ -6,6 +6,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
 import * as LanceDb from "../../layers/lancedb/LanceDb.ts"
 import { EmbeddingStore } from "../../src/embedding/EmbeddingStore.ts"
 
@@ -14,12 +15,19 @@ const embeddings = (rows: ReadonlyArray<ReadonlyArray<number>>) => ({
   matrix: { rows: rows.length, width: rows[0]!.length, data: Float32Array.from(rows.flat()) }
 })
 
-const lance = Layer.unwrap(Effect.gen(function*() {
-  const fs = yield* FileSystem.FileSystem
-  return LanceDb.layer(yield* fs.makeTempDirectoryScoped())
-})).pipe(Layer.provide(NodeServices.layer))
+const lance = (block?: number) =>
+  Layer.unwrap(Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    return LanceDb.layer(yield* fs.makeTempDirectoryScoped(), block)
+  })).pipe(Layer.provide(NodeServices.layer))
 
-for (const [name, layer] of [["memory", EmbeddingStore.layerMemory], ["LanceDB", lance]] as const) {
+for (
+  const [name, layer] of [
+    ["memory", EmbeddingStore.layerMemory],
+    ["LanceDB", lance()],
+    ["LanceDB, two rows at a time", lance(24)]
+  ] as const
+) {
   describe(`EmbeddingStore in ${name}`, () => {
     it.effect("gives back what was put, by version, and replaces a version as a whole", () =>
       Effect.gen(function*() {
@@ -100,6 +108,25 @@ describe("EmbeddingStore in LanceDB", () => {
       )
       assert.include(streamed.message, "2 of 3 rows")
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
+
+  it.effect("has nothing of a version whose writing was stopped, and writes it again", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const folder = yield* fs.makeTempDirectoryScoped()
+      const rows = embeddings(Array.from({ length: 100_000 }, (_, i) => [i, 1]))
+      yield* Effect.gen(function*() {
+        const store = yield* EmbeddingStore
+        yield* store.put("v", rows).pipe(Effect.timeoutOption("500 millis"))
+        assert.isFalse(yield* store.has("v"))
+        assert.strictEqual((yield* Effect.flip(store.get("v"))).reason._tag, "NoVersion")
+      }).pipe(Effect.provide(LanceDb.layer(folder, 80)))
+      assert.isAbove((yield* fs.readDirectory(folder)).length, 0)
+      yield* Effect.gen(function*() {
+        const store = yield* EmbeddingStore
+        yield* store.put("v", rows)
+        assert.deepStrictEqual(yield* store.get("v"), rows)
+      }).pipe(Effect.provide(LanceDb.layer(folder)))
+    }).pipe(Effect.scoped, TestClock.withLive, Effect.provide(NodeServices.layer)))
 
   it.effect("notices files that are changed, cut off or gone", () =>
     Effect.gen(function*() {

@@ -7,13 +7,20 @@ import * as Lsa from "../../src/embedding/Lsa.ts"
 import * as Matrix from "../../src/embedding/Matrix.ts"
 import { itemText } from "../../src/embedding/TextEncoder.ts"
 import * as TruncatedSvd from "../../src/embedding/TruncatedSvd.ts"
+import { Progress } from "../../src/run/Progress.ts"
 import * as Random from "../../src/tensor/Random.ts"
 import { data, golden, json } from "../Golden.ts"
 
 const config = (values: typeof Lsa.LsaConfig.Encoded = {}) => Schema.decodeSync(Lsa.LsaConfig)(values)
 
+const svdOf = (a: TruncatedSvd.SparseMatrix, rank: number, seed: number, iterations?: number) =>
+  Effect.runPromise(TruncatedSvd.compute("svd", a, rank, seed, iterations).pipe(Effect.provide(Progress.layerSilent)))
+
+const tfIdf = (...given: Parameters<typeof Lsa.tfIdf>) =>
+  Effect.runPromise(Lsa.tfIdf(...given).pipe(Effect.provide(Progress.layerSilent)))
+
 describe("TruncatedSvd.compute", () => {
-  it("finds the singular triples of a matrix with known ones", () => {
+  it("finds the singular triples of a matrix with known ones", async () => {
     const [rows, columns] = [40, 25]
     const next = Random.normal(1)
     const dense = Float64Array.from({ length: rows * columns }, next)
@@ -24,7 +31,7 @@ describe("TruncatedSvd.compute", () => {
         (_, r) => Array.from({ length: columns }, (_, c) => [c, dense[r * columns + c]!] as const)
       )
     )
-    const { left, rank, values } = TruncatedSvd.compute(a, 10, 3, 60)
+    const { left, rank, values } = await svdOf(a, 10, 3, 60)
     assert.strictEqual(rank, 10)
     // A A' u = s^2 u, and the u are orthonormal: checked by plain multiplication.
     for (let j = 0; j < rank; j++) {
@@ -45,9 +52,9 @@ describe("TruncatedSvd.compute", () => {
     }
   })
 
-  it("returns as many triples as the matrix has", () => {
+  it("returns as many triples as the matrix has", async () => {
     const a = TruncatedSvd.sparse(3, [[[0, 1], [1, 2]], [[0, 2], [1, 4]], []])
-    const { rank, values } = TruncatedSvd.compute(a, 3, 1)
+    const { rank, values } = await svdOf(a, 3, 1)
     assert.strictEqual(rank, 1)
     assert.closeTo(values[0]!, 5, 1e-9)
   })
@@ -76,13 +83,25 @@ describe("Lsa", () => {
       assert.isBelow(Math.abs(dot(0, 2)), 0.1)
       assert.isTrue(Matrix.row(matrix, 4).every((value) => value === 0))
       assert.deepStrictEqual((yield* Lsa.embed(texts, config({ maximumShare: 0.9 }), 1)).data, matrix.data)
-    }))
+    }).pipe(Effect.provide(Progress.layerSilent)))
 
   it.effect("refuses texts that share no word", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(Lsa.embed(["a1", "b2", ""], config(), 1))
       assert.strictEqual(error.reason._tag, "NoText")
-    }))
+    }).pipe(Effect.provide(Progress.layerSilent)))
+
+  it("keeps the terms of the most texts where there are too many, at once or while counting", async () => {
+    const texts = Array.from({ length: 300 }, (_, i) => `w${i % 2} x${i % 3} y${i % 150} z${i}`)
+    const all = await tfIdf(texts, config({ bigrams: false }))
+    assert.strictEqual(all.columns, 2 + 3 + 150)
+    const few = await tfIdf(texts, config({ bigrams: false, terms: 5 }))
+    assert.strictEqual(few.columns, 5)
+    // Every text has a w and an x, each in its own column, and nothing else.
+    assert.deepStrictEqual([...few.start], Array.from({ length: 301 }, (_, i) => 2 * i))
+    assert.deepStrictEqual([...few.column.subarray(0, 6)], [0, 2, 1, 3, 0, 4])
+    assert.deepStrictEqual(await tfIdf(texts, config({ bigrams: false }), 20), few)
+  })
 
   it("takes the title twice and the first sixty words of the description", () => {
     const text = itemText({
@@ -98,30 +117,33 @@ describe("Lsa", () => {
 
   const golds = join(golden, "sid", "scientific-lsa128.json")
   const items = join(data, "amazon18-scientific", "Scientific.item.json")
-  it.skipIf(!existsSync(golds) || !existsSync(items))("agrees with scikit-learn and ARPACK on a real catalogue", () => {
-    const expected = json(golds)
-    const texts = Object.values<Record<string, string>>(json(items)).map((item) =>
-      [item["title"], item["description"], item["brand"], item["categories"]].join(" ")
-    )
-    const terms = Lsa.tfIdf(texts, config({ bigrams: false }))
-    const vocabulary = expected.vocabulary_size ?? expected.vocabularySize ?? expected.terms
-    if (vocabulary !== undefined) assert.strictEqual(terms.columns, vocabulary)
-    const svd = TruncatedSvd.compute(terms, 128, 1, 12)
-    const values = (expected.singular_values ?? expected.singularValues) as ReadonlyArray<number>
-    for (const [i, value] of values.slice(0, 100).entries()) assert.closeTo(svd.values[i]!, value, 2e-3 * value)
-    const matrix = Lsa.fromSvd(svd, terms.rows, false)
-    const bytes = readFileSync(join(golden, "sid", "scientific-lsa128.npy"))
-    const start = bytes.length - terms.rows * 128 * 4
-    const want = new Float32Array(new Uint8Array(bytes.subarray(start)).buffer)
-    // Close singular values may mix their vectors: inner products of rows do not care.
-    for (let n = 0; n < 200; n++) {
-      const [a, b] = [(n * 37) % terms.rows, (n * 101 + 5) % terms.rows]
-      let [own, theirs] = [0, 0]
-      for (let d = 0; d < 128; d++) {
-        own += matrix.data[a * 128 + d]! * matrix.data[b * 128 + d]!
-        theirs += want[a * 128 + d]! * want[b * 128 + d]!
+  it.skipIf(!existsSync(golds) || !existsSync(items))(
+    "agrees with scikit-learn and ARPACK on a real catalogue",
+    async () => {
+      const expected = json(golds)
+      const texts = Object.values<Record<string, string>>(json(items)).map((item) =>
+        [item["title"], item["description"], item["brand"], item["categories"]].join(" ")
+      )
+      const terms = await tfIdf(texts, config({ bigrams: false }))
+      const vocabulary = expected.vocabulary_size ?? expected.vocabularySize ?? expected.terms
+      if (vocabulary !== undefined) assert.strictEqual(terms.columns, vocabulary)
+      const svd = await svdOf(terms, 128, 1, 12)
+      const values = (expected.singular_values ?? expected.singularValues) as ReadonlyArray<number>
+      for (const [i, value] of values.slice(0, 100).entries()) assert.closeTo(svd.values[i]!, value, 2e-3 * value)
+      const matrix = Lsa.fromSvd(svd, terms.rows, false)
+      const bytes = readFileSync(join(golden, "sid", "scientific-lsa128.npy"))
+      const start = bytes.length - terms.rows * 128 * 4
+      const want = new Float32Array(new Uint8Array(bytes.subarray(start)).buffer)
+      // Close singular values may mix their vectors: inner products of rows do not care.
+      for (let n = 0; n < 200; n++) {
+        const [a, b] = [(n * 37) % terms.rows, (n * 101 + 5) % terms.rows]
+        let [own, theirs] = [0, 0]
+        for (let d = 0; d < 128; d++) {
+          own += matrix.data[a * 128 + d]! * matrix.data[b * 128 + d]!
+          theirs += want[a * 128 + d]! * want[b * 128 + d]!
+        }
+        assert.closeTo(own, theirs, 0.01)
       }
-      assert.closeTo(own, theirs, 0.01)
     }
-  })
+  )
 })

@@ -8,6 +8,7 @@ import * as Assignment from "../../src/sid/Assignment.ts"
 import * as Codes from "../../src/sid/Codes.ts"
 import * as Collision from "../../src/sid/Collision.ts"
 import * as Diagnostics from "../../src/sid/Diagnostics.ts"
+import * as Leaves from "../../src/sid/Leaves.ts"
 import * as NearestFreeLeaf from "../../src/sid/NearestFreeLeaf.ts"
 import * as OptimalReassignment from "../../src/sid/OptimalReassignment.ts"
 import { type ModelTensor } from "../../src/sid/Quantizer.ts"
@@ -15,6 +16,7 @@ import * as ResidualCodebooks from "../../src/sid/ResidualCodebooks.ts"
 import * as RqVae from "../../src/sid/RqVae.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
 import * as SinkhornRepair from "../../src/sid/SinkhornRepair.ts"
+import * as SquaredDistances from "../../src/sid/SquaredDistances.ts"
 import * as Trie from "../../src/sid/Trie.ts"
 import * as Random from "../../src/tensor/Random.ts"
 import { golden, json, list, tensors } from "../Golden.ts"
@@ -146,7 +148,7 @@ const crowded = (rows: number, sizes: ReadonlyArray<number>, seed: number) => {
   const columns: Array<Int32Array> = []
   let left = embeddings
   for (const centres of codebooks) {
-    columns.push(ResidualCodebooks.nearest(ResidualCodebooks.squaredDistances(left, centres)))
+    columns.push(ResidualCodebooks.nearest(SquaredDistances.exact(left, centres)))
     left = ResidualCodebooks.subtract(left, centres, columns.at(-1)!)
   }
   const sids = Array.from({ length: rows }, (_, r) => Int32Array.from(columns, (column) => column[r]!))
@@ -157,7 +159,7 @@ const crowded = (rows: number, sizes: ReadonlyArray<number>, seed: number) => {
     }
     const codes: Codes.Codes = { levels: sizes.length, codes: Int32Array.from(chosen.flatMap((sid) => [...sid])) }
     const residual = ResidualCodebooks.residual(part, codes, level, codebooks)
-    return Effect.succeed(ResidualCodebooks.squaredDistances(residual, codebooks[level]!))
+    return Effect.succeed(SquaredDistances.exact(residual, codebooks[level]!))
   }
   return { sids, distances, sizes }
 }
@@ -187,6 +189,38 @@ describe("policies that part colliding items", () => {
         assert.include(error.message, "33 items cannot have a SID each: 4 x 8 codes make 32")
       }))
   }
+
+  it.effect("placing all items level by level is placing them one after another", () =>
+    Effect.gen(function*() {
+      for (const [rows, sizes] of [[128, [4, 4, 8]], [30, [2, 16]], [60, [4, 4, 4]], [16, [16]]] as const) {
+        const { distances, sids } = crowded(rows, sizes, rows + 1)
+        const items = Array.from(sids.keys()).filter((item) => item % 5 !== 0)
+        const left = sids.filter((codes, item) => item % 5 === 0)
+        const placed = yield* NearestFreeLeaf.placeAll(items, sids, Leaves.make(left, sizes), distances)
+        const taken = new Set(left.map(String))
+        const beside = sizes.reduce((all: ReadonlyArray<ReadonlyArray<number>>, size) =>
+          all.flatMap((codes) => Array.from({ length: size }, (_, code) => [...codes, code])), [[]])
+        for (const [i, item] of items.entries()) {
+          const free = beside.filter((codes) =>
+            !taken.has(String(codes))
+          )
+          const own = sids[item]!
+          const common = (codes: ReadonlyArray<number>) => {
+            const at = codes.slice(0, -1).findIndex((code, level) => code !== own[level])
+            return at < 0 ? codes.length - 1 : at
+          }
+          const kept = Math.max(...free.map(common))
+          let open = free.filter((codes) => common(codes) === kept)
+          for (let level = kept; level < sizes.length; level++) {
+            const row = (yield* distances([item], [Int32Array.from(open[0]!)], level)).data
+            const best = Math.min(...open.map((codes) => row[codes[level]!]!))
+            open = open.filter((codes) => row[codes[level]!]! === best)
+          }
+          assert.deepStrictEqual([...placed[i]!], open[0])
+          taken.add(String(open[0]))
+        }
+      }
+    }))
 
   it.effect("nearest-free-leaf leaves those alone that share with nobody, and one of each group", () =>
     Effect.gen(function*() {

@@ -7,6 +7,7 @@ import { join } from "node:path"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import { type Matrix } from "../../src/embedding/Matrix.ts"
 import * as Precomputed from "../../src/embedding/Precomputed.ts"
+import { Progress } from "../../src/run/Progress.ts"
 import type * as Codes from "../../src/sid/Codes.ts"
 import * as Diagnostics from "../../src/sid/Diagnostics.ts"
 import * as KMeans from "../../src/sid/KMeans.ts"
@@ -23,7 +24,7 @@ const filesOf = (suffix: string) => {
   const kind = kindOf(suffix)
   return kind === undefined ? [] : list(folder, kind).map((file) => [kind, file] as const)
 }
-const layer = OnnxRuntime.layerCpu({ threads: 2 })
+const layer = Layer.merge(OnnxRuntime.layerCpu({ threads: 2 }), Progress.layerSilent)
 
 /** The index that a case names: given with it, or a file of the data folder. */
 const indexOf = (

@@ -4,13 +4,14 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import { type Matrix } from "../../src/embedding/Matrix.ts"
+import { Progress } from "../../src/run/Progress.ts"
 import * as KMeans from "../../src/sid/KMeans.ts"
 import * as Quantizer from "../../src/sid/Quantizer.ts"
 import * as RqKMeans from "../../src/sid/RqKMeans.ts"
 import { type SidError } from "../../src/sid/SidError.ts"
 import * as Random from "../../src/tensor/Random.ts"
 
-const runtime = OnnxRuntime.layerCpu({ threads: 2 })
+const runtime = Layer.merge(OnnxRuntime.layerCpu({ threads: 2 }), Progress.layerSilent)
 const config = (values: typeof RqKMeans.RqKMeansConfig.Encoded) => Schema.decodeSync(RqKMeans.RqKMeansConfig)(values)
 const layer = (values: typeof RqKMeans.RqKMeansConfig.Encoded, shape: typeof Quantizer.SidShape.Encoded, seed = 1) =>
   RqKMeans.layer(config(values), Schema.decodeSync(Quantizer.SidShape)(shape), seed).pipe(Layer.provideMerge(runtime))
