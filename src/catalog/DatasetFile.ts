@@ -52,10 +52,10 @@ const linesOf = (values: ReadonlyArray<unknown>): Safetensors.StoredTensor =>
 
 /** The file's bytes. The oracle of a generator is not kept: its law is code. */
 export const encode = (
-  { items, oracle: _, sequences, split, times, userKeys, ...about }: Dataset
+  { items, sequences, split, times, userKeys, ...about }: Dataset
 ): Uint8Array => {
   const tensors: Tensors = new Map([
-    ["about", bytes(Buffer.from(JSON.stringify(about)))],
+    ["about", bytes(Buffer.from(JSON.stringify({ ...about, oracle: undefined })))],
     ["items", linesOf(items)],
     ["users", linesOf(userKeys)]
   ])

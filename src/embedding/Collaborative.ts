@@ -65,7 +65,7 @@ const positionsOf = (train: ReadonlyArray<Int32Array>, items: number): Positions
 
 /** The first `length` of `met`, ascending; nearly all items are found faster by their counts than by sorting. */
 const ascending = (met: Int32Array, length: number, counts: Float64Array): Int32Array => {
-  if (16 * length < counts.length) return met.subarray(0, length).sort()
+  if (16 * length < counts.length) return met.subarray(0, length).toSorted()
   let at = 0
   for (let item = 0; item < counts.length; item++) if (counts[item] !== 0) met[at++] = item
   return met.subarray(0, at)
