@@ -37,7 +37,7 @@ export class MissingColumn extends Schema.TaggedError<MissingColumn>()("MissingC
   override get message() {
     return `${this.file} has no ${this.wanted} column: looked for ${this.names.join(", ")}; found ${
       this.found.join(", ")
-    }. Rename it, or name it in a sidereal.json beside the file: {"columns": {"${this.wanted}": "..."}}`
+    }. Rename it, or name it in a sidereal.json beside the file: {"columns": {"${this.wanted}": "..."}}; a file without a header line needs {"header": [names in order]}`
   }
 }
 

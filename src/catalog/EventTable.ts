@@ -16,6 +16,10 @@ export class TableConfig extends Schema.Class<TableConfig>("sidereal/catalog/Tab
   events: Schema.optionalKey(Schema.String),
   items: Schema.optionalKey(Schema.String),
   columns: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
+  /** Names of the columns of an events file that has no header line; its cells are never quoted. */
+  header: Schema.optionalKey(Schema.NonEmptyArray(Schema.String)),
+  /** Between the cells of such a file. @default a comma */
+  separator: Schema.optionalKey(Schema.NonEmptyString),
   core: Schema.optionalKey(Schema.Int)
 }) {}
 

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
+import * as AmazonRatings from "./AmazonRatings.ts"
 import { type Archive } from "./Archive.ts"
 import * as Assemble from "./Assemble.ts"
 import { type FilterConfig } from "./Assemble.ts"
@@ -212,7 +213,8 @@ export const load: (
     return Effect.gen(function*() {
       const columns = yield* EventTable.columns(file)
       const has = (role: EventTable.Role) => EventTable.columnOf(role, columns, config) !== undefined
-      return { isEvents: has("user") && has("item"), isItems: has("item") && has("title") && !has("user") }
+      const isEvents = (has("user") && has("item")) || AmazonRatings.formOf(columns) !== undefined
+      return { isEvents, isItems: has("item") && has("title") && !has("user") }
     })
   }
 
@@ -254,7 +256,11 @@ export const load: (
         }
       }
       events ??= candidates[0]!
-      return yield* EventTable.load(name, events, yield* itemsTable(events), config, options)
+      const { header, separator } = config
+      const form = header === undefined
+        ? JsonLines.isJsonLines(events) ? undefined : AmazonRatings.formOf(yield* EventTable.columns(events))
+        : { columns: header, separator: separator ?? "," }
+      return yield* EventTable.load(name, events, yield* itemsTable(events), config, options, { events: form })
     })
   }
 })

@@ -123,6 +123,36 @@ describe("Import.load of published forms", () => {
     }
   }
 
+  it.effect("tables without a header line: Amazon's ratings of 2014 and 2018, and what sidereal.json names", () =>
+    Effect.gen(function*() {
+      const long = events.map(([user, item, time]) => [`A0000000${user.toUpperCase()}`, `B00000000${item}`, time + 1e9])
+      const wanted = Object.fromEntries(
+        Object.entries(expected).map(([user, items]) => [
+          `A0000000${user.toUpperCase()}`,
+          items.map((item) => `B00000000${item}`)
+        ])
+      )
+      const cases: ReadonlyArray<readonly [Files, Readonly<Record<string, ReadonlyArray<string>>>]> = [
+        [{ "ratings_Tools.csv": long.map(([user, item, time]) => `${user},${item},5.0,${time}\n`).join("") }, wanted],
+        [{ "Tools.csv": long.map(([user, item, time]) => `${item},${user},5.0,${time}\n`).join("") }, wanted],
+        [
+          {
+            "log.tsv": events.map(([user, item, time]) => `${time}\t${item}\tx\t${user}\n`).join(""),
+            "sidereal.json": JSON.stringify({ header: ["time", "item", "what", "user"], separator: "\t" })
+          },
+          expected
+        ]
+      ]
+      for (const [files, of] of cases) {
+        const dataset = yield* importing(files)
+        assert.deepStrictEqual(named(dataset), of)
+        assert.deepStrictEqual(dataset.malformed, [])
+        assert.strictEqual(counted(dataset, "events read"), events.length)
+      }
+      const error = yield* Effect.flip(importing({ "log.csv": "1,2,3\n4,5,6\n" }))
+      assert.include(error.message, "a file without a header line needs {\"header\": [names in order]}")
+    }).pipe(Effect.provide(services)))
+
   it.effect("MovieLens in its three forms", () =>
     Effect.gen(function*() {
       const table = (separator: string) =>
