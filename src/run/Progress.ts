@@ -46,7 +46,11 @@ export const formatSeconds = (seconds: number): string => {
 }
 
 const formatRate = (rate: number, unit: string): string =>
-  rate >= 1e4 ? `${(rate / 1e3).toFixed(1)}k ${unit}/s` : `${rate >= 100 ? rate.toFixed(0) : rate.toFixed(1)} ${unit}/s`
+  rate > 0 && rate < 0.1
+    ? `${formatSeconds(1 / rate)} each`
+    : rate >= 1e4
+    ? `${(rate / 1e3).toFixed(1)}k ${unit}/s`
+    : `${rate >= 100 ? rate.toFixed(0) : rate.toFixed(1)} ${unit}/s`
 
 const tracker =
   (stream: { readonly isTTY?: boolean | undefined; write(text: string): unknown }, now: () => number) =>

@@ -84,6 +84,7 @@ export const level: (
         tolerance: 1e-4,
         starts: config.starts,
         rowsPerCentre: 256,
+        miniBatch: 4096,
         seedRows: 4096,
         seed
       })

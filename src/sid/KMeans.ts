@@ -167,6 +167,36 @@ export const lloyd: (
   return { ...assignment, centres, inertia: assignment.distances.reduce((a, b) => a + b, 0), iterations }
 })
 
+/**
+ * One pass over all rows in random order, a batch at a time: every centre moves to the mean of the rows it was given so
+ * far, those that it stood for at the start included (Sculley 2010).
+ */
+export const miniBatch: (
+  assign: Assign,
+  rows: Matrix,
+  start: Matrix,
+  stoodFor: ArrayLike<number>,
+  batch: number,
+  seed: number
+) => Effect.Effect<Matrix, TensorError> = Effect.fn("KMeans.miniBatch")(
+  function*(assign, rows, start, stoodFor, batch, seed) {
+    const { rows: K, width } = start
+    const centres = Float64Array.from(start.data)
+    const counts = Float64Array.from(stoodFor)
+    const order = Random.permutation(rows.rows, seed, 0x3b)
+    for (let from = 0; from < order.length; from += batch) {
+      const part = take(rows, order.subarray(from, from + batch))
+      const { labels } = yield* assign(part, { rows: K, width, data: Float32Array.from(centres) })
+      for (let r = 0; r < part.rows; r++) {
+        const to = labels[r]! * width
+        const rate = 1 / ++counts[labels[r]!]!
+        for (let d = 0; d < width; d++) centres[to + d]! += rate * (part.data[r * width + d]! - centres[to + d]!)
+      }
+    }
+    return { rows: K, width, data: Float32Array.from(centres) }
+  }
+)
+
 /** Iterations by which several starts are compared; the best one goes on. */
 const shortRun = 6
 
@@ -178,6 +208,8 @@ export interface TrainOptions extends LloydOptions {
   readonly rowsPerCentre: number
   /** Rows that the k-means++ start chooses from. */
   readonly seedRows: number
+  /** Rows of a mini-batch in a pass over all rows that follows iterations on a part of them; 0 for no pass. */
+  readonly miniBatch: number
 }
 
 /** The start that is best after a few iterations, iterated to its end; every row has the label of its nearest centre in the end. */
@@ -209,7 +241,12 @@ export const train: (
       })
     }
     if (seen === rows) return best!
-    const all = yield* assign(rows, best!.centres)
-    return { ...best!, ...all, inertia: all.distances.reduce((a, b) => a + b, 0) }
+    const counts = new Float64Array(k)
+    for (const label of best!.labels) counts[label]!++
+    const centres = options.miniBatch === 0
+      ? best!.centres
+      : yield* miniBatch(assign, rows, best!.centres, counts, options.miniBatch, options.seed)
+    const all = yield* assign(rows, centres)
+    return { ...best!, ...all, centres, inertia: all.distances.reduce((a, b) => a + b, 0) }
   }
 )

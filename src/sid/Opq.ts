@@ -180,6 +180,7 @@ export const layer = (
                   tolerance: 1e-4,
                   starts: 1,
                   rowsPerCentre: 256,
+                  miniBatch: 0,
                   seedRows: 4096,
                   seed: seed * 31 + level
                 })

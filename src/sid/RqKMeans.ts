@@ -25,6 +25,10 @@ export class RqKMeansConfig extends Schema.Class<RqKMeansConfig>("sidereal/sid/R
   beams: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
   /** Rows per centre that the iterations see; the codes of all rows are nearest ones. @default 256 */
   rowsPerCentre: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(256))),
+  /** Rows of a mini-batch: one pass over all rows follows where the iterations see a part of them. 0: no pass. @default 4096 */
+  miniBatch: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(4096))
+  ),
   /** Rows that a start chooses its centres from. @default 4096 */
   seedRows: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(4096)))
 }) {}
@@ -35,6 +39,7 @@ export class RqKMeansConfig extends Schema.Class<RqKMeansConfig>("sidereal/sid/R
  */
 export const fast = (rows: number): typeof RqKMeansConfig.Encoded => ({
   iterations: rows < 10_000 ? 2 : 4,
+  miniBatch: 0,
   seedRows: 1024
 })
 
@@ -54,6 +59,7 @@ export const train = (
       starts: config.starts ?? (k <= 64 ? 4 : 1),
       rowsPerCentre: config.rowsPerCentre,
       seedRows: config.seedRows,
+      miniBatch: config.miniBatch,
       seed: seed * 31 + level
     })
   })

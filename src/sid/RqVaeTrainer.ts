@@ -98,6 +98,7 @@ export const train: (
           tolerance: 1e-4,
           starts: 1,
           rowsPerCentre: 256,
+          miniBatch: 0,
           seedRows: 4096,
           seed: seed * 31 + level
         }).pipe(Effect.map(({ centres }) => centres), Effect.provide(within))

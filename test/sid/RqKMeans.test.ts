@@ -43,6 +43,46 @@ describe("KMeans.assigner", () => {
     }).pipe(Effect.provide(runtime)))
 })
 
+describe("KMeans.miniBatch", () => {
+  it.effect("is a running mean of what each centre was given, batch by batch (by hand)", () =>
+    Effect.gen(function*() {
+      const assign = yield* KMeans.assigner
+      const rows = gaussian(500, 6, 3)
+      const start = gaussian(9, 6, 4)
+      const stoodFor = Float64Array.from({ length: 9 }, (_, k) => k * 3)
+      const found = yield* KMeans.miniBatch(assign, rows, start, stoodFor, 64, 5)
+      const centres = Array.from(
+        { length: 9 },
+        (_, k) => ({ count: stoodFor[k]!, mean: Array.from(start.data.subarray(k * 6, k * 6 + 6)) })
+      )
+      const order = Array.from(Random.permutation(500, 5, 0x3b))
+      for (let from = 0; from < 500; from += 64) {
+        const fixed = centres.map(({ mean }) => [...mean])
+        for (const r of order.slice(from, from + 64)) {
+          const x = Array.from(rows.data.subarray(r * 6, r * 6 + 6))
+          const away = fixed.map((mean) => mean.reduce((sum, value, d) => sum + (value - x[d]!) ** 2, 0))
+          const centre = centres[away.indexOf(Math.min(...away))]!
+          centre.mean = centre.mean.map((value, d) => (value * centre.count + x[d]!) / (centre.count + 1))
+          centre.count++
+        }
+      }
+      for (const [i, value] of centres.flatMap(({ mean }) => mean).entries()) {
+        assert.closeTo(found.data[i]!, value, 1e-5)
+      }
+    }).pipe(Effect.provide(runtime)))
+
+  it.effect("lowers the error where iterations saw a part of the rows", () =>
+    Effect.gen(function*() {
+      const rows = gaussian(6000, 8, 6)
+      const options = { maximumIterations: 25, tolerance: 1e-4, starts: 1, rowsPerCentre: 20, seedRows: 1000, seed: 1 }
+      const without = yield* KMeans.train(rows, 16, { ...options, miniBatch: 0 })
+      const through = yield* KMeans.train(rows, 16, { ...options, miniBatch: 256 })
+      const full = yield* KMeans.train(rows, 16, { ...options, rowsPerCentre: Infinity, miniBatch: 256 })
+      assert.isBelow(through.inertia, without.inertia)
+      assert.isBelow(through.inertia - full.inertia, 0.5 * (without.inertia - full.inertia))
+    }).pipe(Effect.scoped, Effect.provide(runtime)))
+})
+
 describe("RqKMeans", () => {
   it.effect("lowers the error with every level and is a function of the seed", () =>
     Effect.gen(function*() {
