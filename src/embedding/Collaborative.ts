@@ -74,9 +74,16 @@ const ascending = (met: Int32Array, length: number, counts: Float64Array): Int32
 /** Those of `items` with the `most` greatest counts, ascending; of equal counts the lower item. */
 const mostFrequent = (items: Int32Array, counts: Float64Array, most: number): Int32Array => {
   if (items.length <= most) return items
-  const least = Float64Array.from(items, (item) => counts[item]!).toSorted().at(-most)!
-  let equal = most - items.reduce((sum, item) => sum + (counts[item]! > least ? 1 : 0), 0)
-  return items.filter((item) => counts[item]! > least || (counts[item] === least && equal-- > 0))
+  const own = new Float64Array(items.length)
+  for (let i = 0; i < own.length; i++) own[i] = counts[items[i]!]!
+  const sorted = own.toSorted()
+  const least = sorted[sorted.length - most]!
+  let equal = most
+  for (let i = sorted.length - 1; sorted[i]! > least; i--) equal--
+  const kept = new Int32Array(most)
+  let at = 0
+  for (let i = 0; i < own.length; i++) if (own[i]! > least || (own[i] === least && equal-- > 0)) kept[at++] = items[i]!
+  return kept
 }
 
 /** Embeddings [N, D] of items 0 .. N-1. */

@@ -37,7 +37,7 @@ const numbersOf = (bytes: Uint8Array, type: MatrixLayout["type"]): Float32Array 
   const count = bytes.byteLength / sizes[type]
   switch (type) {
     case "f2":
-      return Float32Array.from(new Uint16Array(buffer, byteOffset, count), Half.ofFloat16)
+      return Half.ofFloat16(new Uint16Array(buffer, byteOffset, count))
     case "bf2":
       return Half.ofBfloat16(new Uint16Array(buffer, byteOffset, count))
     case "f4":

@@ -2,8 +2,7 @@
  * Numbers of 16 bits as float32.
  */
 
-/** The number of an IEEE half-precision pattern. */
-export const ofFloat16 = (bits: number): number => {
+const one = (bits: number): number => {
   const exponent = (bits >> 10) & 31
   const fraction = bits & 1023
   const sign = bits & 0x8000 ? -1 : 1
@@ -12,6 +11,16 @@ export const ofFloat16 = (bits: number): number => {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
 }
 
+/** Numbers of IEEE half-precision patterns. */
+export const ofFloat16 = (patterns: Uint16Array): Float32Array => {
+  const numbers = new Float32Array(patterns.length)
+  for (let i = 0; i < patterns.length; i++) numbers[i] = one(patterns[i]!)
+  return numbers
+}
+
 /** Numbers of bfloat16 patterns: the upper halves of float32. */
-export const ofBfloat16 = (patterns: Uint16Array): Float32Array =>
-  new Float32Array(Uint32Array.from(patterns, (bits) => bits << 16).buffer)
+export const ofBfloat16 = (patterns: Uint16Array): Float32Array => {
+  const words = new Uint32Array(patterns.length)
+  for (let i = 0; i < patterns.length; i++) words[i] = patterns[i]! << 16
+  return new Float32Array(words.buffer)
+}

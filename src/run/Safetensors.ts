@@ -72,7 +72,7 @@ const read = (dtype: StoredType, bytes: Uint8Array): StoredTensor["data"] => {
     case "I32":
       return new Int32Array(copy)
     case "F16":
-      return Float32Array.from(new Uint16Array(copy), Half.ofFloat16)
+      return Half.ofFloat16(new Uint16Array(copy))
     case "BF16":
       return Half.ofBfloat16(new Uint16Array(copy))
     default:

@@ -52,10 +52,15 @@ export const costsOf = (
   squares: Float32Array | Float64Array,
   cost: BalancedOptions["cost"],
   scale: number
-): Float64Array =>
-  cost === "thousandths"
-    ? Float64Array.from(squares, (square) => HalfToEven.round(1000 * Math.sqrt(Math.max(0, square))))
-    : Float64Array.from(squares, (square) => Math.round(Math.max(0, square) * scale))
+): Float64Array => {
+  // A loop: `Float64Array.from` with a function takes ten times as long.
+  const costs = new Float64Array(squares.length)
+  for (let i = 0; i < costs.length; i++) {
+    const square = Math.max(0, squares[i]!)
+    costs[i] = cost === "thousandths" ? HalfToEven.round(1000 * Math.sqrt(square)) : Math.round(square * scale)
+  }
+  return costs
+}
 
 /** The scale by which the largest square becomes 2^24. */
 export const scaleOf = (squares: Float32Array | Float64Array): number => {

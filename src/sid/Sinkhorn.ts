@@ -22,7 +22,8 @@ export const centre = ({ data, rows, width }: Matrix): Matrix => {
  * times B at the end.
  */
 export const plan = ({ data, rows, width }: Matrix, epsilon: number, iterations: number): Float64Array => {
-  const q = Float64Array.from(data, (distance) => Math.exp(-distance / epsilon))
+  const q = new Float64Array(data.length)
+  for (let i = 0; i < q.length; i++) q[i] = Math.exp(-data[i]! / epsilon)
   const total = q.reduce((sum, value) => sum + value, 0)
   for (let i = 0; i < q.length; i++) q[i] = q[i]! / total
   const columns = new Float64Array(width)
