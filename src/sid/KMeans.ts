@@ -92,18 +92,41 @@ export interface LloydOptions {
   readonly tolerance: number
 }
 
-/** Means of the members; an empty cluster takes the row that lies farthest from its own centre. */
-const update = (rows: Matrix, { distances, labels }: Assignment, k: number): Matrix => {
-  const { data: values, width } = rows
-  const sums = new Float64Array(k * width)
-  const counts = new Int32Array(k)
-  for (let r = 0; r < rows.rows; r++) {
-    const label = labels[r]!
+/** Sums of the members of clusters. From one iteration to the next only the rows that changed sides are added again. */
+interface Members {
+  readonly labels: Int32Array
+  readonly counts: Int32Array
+  readonly sums: Float64Array
+}
+
+const noMembers = (rows: number, k: number, width: number): Members => ({
+  labels: new Int32Array(rows).fill(-1),
+  counts: new Int32Array(k),
+  sums: new Float64Array(k * width)
+})
+
+const follow = ({ counts, labels: held, sums }: Members, { data, rows, width }: Matrix, labels: Int32Array): void => {
+  for (let r = 0, from = 0; r < rows; r++, from += width) {
+    const [before, label] = [held[r]!, labels[r]!]
+    if (label === before) continue
+    held[r] = label
     counts[label]!++
     const to = label * width
-    const from = r * width
-    for (let d = 0; d < width; d++) sums[to + d]! += values[from + d]!
+    for (let d = 0; d < width; d++) sums[to + d]! += data[from + d]!
+    if (before < 0) continue
+    counts[before]!--
+    const left = before * width
+    for (let d = 0; d < width; d++) sums[left + d]! -= data[from + d]!
   }
+}
+
+/** Means of the members; an empty cluster takes the row that lies farthest from its own centre. */
+const update = (rows: Matrix, { distances, labels }: Assignment, members: Members): Matrix => {
+  const { data: values, width } = rows
+  follow(members, rows, labels)
+  const k = members.counts.length
+  const counts = members.counts.slice()
+  const sums = members.sums.slice()
   const empty = Array.from(counts.keys()).filter((label) => counts[label] === 0)
   if (empty.length > 0) {
     const farthest = Array.from(distances.keys()).toSorted((a, b) => distances[b]! - distances[a]! || a - b)
@@ -154,8 +177,9 @@ export const lloyd: (
   let centres = start
   let assignment = yield* assign(rows, centres)
   let iterations = 0
+  const members = noMembers(rows.rows, centres.rows, rows.width)
   while (iterations < options.maximumIterations) {
-    const moved = update(rows, assignment, centres.rows)
+    const moved = update(rows, assignment, members)
     iterations++
     let shift = 0
     for (let i = 0; i < moved.data.length; i++) shift += (moved.data[i]! - centres.data[i]!) ** 2
