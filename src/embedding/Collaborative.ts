@@ -141,7 +141,7 @@ export const embed = Effect.fn("Collaborative.embed")(function*(
     entries.endRow()
   }
   tracker.finish()
-  const svd = yield* TruncatedSvd.compute("factors", entries.finish(items), config.width, seed)
+  const svd = yield* TruncatedSvd.compute("factors of pairs", entries.finish(items), config.width, seed)
   const out = Matrix.zeros(items, Math.max(1, svd.rank))
   for (let i = 0; i < items * svd.rank; i++) out.data[i] = svd.left[i]! * Math.sqrt(svd.values[i % svd.rank]!)
   return out

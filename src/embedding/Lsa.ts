@@ -134,7 +134,7 @@ export const embed: (texts: ReadonlyArray<string>, config: LsaConfig, seed: numb
 > = Effect.fn("Lsa.embed")(function*(texts, config, seed) {
   const terms = yield* tfIdf(texts, config)
   if (terms.columns === 0) return yield* new EmbeddingError({ reason: new NoText({ items: texts.length }) })
-  return fromSvd(yield* TruncatedSvd.compute("factors", terms, config.width, seed), terms.rows, config.whiten)
+  return fromSvd(yield* TruncatedSvd.compute("factors of texts", terms, config.width, seed), terms.rows, config.whiten)
 })
 
 /** Rows `U S`, or `U sqrt(S)` of length 1. */

@@ -31,23 +31,27 @@ export const choose = (gram: Float32Array, rows: number, k: number, next: () => 
   const chosen = new Int32Array(k)
   const nearest = new Float64Array(rows)
   const squares = Float64Array.from({ length: rows }, (_, row) => gram[row * rows + row]!)
-  /** Distances from a row where they are less than those so far, and their sum. */
-  const lowered = (row: number, target: Float64Array): number => {
+  /** The sum of the distances when a row is chosen too; what cannot be less than `bound` is not summed to its end. */
+  const sumWith = (row: number, bound: number): number => {
     const [base, own] = [row * rows, squares[row]!]
     let sum = 0
-    for (let r = 0; r < rows; r++) {
+    for (let r = 0; r < rows && sum < bound; r++) {
       const far = own + squares[r]! - 2 * gram[base + r]!
-      const least = far < nearest[r]! ? (far > 0 ? far : 0) : nearest[r]!
-      target[r] = least
-      sum += least
+      sum += far < nearest[r]! ? (far > 0 ? far : 0) : nearest[r]!
     }
     return sum
   }
-  let [trial, best] = [new Float64Array(rows), new Float64Array(rows)]
+  const add = (row: number): void => {
+    const [base, own] = [row * rows, squares[row]!]
+    for (let r = 0; r < rows; r++) {
+      const far = own + squares[r]! - 2 * gram[base + r]!
+      if (far < nearest[r]!) nearest[r] = far > 0 ? far : 0
+    }
+  }
   const cumulative = new Float64Array(rows)
   chosen[0] = Math.floor(next() * rows)
   nearest.fill(Infinity)
-  lowered(chosen[0]!, nearest)
+  add(chosen[0]!)
   for (let c = 1; c < k; c++) {
     let total = 0
     for (let r = 0; r < rows; r++) {
@@ -63,16 +67,13 @@ export const choose = (gram: Float32Array, rows: number, k: number, next: () => 
         if (cumulative[middle]! > at) high = middle
         else low = middle + 1
       }
-      const left = lowered(low, trial)
+      const left = sumWith(low, least)
       if (left < least) {
         least = left
         chosen[c] = low
-        const held = best
-        best = trial
-        trial = held
       }
     }
-    nearest.set(best)
+    add(chosen[c]!)
   }
   return chosen
 }
