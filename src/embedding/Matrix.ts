@@ -42,9 +42,10 @@ export const findNonFinite = (
     : { row: Math.floor(at / matrix.width), component: at % matrix.width, value: matrix.data[at]! }
 }
 
-/** Some rows, in the given order. */
-export const take = (matrix: Matrix, rows: ArrayLike<number>): Matrix => {
-  const data = new Float32Array(rows.length * matrix.width)
+/** Some rows, in the given order; written into `memory` where that is given and large enough. */
+export const take = (matrix: Matrix, rows: ArrayLike<number>, memory?: Float32Array): Matrix => {
+  const size = rows.length * matrix.width
+  const data = memory !== undefined && memory.length >= size ? memory.subarray(0, size) : new Float32Array(size)
   for (let at = 0; at < rows.length; at++) data.set(row(matrix, rows[at]!), at * matrix.width)
   return { rows: rows.length, width: matrix.width, data }
 }

@@ -36,19 +36,23 @@ export interface CollisionPolicy {
   ) => Effect.Effect<Resolved, Failure>
 }
 
-/** Distances as a trained quantizer sees them, a few thousand rows at a time. */
-export const distancesOf =
-  (quantizer: Quantizer["Service"], items: Items, model: Model): Distances => (chosen, sids, level) => {
+/** Distances as a trained quantizer sees them, a few thousand rows at a time; a call is finished before the next begins. */
+export const distancesOf = (quantizer: Quantizer["Service"], items: Items, model: Model): Distances => {
+  // One block after another is taken: fresh memory for each would cost more than the distances.
+  let memory: Float32Array | undefined
+  return (chosen, sids, level) => {
     const levels = model.codebookSizes.length
     const part: Items = {
       keys: chosen.map((item) => items.keys[item]!),
       popularity: chosen.map((item) => items.popularity[item]!),
-      embeddings: Matrix.take(items.embeddings, chosen)
+      embeddings: Matrix.take(items.embeddings, chosen, memory)
     }
+    if (memory === undefined || memory.length < part.embeddings.data.length) memory = part.embeddings.data
     const codes: Codes.Codes = { levels, codes: new Int32Array(chosen.length * levels) }
     for (const [row, sid] of sids.entries()) codes.codes.set(sid.subarray(0, levels), row * levels)
     return quantizer.distances(part, codes, level, model)
   }
+}
 
 /** Items keep their codes and share SIDs. */
 export const keep: CollisionPolicy = {

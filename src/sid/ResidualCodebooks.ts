@@ -55,21 +55,28 @@ export const checkWidth = (embeddings: Matrix.Matrix, width: number): Effect.Eff
     ? checkFinite(embeddings)
     : Effect.fail(new SidError({ reason: new WrongWidth({ expected: width, actual: embeddings.width }) }))
 
+const subtractFrom = (
+  { data, rows, width }: Matrix.Matrix,
+  { data: from }: Matrix.Matrix,
+  label: (row: number) => number
+): void => {
+  for (let r = 0, at = 0; r < rows; r++, at += width) {
+    const own = label(r)
+    if (own < 0) continue
+    const centre = own * width
+    for (let d = 0; d < width; d++) data[at + d]! -= from[centre + d]!
+  }
+}
+
 /** What a level leaves over: each row less its centre. */
 export const subtract = (
   rows: Matrix.Matrix,
   centres: Matrix.Matrix,
   labels: ArrayLike<number>
 ): Matrix.Matrix => {
-  const data = rows.data.slice()
-  const { width } = rows
-  const from = centres.data
-  for (let r = 0, at = 0; r < rows.rows; r++, at += width) {
-    if (labels[r]! < 0) continue
-    const centre = labels[r]! * width
-    for (let d = 0; d < width; d++) data[at + d]! -= from[centre + d]!
-  }
-  return { ...rows, data }
+  const left = { ...rows, data: rows.data.slice() }
+  subtractFrom(left, centres, (row) => labels[row]!)
+  return left
 }
 
 /** The codes of one level. */
@@ -79,12 +86,13 @@ export const column = ({ codes, levels }: Codes.Codes, level: number): Int32Arra
 /** What the first `level` levels leave of rows. */
 export const residual = (
   embeddings: Matrix.Matrix,
-  codes: Codes.Codes,
+  { codes, levels }: Codes.Codes,
   level: number,
   codebooks: Codebooks
 ): Matrix.Matrix => {
-  let left = embeddings
-  for (let l = 0; l < level; l++) left = subtract(left, codebooks[l]!, column(codes, l))
+  if (level === 0) return embeddings
+  const left = { ...embeddings, data: embeddings.data.slice() }
+  for (let l = 0; l < level; l++) subtractFrom(left, codebooks[l]!, (row) => codes[row * levels + l]!)
   return left
 }
 
@@ -101,7 +109,7 @@ export const encode: (
     for (const [level, centres] of codebooks.entries()) {
       const { labels } = yield* assign(left, centres)
       for (let r = 0; r < embeddings.rows; r++) codes[r * levels + level] = labels[r]!
-      left = subtract(left, centres, labels)
+      if (level + 1 < levels) left = subtract(left, centres, labels)
     }
     return { levels, codes }
   }
@@ -249,7 +257,12 @@ export const trainLevels = Effect.fnUntraced(function*<E, R>(
     const { centres, labels } = yield* find(left, level)
     codebooks.push(centres)
     columns.push(labels)
-    left = subtract(left, centres, labels)
+    // What the first level leaves is a copy; the levels after it take theirs from that, and nothing is left after the last.
+    if (level === 0 && levels > 1) left = subtract(left, centres, labels)
+    else if (level + 1 < levels) {
+      left = { ...left }
+      subtractFrom(left, centres, (row) => labels[row]!)
+    }
     tracker.update(level + 1)
   }
   tracker.finish()
