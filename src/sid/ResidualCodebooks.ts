@@ -8,7 +8,7 @@ import * as Scope from "effect/Scope"
 import * as Matrix from "../embedding/Matrix.ts"
 import { Progress } from "../run/Progress.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
-import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import { type TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as Codes from "./Codes.ts"
 import * as KMeans from "./KMeans.ts"
 import { type Items, make, type Model, Quantizer } from "./Quantizer.ts"
@@ -288,18 +288,13 @@ export const layer = (
   Layer.effect(
     Quantizer,
     Effect.gen(function*() {
-      const runtime = yield* TensorRuntime
+      const services = yield* Effect.context<TensorRuntime | Progress>()
       const scope = yield* Effect.scope
       const distances = yield* Effect.cached(
-        SquaredDistances.engine.pipe(Scope.provide(scope), Effect.provideService(TensorRuntime, runtime))
+        SquaredDistances.engine.pipe(Scope.provide(scope), Effect.provideContext(services))
       )
-      const progress = yield* Progress
       const within = <A, E>(effect: Effect.Effect<A, E, TensorRuntime | Progress | Scope.Scope>) =>
-        effect.pipe(
-          Effect.scoped,
-          Effect.provideService(TensorRuntime, runtime),
-          Effect.provideService(Progress, progress)
-        )
+        effect.pipe(Effect.scoped, Effect.provideContext(services))
       return make({
         name,
         id: `${name}:${JSON.stringify(settings)}`,

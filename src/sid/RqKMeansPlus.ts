@@ -8,8 +8,8 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { Progress } from "../run/Progress.ts"
-import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import { type Progress } from "../run/Progress.ts"
+import { type TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as BalancedRqKMeans from "./BalancedRqKMeans.ts"
 import { Quantizer, type SidShape } from "./Quantizer.ts"
 import * as RqVae from "./RqVae.ts"
@@ -43,8 +43,7 @@ export const layer = (
   Layer.effect(
     Quantizer,
     Effect.gen(function*() {
-      const runtime = yield* TensorRuntime
-      const progress = yield* Progress
+      const services = yield* Effect.context<TensorRuntime | Progress>()
       return yield* RqVaeQuantizer.make({
         name: "rq-kmeans-plus",
         id: `rq-kmeans-plus:${JSON.stringify([config, shape, seed])}`,
@@ -59,8 +58,7 @@ export const layer = (
           BalancedRqKMeans.train(config.start, shape, embeddings, seed).pipe(
             Effect.map(({ codebooks }) => codebooks),
             Effect.scoped,
-            Effect.provideService(TensorRuntime, runtime),
-            Effect.provideService(Progress, progress)
+            Effect.provideContext(services)
           )
       })
     })

@@ -9,9 +9,9 @@ import * as Semaphore from "effect/Semaphore"
 import * as Matrix from "../embedding/Matrix.ts"
 import * as Pca from "../embedding/Pca.ts"
 import * as Standardize from "../embedding/Standardize.ts"
-import { Progress } from "../run/Progress.ts"
+import { type Progress } from "../run/Progress.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
-import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+import { type TensorRuntime } from "../tensor/TensorRuntime.ts"
 import * as Codes from "./Codes.ts"
 import * as OptimalReassignment from "./OptimalReassignment.ts"
 import * as Quantizer from "./Quantizer.ts"
@@ -113,14 +113,9 @@ export interface NetworkQuantizer {
 export const make = Effect.fn("RqVaeQuantizer.make")(function*(
   { codebooks, configFor, id, name, seed, shape }: NetworkQuantizer
 ) {
-  const runtime = yield* TensorRuntime
-  const progress = yield* Progress
+  const services = yield* Effect.context<TensorRuntime | Progress>()
   const within = <A, E>(effect: Effect.Effect<A, E, TensorRuntime | Progress | Scope.Scope>) =>
-    effect.pipe(
-      Effect.scoped,
-      Effect.provideService(TensorRuntime, runtime),
-      Effect.provideService(Progress, progress)
-    )
+    effect.pipe(Effect.scoped, Effect.provideContext(services))
   // A policy for collisions asks for distances block by block: the network of the last model stays as it is.
   const held = yield* ScopedRef.make<Loaded | undefined>(() => undefined)
   const loading = yield* Semaphore.make(1)
@@ -132,7 +127,7 @@ export const make = Effect.fn("RqVaeQuantizer.make")(function*(
           const rqVae = yield* RqVae.make(configFor(0, width, model.codebookSizes), width, seed)
           yield* rqVae.load(model)
           return { model, rqVae }
-        }).pipe(Effect.provideService(TensorRuntime, runtime))
+        }).pipe(Effect.provideContext(services))
         yield* ScopedRef.set(held, fresh)
       }
       return yield* use((yield* ScopedRef.get(held))!.rqVae)
