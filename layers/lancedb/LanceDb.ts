@@ -22,6 +22,7 @@ import {
 } from "apache-arrow"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { createHash, type Hash } from "node:crypto"
 import {
@@ -165,6 +166,10 @@ export const layer = (folder: string, block = 1 << 26): Layer.Layer<EmbeddingSto
         const tags = yield* attempt(async () => (await table.tags()).list())
         return tags[whole] === undefined ? yield* none : table
       })
+      const parts = (version: string, size: number) =>
+        Stream.unwrap(
+          Effect.map(open(version), (table) => Stream.fromAsyncIterable(partsOf(table, size), damaged(version)))
+        )
       return EmbeddingStore.of({
         put: Effect.fn("EmbeddingStore.put")(function*(version, embeddings) {
           yield* check(embeddings)
@@ -191,21 +196,11 @@ export const layer = (folder: string, block = 1 << 26): Layer.Layer<EmbeddingSto
             Effect.scoped,
             Effect.withSpan("EmbeddingStore.has")
           ),
-        get: Effect.fn("EmbeddingStore.get")(function*(version) {
-          const table = yield* open(version)
-          return yield* Effect.tryPromise({
-            try: async () => {
-              let all: StoredEmbeddings | undefined
-              for await (const part of partsOf(table, Infinity)) all = part
-              return all!
-            },
-            catch: damaged(version)
-          })
-        }, Effect.scoped),
-        stream: (version, size) =>
-          Stream.unwrap(
-            Effect.map(open(version), (table) => Stream.fromAsyncIterable(partsOf(table, size), damaged(version)))
-          ),
+        // All rows are one part, and a version without rows is damaged.
+        get: Effect.fn("EmbeddingStore.get")((version) =>
+          parts(version, Infinity).pipe(Stream.runLast, Effect.map(Option.getOrThrow))
+        ),
+        stream: parts,
         nearest: Effect.fn("EmbeddingStore.nearest")(function*(version, vector, count) {
           const table = yield* open(version)
           yield* checkWidth(widthOf(yield* attempt(() => table.schema())), vector)

@@ -6,7 +6,18 @@
  */
 import * as Schema from "effect/Schema"
 import * as Safetensors from "../run/Safetensors.ts"
-import { type Dataset, type Example, type Item } from "./Dataset.ts"
+import { type Dataset, type Example } from "./Dataset.ts"
+
+const Stored = {
+  items: Schema.fromJsonString(Schema.Struct({
+    key: Schema.String,
+    title: Schema.String,
+    description: Schema.String,
+    brand: Schema.String,
+    categories: Schema.Array(Schema.String)
+  })),
+  users: Schema.fromJsonString(Schema.String)
+}
 
 /** What is neither list nor text. */
 const About = Schema.fromJsonString(Schema.Struct({
@@ -44,7 +55,9 @@ const setLists = (tensors: Tensors, name: string, lists: ReadonlyArray<Int32Arra
 
 const slices = <T extends Int32Array | Float64Array>(all: T, lengths: Int32Array): Array<T> => {
   let at = 0
-  return Array.from(lengths, (length) => all.slice(at, at += length) as T)
+  const found = Array.from(lengths, (length) => all.slice(at, at += length) as T)
+  if (at === all.length) return found
+  throw new Safetensors.SafetensorsError({ tensor: "", detail: `has ${all.length} numbers where its lists take ${at}` })
 }
 
 const linesOf = (values: ReadonlyArray<unknown>): Safetensors.StoredTensor =>
@@ -84,11 +97,12 @@ export const decode = (file: Uint8Array): Dataset => {
     return found.data as T
   }
   const lists = (name: string) => slices(data<Int32Array>(name), data<Int32Array>(`${name}.lengths`))
-  const lines = <T>(name: string): Array<T> => {
+  const lines = <T>(name: string, schema: Schema.Codec<T, string>): Array<T> => {
     const text = data<Uint8Array>(name)
+    const read = Schema.decodeSync(schema)
     const found: Array<T> = []
     for (let from = 0, to = text.indexOf(10); to >= 0; from = to + 1, to = text.indexOf(10, from)) {
-      found.push(JSON.parse(Buffer.from(text.buffer, text.byteOffset + from, to - from).toString()))
+      found.push(read(Buffer.from(text.buffer, text.byteOffset + from, to - from).toString()))
     }
     return found
   }
@@ -98,8 +112,8 @@ export const decode = (file: Uint8Array): Dataset => {
   }
   return {
     ...Schema.decodeSync(About)(Buffer.from(data<Uint8Array>("about")).toString()),
-    items: lines<Item>("items"),
-    userKeys: lines<string>("users"),
+    items: lines("items", Stored.items),
+    userKeys: lines("users", Stored.users),
     sequences: lists("sequences"),
     ...(tensors.has("times")
       ? { times: slices(data<Float64Array>("times"), data<Int32Array>("sequences.lengths")) }

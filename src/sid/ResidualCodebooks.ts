@@ -257,10 +257,10 @@ export const trainLevels = Effect.fnUntraced(function*<E, R>(
     const { centres, labels } = yield* find(left, level)
     codebooks.push(centres)
     columns.push(labels)
-    // What the first level leaves is a copy; the levels after it take theirs from that, and nothing is left after the last.
-    if (level === 0 && levels > 1) left = subtract(left, centres, labels)
-    else if (level + 1 < levels) {
-      left = { ...left }
+    if (level + 1 < levels) {
+      // The embeddings stay as they are; later levels take theirs from the copy that the first one made.
+      const { data, rows, width } = left
+      left = { rows, width, data: level === 0 ? data.slice() : data }
       subtractFrom(left, centres, (row) => labels[row]!)
     }
     tracker.update(level + 1)

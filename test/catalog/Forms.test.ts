@@ -118,7 +118,11 @@ describe("Import.load of published forms", () => {
             assert.strictEqual(item.brand, "Acme")
           }
           assert.deepStrictEqual(dataset.malformed, [])
-          assert.deepStrictEqual(DatasetFile.decode(DatasetFile.encode(dataset)), dataset)
+          const bytes = DatasetFile.encode(dataset)
+          assert.deepStrictEqual(DatasetFile.decode(bytes), dataset)
+          const title = Buffer.from(bytes).indexOf("\"title\"")
+          assert.throws(() => DatasetFile.decode(Uint8Array.from(bytes).fill(0x78, title + 1, title + 2)), /title/)
+          assert.throws(() => DatasetFile.decode(bytes.subarray(0, -4)), /safetensors/)
         }).pipe(Effect.provide(services)))
     }
   }
