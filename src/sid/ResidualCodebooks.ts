@@ -312,7 +312,15 @@ export const layer = (
         decode: (codes, model) => Effect.succeed(decode(codes, ofModel(model))),
         distances: Effect.fn("ResidualCodebooks.distances")(function*({ embeddings }, codes, level, model) {
           const codebooks = ofModel(model)
-          return yield* (yield* distances)(residual(embeddings, codes, level, codebooks), codebooks[level]!)
+          const [left, centres] = [residual(embeddings, codes, level, codebooks), codebooks[level]!]
+          const found = yield* (yield* distances)(left, centres)
+          // The distance to an item's own code says who of those that collide stays, and among items alike that must not
+          // hang on how a product is rounded.
+          for (let r = 0; r < left.rows; r++) {
+            const own = codes.codes[r * codes.levels + level]!
+            if (own >= 0) found.data[r * found.width + own] = SquaredDistances.between(left, r, centres, own)
+          }
+          return found
         })
       })
     })

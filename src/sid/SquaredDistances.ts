@@ -9,21 +9,22 @@ import { type TensorError } from "../tensor/TensorError.ts"
 import * as TensorProgram from "../tensor/TensorProgram.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
 
-/** Difference by difference, summed in float64. */
+/** Of one row to one centre: difference by difference, summed in float64. */
+export const between = ({ data: x, width }: Matrix, r: number, { data: c }: Matrix, k: number): number => {
+  let sum = 0
+  for (let d = 0, from = r * width, at = k * width; d < width; d++) {
+    const difference = x[from + d]! - c[at + d]!
+    sum += difference * difference
+  }
+  return sum
+}
+
+/** Of all rows to all centres in the same way. */
 export const exact = (rows: Matrix, centres: Matrix): Matrix => {
-  const { data: x, width } = rows
-  const { data: c } = centres
   const K = centres.rows
   const data = new Float32Array(rows.rows * K)
-  for (let r = 0, from = 0; r < rows.rows; r++, from += width) {
-    for (let k = 0, at = 0; k < K; k++, at += width) {
-      let sum = 0
-      for (let d = 0; d < width; d++) {
-        const difference = x[from + d]! - c[at + d]!
-        sum += difference * difference
-      }
-      data[r * K + k] = sum
-    }
+  for (let r = 0; r < rows.rows; r++) {
+    for (let k = 0; k < K; k++) data[r * K + k] = between(rows, r, centres, k)
   }
   return { rows: rows.rows, width: K, data }
 }
