@@ -13,7 +13,7 @@ import * as DuckDb from "../layers/duckdb/DuckDb.ts"
 import * as SystemTar from "../layers/xz/SystemTar.ts"
 import { FilterConfig } from "../src/catalog/Assemble.ts"
 import * as Import from "../src/catalog/Import.ts"
-import * as Random from "../src/tensor/Random.ts"
+import * as Random from "../src/statistics/Random.ts"
 import { type Benchmark } from "./Benchmark.ts"
 
 const rows = 10_000_000

@@ -9,12 +9,12 @@ import * as TensorFlow from "../layers/tfjs/TensorFlow.ts"
 import * as Adam from "../src/optimizer/Adam.ts"
 import * as AdamW from "../src/optimizer/AdamW.ts"
 import * as ParameterStore from "../src/optimizer/ParameterStore.ts"
-import * as Decoder from "../src/policy/Decoder.ts"
+import * as Transformer from "../src/policy/transformer/Transformer.ts"
+import * as Random from "../src/statistics/Random.ts"
 import * as Attention from "../src/tensor/Attention.ts"
 import * as Autodiff from "../src/tensor/Autodiff.ts"
 import * as LinearCrossEntropy from "../src/tensor/LinearCrossEntropy.ts"
 import * as ParameterBuffer from "../src/tensor/ParameterBuffer.ts"
-import * as Random from "../src/tensor/Random.ts"
 import { type TensorError } from "../src/tensor/TensorError.ts"
 import { float32, hostFloat32, hostInt32, int32, make } from "../src/tensor/TensorProgram.ts"
 import { TensorRuntime } from "../src/tensor/TensorRuntime.ts"
@@ -46,8 +46,8 @@ export const shapeOf = (width: number, batch = 32, length = 64): StepShape => {
 }
 
 /** The decoder of a shape. */
-export const decoder = ({ feedForward, heads, layers, vocabulary, width }: StepShape): Decoder.DecoderConfig =>
-  new Decoder.DecoderConfig({
+export const decoder = ({ feedForward, heads, layers, vocabulary, width }: StepShape): Transformer.DecoderConfig =>
+  new Transformer.DecoderConfig({
     vocabulary,
     width,
     layers,
@@ -71,7 +71,7 @@ export const flops = ({ batch, feedForward, layers, length, vocabulary, width }:
 }
 
 const trainProgram = (
-  config: Decoder.DecoderConfig,
+  config: Transformer.DecoderConfig,
   buffer: ParameterBuffer.ParameterBuffer,
   length: number
 ) =>
@@ -88,14 +88,14 @@ const trainProgram = (
     body: (x: Readonly<Record<string, tf.Tensor>>) => {
       const parameters = Object.fromEntries(buffer.slots.map((slot) => [slot.name, x[slot.name]!]))
       const { gradients, value } = Autodiff.valueAndGradients((w) => {
-        const { hidden } = Decoder.forward(config, w, {
+        const { hidden } = Transformer.forward(config, w, {
           tokens: x["tokens"]!,
           positions: x["positions"]!,
           mask: Attention.packedMask(x["segments"]!, x["positions"]!),
-          causalBlocks: Decoder.causalBlocks(length)
+          causalBlocks: Transformer.causalBlocks(length)
         })
         const rows = hidden.shape[0]!
-        return LinearCrossEntropy.loss(hidden, w[Decoder.headName(config)]!, {
+        return LinearCrossEntropy.loss(hidden, w[Transformer.headName(config)]!, {
           targets: x["targets"]!.reshape([rows]),
           weights: x["weights"]!.reshape([rows])
         })
@@ -140,7 +140,7 @@ export const prepareStep = async (
   const engine = await Scoped.open(layer)
   const config = decoder(shape)
   const { batch, length, vocabulary } = shape
-  const store = await engine.run(ParameterStore.make(Decoder.parameters(config, Random.normal(1))))
+  const store = await engine.run(ParameterStore.make(Transformer.parameters(config, Random.normal(1))))
   const executable = await engine.run(
     Effect.flatMap(TensorRuntime, (runtime) => runtime.compile(trainProgram(config, store.buffer, length)))
   )
@@ -215,7 +215,7 @@ const compile: Benchmark = {
   prepare: async () => {
     const shape = shapeOf(256)
     const config = decoder(shape)
-    const buffer = ParameterBuffer.make(Decoder.parameters(config, Random.normal(1)))
+    const buffer = ParameterBuffer.make(Transformer.parameters(config, Random.normal(1)))
     const engine = await Scoped.open(OnnxRuntime.layerCpu({ threads: 2 }))
     const work: Record<string, unknown> = { d: shape.width, layers: shape.layers }
     let graphs = 0

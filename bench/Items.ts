@@ -7,12 +7,12 @@ import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
 import * as Chart from "../src/report/Chart.ts"
 import { Progress } from "../src/run/Progress.ts"
-import * as BalancedRqKMeans from "../src/sid/BalancedRqKMeans.ts"
-import * as Collision from "../src/sid/Collision.ts"
-import * as NearestFreeLeaf from "../src/sid/NearestFreeLeaf.ts"
+import * as NearestFreeLeaf from "../src/sid/collision/NearestFreeLeaf.ts"
+import * as CollisionPolicy from "../src/sid/CollisionPolicy.ts"
 import * as Quantizer from "../src/sid/Quantizer.ts"
-import * as RqKMeans from "../src/sid/RqKMeans.ts"
-import * as Trie from "../src/sid/Trie.ts"
+import * as BalancedRqKMeans from "../src/sid/quantizer/BalancedRqKMeans.ts"
+import * as RqKMeans from "../src/sid/quantizer/RqKMeans.ts"
+import * as Trie from "../src/sid/trie/Trie.ts"
 import * as Sids from "./Sids.ts"
 
 const sizes = [10_000, 30_000, 100_000, 300_000, 1_000_000] as const
@@ -32,7 +32,7 @@ const measure = (rows: number) =>
     const items = Quantizer.itemsOf(Sids.vectors(rows, width))
     const quantizer = yield* Quantizer.Quantizer
     const trained = yield* timed(quantizer.train(items))
-    const resolved = yield* timed(Collision.resolve(NearestFreeLeaf.policy, quantizer, items, trained.value))
+    const resolved = yield* timed(CollisionPolicy.resolve(NearestFreeLeaf.policy, quantizer, items, trained.value))
     const trie = yield* timed(Effect.sync(() => Trie.build(resolved.value.sids)))
     const balanced = yield* timed(
       BalancedRqKMeans.level(

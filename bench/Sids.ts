@@ -5,14 +5,14 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
-import { type Matrix } from "../src/embedding/Matrix.ts"
+import { type Matrix } from "../src/matrix/Matrix.ts"
 import { Progress } from "../src/run/Progress.ts"
-import * as BalancedRqKMeans from "../src/sid/BalancedRqKMeans.ts"
 import * as Quantizer from "../src/sid/Quantizer.ts"
-import * as RqKMeans from "../src/sid/RqKMeans.ts"
-import * as RqVae from "../src/sid/RqVae.ts"
-import * as RqVaeTrainer from "../src/sid/RqVaeTrainer.ts"
-import * as Random from "../src/tensor/Random.ts"
+import * as BalancedRqKMeans from "../src/sid/quantizer/BalancedRqKMeans.ts"
+import * as RqKMeans from "../src/sid/quantizer/RqKMeans.ts"
+import * as RqVaeModel from "../src/sid/rqvae/RqVaeModel.ts"
+import * as RqVaeTrainer from "../src/sid/rqvae/RqVaeTrainer.ts"
+import * as Random from "../src/statistics/Random.ts"
 import { type TensorError } from "../src/tensor/TensorError.ts"
 import { type TensorRuntime } from "../src/tensor/TensorRuntime.ts"
 import { type Benchmark, type Prepared } from "./Benchmark.ts"
@@ -116,8 +116,8 @@ const prepareRqVaeStep = async (
 ): Promise<Prepared> => {
   const [rows, width] = [4344, 384]
   const engine = await Scoped.open(runtime)
-  const config = Schema.decodeSync(RqVae.RqVaeConfig)({ kMeansStart: false })
-  const rqVae = await engine.run(RqVae.make(config, width, 1))
+  const config = Schema.decodeSync(RqVaeModel.RqVaeConfig)({ kMeansStart: false })
+  const rqVae = await engine.run(RqVaeModel.make(config, width, 1))
   const optimizer = RqVaeTrainer.optimizerOf(config)
   const next = Random.normal(2)
   const batch = { rows, width, data: Float32Array.from({ length: rows * width }, next) }

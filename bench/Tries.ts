@@ -1,8 +1,8 @@
 /**
  * The trie of ten million SIDs: building it, its memory, and looking children up.
  */
-import * as Trie from "../src/sid/Trie.ts"
-import * as Random from "../src/tensor/Random.ts"
+import * as Trie from "../src/sid/trie/Trie.ts"
+import * as Random from "../src/statistics/Random.ts"
 import { type Benchmark } from "./Benchmark.ts"
 
 const items = 10_000_000

@@ -4,24 +4,24 @@
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { type Dataset } from "../src/catalog/Dataset.ts"
-import * as Shop from "../src/catalog/Shop.ts"
+import * as Shop from "../src/catalog/shop/Shop.ts"
 import { type Example } from "../src/catalog/Split.ts"
-import { type Baseline } from "../src/evaluation/Baseline.ts"
-import * as Bootstrap from "../src/evaluation/Bootstrap.ts"
+import * as ItemKnn from "../src/evaluation/baseline/ItemKnn.ts"
+import * as Popularity from "../src/evaluation/baseline/Popularity.ts"
+import { type Scorer } from "../src/evaluation/baseline/Scorer.ts"
 import { type EvaluationRecord, type ModelRow } from "../src/evaluation/EvaluationRecord.ts"
 import * as Evaluator from "../src/evaluation/Evaluator.ts"
-import * as ItemKnn from "../src/evaluation/ItemKnn.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
-import * as Popularity from "../src/evaluation/Popularity.ts"
 import * as Group from "../src/grpo/Grpo.ts"
 import { PolicyModel } from "../src/policy/PolicyModel.ts"
-import * as TrainingState from "../src/policy/TrainingState.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
 import * as Durable from "../src/run/Durable.ts"
 import { Progress } from "../src/run/Progress.ts"
 import { NoCheckpoint, RunError } from "../src/run/RunError.ts"
 import * as Supervised from "../src/sft/Sft.ts"
-import * as Trie from "../src/sid/Trie.ts"
+import * as Trie from "../src/sid/trie/Trie.ts"
+import * as Bootstrap from "../src/statistics/Bootstrap.ts"
+import * as TrainingState from "../src/training/TrainingState.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
 import * as Tokenize from "./Tokenize.ts"
@@ -58,7 +58,7 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
     rankings.set(name, ranking)
     models.push(Evaluator.row(name, ranking, dataset.items.length, seconds, settings.seed))
   }
-  const baseline = (fit: () => Baseline) =>
+  const baseline = (fit: () => Scorer) =>
     timed(Effect.sync(() => {
       const fitted = fit()
       return { name: fitted.name, ranking: Evaluator.byScores(examples, fitted.scores, historyExcluded) }

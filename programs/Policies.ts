@@ -2,7 +2,7 @@
  * Policy families that a program can be given.
  */
 import type * as Layer from "effect/Layer"
-import * as FlatPolicy from "../src/policy/FlatPolicy.ts"
+import * as FlatPolicy from "../src/policy/flat/FlatPolicy.ts"
 import { type PolicyModel } from "../src/policy/PolicyModel.ts"
 import { type SidIndex } from "../src/sid/SidIndex.ts"
 import { type TensorError } from "../src/tensor/TensorError.ts"

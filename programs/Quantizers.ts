@@ -7,23 +7,23 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Import from "../src/catalog/Import.ts"
 import { type Progress } from "../src/run/Progress.ts"
-import * as BalancedRqKMeans from "../src/sid/BalancedRqKMeans.ts"
-import * as Collision from "../src/sid/Collision.ts"
-import * as ControlCodes from "../src/sid/ControlCodes.ts"
-import * as Fsq from "../src/sid/Fsq.ts"
-import * as GivenCodes from "../src/sid/GivenCodes.ts"
-import * as NearestFreeLeaf from "../src/sid/NearestFreeLeaf.ts"
-import * as Opq from "../src/sid/Opq.ts"
-import * as OptimalReassignment from "../src/sid/OptimalReassignment.ts"
+import * as NearestFreeLeaf from "../src/sid/collision/NearestFreeLeaf.ts"
+import * as OptimalReassignment from "../src/sid/collision/OptimalReassignment.ts"
+import * as SinkhornRepair from "../src/sid/collision/SinkhornRepair.ts"
+import * as CollisionPolicy from "../src/sid/CollisionPolicy.ts"
 import { type Quantizer, SidShape } from "../src/sid/Quantizer.ts"
-import * as RqKMeans from "../src/sid/RqKMeans.ts"
-import * as RqKMeansPlus from "../src/sid/RqKMeansPlus.ts"
-import * as RqVae from "../src/sid/RqVae.ts"
-import * as RqVaeQuantizer from "../src/sid/RqVaeQuantizer.ts"
+import * as BalancedRqKMeans from "../src/sid/quantizer/BalancedRqKMeans.ts"
+import * as ControlCodes from "../src/sid/quantizer/ControlCodes.ts"
+import * as Fsq from "../src/sid/quantizer/Fsq.ts"
+import * as GivenCodes from "../src/sid/quantizer/GivenCodes.ts"
+import * as Opq from "../src/sid/quantizer/Opq.ts"
+import * as RqKMeans from "../src/sid/quantizer/RqKMeans.ts"
+import * as RqKMeansPlus from "../src/sid/quantizer/RqKMeansPlus.ts"
+import * as RqVae from "../src/sid/quantizer/RqVae.ts"
+import * as UniformRqKMeans from "../src/sid/quantizer/UniformRqKMeans.ts"
+import * as RqVaeModel from "../src/sid/rqvae/RqVaeModel.ts"
 import { BadIndex, BadSetting, SidError } from "../src/sid/SidError.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
-import * as SinkhornRepair from "../src/sid/SinkhornRepair.ts"
-import * as UniformRqKMeans from "../src/sid/UniformRqKMeans.ts"
 import { type TensorRuntime } from "../src/tensor/TensorRuntime.ts"
 
 /** Names of the tokenizers. */
@@ -69,9 +69,9 @@ export const parseNames = (text: string): Effect.Effect<ReadonlyArray<Name>, Sid
   )
 
 /** How collisions are resolved. */
-export const policies: Readonly<Record<(typeof policyNames)[number], Collision.CollisionPolicy>> = {
-  keep: Collision.keep,
-  "extra-token": Collision.extraToken,
+export const policies: Readonly<Record<(typeof policyNames)[number], CollisionPolicy.CollisionPolicy>> = {
+  keep: CollisionPolicy.keep,
+  "extra-token": CollisionPolicy.extraToken,
   "nearest-free-leaf": NearestFreeLeaf.policy,
   optimal: OptimalReassignment.policy,
   sinkhorn: SinkhornRepair.policy()
@@ -96,7 +96,7 @@ export class TokenizerConfig extends Schema.Class<TokenizerConfig>("sidereal/pro
   /** @default nearest-free-leaf; `keep` for given SIDs */
   collision: Schema.optionalKey(Schema.Literals(policyNames)),
   rqKMeans: RqKMeans.RqKMeansConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-  rqVae: RqVae.RqVaeConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed(RqVaeQuantizer.mended))),
+  rqVae: RqVaeModel.RqVaeConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed(RqVae.mended))),
   balanced: BalancedRqKMeans.BalancedRqKMeansConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   rqKMeansPlus: RqKMeansPlus.RqKMeansPlusConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   opq: Opq.OpqConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
@@ -117,7 +117,7 @@ export const chosen = Effect.fnUntraced(function*(
 })
 
 /** The policy of the settings. */
-export const policyOf = ({ collision, quantizer }: TokenizerConfig): Collision.CollisionPolicy =>
+export const policyOf = ({ collision, quantizer }: TokenizerConfig): CollisionPolicy.CollisionPolicy =>
   policies[collision ?? (quantizer === "given" ? "keep" : "nearest-free-leaf")]
 
 const given = (config: GivenConfig | undefined) =>
@@ -159,10 +159,10 @@ export const layer = (
     case "rq-kmeans-plus":
       return RqKMeansPlus.layer(config.rqKMeansPlus, config.shape, seed)
     case "rq-vae":
-      return RqVaeQuantizer.layer(config.rqVae, config.shape, seed)
+      return RqVae.layer(config.rqVae, config.shape, seed)
     case "rq-vae-minionerec":
-      return RqVaeQuantizer.layer(
-        Schema.decodeSync(RqVae.RqVaeConfig)(RqVaeQuantizer.plain),
+      return RqVae.layer(
+        Schema.decodeSync(RqVaeModel.RqVaeConfig)(RqVae.plain),
         config.shape,
         seed,
         "rq-vae-minionerec"

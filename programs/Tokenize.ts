@@ -5,10 +5,10 @@ import * as Effect from "effect/Effect"
 import * as Collaborative from "../src/embedding/Collaborative.ts"
 import { EmbeddingStore } from "../src/embedding/EmbeddingStore.ts"
 import * as Fusion from "../src/embedding/Fusion.ts"
-import { type Matrix } from "../src/embedding/Matrix.ts"
 import { itemText, TextEncoder } from "../src/embedding/TextEncoder.ts"
+import { type Matrix } from "../src/matrix/Matrix.ts"
 import * as Manifest from "../src/run/Manifest.ts"
-import * as Collision from "../src/sid/Collision.ts"
+import * as CollisionPolicy from "../src/sid/CollisionPolicy.ts"
 import * as Quantizer from "../src/sid/Quantizer.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
 import * as Prepare from "./Prepare.ts"
@@ -107,7 +107,7 @@ export const program = Effect.fn("tokenize")(function*() {
       const found = yield* items(yield* Prepare.program())
       const trained = yield* quantizer.train(found)
       const policy = Quantizers.policyOf(yield* Quantizers.chosen(settings))
-      const resolved = yield* Collision.resolve(policy, quantizer, found, trained)
+      const resolved = yield* CollisionPolicy.resolve(policy, quantizer, found, trained)
       const tokenized: Tokenized = {
         diagnosis: yield* quantizer.diagnose(found, trained),
         index: SidIndex.fromResolved(resolved, policy.name),

@@ -12,7 +12,7 @@ import { isMainThread, parentPort, Worker, workerData } from "node:worker_thread
 import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
 import { Progress } from "../src/run/Progress.ts"
 import * as Codes from "../src/sid/Codes.ts"
-import * as Collision from "../src/sid/Collision.ts"
+import * as CollisionPolicy from "../src/sid/CollisionPolicy.ts"
 import * as Quantizer from "../src/sid/Quantizer.ts"
 import * as Quantizers from "./Quantizers.ts"
 
@@ -31,7 +31,7 @@ export interface Answer {
   readonly codes: ReadonlyArray<Int32Array>
   readonly diagnosis: Quantizer.Diagnosis
   readonly collisionPolicy: string
-  readonly resolved: Collision.Resolved
+  readonly resolved: CollisionPolicy.Resolved
 }
 
 /** A tokenizer that failed on its thread. */
@@ -58,7 +58,7 @@ export const work = Effect.fn("TokenizerWorker.work")(
       codes: Codes.rowsOf(trained.codes).map((codes) => codes.slice()),
       diagnosis: yield* quantizer.diagnose(items, trained),
       collisionPolicy: policy.name,
-      resolved: yield* Collision.resolve(policy, quantizer, items, trained)
+      resolved: yield* CollisionPolicy.resolve(policy, quantizer, items, trained)
     } satisfies Answer
   }
 )

@@ -4,7 +4,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import * as Safetensors from "../src/run/Safetensors.ts"
+import * as Safetensors from "../src/storage/Safetensors.ts"
 
 const beside = (name: string) => fileURLToPath(new URL(`../../shared/${name}`, import.meta.url))
 

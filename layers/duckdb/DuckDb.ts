@@ -13,14 +13,14 @@ import { Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import { constants, createGunzip, gunzipSync } from "node:zlib"
 import { AmbiguousColumn, CatalogError, MissingColumn, Unreadable } from "../../src/catalog/CatalogError.ts"
-import * as Malformed from "../../src/catalog/Malformed.ts"
+import * as Malformed from "../../src/catalog/reader/Malformed.ts"
 import {
   type EventColumns,
   type EventScan,
   type ReadOptions,
   type TableForm,
   TableReader
-} from "../../src/catalog/TableReader.ts"
+} from "../../src/catalog/reader/TableReader.ts"
 import { Progress, type Tracker } from "../../src/run/Progress.ts"
 import * as RecordLines from "./RecordLines.ts"
 

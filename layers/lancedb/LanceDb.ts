@@ -35,7 +35,7 @@ import {
   type StoredEmbeddings,
   StoreFailure
 } from "../../src/embedding/EmbeddingStore.ts"
-import { row, zeros } from "../../src/embedding/Matrix.ts"
+import { row, zeros } from "../../src/matrix/Matrix.ts"
 
 /** The number is that of the form; tables of another form are as if absent. */
 const tableOf = (version: string) => `v3_${createHash("sha256").update(version).digest("hex").slice(0, 32)}`

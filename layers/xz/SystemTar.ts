@@ -5,8 +5,8 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import { spawn } from "node:child_process"
-import { Archive } from "../../src/catalog/Archive.ts"
 import { CatalogError, MissingProgram, Unreadable } from "../../src/catalog/CatalogError.ts"
+import { Archive } from "../../src/catalog/reader/Archive.ts"
 
 const run = (program: string, args: ReadonlyArray<string>, file: string): Effect.Effect<void, CatalogError> =>
   Effect.callback((resume) => {

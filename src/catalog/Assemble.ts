@@ -7,7 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as Random from "../tensor/Random.ts"
+import * as Random from "../statistics/Random.ts"
 import { type Count, type Dataset, type Item, type Malformed } from "./Dataset.ts"
 import { type EventLog } from "./EventLog.ts"
 

@@ -5,7 +5,7 @@
  * text would end where strings do, at half a gigabyte.
  */
 import * as Schema from "effect/Schema"
-import * as Safetensors from "../run/Safetensors.ts"
+import * as Safetensors from "../storage/Safetensors.ts"
 import { type Dataset, type Example } from "./Dataset.ts"
 
 const Stored = {

@@ -2,7 +2,7 @@
  * What a data set is like before anything is trained on it: sizes, distributions, texts, repeats, ties, and what a core
  * would drop.
  */
-import * as Evaluator from "../evaluation/Evaluator.ts"
+import * as Gini from "../statistics/Gini.ts"
 import { type Count, type Dataset, events, type Malformed } from "./Dataset.ts"
 
 /** Least, quartiles and most of counts, and how they are spread over powers of two. */
@@ -68,7 +68,7 @@ const distribution = (values: ArrayLike<number>): Distribution => {
     upper: at(0.75),
     most: at(1),
     mean: sorted.reduce((sum, value) => sum + value, 0) / Math.max(1, sorted.length),
-    gini: Evaluator.gini(sorted),
+    gini: Gini.of(sorted),
     histogram
   }
 }

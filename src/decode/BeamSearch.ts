@@ -7,7 +7,7 @@
 import * as Effect from "effect/Effect"
 import { PolicyModel, type PolicyWeights } from "../policy/PolicyModel.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
-import * as Trie from "../sid/Trie.ts"
+import * as Trie from "../sid/trie/Trie.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 
 /** What to search for. */

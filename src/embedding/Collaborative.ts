@@ -9,9 +9,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Matrix from "../matrix/Matrix.ts"
+import * as TruncatedSvd from "../matrix/TruncatedSvd.ts"
 import { Progress } from "../run/Progress.ts"
-import * as Matrix from "./Matrix.ts"
-import * as TruncatedSvd from "./TruncatedSvd.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 

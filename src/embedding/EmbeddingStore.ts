@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { findNonFinite, type Matrix, row } from "./Matrix.ts"
+import { findNonFinite, type Matrix, row } from "../matrix/Matrix.ts"
 
 /** A component that is NaN or infinite. */
 export class BadComponent extends Schema.TaggedError<BadComponent>()("BadComponent", {

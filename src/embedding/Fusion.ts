@@ -9,9 +9,9 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { Matrix as Dense, SingularValueDecomposition } from "ml-matrix"
+import * as Matrix from "../matrix/Matrix.ts"
+import * as Pca from "../matrix/Pca.ts"
 import { CollaborativeConfig } from "./Collaborative.ts"
-import * as Matrix from "./Matrix.ts"
-import * as Pca from "./Pca.ts"
 
 /** Settings. */
 export class FusionConfig extends Schema.Class<FusionConfig>("sidereal/embedding/FusionConfig")({

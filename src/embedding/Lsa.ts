@@ -7,11 +7,11 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import * as Matrix from "../matrix/Matrix.ts"
+import * as TruncatedSvd from "../matrix/TruncatedSvd.ts"
 import { Progress, type Tracker } from "../run/Progress.ts"
 import { EmbeddingError, NoText } from "./EmbeddingError.ts"
-import * as Matrix from "./Matrix.ts"
 import { TextEncoder } from "./TextEncoder.ts"
-import * as TruncatedSvd from "./TruncatedSvd.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 

@@ -4,8 +4,8 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import { type Item } from "../catalog/Dataset.ts"
+import { type Matrix } from "../matrix/Matrix.ts"
 import { type EmbeddingError } from "./EmbeddingError.ts"
-import { type Matrix } from "./Matrix.ts"
 
 /** An encoder of item texts. */
 export class TextEncoder extends Context.Service<TextEncoder, {

@@ -2,8 +2,9 @@
  * Turns rankings into model rows: metrics, intervals, coverage, inequality.
  */
 import { type Example } from "../catalog/Split.ts"
-import { type Baseline } from "./Baseline.ts"
-import * as Bootstrap from "./Bootstrap.ts"
+import * as Bootstrap from "../statistics/Bootstrap.ts"
+import * as Gini from "../statistics/Gini.ts"
+import { type Scorer } from "./baseline/Scorer.ts"
 import { type ModelRow } from "./EvaluationRecord.ts"
 import * as Rank from "./Rank.ts"
 
@@ -22,7 +23,7 @@ export const listed = 10
 /** Ranks all items by scores; history items are left out when asked. */
 export const byScores = (
   examples: ReadonlyArray<Example>,
-  scores: Baseline["scores"],
+  scores: Scorer["scores"],
   historyExcluded: boolean
 ): Ranking => {
   const ranks: Array<Rank.Rank> = []
@@ -60,18 +61,6 @@ export const byScores = (
 export const perUserNdcg = (ranks: ReadonlyArray<Rank.Rank>, cutoff: number): Float64Array =>
   Float64Array.from(ranks, (rank) => Rank.ndcg(rank, cutoff))
 
-/** Inequality of non-negative counts. */
-export const gini = (counts: ArrayLike<number>): number => {
-  const sorted = Float64Array.from(counts).toSorted()
-  let weighted = 0
-  let total = 0
-  for (const [i, count] of sorted.entries()) {
-    weighted += (i + 1) * count
-    total += count
-  }
-  return total === 0 ? 0 : 2 * weighted / (sorted.length * total) - (sorted.length + 1) / sorted.length
-}
-
 /** The row of a ranking over a catalogue of `items`. */
 export const row = (name: string, ranking: Ranking, items: number, seconds: number, seed: number): ModelRow => {
   const values: Array<readonly [string, Float64Array]> = [
@@ -90,7 +79,7 @@ export const row = (name: string, ranking: Ranking, items: number, seconds: numb
     metrics: Object.fromEntries(values.map(([metric, list]) => [metric, list.reduce((a, b) => a + b, 0) / users])),
     ci95: Object.fromEntries(values.map(([metric], i) => [metric, intervals[i]!])),
     coverage: counts.filter((count) => count > 0).length / Math.max(1, items),
-    gini: gini(counts),
+    gini: Gini.of(counts),
     seconds
   }
 }

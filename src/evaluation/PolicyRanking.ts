@@ -6,7 +6,7 @@ import { type Example } from "../catalog/Split.ts"
 import * as BeamSearch from "../decode/BeamSearch.ts"
 import { PolicyModel, type PolicyWeights } from "../policy/PolicyModel.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
-import * as Trie from "../sid/Trie.ts"
+import * as Trie from "../sid/trie/Trie.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 import * as Rank from "./Rank.ts"
 

@@ -3,12 +3,13 @@
  */
 import { type Dataset } from "../catalog/Dataset.ts"
 import { type Split } from "../catalog/Split.ts"
-import * as Bootstrap from "../evaluation/Bootstrap.ts"
 import * as Evaluator from "../evaluation/Evaluator.ts"
 import * as Diagnostics from "../sid/Diagnostics.ts"
 import { type Diagnosis } from "../sid/Quantizer.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
-import * as Random from "../tensor/Random.ts"
+import * as Bootstrap from "../statistics/Bootstrap.ts"
+import * as Gini from "../statistics/Gini.ts"
+import * as Random from "../statistics/Random.ts"
 import * as Neighbourhood from "./Neighbourhood.ts"
 import * as SidNgram from "./SidNgram.ts"
 
@@ -116,7 +117,7 @@ export const measure = (specimen: Specimen, dataset: Dataset, split: Split, seed
       meanSquaredError: diagnosis.meanSquaredError,
       varianceLeft: diagnosis.varianceLeft,
       levels: diagnosis.levels,
-      gini: Evaluator.gini(first),
+      gini: Gini.of(first),
       collisionPolicy: index.collisionPolicy,
       moved: index.sids.filter((sid, item) => String(sid) !== String(codes[item])).length / Math.max(1, codes.length),
       distinct: after.distinct,

@@ -3,8 +3,8 @@
  */
 import { type Item } from "../catalog/Dataset.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
-import * as Trie from "../sid/Trie.ts"
-import * as Random from "../tensor/Random.ts"
+import * as Trie from "../sid/trie/Trie.ts"
+import * as Random from "../statistics/Random.ts"
 
 /** Shares of pairs that agree; NaN where no pair has the attribute. */
 export interface Agreement {

@@ -9,7 +9,7 @@
  * few events to predict well, which is what a language model will live on; it costs seconds where that costs minutes.
  */
 import { type SidIndex } from "../sid/SidIndex.ts"
-import * as Trie from "../sid/Trie.ts"
+import * as Trie from "../sid/trie/Trie.ts"
 
 /** The counted model. */
 export interface SidNgram {

@@ -3,7 +3,7 @@
  */
 import { type Item } from "../catalog/Dataset.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
-import * as Trie from "../sid/Trie.ts"
+import * as Trie from "../sid/trie/Trie.ts"
 import { html, type Markup, raw } from "./Html.ts"
 
 const mostChildren = 24

@@ -11,9 +11,9 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import { createHash } from "node:crypto"
+import * as Safetensors from "../storage/Safetensors.ts"
 import * as Durable from "./Durable.ts"
 import { Corrupt, RunError } from "./RunError.ts"
-import * as Safetensors from "./Safetensors.ts"
 
 /** What is kept. */
 export interface Checkpoint {

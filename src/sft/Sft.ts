@@ -12,12 +12,12 @@ import * as Adam from "../optimizer/Adam.ts"
 import * as AdamW from "../optimizer/AdamW.ts"
 import * as LearningRate from "../optimizer/LearningRate.ts"
 import { PolicyModel } from "../policy/PolicyModel.ts"
-import * as TrainingState from "../policy/TrainingState.ts"
 import { Checkpointer } from "../run/Checkpointer.ts"
 import { Progress } from "../run/Progress.ts"
 import { type RunError } from "../run/RunError.ts"
 import { RunLog } from "../run/RunLog.ts"
 import { NonFinite, TensorError } from "../tensor/TensorError.ts"
+import * as TrainingState from "../training/TrainingState.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 

@@ -1,7 +1,7 @@
 /**
  * How good a set of SIDs is before any model is trained on it.
  */
-import * as Trie from "./Trie.ts"
+import * as Trie from "./trie/Trie.ts"
 
 /** Items by identical codes, in item order. */
 export const groups = (sids: ReadonlyArray<Int32Array>): ReadonlyArray<ReadonlyArray<number>> => {

@@ -6,7 +6,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { type Matrix } from "../embedding/Matrix.ts"
+import { type Matrix } from "../matrix/Matrix.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 import * as Codes from "./Codes.ts"
 import * as Diagnostics from "./Diagnostics.ts"

@@ -2,9 +2,9 @@
  * The two-way map between items and SIDs.
  */
 import * as Effect from "effect/Effect"
-import { type Resolved } from "./Collision.ts"
+import { type Resolved } from "./CollisionPolicy.ts"
 import { BadIndex, SidError } from "./SidError.ts"
-import * as Trie from "./Trie.ts"
+import * as Trie from "./trie/Trie.ts"
 
 /** Items, their SIDs and the trie over them. */
 export interface SidIndex {

@@ -4,19 +4,8 @@
  * Masks are drawn on the host by a SIMD kernel and fed to the program as inputs, so a run is repeatable on every
  * backend and resumable at any step.
  */
+import * as Random from "../statistics/Random.ts"
 import * as TrainingKernels from "./TrainingKernels.ts"
-
-/** The murmur3 finaliser over a sequence of integers: a 32-bit key for (seed, step, site). */
-export const key = (...parts: ReadonlyArray<number>): number => {
-  let hash = 0x2545_f491
-  for (const part of parts) {
-    hash = Math.imul(hash ^ Math.imul(part | 0, 0x9e37_79b1), 0x85eb_ca6b)
-    hash ^= hash >>> 15
-    hash = Math.imul(hash, 0xc2b2_ae35)
-    hash ^= hash >>> 13
-  }
-  return hash >>> 0
-}
 
 /** Draws masks for `sites` places of a model into memory that is reused from step to step. */
 export interface Dropout {
@@ -37,7 +26,7 @@ export const make = (sites: number): Dropout => {
       }
       const threshold = Math.min(0xffff_ffff, Math.round((1 - rate) * 2 ** 32))
       return Array.from({ length: sites }, (_, site) => {
-        held.kernels.dropout(site * capacity * 4, padded, key(seed, step, site), threshold | 0, 1 / (1 - rate))
+        held.kernels.dropout(site * capacity * 4, padded, Random.key(seed, step, site), threshold | 0, 1 / (1 - rate))
         return new Float32Array(held.memory.buffer, site * capacity * 4, size)
       })
     }

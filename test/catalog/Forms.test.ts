@@ -8,7 +8,7 @@ import { type Dataset } from "../../src/catalog/Dataset.ts"
 import * as DatasetFile from "../../src/catalog/DatasetFile.ts"
 import * as Import from "../../src/catalog/Import.ts"
 import * as Split from "../../src/catalog/Split.ts"
-import * as Random from "../../src/tensor/Random.ts"
+import * as Random from "../../src/statistics/Random.ts"
 import { data, list } from "../Golden.ts"
 import { type Files, filter, importing, services } from "./Importing.ts"
 

@@ -2,9 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import * as EventLog from "../../src/catalog/EventLog.ts"
-import * as Preparation from "../../src/catalog/MiniOneRecPreparation.ts"
-import * as PythonLiteral from "../../src/catalog/PythonLiteral.ts"
-import * as TextCleaning from "../../src/catalog/TextCleaning.ts"
+import * as Preparation from "../../src/catalog/preparation/MiniOneRecPreparation.ts"
+import * as TextCleaning from "../../src/catalog/preparation/TextCleaning.ts"
+import * as PythonLiteral from "../../src/catalog/reader/PythonLiteral.ts"
 import { golden, json, list } from "../Golden.ts"
 
 const folder = join(golden, "sid")

@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import * as Shop from "../../src/catalog/Shop.ts"
+import * as Shop from "../../src/catalog/shop/Shop.ts"
 import * as Split from "../../src/catalog/Split.ts"
+import * as ItemKnn from "../../src/evaluation/baseline/ItemKnn.ts"
+import * as Popularity from "../../src/evaluation/baseline/Popularity.ts"
 import * as Evaluator from "../../src/evaluation/Evaluator.ts"
-import * as ItemKnn from "../../src/evaluation/ItemKnn.ts"
-import * as Popularity from "../../src/evaluation/Popularity.ts"
 import * as Rank from "../../src/evaluation/Rank.ts"
 
 const config = (values: typeof Shop.ShopConfig.Encoded = {}) => Schema.decodeSync(Shop.ShopConfig)(values)

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as BeamSearch from "../../src/decode/BeamSearch.ts"
 import { PolicyModel } from "../../src/policy/PolicyModel.ts"
-import * as Trie from "../../src/sid/Trie.ts"
+import * as Trie from "../../src/sid/trie/Trie.ts"
 import { enliven, index, layer } from "../policy/Fixture.ts"
 
 const histories = [Int32Array.of(3, 1), Int32Array.of(), Int32Array.of(8, 5, 2)]

@@ -5,10 +5,10 @@ import { type Dataset } from "../../src/catalog/Dataset.ts"
 import * as Split from "../../src/catalog/Split.ts"
 import * as Collaborative from "../../src/embedding/Collaborative.ts"
 import * as Fusion from "../../src/embedding/Fusion.ts"
-import * as Matrix from "../../src/embedding/Matrix.ts"
-import * as Pca from "../../src/embedding/Pca.ts"
+import * as Matrix from "../../src/matrix/Matrix.ts"
+import * as Pca from "../../src/matrix/Pca.ts"
 import { Progress } from "../../src/run/Progress.ts"
-import * as Random from "../../src/tensor/Random.ts"
+import * as Random from "../../src/statistics/Random.ts"
 import { distance } from "../Golden.ts"
 
 const config = (values: typeof Collaborative.CollaborativeConfig.Encoded) =>

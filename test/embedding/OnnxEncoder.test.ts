@@ -8,10 +8,10 @@ import * as Schema from "effect/Schema"
 import * as OnnxEncoder from "../../layers/onnx/OnnxEncoder.ts"
 import * as OnnxProto from "../../layers/onnx/OnnxProto.ts"
 import { EmbeddingError } from "../../src/embedding/EmbeddingError.ts"
-import * as Matrix from "../../src/embedding/Matrix.ts"
 import { TextEncoder } from "../../src/embedding/TextEncoder.ts"
+import * as Matrix from "../../src/matrix/Matrix.ts"
 import { Progress } from "../../src/run/Progress.ts"
-import * as Random from "../../src/tensor/Random.ts"
+import * as Random from "../../src/statistics/Random.ts"
 import { distance } from "../Golden.ts"
 
 const words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "red", "blue", "pen", "##s", "ink", "note", "##book", ",", "the"]

@@ -11,7 +11,7 @@ import * as DuckDb from "../../layers/duckdb/DuckDb.ts"
 import { EmbeddingError } from "../../src/embedding/EmbeddingError.ts"
 import * as Precomputed from "../../src/embedding/Precomputed.ts"
 import { TextEncoder } from "../../src/embedding/TextEncoder.ts"
-import * as Safetensors from "../../src/run/Safetensors.ts"
+import * as Safetensors from "../../src/storage/Safetensors.ts"
 import { distance, golden, list } from "../Golden.ts"
 
 const services = DuckDb.layer.pipe(Layer.provideMerge(NodeServices.layer))

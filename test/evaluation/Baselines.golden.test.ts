@@ -3,8 +3,8 @@ import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { nameless } from "../../src/catalog/Assemble.ts"
 import * as Split from "../../src/catalog/Split.ts"
-import * as ItemKnn from "../../src/evaluation/ItemKnn.ts"
-import * as Popularity from "../../src/evaluation/Popularity.ts"
+import * as ItemKnn from "../../src/evaluation/baseline/ItemKnn.ts"
+import * as Popularity from "../../src/evaluation/baseline/Popularity.ts"
 import { data, golden, json, list } from "../Golden.ts"
 
 const folder = join(golden, "sid")

@@ -1,10 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { join } from "node:path"
-import * as Bootstrap from "../../src/evaluation/Bootstrap.ts"
 import * as Evaluator from "../../src/evaluation/Evaluator.ts"
 import * as Rank from "../../src/evaluation/Rank.ts"
 import * as Table from "../../src/evaluation/Table.ts"
-import * as Random from "../../src/tensor/Random.ts"
+import * as Bootstrap from "../../src/statistics/Bootstrap.ts"
+import * as Gini from "../../src/statistics/Gini.ts"
+import * as Random from "../../src/statistics/Random.ts"
 import { golden, json, list } from "../Golden.ts"
 
 /** All orders of the tied items, one by one. */
@@ -63,7 +64,7 @@ describe("Evaluator.byScores", () => {
     )
     assert.strictEqual(row.coverage, 0.5)
     assert.closeTo(row.gini, 0.5, 1e-12)
-    assert.strictEqual(Evaluator.gini([3, 3, 3]), 0)
+    assert.strictEqual(Gini.of([3, 3, 3]), 0)
     assert.include(Table.render([row]), "1.0000 [1.0000 1.0000]")
   })
 })

@@ -4,7 +4,7 @@ import * as Laboratory from "../../src/laboratory/Laboratory.ts"
 import * as Neighbourhood from "../../src/laboratory/Neighbourhood.ts"
 import * as SidNgram from "../../src/laboratory/SidNgram.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
-import * as Random from "../../src/tensor/Random.ts"
+import * as Random from "../../src/statistics/Random.ts"
 
 const indexOf = (sids: ReadonlyArray<ReadonlyArray<number>>) =>
   SidIndex.make(sids.map((codes) => Int32Array.from(codes)), [8, 8, 8], "keep")

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import * as AdamW from "../../src/optimizer/AdamW.ts"
-import * as Decoder from "../../src/policy/Decoder.ts"
+import * as Transformer from "../../src/policy/transformer/Transformer.ts"
 import { masked } from "../../src/tensor/Attention.ts"
 import * as Autodiff from "../../src/tensor/Autodiff.ts"
 import * as LinearCrossEntropy from "../../src/tensor/LinearCrossEntropy.ts"
@@ -17,11 +17,11 @@ const models = join(golden, "lm", "models")
 const layer = OnnxRuntime.layerCpu({ threads: 2 })
 
 /** A Hugging Face configuration as ours. */
-const configOf = (name: string): Decoder.DecoderConfig => {
+const configOf = (name: string): Transformer.DecoderConfig => {
   const hf = json(models, name, "hf", "config.json")
   const rope = hf.rope_parameters ?? { rope_theta: hf.rope_theta, ...hf.rope_scaling }
   const headWidth = hf.head_dim ?? hf.hidden_size / hf.num_attention_heads
-  return new Decoder.DecoderConfig({
+  return new Transformer.DecoderConfig({
     vocabulary: hf.vocab_size,
     width: hf.hidden_size,
     layers: hf.num_hidden_layers,
@@ -58,7 +58,7 @@ const weightsOf = (name: string) => {
 
 const load = (name: string) => {
   const config = configOf(name)
-  const buffer = ParameterBuffer.make(Decoder.parameters(config, () => 0))
+  const buffer = ParameterBuffer.make(Transformer.parameters(config, () => 0))
   assert.isUndefined(ParameterBuffer.load(buffer, "weights", weightsOf(name)))
   return { config, buffer }
 }
@@ -88,8 +88,8 @@ const inputsOf = (buffer: ParameterBuffer.ParameterBuffer) => ({
 
 type Inputs = Readonly<Record<string, tf.Tensor>>
 
-const forward = (config: Decoder.DecoderConfig, weights: Inputs, x: Inputs) =>
-  Decoder.forward(config, weights, { tokens: x["tokens"]!, positions: x["positions"]!, mask: x["mask"]! })
+const forward = (config: Transformer.DecoderConfig, weights: Inputs, x: Inputs) =>
+  Transformer.forward(config, weights, { tokens: x["tokens"]!, positions: x["positions"]!, mask: x["mask"]! })
 
 describe("Decoder against transformers", () => {
   if (list(models).length === 0) it.skipIf(true)("no model case is here", () => {})
@@ -105,7 +105,7 @@ describe("Decoder against transformers", () => {
           inputs: inputsOf(buffer),
           body: (x: Inputs) => {
             const { hidden, states } = forward(config, x, x)
-            const logits = tf.matMul(hidden as tf.Tensor2D, x[Decoder.headName(config)] as tf.Tensor2D, false, true)
+            const logits = tf.matMul(hidden as tf.Tensor2D, x[Transformer.headName(config)] as tf.Tensor2D, false, true)
             return { logits, hidden, ...Object.fromEntries(states.map((state, l) => [`state.${l}`, state])) }
           }
         }))
@@ -179,7 +179,7 @@ describe("Decoder against transformers", () => {
             const { gradients, value } = Autodiff.valueAndGradients((w) => {
               const { hidden } = forward(config, w, x)
               const rows = hidden.shape[0]!
-              return LinearCrossEntropy.loss(hidden, w[Decoder.headName(config)]!, {
+              return LinearCrossEntropy.loss(hidden, w[Transformer.headName(config)]!, {
                 targets: x["targets"]!.reshape([rows]),
                 weights: x["weights"]!.reshape([rows])
               })

@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import * as Reference from "../../layers/tfjs/Reference.ts"
-import * as FlatPolicy from "../../src/policy/FlatPolicy.ts"
+import * as FlatPolicy from "../../src/policy/flat/FlatPolicy.ts"
 import { type PolicyModel } from "../../src/policy/PolicyModel.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
 

@@ -2,7 +2,7 @@
  * The flat policy's decoder and loss once more, in float64 and plain loops: written from the formulas, sharing no code
  * with the engine. It is what finite differences are taken of.
  */
-import { type DecoderConfig } from "../../src/policy/Decoder.ts"
+import { type DecoderConfig } from "../../src/policy/transformer/Transformer.ts"
 
 export type Weights = Map<string, Float64Array>
 

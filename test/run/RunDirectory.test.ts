@@ -11,7 +11,7 @@ import { Checkpointer, type NewCheckpoint } from "../../src/run/Checkpointer.ts"
 import * as Manifest from "../../src/run/Manifest.ts"
 import { formatSeconds, Progress } from "../../src/run/Progress.ts"
 import { RunLog } from "../../src/run/RunLog.ts"
-import * as Safetensors from "../../src/run/Safetensors.ts"
+import * as Safetensors from "../../src/storage/Safetensors.ts"
 
 const checkpoint = (step: number, best: boolean, kind = "sft"): NewCheckpoint => ({
   kind,

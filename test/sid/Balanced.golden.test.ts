@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
-import * as BalancedAssignment from "../../src/sid/BalancedAssignment.ts"
-import * as BalancedKMeans from "../../src/sid/BalancedKMeans.ts"
-import * as Random from "../../src/tensor/Random.ts"
+import * as BalancedAssignment from "../../src/sid/clustering/BalancedAssignment.ts"
+import * as BalancedKMeans from "../../src/sid/clustering/BalancedKMeans.ts"
+import * as Random from "../../src/statistics/Random.ts"
 import { distance, golden, json, list, tensors } from "../Golden.ts"
 
 const folder = join(golden, "sid")

@@ -3,28 +3,28 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { join } from "node:path"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
-import { type Matrix } from "../../src/embedding/Matrix.ts"
-import * as Assignment from "../../src/sid/Assignment.ts"
+import { type Matrix } from "../../src/matrix/Matrix.ts"
+import * as LinearAssignment from "../../src/sid/clustering/LinearAssignment.ts"
+import * as SquaredDistances from "../../src/sid/clustering/SquaredDistances.ts"
+import * as ResidualCodebooks from "../../src/sid/codebook/ResidualCodebooks.ts"
 import * as Codes from "../../src/sid/Codes.ts"
-import * as Collision from "../../src/sid/Collision.ts"
+import * as FreeLeaves from "../../src/sid/collision/FreeLeaves.ts"
+import * as NearestFreeLeaf from "../../src/sid/collision/NearestFreeLeaf.ts"
+import * as OptimalReassignment from "../../src/sid/collision/OptimalReassignment.ts"
+import * as SinkhornRepair from "../../src/sid/collision/SinkhornRepair.ts"
+import * as CollisionPolicy from "../../src/sid/CollisionPolicy.ts"
 import * as Diagnostics from "../../src/sid/Diagnostics.ts"
-import * as Leaves from "../../src/sid/Leaves.ts"
-import * as NearestFreeLeaf from "../../src/sid/NearestFreeLeaf.ts"
-import * as OptimalReassignment from "../../src/sid/OptimalReassignment.ts"
 import { type ModelTensor } from "../../src/sid/Quantizer.ts"
-import * as ResidualCodebooks from "../../src/sid/ResidualCodebooks.ts"
-import * as RqVae from "../../src/sid/RqVae.ts"
+import * as RqVaeModel from "../../src/sid/rqvae/RqVaeModel.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
-import * as SinkhornRepair from "../../src/sid/SinkhornRepair.ts"
-import * as SquaredDistances from "../../src/sid/SquaredDistances.ts"
-import * as Trie from "../../src/sid/Trie.ts"
-import * as Random from "../../src/tensor/Random.ts"
+import * as Trie from "../../src/sid/trie/Trie.ts"
+import * as Random from "../../src/statistics/Random.ts"
 import { golden, json, list, tensors } from "../Golden.ts"
 
 const folder = join(golden, "sid")
 const kindOf = (suffix: string) => list(folder).find((name) => name.endsWith(suffix)) ?? ""
 const sidsOf = (rows: ReadonlyArray<ReadonlyArray<number>>) => rows.map((codes) => Int32Array.from(codes))
-const never: Collision.Distances = () => Effect.die(new Error("no distance is needed"))
+const never: CollisionPolicy.Distances = () => Effect.die(new Error("no distance is needed"))
 const plain = (sids: ReadonlyArray<Int32Array>) => sids.map((codes) => [...codes])
 
 describe("Collision", () => {
@@ -32,7 +32,7 @@ describe("Collision", () => {
 
   it.effect("extra-token gives colliding items one more code, and no SID begins another", () =>
     Effect.gen(function*() {
-      const index = SidIndex.fromResolved(yield* Collision.extraToken.resolve(sids, [2, 3], never), "extra-token")
+      const index = SidIndex.fromResolved(yield* CollisionPolicy.extraToken.resolve(sids, [2, 3], never), "extra-token")
       assert.deepStrictEqual(plain(index.sids), [[1, 2, 0], [1, 2, 1], [0, 0], [1, 2, 2], [0, 1]])
       assert.deepStrictEqual([...index.codebookSizes], [2, 3, 3])
       assert.strictEqual(new Set(index.leafOf).size, 5)
@@ -41,7 +41,7 @@ describe("Collision", () => {
 
   it.effect("keep leaves shared SIDs, and index.json goes there and back", () =>
     Effect.gen(function*() {
-      const index = SidIndex.fromResolved(yield* Collision.keep.resolve(sids, [2, 3], never), "keep")
+      const index = SidIndex.fromResolved(yield* CollisionPolicy.keep.resolve(sids, [2, 3], never), "keep")
       assert.strictEqual(new Set(index.leafOf).size, 3)
       assert.strictEqual(SidIndex.format(index.sids[0]!), "<a_1><b_2>")
       const back = yield* SidIndex.fromJson(JSON.parse(JSON.stringify(SidIndex.toJson(index))))
@@ -66,7 +66,7 @@ describe("the extra token as MiniOneRec writes it", () => {
       it.effect(name, () =>
         Effect.gen(function*() {
           const codes = sidsOf(one.codes)
-          const resolved = yield* Collision.extraToken.resolve(codes, codes[0]!.map(() => 256) as never, never)
+          const resolved = yield* CollisionPolicy.extraToken.resolve(codes, codes[0]!.map(() => 256) as never, never)
           assert.deepStrictEqual(SidIndex.toJson(SidIndex.fromResolved(resolved, "extra-token"), 1), one.index as never)
         }))
     }
@@ -83,8 +83,8 @@ describe("SinkhornRepair against MiniOneRec's program", () => {
         const info = json(folder, kind, file)
         const all = tensors(folder, kind, file.replace(".json", ".safetensors"))
         const { config } = info
-        const rqVae = yield* RqVae.make(
-          Schema.decodeSync(RqVae.RqVaeConfig)({
+        const rqVae = yield* RqVaeModel.make(
+          Schema.decodeSync(RqVaeModel.RqVaeConfig)({
             network: { layers: config.layers, width: config.e_dim, codes: config.num_emb_list }
           }),
           config.in_dim,
@@ -105,7 +105,7 @@ describe("SinkhornRepair against MiniOneRec's program", () => {
         const initial = yield* rqVae.encode(x)
         assert.deepStrictEqual([...initial.codes], [...all.get("initial_codes")!.data as Int32Array])
         const levels: number = config.num_emb_list.length
-        const distances: Collision.Distances = (items, sids, level) => {
+        const distances: CollisionPolicy.Distances = (items, sids, level) => {
           const codes: Codes.Codes = { levels, codes: Int32Array.from(sids.flatMap((codes) => [...codes])) }
           const rows = items.flatMap((item) => [...x.data.subarray(item * x.width, (item + 1) * x.width)])
           return rqVae.distances({ rows: items.length, width: x.width, data: Float32Array.from(rows) }, codes, level)
@@ -152,7 +152,7 @@ const crowded = (rows: number, sizes: ReadonlyArray<number>, seed: number) => {
     left = ResidualCodebooks.subtract(left, centres, columns.at(-1)!)
   }
   const sids = Array.from({ length: rows }, (_, r) => Int32Array.from(columns, (column) => column[r]!))
-  const distances: Collision.Distances = (items, chosen, level) => {
+  const distances: CollisionPolicy.Distances = (items, chosen, level) => {
     const part = { rows: items.length, width, data: new Float32Array(items.length * width) }
     for (const [at, item] of items.entries()) {
       part.data.set(embeddings.data.subarray(item * width, (item + 1) * width), at * width)
@@ -196,7 +196,7 @@ describe("policies that part colliding items", () => {
         const { distances, sids } = crowded(rows, sizes, rows + 1)
         const items = Array.from(sids.keys()).filter((item) => item % 5 !== 0)
         const left = sids.filter((codes, item) => item % 5 === 0)
-        const placed = yield* NearestFreeLeaf.placeAll(items, sids, Leaves.make(left, sizes), distances)
+        const placed = yield* NearestFreeLeaf.placeAll(items, sids, FreeLeaves.make(left, sizes), distances)
         const taken = new Set(left.map(String))
         const beside = sizes.reduce((all: ReadonlyArray<ReadonlyArray<number>>, size) =>
           all.flatMap((codes) => Array.from({ length: size }, (_, code) => [...codes, code])), [[]])
@@ -270,7 +270,7 @@ describe("Assignment.solve", () => {
             (_, c) => (taken & (1 << c)) === 0 ? costs[row * columns + c]! + best(row + 1, taken | (1 << c)) : Infinity
           )
         )
-      const chosen = Assignment.solve(costs, rows, columns)
+      const chosen = LinearAssignment.solve(costs, rows, columns)
       assert.strictEqual(new Set(chosen).size, rows)
       assert.strictEqual(chosen.reduce((sum, c, row) => sum + costs[row * columns + c]!, 0), best(0, 0))
     }

@@ -3,13 +3,13 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
-import { type Matrix } from "../../src/embedding/Matrix.ts"
+import { type Matrix } from "../../src/matrix/Matrix.ts"
 import { Progress } from "../../src/run/Progress.ts"
-import * as KMeans from "../../src/sid/KMeans.ts"
+import * as KMeans from "../../src/sid/clustering/KMeans.ts"
 import * as Quantizer from "../../src/sid/Quantizer.ts"
-import * as RqKMeans from "../../src/sid/RqKMeans.ts"
+import * as RqKMeans from "../../src/sid/quantizer/RqKMeans.ts"
 import { type SidError } from "../../src/sid/SidError.ts"
-import * as Random from "../../src/tensor/Random.ts"
+import * as Random from "../../src/statistics/Random.ts"
 
 const runtime = Layer.merge(OnnxRuntime.layerCpu({ threads: 2 }), Progress.layerSilent)
 const config = (values: typeof RqKMeans.RqKMeansConfig.Encoded) => Schema.decodeSync(RqKMeans.RqKMeansConfig)(values)

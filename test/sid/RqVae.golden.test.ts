@@ -3,17 +3,17 @@ import type * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { join } from "node:path"
-import { type Matrix } from "../../src/embedding/Matrix.ts"
+import { type Matrix } from "../../src/matrix/Matrix.ts"
 import * as Adagrad from "../../src/optimizer/Adagrad.ts"
 import * as Adam from "../../src/optimizer/Adam.ts"
 import * as Optimizer from "../../src/optimizer/Optimizer.ts"
 import * as RmsProp from "../../src/optimizer/RmsProp.ts"
-import { type StoredTensor } from "../../src/run/Safetensors.ts"
-import * as KMeans from "../../src/sid/KMeans.ts"
-import * as RqVae from "../../src/sid/RqVae.ts"
-import * as Network from "../../src/sid/RqVaeNetwork.ts"
-import * as RqVaeTrainer from "../../src/sid/RqVaeTrainer.ts"
-import * as Sinkhorn from "../../src/sid/Sinkhorn.ts"
+import * as KMeans from "../../src/sid/clustering/KMeans.ts"
+import * as Sinkhorn from "../../src/sid/clustering/Sinkhorn.ts"
+import * as RqVaeModel from "../../src/sid/rqvae/RqVaeModel.ts"
+import * as Network from "../../src/sid/rqvae/RqVaeNetwork.ts"
+import * as RqVaeTrainer from "../../src/sid/rqvae/RqVaeTrainer.ts"
+import { type StoredTensor } from "../../src/storage/Safetensors.ts"
 import * as Autodiff from "../../src/tensor/Autodiff.ts"
 import { hostFloat32, hostInt32, make, type TensorSpec } from "../../src/tensor/TensorProgram.ts"
 import { TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
@@ -67,7 +67,7 @@ describe("RQ-VAE against MiniOneRec's module", () => {
       kmeans_init: false,
       ...info.config
     }
-    const config = Schema.decodeSync(RqVae.RqVaeConfig)({
+    const config = Schema.decodeSync(RqVaeModel.RqVaeConfig)({
       network: {
         layers: c.layers,
         width: c.e_dim,
@@ -90,7 +90,7 @@ describe("RQ-VAE against MiniOneRec's module", () => {
       const x = all.get("x")!.data as Float32Array
       return { rows: c.batch, width: c.in_dim, data: x.slice(step * size, (step + 1) * size) }
     }
-    const put = (rqVae: RqVae.RqVae, prefix: string) => {
+    const put = (rqVae: RqVaeModel.RqVae, prefix: string) => {
       for (const slot of rqVae.store.buffer.slots) {
         rqVae.store.buffer.view("weights", slot.name).set(numbers(all.get(`${prefix}.${slot.name}`)))
       }
@@ -100,7 +100,7 @@ describe("RQ-VAE against MiniOneRec's module", () => {
       }
       return rqVae.store.push
     }
-    const cluster: RqVae.Cluster = (residual, level) =>
+    const cluster: RqVaeModel.Cluster = (residual, level) =>
       Effect.scoped(Effect.gen(function*() {
         const { data, shape } = all.get(`kmeans${level}.init`)!
         const start = { rows: shape[0]!, width: shape[1]!, data: Float32Array.from(data as Float32Array) }
@@ -114,7 +114,7 @@ describe("RQ-VAE against MiniOneRec's module", () => {
       it.effect(`${name}: forward, losses, gradients on ${backend}`, () =>
         Effect.gen(function*() {
           const runtime = yield* TensorRuntime
-          const rqVae = yield* RqVae.make(config, c.in_dim, 1)
+          const rqVae = yield* RqVaeModel.make(config, c.in_dim, 1)
           yield* put(rqVae, "before")
           if (c.kmeans_init) yield* rqVae.begin(batchAt(0), cluster)
           const { buffer } = rqVae.store
@@ -194,7 +194,7 @@ describe("RQ-VAE against MiniOneRec's module", () => {
     for (const [backend, layer] of backends.slice(0, 2)) {
       it.effect(`${name}: ${c.steps} steps of ${c.learner} on ${backend}`, () =>
         Effect.gen(function*() {
-          const rqVae = yield* RqVae.make(config, c.in_dim, 1)
+          const rqVae = yield* RqVaeModel.make(config, c.in_dim, 1)
           yield* put(rqVae, "before")
           if (all.has("before_eval_codes") && !c.kmeans_init) {
             const { codes } = yield* rqVae.encode(batchAt(0))

@@ -12,9 +12,9 @@ import * as Lsa from "../../src/embedding/Lsa.ts"
 import { itemText } from "../../src/embedding/TextEncoder.ts"
 import { Progress } from "../../src/run/Progress.ts"
 import * as Quantizer from "../../src/sid/Quantizer.ts"
-import * as RqKMeans from "../../src/sid/RqKMeans.ts"
-import * as RqVae from "../../src/sid/RqVae.ts"
-import * as RqVaeQuantizer from "../../src/sid/RqVaeQuantizer.ts"
+import * as RqKMeans from "../../src/sid/quantizer/RqKMeans.ts"
+import * as RqVae from "../../src/sid/quantizer/RqVae.ts"
+import * as RqVaeModel from "../../src/sid/rqvae/RqVaeModel.ts"
 import { data, list } from "../Golden.ts"
 
 const services = Layer.mergeAll(
@@ -44,8 +44,8 @@ describe("RQ-VAE with its mends on real texts", () => {
             const seconds = (performance.now() - started) / 1000
             return { seconds, diagnosis: yield* quantizer.diagnose(items, trained) }
           })
-          const vae = Schema.decodeSync(RqVae.RqVaeConfig)(RqVaeQuantizer.mended)
-          const mended = yield* diagnose.pipe(Effect.provide(RqVaeQuantizer.layer(vae, shape, 1)))
+          const vae = Schema.decodeSync(RqVaeModel.RqVaeConfig)(RqVae.mended)
+          const mended = yield* diagnose.pipe(Effect.provide(RqVae.layer(vae, shape, 1)))
           const kMeans = yield* diagnose.pipe(
             Effect.provide(RqKMeans.layer(Schema.decodeSync(RqKMeans.RqKMeansConfig)({}), shape, 1))
           )

@@ -4,9 +4,9 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import { Progress } from "../../src/run/Progress.ts"
-import * as RqVae from "../../src/sid/RqVae.ts"
-import * as RqVaeTrainer from "../../src/sid/RqVaeTrainer.ts"
-import * as Random from "../../src/tensor/Random.ts"
+import * as RqVaeModel from "../../src/sid/rqvae/RqVaeModel.ts"
+import * as RqVaeTrainer from "../../src/sid/rqvae/RqVaeTrainer.ts"
+import * as Random from "../../src/statistics/Random.ts"
 
 const layer = Layer.merge(OnnxRuntime.layerCpu({ threads: 2 }), Progress.layerSilent)
 
@@ -24,7 +24,7 @@ const clustered = (rows: number, width: number) => {
   }
 }
 
-const config = Schema.decodeSync(RqVae.RqVaeConfig)({
+const config = Schema.decodeSync(RqVaeModel.RqVaeConfig)({
   network: { layers: [32], width: 8, codes: [8, 8] },
   epochs: 60,
   batch: 64,

@@ -5,23 +5,23 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import * as Reference from "../../layers/tfjs/Reference.ts"
-import * as Matrix from "../../src/embedding/Matrix.ts"
+import * as Matrix from "../../src/matrix/Matrix.ts"
 import { Progress } from "../../src/run/Progress.ts"
-import * as CodebookMeans from "../../src/sid/CodebookMeans.ts"
+import * as CodebookMeans from "../../src/sid/codebook/CodebookMeans.ts"
 import * as Codes from "../../src/sid/Codes.ts"
 import * as Quantizer from "../../src/sid/Quantizer.ts"
-import * as RqVae from "../../src/sid/RqVae.ts"
-import * as Network from "../../src/sid/RqVaeNetwork.ts"
-import * as RqVaeQuantizer from "../../src/sid/RqVaeQuantizer.ts"
-import * as RqVaeTrainer from "../../src/sid/RqVaeTrainer.ts"
+import * as RqVae from "../../src/sid/quantizer/RqVae.ts"
+import * as RqVaeModel from "../../src/sid/rqvae/RqVaeModel.ts"
+import * as Network from "../../src/sid/rqvae/RqVaeNetwork.ts"
+import * as RqVaeTrainer from "../../src/sid/rqvae/RqVaeTrainer.ts"
+import * as Random from "../../src/statistics/Random.ts"
 import * as Autodiff from "../../src/tensor/Autodiff.ts"
-import * as Random from "../../src/tensor/Random.ts"
 import * as TensorProgram from "../../src/tensor/TensorProgram.ts"
 import { TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 import { distance } from "../Golden.ts"
 
 const onnx = Layer.merge(OnnxRuntime.layerCpu({ threads: 2 }), Progress.layerSilent)
-const config = (values: typeof RqVae.RqVaeConfig.Encoded) => Schema.decodeSync(RqVae.RqVaeConfig)(values)
+const config = (values: typeof RqVaeModel.RqVaeConfig.Encoded) => Schema.decodeSync(RqVaeModel.RqVaeConfig)(values)
 const shape = (values: typeof Quantizer.SidShape.Encoded) => Schema.decodeSync(Quantizer.SidShape)(values)
 
 const gaussian = (rows: number, width: number, seed: number): Matrix.Matrix => ({
@@ -211,7 +211,7 @@ describe("RqVae with what mends collapse", () => {
   it.effect("restart puts unused codes where they are used", () =>
     Effect.gen(function*() {
       const settings = config({ network: { layers: [], width: 8, codes: [8], skip: "both" }, kMeansStart: false })
-      const rqVae = yield* RqVae.make(settings, 8, 1)
+      const rqVae = yield* RqVaeModel.make(settings, 8, 1)
       const far = gaussian(8, 8, 2)
       far.data.fill(50, 8)
       yield* rqVae.beginWith([far])
@@ -228,8 +228,8 @@ describe("RqVae with what mends collapse", () => {
       `a trained model is plain data, and what the network sees is undone: ${input}`,
       () =>
         Effect.gen(function*() {
-          const layer = RqVaeQuantizer.layer(
-            config({ ...RqVaeQuantizer.mended, epochs: 4, evaluationEpochs: 2, input }),
+          const layer = RqVae.layer(
+            config({ ...RqVae.mended, epochs: 4, evaluationEpochs: 2, input }),
             shape({ codes: 16, levels: 3 }),
             3
           ).pipe(Layer.provide(onnx))

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as LiveTrie from "../../src/sid/LiveTrie.ts"
 import { SidError } from "../../src/sid/SidError.ts"
-import * as Trie from "../../src/sid/Trie.ts"
-import * as Random from "../../src/tensor/Random.ts"
+import * as LiveTrie from "../../src/sid/trie/LiveTrie.ts"
+import * as Trie from "../../src/sid/trie/Trie.ts"
+import * as Random from "../../src/statistics/Random.ts"
 
 /** SIDs of different lengths that share prefixes and each other; the last one is long. */
 const drawn = (items: number, seed: number, size = 4, fixed = false): ReadonlyArray<ReadonlyArray<number>> => {

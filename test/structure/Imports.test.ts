@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { globSync, readFileSync } from "node:fs"
+import { existsSync, globSync, readFileSync } from "node:fs"
 import { basename, dirname, join, normalize } from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -21,6 +21,40 @@ const allowed: Readonly<Record<string, ReadonlyArray<string>>> = {
 const wrongWay = (sources: Sources): ReadonlyArray<string> =>
   [...sources].flatMap(([file, imports]) =>
     imports.filter((target) => !allowed[file.split("/")[0]!]!.includes(target.split("/")[0]!))
+      .map((target) => `${file} imports ${target}`)
+  )
+
+/** The rooms of `src`, lowest first: a room imports from itself and from lower ones. */
+const rooms = [
+  "statistics",
+  "storage",
+  "tensor",
+  "run",
+  "optimizer",
+  "matrix",
+  "catalog",
+  "embedding",
+  "sid",
+  "reward",
+  "policy",
+  "decode",
+  "evaluation",
+  "training",
+  "sft",
+  "grpo",
+  "laboratory",
+  "report",
+  "testing"
+]
+
+const roomOf = (file: string): string | undefined => /^src\/([^/]+)\//.exec(file)?.[1]
+
+/** Imports from a lower room of `src` to a higher one. */
+const upward = (sources: Sources): ReadonlyArray<string> =>
+  [...sources].flatMap(([file, imports]) =>
+    imports.filter((target) =>
+      rooms.indexOf(roomOf(target) ?? rooms[0]!) > rooms.indexOf(roomOf(file) ?? rooms.at(-1)!)
+    )
       .map((target) => `${file} imports ${target}`)
   )
 
@@ -60,6 +94,23 @@ describe("structure", () => {
         "layers/x/Y.ts imports programs/Z.ts"
       ]
     )
+  })
+
+  it("no room of src imports from a higher one", () => {
+    for (const file of files.filter((name) => name.startsWith("src/"))) assert.include(rooms, roomOf(file), file)
+    assert.deepStrictEqual(upward(sources), [])
+    assert.deepStrictEqual(upward(new Map([["src/catalog/A.ts", ["src/evaluation/B.ts", "src/matrix/C.ts"]]])), [
+      "src/catalog/A.ts imports src/evaluation/B.ts"
+    ])
+  })
+
+  it("paths that were public before files moved still lead somewhere", () => {
+    const { exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+      readonly exports: Readonly<Record<string, string>>
+    }
+    for (const [path, target] of Object.entries(exports)) {
+      if (!path.includes("*")) assert.isTrue(existsSync(join(root, target)), `${path} leads to ${target}`)
+    }
   })
 
   it("imports make no cycle", () => {

@@ -3,9 +3,9 @@
  * known only at run time, and the layers that are composed of them.
  */
 import * as tf from "@tensorflow/tfjs"
+import * as Random from "../../src/statistics/Random.ts"
 import * as Attention from "../../src/tensor/Attention.ts"
 import * as LinearCrossEntropy from "../../src/tensor/LinearCrossEntropy.ts"
-import * as Random from "../../src/tensor/Random.ts"
 import * as RmsNorm from "../../src/tensor/RmsNorm.ts"
 import * as Rotary from "../../src/tensor/Rotary.ts"
 import * as SwiGlu from "../../src/tensor/SwiGlu.ts"

@@ -7,15 +7,15 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import * as AdamW from "../../src/optimizer/AdamW.ts"
-import * as Decoder from "../../src/policy/Decoder.ts"
-import * as FlatPrograms from "../../src/policy/FlatPrograms.ts"
+import * as FlatPrograms from "../../src/policy/flat/FlatPrograms.ts"
+import * as Transformer from "../../src/policy/transformer/Transformer.ts"
+import * as Random from "../../src/statistics/Random.ts"
 import * as ParameterBuffer from "../../src/tensor/ParameterBuffer.ts"
-import * as Random from "../../src/tensor/Random.ts"
 import { hostBool, hostFloat32, hostInt32 } from "../../src/tensor/TensorProgram.ts"
 import { TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 
 const [mode, count, every] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])]
-const config = Schema.decodeSync(Decoder.DecoderConfig)({
+const config = Schema.decodeSync(Transformer.DecoderConfig)({
   vocabulary: 256,
   width: 64,
   layers: 4,
@@ -24,7 +24,7 @@ const config = Schema.decodeSync(Decoder.DecoderConfig)({
   headWidth: 16,
   feedForward: 128
 })
-const buffer = ParameterBuffer.make(Decoder.parameters(config, Random.normal(1)))
+const buffer = ParameterBuffer.make(Transformer.parameters(config, Random.normal(1)))
 const optimizer = Schema.decodeSync(AdamW.AdamWConfig)({})
 const [rows, length] = [4, 64]
 const ids = Int32Array.from({ length: rows * length }, (_, i) => (i * 7) % 256)

@@ -1,0 +1,136 @@
+/**
+ * Folders as MiniOneRec ships them: `*.item.json`, `*.index.json` and `train|valid|test/*.csv` with lists as Python prints
+ * them (parsed, never evaluated). Its split is kept; its SIDs are those of the index beside it.
+ *
+ * A user's sequence is put together from the rows, each the events before a target: as long as a row goes on where the
+ * one before it ended. Where the training table is incomplete, so are sequences.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import { CatalogError, Unreadable } from "../CatalogError.ts"
+import { type Dataset, type Example } from "../Dataset.ts"
+import * as Malformed from "../reader/Malformed.ts"
+import * as PythonLiteral from "../reader/PythonLiteral.ts"
+import { TableReader } from "../reader/TableReader.ts"
+import * as LetterFolder from "./LetterFolder.ts"
+
+const partNames = ["train", "valid", "test"] as const
+
+/** Whether a folder with these names is one. */
+export const isOne = (names: ReadonlyArray<string>): boolean =>
+  names.some((name) => name.endsWith(".item.json")) && partNames.some((part) => names.includes(part))
+
+interface Row {
+  readonly user: string
+  readonly history: ReadonlyArray<number>
+  readonly target: number
+}
+
+const columns = ["user_id", "history_item_id", "item_id"]
+
+/** Reads the folder. */
+export const load = Effect.fn("MiniOneRecFolder.load")(function*(name: string, folder: string, strict: boolean) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const unreadable = (file: string) => (error: { readonly message: string }) =>
+    new CatalogError({ reason: new Unreadable({ path: file, detail: error.message }) })
+  const names = yield* fs.readDirectory(folder).pipe(Effect.mapError(unreadable(folder)))
+  const items = yield* LetterFolder.readItems(path.join(folder, names.find((file) => file.endsWith(".item.json"))!))
+  const numbers = new Map(items.map(({ key }, number) => [Number(key), number]))
+
+  const found: Array<Malformed.Findings> = []
+  const read = Effect.fnUntraced(function*(part: (typeof partNames)[number]) {
+    if (!names.includes(part)) return []
+    const files = (yield* fs.readDirectory(path.join(folder, part)).pipe(Effect.mapError(unreadable(part)))).toSorted()
+    const rows: Array<Row> = []
+    for (const file of files.filter((one) => one.endsWith(".csv"))) {
+      const at = path.join(folder, part, file)
+      const table = yield* (yield* TableReader).read(at, columns)
+      const tally = new Malformed.Tally(at, `${part} rows`)
+      for (const [r, [user, list, target]] of table.rows.entries()) {
+        tally.rows++
+        const history = PythonLiteral.tryParseList(list ?? "")
+        if (history === undefined) {
+          tally.add(r + 2, "history_item_id is no list as Python prints it", list)
+          continue
+        }
+        const known = [...history, Number(target)].map((item) => numbers.get(Number(item)))
+        const missing = known.indexOf(undefined)
+        if (missing >= 0) {
+          tally.add(r + 2, "an item that the item table lacks", String([...history, target][missing]))
+          continue
+        }
+        rows.push({ user: user ?? "", history: known.slice(0, -1) as Array<number>, target: known.at(-1)! })
+      }
+      for (const findings of [table.findings, tally.findings]) {
+        yield* Malformed.settle(at, findings, strict)
+        found.push(findings)
+      }
+    }
+    return rows
+  })
+  const train = yield* read("train")
+  const valid = yield* read("valid")
+  const test = yield* read("test")
+
+  const userNumber = new Map<string, number>()
+  for (const { user } of [...train, ...valid, ...test]) if (!userNumber.has(user)) userNumber.set(user, userNumber.size)
+  const exampleOf = ({ history, target, user }: Row): Example => ({
+    user: userNumber.get(user)!,
+    history: Int32Array.from(history),
+    target
+  })
+  const sequences: Array<ReadonlyArray<number>> = Array.from({ length: userNumber.size }, () => [])
+  for (const { sequence, user } of joined([...train, ...valid, ...test])) {
+    const own = userNumber.get(user)!
+    if (sequence.length > sequences[own]!.length) sequences[own] = sequence
+  }
+  const dataset: Dataset = {
+    name,
+    items,
+    userKeys: [...userNumber.keys()],
+    sequences: sequences.map((list) => Int32Array.from(list)),
+    split: {
+      train: joined(train).map(({ sequence }) => Int32Array.from(sequence)),
+      validation: valid.map(exampleOf),
+      test: test.map(exampleOf)
+    },
+    counts: [
+      { step: "items read", count: items.length },
+      { step: "training rows", count: train.length },
+      { step: "validation rows", count: valid.length },
+      { step: "test rows", count: test.length },
+      { step: "users read", count: userNumber.size },
+      {
+        step: "validation and test targets that repeat an item of the history",
+        count: [...valid, ...test].filter(({ history, target }) => history.includes(target)).length
+      },
+      ...found.flatMap(({ problems }) => problems)
+    ],
+    malformed: found.flatMap(({ malformed }) => malformed).slice(0, Malformed.kept)
+  }
+  return dataset
+})
+
+const window = 10
+
+/** Sequences of rows that go on where the one before of the same user ended. */
+const joined = (
+  rows: ReadonlyArray<Row>
+): ReadonlyArray<{ readonly user: string; readonly sequence: ReadonlyArray<number> }> => {
+  const open = new Map<string, Array<number>>()
+  const done: Array<{ readonly user: string; readonly sequence: ReadonlyArray<number> }> = []
+  for (const { history, target, user } of rows) {
+    const before = open.get(user)
+    const tail = before?.slice(-window)
+    if (before !== undefined && tail!.length === history.length && tail!.every((item, i) => item === history[i])) {
+      before.push(target)
+      continue
+    }
+    const sequence = [...history, target]
+    open.set(user, sequence)
+    done.push({ user, sequence })
+  }
+  return done
+}

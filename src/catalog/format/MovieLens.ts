@@ -1,0 +1,103 @@
+/**
+ * MovieLens as GroupLens ships it: `ratings.csv` with `movies.csv`, `u.data` with `u.item` (100K), `ratings.dat` with
+ * `movies.dat` (1M, 10M); each plain or gzipped.
+ */
+import * as Effect from "effect/Effect"
+import * as Path from "effect/Path"
+import * as Malformed from "../reader/Malformed.ts"
+import { type TableForm, TableReader } from "../reader/TableReader.ts"
+import * as EventTable from "./EventTable.ts"
+
+/** The genres of `u.item`, one column of 0 or 1 each, in its order. */
+const genres = [
+  "unknown",
+  "Action",
+  "Adventure",
+  "Animation",
+  "Children's",
+  "Comedy",
+  "Crime",
+  "Documentary",
+  "Drama",
+  "Fantasy",
+  "Film-Noir",
+  "Horror",
+  "Musical",
+  "Mystery",
+  "Romance",
+  "Sci-Fi",
+  "Thriller",
+  "War",
+  "Western"
+]
+
+const ratingColumns = ["user_id", "item_id", "rating", "timestamp"]
+const flagColumns = ["item_id", "title", "released", "video_released", "url", ...genres]
+const flags: TableForm = { separator: "|", columns: flagColumns, encoding: "latin-1" }
+const movies: TableForm = { separator: "::", columns: ["item_id", "title", "genres"] }
+
+/** Movies of the 100K edition: a genre is a column that holds 1. */
+const flagged: typeof EventTable.readItems = Effect.fnUntraced(function*(file, _, wanted) {
+  const { findings, rows } = yield* (yield* TableReader).read(file, flagColumns, { form: flags, key: "item_id" })
+  const items = new Map(
+    rows.filter((row) => wanted.has(row[0]!)).map((row) => [row[0]!, {
+      key: row[0]!,
+      title: row[1] || row[0]!,
+      description: "",
+      brand: "",
+      categories: genres.filter((_, g) => row[5 + g] === "1")
+    }])
+  )
+  return { items, findings }
+})
+
+/** Movies of the 1M edition are latin-1, those of the 10M edition UTF-8: what is not UTF-8 is read as latin-1. */
+const titled: typeof EventTable.readItems = Effect.fnUntraced(function*(file, config, wanted) {
+  const read = yield* EventTable.readItems(file, config, wanted, movies)
+  return read.findings.problems.some(({ step }) => step.endsWith(Malformed.problems.encoding))
+    ? yield* EventTable.readItems(file, config, wanted, { ...movies, encoding: "latin-1" })
+    : read
+})
+
+/** The editions by their files, with or without `.gz`. */
+const editions = [
+  { events: "ratings.csv", items: "movies.csv", form: undefined, read: undefined },
+  { events: "u.data", items: "u.item", form: { separator: "\t", columns: ratingColumns }, read: flagged },
+  { events: "ratings.dat", items: "movies.dat", form: { separator: "::", columns: ratingColumns }, read: titled }
+]
+
+/** An edition that a folder holds. */
+export interface Found {
+  readonly events: string
+  readonly items: string | undefined
+  readonly edition: (typeof editions)[number]
+}
+
+/** The edition among the names of a folder, or the one that a file belongs to. */
+export const find = (names: ReadonlyArray<string>, file?: string): Found | undefined => {
+  for (const edition of editions) {
+    const named = (name: string) => names.find((one) => one === name || one === `${name}.gz`)
+    const [events, items] = [named(edition.events), named(edition.items)]
+    if (events === undefined || (file !== undefined && file !== events)) continue
+    // Any shop may have a ratings.csv.
+    if (edition.form === undefined && items === undefined) continue
+    return { events, items, edition }
+  }
+  return undefined
+}
+
+/** Reads an edition; without its movies, titles are missing and events remain. */
+export const load = Effect.fn("MovieLens.load")(function*(
+  name: string,
+  folder: string,
+  { edition, events, items }: Found,
+  config: EventTable.TableConfig,
+  options: EventTable.LoadOptions
+) {
+  const path = yield* Path.Path
+  const itemsFile = items === undefined ? undefined : path.join(folder, items)
+  return yield* EventTable.load(name, path.join(folder, events), itemsFile, config, options, {
+    events: edition.form,
+    items: edition.read
+  })
+})

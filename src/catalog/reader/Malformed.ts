@@ -1,0 +1,108 @@
+/**
+ * Rows that cannot be used: counted by kind, the first five kept, and when they are too many to go on.
+ */
+import * as Effect from "effect/Effect"
+import { BadRow, CatalogError, MostlyMalformed } from "../CatalogError.ts"
+import { type Count, type Malformed } from "../Dataset.ts"
+
+/** How many are kept with their lines. */
+export const kept = 5
+
+/** What can be wrong with a row, in words; the named ones with the column that is meant. */
+export const problems = {
+  encoding: "bytes that are not UTF-8",
+  missing: (column: string) => `no ${column}`,
+  time: (column: string) => `${column} is neither a number nor a date`,
+  rating: (column: string) => `${column} is not a number`
+} as const
+
+/** What was found in a file. */
+export interface Findings {
+  /** Rows in all, the usable ones included. */
+  readonly rows: number
+  /** How many there were of each kind. */
+  readonly problems: ReadonlyArray<Count>
+  /** At most five, in the file's order. */
+  readonly malformed: ReadonlyArray<Malformed>
+}
+
+/** The longest value that is shown. */
+const longest = 120
+
+/** Collects malformed rows of one file, or of several that are read as one. */
+export class Tally {
+  /** Rows seen, the usable ones included; the reader counts them. */
+  rows = 0
+  readonly #file: string
+  readonly #what: string
+  readonly #counts = new Map<string, number>()
+  readonly #first: Array<Malformed> = []
+
+  constructor(file: string, what = "rows") {
+    this.#file = file
+    this.#what = what
+  }
+
+  /** Counts rows of one kind without keeping any. */
+  count(problem: string, count: number): void {
+    if (count > 0) this.#counts.set(problem, (this.#counts.get(problem) ?? 0) + count)
+  }
+
+  /** Counts a row, and keeps it if it is among the first; two readers of a file may tell five each. */
+  add(line: number, problem: string, value: unknown, file: string = this.#file): void {
+    this.count(problem, 1)
+    if (this.#first.length === 2 * kept) return
+    const text = value === null || value === undefined || value === ""
+      ? "empty"
+      : typeof value === "string"
+      ? value
+      : JSON.stringify(value)
+    this.#first.push({
+      file,
+      line,
+      problem,
+      value: text.length > longest ? `${text.slice(0, longest - 3)}...` : text
+    })
+  }
+
+  /** What was collected. */
+  get findings(): Findings {
+    return {
+      rows: this.rows,
+      problems: [...this.#counts].map(([problem, count]) => ({ step: `${this.#what} left out: ${problem}`, count })),
+      malformed: this.#first
+        .toSorted((a, b) => (a.file === b.file ? a.line - b.line : a.file < b.file ? -1 : 1))
+        .slice(0, kept)
+    }
+  }
+}
+
+/** Fails with the first malformed row when `strict`, and whenever more than half of the rows are malformed. */
+export const settle = (file: string, findings: Findings, strict: boolean): Effect.Effect<void, CatalogError> => {
+  const [first] = findings.malformed
+  if (first === undefined) return Effect.void
+  if (strict) {
+    return Effect.fail(
+      new CatalogError({
+        reason: new BadRow({
+          file: first.file,
+          line: first.line,
+          field: "the entry",
+          value: `${first.value} (${first.problem})`,
+          mend: "without --strict such rows are counted and left out"
+        })
+      })
+    )
+  }
+  const count = findings.problems.reduce((sum, problem) => sum + problem.count, 0)
+  return 2 * count <= findings.rows ? Effect.void : Effect.fail(
+    new CatalogError({
+      reason: new MostlyMalformed({
+        file,
+        malformed: count,
+        rows: findings.rows,
+        first: `${first.problem} (${first.value}) in line ${first.line}`
+      })
+    })
+  )
+}

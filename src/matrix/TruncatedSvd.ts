@@ -1,0 +1,242 @@
+/**
+ * The leading singular triples of a sparse matrix by randomized subspace iteration (Halko, Martinsson and Tropp 2011),
+ * in float64 and deterministic for a seed.
+ */
+import * as Effect from "effect/Effect"
+import { Progress } from "../run/Progress.ts"
+import * as Random from "../statistics/Random.ts"
+
+/** Compressed sparse rows. */
+export interface SparseMatrix {
+  readonly rows: number
+  readonly columns: number
+  readonly start: Int32Array
+  readonly column: Int32Array
+  readonly value: Float64Array
+}
+
+/** Takes a sparse matrix entry by entry, row after row. */
+export interface Builder {
+  add(column: number, value: number): void
+  endRow(): void
+  finish(columns: number): SparseMatrix
+}
+
+/** An empty matrix to add to. */
+export const builder = (): Builder => {
+  const start = [0]
+  let column = new Int32Array(1024)
+  let value = new Float64Array(1024)
+  let length = 0
+  return {
+    add: (at, entry) => {
+      if (length === column.length) {
+        const [columns, values] = [column, value]
+        column = new Int32Array(2 * length)
+        column.set(columns)
+        value = new Float64Array(2 * length)
+        value.set(values)
+      }
+      column[length] = at
+      value[length++] = entry
+    },
+    endRow: () => void start.push(length),
+    finish: (columns) => ({
+      rows: start.length - 1,
+      columns,
+      start: Int32Array.from(start),
+      column: column.subarray(0, length),
+      value: value.subarray(0, length)
+    })
+  }
+}
+
+/** Rows given as lists of (column, value). */
+export const sparse = (
+  columns: number,
+  rows: ReadonlyArray<ReadonlyArray<readonly [number, number]>>
+): SparseMatrix => {
+  const entries = builder()
+  for (const row of rows) {
+    for (const [column, value] of row) entries.add(column, value)
+    entries.endRow()
+  }
+  return entries.finish(columns)
+}
+
+/** Adds the part of a product that some rows of A make. */
+type AddRows = (a: SparseMatrix, x: Float64Array, k: number, out: Float64Array, from: number, to: number) => void
+
+/** `A x` for [columns, k] dense `x`, giving [rows, k]. */
+const times: AddRows = (a, x, k, out, first, end) => {
+  for (let r = first; r < end; r++) {
+    for (let i = a.start[r]!; i < a.start[r + 1]!; i++) {
+      const v = a.value[i]!
+      const from = a.column[i]! * k
+      const to = r * k
+      for (let j = 0; j < k; j++) out[to + j] = out[to + j]! + v * x[from + j]!
+    }
+  }
+}
+
+/** `A' x` for [rows, k] dense `x`, giving [columns, k]. */
+const transposedTimes: AddRows = (a, x, k, out, first, end) => {
+  for (let r = first; r < end; r++) {
+    for (let i = a.start[r]!; i < a.start[r + 1]!; i++) {
+      const v = a.value[i]!
+      const to = a.column[i]! * k
+      const from = r * k
+      for (let j = 0; j < k; j++) out[to + j] = out[to + j]! + v * x[from + j]!
+    }
+  }
+}
+
+const gram = (x: Float64Array, rows: number, k: number): Float64Array => {
+  const out = new Float64Array(k * k)
+  for (let r = 0; r < rows; r++) {
+    for (let i = 0; i < k; i++) {
+      const v = x[r * k + i]!
+      if (v === 0) continue
+      for (let j = i; j < k; j++) out[i * k + j] = out[i * k + j]! + v * x[r * k + j]!
+    }
+  }
+  for (let i = 0; i < k; i++) for (let j = 0; j < i; j++) out[i * k + j] = out[j * k + i]!
+  return out
+}
+
+/** Eigenvalues, descending, and eigenvectors as columns of a symmetric [k, k] matrix, by cyclic Jacobi rotations. */
+export const symmetricEigen = (
+  matrix: Float64Array,
+  k: number
+): { readonly values: Float64Array; readonly vectors: Float64Array } => {
+  const a = matrix.slice()
+  const v = new Float64Array(k * k)
+  for (let i = 0; i < k; i++) v[i * k + i] = 1
+  for (let sweep = 0; sweep < 60; sweep++) {
+    let off = 0
+    let diagonal = 0
+    for (let p = 0; p < k; p++) {
+      diagonal += a[p * k + p]! ** 2
+      for (let q = p + 1; q < k; q++) off += a[p * k + q]! ** 2
+    }
+    if (off <= 1e-26 * diagonal) break
+    for (let p = 0; p < k; p++) {
+      for (let q = p + 1; q < k; q++) {
+        const apq = a[p * k + q]!
+        if (Math.abs(apq) < 1e-300) continue
+        const theta = (a[q * k + q]! - a[p * k + p]!) / (2 * apq)
+        const t = (theta >= 0 ? 1 : -1) / (Math.abs(theta) + Math.sqrt(theta * theta + 1))
+        const c = 1 / Math.sqrt(t * t + 1)
+        const s = t * c
+        for (let i = 0; i < k; i++) {
+          const [x, y] = [a[i * k + p]!, a[i * k + q]!]
+          a[i * k + p] = c * x - s * y
+          a[i * k + q] = s * x + c * y
+        }
+        for (let i = 0; i < k; i++) {
+          const [x, y] = [a[p * k + i]!, a[q * k + i]!]
+          a[p * k + i] = c * x - s * y
+          a[q * k + i] = s * x + c * y
+        }
+        for (let i = 0; i < k; i++) {
+          const [x, y] = [v[i * k + p]!, v[i * k + q]!]
+          v[i * k + p] = c * x - s * y
+          v[i * k + q] = s * x + c * y
+        }
+      }
+    }
+  }
+  const order = Array.from({ length: k }, (_, i) => i).toSorted((x, y) => a[y * k + y]! - a[x * k + x]!)
+  const values = Float64Array.from(order, (i) => a[i * k + i]!)
+  const vectors = new Float64Array(k * k)
+  for (const [to, from] of order.entries()) for (let i = 0; i < k; i++) vectors[i * k + to] = v[i * k + from]!
+  return { values, vectors }
+}
+
+/** Orthonormal columns spanning those of `x` [rows, k], twice for full orthogonality; dependent columns become zero. */
+const orthonormalize = (x: Float64Array, rows: number, k: number): Float64Array => {
+  const columns = Array.from({ length: k }, (_, j) => Float64Array.from({ length: rows }, (_, r) => x[r * k + j]!))
+  for (const [j, column] of columns.entries()) {
+    const before = Math.sqrt(column.reduce((sum, value) => sum + value * value, 0))
+    for (let pass = 0; pass < 2; pass++) {
+      for (let i = 0; i < j; i++) {
+        const other = columns[i]!
+        let dot = 0
+        for (let r = 0; r < rows; r++) dot += column[r]! * other[r]!
+        if (dot !== 0) { for (let r = 0; r < rows; r++) column[r] = column[r]! - dot * other[r]! }
+      }
+    }
+    const norm = Math.sqrt(column.reduce((sum, value) => sum + value * value, 0))
+    const scale = norm <= 1e-10 * before || norm === 0 ? 0 : 1 / norm
+    for (let r = 0; r < rows; r++) column[r] = column[r]! * scale
+  }
+  const out = new Float64Array(rows * k)
+  for (const [j, column] of columns.entries()) for (let r = 0; r < rows; r++) out[r * k + j] = column[r]!
+  return out
+}
+
+/** Left singular vectors [rows, rank] and singular values, largest first. */
+export interface Svd {
+  readonly rank: number
+  readonly left: Float64Array
+  readonly values: Float64Array
+}
+
+/** Entries of the matrix that a pass goes through before others have their turn: some tens of milliseconds. */
+const entriesAtOnce = 1 << 18
+
+/**
+ * At most `rank` leading triples; fewer when the matrix has fewer. The sign of each is chosen so that the entry of
+ * largest size in its right vector is positive. Other fibers have their turn while it works.
+ */
+export const compute = Effect.fn("TruncatedSvd.compute")(function*(
+  name: string,
+  a: SparseMatrix,
+  rank: number,
+  seed: number,
+  iterations = 6
+): Effect.fn.Return<Svd, never, Progress> {
+  const k = Math.min(rank + 16, a.rows, a.columns)
+  const next = Random.normal(seed, 0x5bd)
+  const passes = 2 * iterations + 2
+  const tracker = (yield* Progress).start(name, passes, "passes")
+  let done = 0
+  const pass = Effect.fnUntraced(function*(addRows: AddRows, x: Float64Array) {
+    const out = new Float64Array((addRows === times ? a.rows : a.columns) * k)
+    for (let from = 0, to = 0; from < a.rows; from = to) {
+      while (to < a.rows && a.start[to]! - a.start[from]! < entriesAtOnce) to++
+      addRows(a, x, k, out, from, to)
+      yield* Effect.yieldNow
+    }
+    tracker.update(++done)
+    return out
+  })
+  const start = Float64Array.from({ length: a.columns * k }, next)
+  let q = orthonormalize(yield* pass(times, start), a.rows, k)
+  for (let i = 0; i < iterations; i++) {
+    q = orthonormalize(yield* pass(times, yield* pass(transposedTimes, q)), a.rows, k)
+  }
+  const z = yield* pass(transposedTimes, q)
+  const { values, vectors } = symmetricEigen(gram(z, a.columns, k), k)
+  const singular = values.map((value) => Math.sqrt(Math.max(0, value)))
+  const kept = Math.min(rank, singular.filter((value) => value > 1e-9 * (singular[0] ?? 0)).length)
+  const signs = Array.from({ length: kept }, (_, j) => {
+    let largest = 0
+    for (let c = 0; c < a.columns; c++) {
+      let value = 0
+      for (let i = 0; i < k; i++) value += z[c * k + i]! * vectors[i * k + j]!
+      if (Math.abs(value) > Math.abs(largest)) largest = value
+    }
+    return largest < 0 ? -1 : 1
+  })
+  const left = new Float64Array(a.rows * kept)
+  for (let r = 0; r < a.rows; r++) {
+    for (let j = 0; j < kept; j++) {
+      let value = 0
+      for (let i = 0; i < k; i++) value += q[r * k + i]! * vectors[i * k + j]!
+      left[r * kept + j] = value * signs[j]!
+    }
+  }
+  tracker.finish()
+  return { rank: kept, left, values: singular.slice(0, kept) }
+})

@@ -1,0 +1,30 @@
+/**
+ * The smallest vocabulary that can write SIDs: one row per level and code, and one to begin with.
+ */
+import { type SidIndex } from "../../sid/SidIndex.ts"
+
+/** Token ids: 0 begins a sequence and fills padding, then the codes of level 0, of level 1 and so on. */
+export interface CompactVocabulary {
+  /** Rows of the embedding, a multiple of 8; the rows past the last code are never legal. */
+  readonly size: number
+  /** Id of code 0 of each level. */
+  readonly offsets: ReadonlyArray<number>
+}
+
+/** The token that begins a sequence. */
+export const begin = 0
+
+/** The vocabulary of an index. */
+export const make = (index: SidIndex): CompactVocabulary => {
+  const offsets: Array<number> = []
+  let next = 1
+  for (const codes of index.codebookSizes) {
+    offsets.push(next)
+    next += codes
+  }
+  return { size: Math.ceil(next / 8) * 8, offsets }
+}
+
+/** The token of a code at a level. */
+export const token = (vocabulary: CompactVocabulary, level: number, code: number): number =>
+  vocabulary.offsets[level]! + code

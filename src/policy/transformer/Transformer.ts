@@ -1,0 +1,198 @@
+/**
+ * The decoder of Llama, Qwen2 and Qwen3: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
+ *
+ * One plain function over tensors, used for training, prefill and decoding alike: what a position sees is the mask's
+ * business, what came before is the cache's. Parameters carry the names and the [out, in] layout of Hugging Face.
+ */
+import * as tf from "@tensorflow/tfjs"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Attention from "../../tensor/Attention.ts"
+import { type ParameterSpec, type ParameterSpecs } from "../../tensor/ParameterBuffer.ts"
+import * as RmsNorm from "../../tensor/RmsNorm.ts"
+import * as Rotary from "../../tensor/Rotary.ts"
+import * as SwiGlu from "../../tensor/SwiGlu.ts"
+
+const Count = Schema.Int.check(Schema.isGreaterThan(0))
+const withDefault = <A>(value: A) => Effect.succeed(value)
+
+/** The shape of a decoder. */
+export class DecoderConfig extends Schema.Class<DecoderConfig>("sidereal/policy/DecoderConfig")({
+  /** Rows of the embedding. */
+  vocabulary: Count,
+  /** Components of a position's state. @default 128 */
+  width: Count.pipe(Schema.withDecodingDefaultKey(withDefault(128))),
+  /** Blocks. @default 4 */
+  layers: Count.pipe(Schema.withDecodingDefaultKey(withDefault(4))),
+  /** Query heads. @default 4 */
+  heads: Count.pipe(Schema.withDecodingDefaultKey(withDefault(4))),
+  /** Key-value heads, a divisor of `heads`. @default 2 */
+  keyValueHeads: Count.pipe(Schema.withDecodingDefaultKey(withDefault(2))),
+  /** Components of a head. @default 32 */
+  headWidth: Count.pipe(Schema.withDecodingDefaultKey(withDefault(32))),
+  /** Components of the gated unit. @default 344 */
+  feedForward: Count.pipe(Schema.withDecodingDefaultKey(withDefault(344))),
+  /** Positions for which angles are known. @default 1024 */
+  maxPositions: Count.pipe(Schema.withDecodingDefaultKey(withDefault(1024))),
+  /** Base of the rotary frequencies. @default 10000 */
+  ropeTheta: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(10_000))),
+  /** Llama 3's stretching of the frequencies. */
+  ropeScaling: Schema.optionalKey(Schema.Struct({
+    factor: Schema.Finite,
+    lowFrequencyFactor: Schema.Finite,
+    highFrequencyFactor: Schema.Finite,
+    originalPositions: Schema.Finite
+  })),
+  /** Biases on queries, keys and values (Qwen2). @default false */
+  attentionBias: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(withDefault(false))),
+  /** Normalised queries and keys (Qwen3). @default false */
+  queryKeyNorm: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(withDefault(false))),
+  /** One matrix for embedding and output. @default true */
+  tied: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(withDefault(true))),
+  /** Added to the mean square before the root. @default 1e-6 */
+  epsilon: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(1e-6)))
+}) {}
+
+/** Weights as tensors of a program. */
+export type Weights = Readonly<Record<string, tf.Tensor>>
+
+/** Names of the weights of block `layer`. */
+const block = (layer: number, part: string) => `model.layers.${layer}.${part}.weight`
+const bias = (layer: number, part: string) => `model.layers.${layer}.${part}.bias`
+
+/** The name of the embedding. */
+export const embeddingName = "model.embed_tokens.weight"
+
+/** The name of the output matrix: the embedding's when tied. */
+export const headName = (config: DecoderConfig): string => config.tied ? embeddingName : "lm_head.weight"
+
+/**
+ * The parameters: normal with deviation 0.02 (embedding 0.05), outputs into the residual stream divided by
+ * `sqrt(2 layers)` as in GPT-2, gains one, biases zero.
+ */
+export const parameters = (config: DecoderConfig, normal: () => number): ParameterSpecs => {
+  const specs: Record<string, ParameterSpec> = {}
+  const matrix = (name: string, rows: number, columns: number, deviation = 0.02) => {
+    specs[name] = {
+      shape: [rows, columns],
+      initialize: (values) => {
+        for (let i = 0; i < values.length; i++) values[i] = normal() * deviation
+      }
+    }
+  }
+  const gain = (name: string, width: number) => {
+    specs[name] = { shape: [width], initialize: (values) => values.fill(1) }
+  }
+  const zeros = (name: string, width: number) => {
+    specs[name] = { shape: [width], initialize: () => {} }
+  }
+  const { feedForward, headWidth, heads, keyValueHeads, layers, vocabulary, width } = config
+  const residual = 0.02 / Math.sqrt(2 * layers)
+  matrix(embeddingName, vocabulary, width, 0.05)
+  for (let l = 0; l < layers; l++) {
+    gain(block(l, "input_layernorm"), width)
+    matrix(block(l, "self_attn.q_proj"), heads * headWidth, width)
+    matrix(block(l, "self_attn.k_proj"), keyValueHeads * headWidth, width)
+    matrix(block(l, "self_attn.v_proj"), keyValueHeads * headWidth, width)
+    if (config.attentionBias) {
+      zeros(bias(l, "self_attn.q_proj"), heads * headWidth)
+      zeros(bias(l, "self_attn.k_proj"), keyValueHeads * headWidth)
+      zeros(bias(l, "self_attn.v_proj"), keyValueHeads * headWidth)
+    }
+    if (config.queryKeyNorm) {
+      gain(block(l, "self_attn.q_norm"), headWidth)
+      gain(block(l, "self_attn.k_norm"), headWidth)
+    }
+    matrix(block(l, "self_attn.o_proj"), width, heads * headWidth, residual)
+    gain(block(l, "post_attention_layernorm"), width)
+    matrix(block(l, "mlp.gate_proj"), feedForward, width)
+    matrix(block(l, "mlp.up_proj"), feedForward, width)
+    matrix(block(l, "mlp.down_proj"), width, feedForward, residual)
+  }
+  gain("model.norm.weight", width)
+  if (!config.tied) matrix("lm_head.weight", vocabulary, width)
+  return specs
+}
+
+/** What a forward pass reads. `B` rows of `T` positions. */
+export interface DecoderInput {
+  /** Token ids [B, T]. */
+  readonly tokens: tf.Tensor
+  /** Rotary positions [B, T]. */
+  readonly positions: tf.Tensor
+  /** Additive mask [B or 1, 1, T, S], S counting the cache first. */
+  readonly mask: tf.Tensor
+  /** Earlier keys and values per layer, in the order of the mask's columns, each [B, groups, S_i, headWidth]. */
+  readonly cache?: ReadonlyArray<ReadonlyArray<{ readonly key: tf.Tensor; readonly value: tf.Tensor }>> | undefined
+  /** Blocks of rows in which causal attention is computed; T must be a number that they divide. @default 1 */
+  readonly causalBlocks?: number | undefined
+  /** Dropout masks [B, T, D]: one after the embedding, two per block. */
+  readonly dropout?: ReadonlyArray<tf.Tensor> | undefined
+}
+
+/** What a forward pass gives. */
+export interface DecoderOutput {
+  /** Final states after the last norm, [B x T, D]. */
+  readonly hidden: tf.Tensor
+  /** States after the embedding and after each block, before the last norm, [B x T, D]. */
+  readonly states: ReadonlyArray<tf.Tensor>
+  /** New keys and values per layer, [B, groups, T, headWidth]. */
+  readonly cache: ReadonlyArray<{ readonly key: tf.Tensor; readonly value: tf.Tensor }>
+}
+
+/** Blocks of at least 64 rows for causal attention over `length` positions; 1 where they would not be equal. */
+export const causalBlocks = (length: number): number => length >= 128 && length % 64 === 0 ? length / 64 : 1
+
+/** Number of dropout masks that a decoder takes. */
+export const dropoutSites = (config: DecoderConfig): number => 1 + 2 * config.layers
+
+/** Runs the decoder. */
+export const forward = (config: DecoderConfig, weights: Weights, input: DecoderInput): DecoderOutput => {
+  const { epsilon, headWidth, heads, keyValueHeads, layers, maxPositions, ropeTheta, width } = config
+  const [batch, length] = input.tokens.shape as [number, number]
+  const rows = batch * length
+  const angles = Rotary.tensors(Rotary.table(maxPositions, headWidth, ropeTheta, config.ropeScaling))
+  const weight = (name: string) => {
+    const found = weights[name]
+    if (found === undefined) throw new RangeError(`the weight "${name}" was not given`)
+    return found
+  }
+  let site = 0
+  const drop = (x: tf.Tensor) => {
+    const mask = input.dropout?.[site++]
+    return mask === undefined ? x : x.mul(mask.reshape([rows, width]))
+  }
+  const linear = (x: tf.Tensor, name: string) => tf.matMul(x as tf.Tensor2D, weight(name) as tf.Tensor2D, false, true)
+
+  let x: tf.Tensor = drop(tf.gather(weight(embeddingName), input.tokens.reshape([rows])))
+  const states: Array<tf.Tensor> = [x]
+  const cache: Array<{ key: tf.Tensor; value: tf.Tensor }> = []
+  for (let l = 0; l < layers; l++) {
+    const h = RmsNorm.apply(x, weight(block(l, "input_layernorm")), epsilon)
+    const project = (part: "q" | "k" | "v", count: number) => {
+      const name = `self_attn.${part}_proj`
+      let y: tf.Tensor = linear(h, block(l, name))
+      if (config.attentionBias) y = y.add(weight(bias(l, name)))
+      if (config.queryKeyNorm && part !== "v") {
+        y = RmsNorm.apply(y.reshape([rows * count, headWidth]), weight(block(l, `self_attn.${part}_norm`)), epsilon)
+      }
+      const split = y.reshape([batch, length, count * headWidth])
+      return part === "v" ? split : Rotary.apply(split, input.positions, angles, count)
+    }
+    const q = project("q", heads)
+    const key = Attention.splitHeads(project("k", keyValueHeads), keyValueHeads)
+    const value = Attention.splitHeads(project("v", keyValueHeads), keyValueHeads)
+    cache.push({ key, value })
+    const earlier = input.cache?.[l] ?? []
+    const all = (part: "key" | "value", own: tf.Tensor) =>
+      earlier.length === 0 ? own : tf.concat([...earlier.map((entry) => entry[part]), own], 2)
+    const [keys, values] = [all("key", key), all("value", value)]
+    const attended = Attention.causal(q, keys, values, input.mask, heads, input.causalBlocks ?? 1)
+    x = x.add(drop(linear(attended.reshape([rows, heads * headWidth]), block(l, "self_attn.o_proj"))))
+    const h2 = RmsNorm.apply(x, weight(block(l, "post_attention_layernorm")), epsilon)
+    const gated = SwiGlu.apply(linear(h2, block(l, "mlp.gate_proj")), linear(h2, block(l, "mlp.up_proj")))
+    x = x.add(drop(linear(gated, block(l, "mlp.down_proj"))))
+    states.push(x)
+  }
+  return { hidden: RmsNorm.apply(x, weight("model.norm.weight"), epsilon), states, cache }
+}

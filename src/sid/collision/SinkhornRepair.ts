@@ -1,0 +1,43 @@
+/**
+ * MiniOneRec's repair: each group of colliding items gets its last codes anew by entropic transport among its members,
+ * round after round.
+ *
+ * Not the default: a group has far fewer rows than codes, so the transport picks the code that is most exclusive to an
+ * item instead of a near one (number 253 of 256 by distance in a measured group), and two items can chase each other
+ * until the rounds end. Collisions may be left.
+ */
+import * as Effect from "effect/Effect"
+import * as Sinkhorn from "../clustering/Sinkhorn.ts"
+import { type CollisionPolicy } from "../CollisionPolicy.ts"
+import * as Diagnostics from "../Diagnostics.ts"
+
+/** Settings: entropy of the transport, its iterations, and the most rounds. */
+export interface SinkhornRepairOptions {
+  readonly epsilon: number
+  readonly iterations: number
+  readonly rounds: number
+}
+
+/** MiniOneRec's settings. */
+export const defaults: SinkhornRepairOptions = { epsilon: 0.003, iterations: 50, rounds: 20 }
+
+/** The policy. */
+export const policy = (options: SinkhornRepairOptions = defaults): CollisionPolicy => ({
+  name: "sinkhorn",
+  resolve: Effect.fn("SinkhornRepair.resolve")(function*(sids, codebookSizes, distances) {
+    const last = codebookSizes.length - 1
+    const moved = [...sids]
+    for (let round = 0; round < options.rounds; round++) {
+      const colliding = Diagnostics.groups(moved).filter((group) => group.length > 1)
+      if (colliding.length === 0) break
+      for (const group of colliding) {
+        const found = yield* distances(group, group.map((item) => moved[item]!), last)
+        const codes = Sinkhorn.assign(found, options.epsilon, options.iterations)
+        for (const [row, item] of group.entries()) {
+          moved[item] = Int32Array.of(...moved[item]!.subarray(0, last), codes[row]!)
+        }
+      }
+    }
+    return { sids: moved, codebookSizes }
+  })
+})

@@ -1,0 +1,49 @@
+/**
+ * SIDs that somebody else made: an `index.json` of MiniOneRec, LETTER, LC-Rec and others.
+ */
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import { type Progress } from "../../run/Progress.ts"
+import { type TensorRuntime } from "../../tensor/TensorRuntime.ts"
+import * as ResidualCodebooks from "../codebook/ResidualCodebooks.ts"
+import type * as Codes from "../Codes.ts"
+import { type Quantizer } from "../Quantizer.ts"
+import { BadIndex, SidError } from "../SidError.ts"
+import type * as SidIndex from "../SidIndex.ts"
+
+/** Where the SIDs are from. */
+export interface GivenCodes {
+  /** A name for people, such as the file's. */
+  readonly source: string
+  readonly sids: SidIndex.SidsByKey
+  /** What is added to the file's numbers to get the items' keys: 1 for LETTER's files on S3-Rec's data. @default 0 */
+  readonly keyOffset?: number | undefined
+}
+
+/** The quantizer; items that the file lacks are an error, and the codes of new items are the nearest ones. */
+export const layer = (given: GivenCodes): Layer.Layer<Quantizer, never, TensorRuntime | Progress> => {
+  const offset = given.keyOffset ?? 0
+  const keyOf = (key: string) => (offset === 0 ? key : String(Number(key) - offset))
+  return ResidualCodebooks.layer({
+    name: "given",
+    settings: [given.source, offset],
+    train: Effect.fn("GivenCodes.train")(function*(items) {
+      const sids: Array<Int32Array> = []
+      for (const key of items.keys) {
+        const codes = given.sids.get(keyOf(key))
+        if (codes === undefined) {
+          return yield* new SidError({ reason: new BadIndex({ item: key, value: `nothing in ${given.source}` }) })
+        }
+        sids.push(codes)
+      }
+      const levels = sids.reduce((most, codes) => Math.max(most, codes.length), 0)
+      const codes: Codes.Codes = { levels, codes: new Int32Array(sids.length * levels).fill(-1) }
+      const sizes = Array.from({ length: levels }, () => 1)
+      for (const [item, sid] of sids.entries()) {
+        codes.codes.set(sid, item * levels)
+        for (const [level, code] of sid.entries()) sizes[level] = Math.max(sizes[level]!, code + 1)
+      }
+      return { codes, codebooks: ResidualCodebooks.ofCodes(items.embeddings, codes, sizes) }
+    })
+  })
+}

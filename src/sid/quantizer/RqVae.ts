@@ -1,0 +1,237 @@
+/**
+ * RQ-VAE as a quantizer, plain or with what mends its collapse.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as ScopedRef from "effect/ScopedRef"
+import * as Semaphore from "effect/Semaphore"
+import * as Matrix from "../../matrix/Matrix.ts"
+import * as Pca from "../../matrix/Pca.ts"
+import * as Standardize from "../../matrix/Standardize.ts"
+import { type Progress } from "../../run/Progress.ts"
+import { type TensorError } from "../../tensor/TensorError.ts"
+import { type TensorRuntime } from "../../tensor/TensorRuntime.ts"
+import * as ResidualCodebooks from "../codebook/ResidualCodebooks.ts"
+import * as Codes from "../Codes.ts"
+import * as OptimalReassignment from "../collision/OptimalReassignment.ts"
+import * as Quantizer from "../Quantizer.ts"
+import * as RqVaeModel from "../rqvae/RqVaeModel.ts"
+import * as Network from "../rqvae/RqVaeNetwork.ts"
+import * as RqVaeTrainer from "../rqvae/RqVaeTrainer.ts"
+import { type SidError } from "../SidError.ts"
+
+const shift = "input.mean"
+const scale = "input.deviation"
+const turn = "input.components"
+
+/** What is done to rows before the network sees them: turned to principal components, then standardised. */
+interface InputMap {
+  readonly pca?: Pca.Pca | undefined
+  readonly standardization?: Standardize.Standardization | undefined
+}
+
+/** The map that the settings want for these rows. */
+const fitInput = (embeddings: Matrix.Matrix, input: RqVaeModel.RqVaeConfig["input"]): InputMap => {
+  if (input === "as-is") return {}
+  if (input === "standardized") return { standardization: Standardize.measure(embeddings) }
+  const pca = Pca.fit(embeddings, embeddings.width)
+  return { pca, standardization: Standardize.measure(Pca.project(embeddings, pca)) }
+}
+
+const inputTensors = ({ pca, standardization }: InputMap): ReadonlyArray<readonly [string, Quantizer.ModelTensor]> => {
+  if (standardization === undefined) return []
+  const { deviation, mean } = standardization
+  return [
+    [`${shift}`, { shape: [mean.length], data: mean }],
+    [`${scale}`, { shape: [deviation.length], data: deviation }],
+    ...(pca === undefined ? [] : [
+      [`${turn}.mean`, { shape: [pca.mean.length], data: Float32Array.from(pca.mean) }] as const,
+      [turn, {
+        shape: [pca.components.length, pca.mean.length],
+        data: Float32Array.from(pca.components.flatMap((row) => [...row]))
+      }] as const
+    ])
+  ]
+}
+
+const inputOf = ({ tensors }: Quantizer.Model): InputMap => {
+  const mean = tensors.get(shift)
+  if (mean === undefined) return {}
+  const standardization = { mean: mean.data, deviation: tensors.get(scale)!.data }
+  const rows = tensors.get(turn)
+  if (rows === undefined) return { standardization }
+  const [rank, width] = rows.shape as [number, number]
+  return {
+    standardization,
+    pca: {
+      mean: Float64Array.from(tensors.get(`${turn}.mean`)!.data),
+      variances: new Float64Array(rank),
+      components: Array.from(
+        { length: rank },
+        (_, c) => Float64Array.from(rows.data.subarray(c * width, (c + 1) * width))
+      )
+    }
+  }
+}
+
+/** Rows as the network sees them. */
+const applyInput = (embeddings: Matrix.Matrix, { pca, standardization }: InputMap): Matrix.Matrix => {
+  const turned = pca === undefined ? embeddings : Pca.project(embeddings, pca)
+  return standardization === undefined ? turned : Standardize.apply(turned, standardization)
+}
+
+/** What the network gave, as rows of embeddings. */
+const undoInput = (rows: Matrix.Matrix, { pca, standardization }: InputMap): Matrix.Matrix => {
+  const wide = standardization === undefined ? rows : Standardize.undo(rows, standardization)
+  return pca === undefined ? wide : Pca.reconstruct(wide, pca)
+}
+
+const seen = (embeddings: Matrix.Matrix, model: Quantizer.Model): Matrix.Matrix =>
+  applyInput(embeddings, inputOf(model))
+
+type Failure = SidError | TensorError
+
+interface Loaded {
+  readonly model: Quantizer.Model
+  readonly rqVae: RqVaeModel.RqVae
+}
+
+/** What distinguishes one quantizer over the network from another. */
+export interface NetworkQuantizer {
+  readonly name: string
+  readonly id: string
+  readonly seed: number
+  /** Settings for N embeddings of D components. */
+  readonly configFor: (rows: number, width: number, codes: ReadonlyArray<number>) => RqVaeModel.RqVaeConfig
+  readonly shape: Quantizer.SidShape
+  /** Codebooks that training begins with. */
+  readonly codebooks?: (items: Quantizer.Items) => Effect.Effect<ResidualCodebooks.Codebooks, Failure>
+}
+
+/** A quantizer whose model is a network. */
+export const make = Effect.fn("RqVaeQuantizer.make")(function*(
+  { codebooks, configFor, id, name, seed, shape }: NetworkQuantizer
+) {
+  const services = yield* Effect.context<TensorRuntime | Progress>()
+  const within = <A, E>(effect: Effect.Effect<A, E, TensorRuntime | Progress | Scope.Scope>) =>
+    effect.pipe(Effect.scoped, Effect.provideContext(services))
+  // A policy for collisions asks for distances block by block: the network of the last model stays as it is.
+  const held = yield* ScopedRef.make<Loaded | undefined>(() => undefined)
+  const loading = yield* Semaphore.make(1)
+  const using = <A>(model: Quantizer.Model, use: (rqVae: RqVaeModel.RqVae) => Effect.Effect<A, Failure>) =>
+    Effect.gen(function*() {
+      if ((yield* ScopedRef.get(held))?.model !== model) {
+        const width = widthOf(model)
+        const fresh = Effect.gen(function*() {
+          const rqVae = yield* RqVaeModel.make(configFor(0, width, model.codebookSizes), width, seed)
+          yield* rqVae.load(model)
+          return { model, rqVae }
+        }).pipe(Effect.provideContext(services))
+        yield* ScopedRef.set(held, fresh)
+      }
+      return yield* use((yield* ScopedRef.get(held))!.rqVae)
+    }).pipe(loading.withPermit)
+  return Quantizer.make({
+    name,
+    id,
+    train: Effect.fn("RqVaeQuantizer.train")(function*(items) {
+      yield* ResidualCodebooks.check(items.embeddings)
+      const { rows, width } = items.embeddings
+      const wanted = shape.codes ?? Quantizer.defaultCodes(rows)
+      const begin = codebooks === undefined ? undefined : yield* codebooks(items)
+      const sizes = begin?.map((codebook) => codebook.rows) ??
+        Array.from(
+          { length: shape.levels },
+          () => Math.min(wanted, ResidualCodebooks.distinctRows(items.embeddings, wanted))
+        )
+      const config = configFor(rows, width, sizes)
+      const input = fitInput(items.embeddings, config.input)
+      const given = applyInput(items.embeddings, input)
+      const { rqVae } = yield* RqVaeTrainer.train(config, given, seed, { codebooks: begin })
+      const saved = yield* rqVae.save
+      const tensors = new Map([...saved.tensors, ...inputTensors(input)])
+      return { model: { codebookSizes: sizes, tensors }, codes: yield* codesOf(rqVae, config, given) }
+    }, within),
+    encode: Effect.fn("RqVaeQuantizer.encode")(function*({ embeddings }, model) {
+      yield* ResidualCodebooks.checkWidth(embeddings, widthOf(model))
+      const config = configFor(embeddings.rows, embeddings.width, model.codebookSizes)
+      return yield* using(model, (rqVae) => codesOf(rqVae, config, seen(embeddings, model)))
+    }),
+    decode: Effect.fn("RqVaeQuantizer.decode")(function*(codes, model) {
+      return undoInput(yield* using(model, (rqVae) => rqVae.decode(codes)), inputOf(model))
+    }),
+    distances: Effect.fn("RqVaeQuantizer.distances")(({ embeddings }, codes, level, model) =>
+      using(model, (rqVae) => rqVae.distances(seen(embeddings, model), codes, level))
+    )
+  })
+})
+
+/** Codes of rows as the settings have them. */
+const codesOf = Effect.fnUntraced(
+  function*(rqVae: RqVaeModel.RqVae, config: RqVaeModel.RqVaeConfig, rows: Matrix.Matrix) {
+    const codes = yield* rqVae.encode(rows)
+    if (config.lastLevel === "nearest") return codes
+    const { levels } = codes
+    const { sids } = yield* OptimalReassignment.distinct(
+      Codes.rowsOf(codes),
+      config.network.codes[levels - 1]!,
+      (chosen, prefixes, level) => {
+        const part: Codes.Codes = { levels, codes: new Int32Array(chosen.length * levels) }
+        for (const [at, prefix] of prefixes.entries()) part.codes.set(prefix, at * levels)
+        return rqVae.distances(Matrix.take(rows, chosen), part, level)
+      }
+    )
+    return { levels, codes: Int32Array.from(sids.flatMap((sid) => [...sid])) }
+  }
+)
+
+/** D of the embeddings a model was trained on: what its first map takes. */
+const widthOf = ({ tensors }: Quantizer.Model): number =>
+  [...tensors].find(([name]) => name.startsWith("encoder.") && name.endsWith(".weight"))![1].shape[1]!
+
+/** MiniOneRec's settings: its network, and none of the mends. */
+export const plain: typeof RqVaeModel.RqVaeConfig.Encoded = {}
+
+/**
+ * Settings against collapse: parts that add to what they are given, a k-means start, codes that learn from the
+ * reconstruction too, restarts of unused ones, and last codes that part items which agree on the others.
+ */
+export const mended: typeof RqVaeModel.RqVaeConfig.Encoded = {
+  network: { layers: [256], skip: "both", codebookUpdate: "reconstruction" },
+  epochs: 200,
+  batch: 512,
+  learningRate: 1e-3,
+  warmupEpochs: 5,
+  decay: "linear",
+  restartEpochs: 10,
+  evaluationEpochs: 20,
+  lastLevel: "distinct",
+  keep: "error"
+}
+
+/** The quantizer of the settings; the SIDs' shape wins over the network's codes. */
+export const layer = (
+  config: RqVaeModel.RqVaeConfig,
+  shape: Quantizer.SidShape,
+  seed: number,
+  name = "rq-vae"
+): Layer.Layer<Quantizer.Quantizer, never, TensorRuntime | Progress> =>
+  Layer.effect(
+    Quantizer.Quantizer,
+    make({
+      name,
+      id: `${name}:${JSON.stringify([config, shape, seed])}`,
+      seed,
+      shape,
+      configFor: (_, width, codes) =>
+        new RqVaeModel.RqVaeConfig({
+          ...config,
+          network: new Network.NetworkConfig({
+            ...config.network,
+            codes,
+            width: config.network.skip === "none" ? config.network.width : width
+          })
+        })
+    })
+  )

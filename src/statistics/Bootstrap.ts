@@ -1,0 +1,63 @@
+/**
+ * Percentile intervals over users: the mean is taken again and again over users drawn with replacement.
+ */
+import * as Random from "./Random.ts"
+
+/** A lower and an upper bound. */
+export type Interval = readonly [number, number]
+
+/** Draws used for every interval. */
+export const defaultResamples = 2000
+
+/**
+ * 95 % intervals of the means of several metrics over the same users, all from the same draws.
+ *
+ * Values are grouped first: users with equal values of a metric need only their number to be drawn, so the cost depends
+ * on resamples times users for the draw and not on the number of metrics.
+ */
+export const intervals = (
+  metrics: ReadonlyArray<Float64Array>,
+  seed: number,
+  resamples = defaultResamples
+): ReadonlyArray<Interval> => {
+  const users = metrics[0]?.length ?? 0
+  if (users === 0) return metrics.map(() => [0, 0])
+  const next = Random.uniform(seed, 0xb007)
+  const informative = Int32Array.from({ length: users }, (_, u) => u).filter((u) =>
+    metrics.some((values) => values[u] !== 0)
+  )
+  const means = metrics.map(() => new Float64Array(resamples))
+  const share = informative.length / users
+  for (let r = 0; r < resamples; r++) {
+    const drawn = binomial(users, share, next)
+    const sums = new Float64Array(metrics.length)
+    for (let i = 0; i < drawn; i++) {
+      const u = informative[Math.floor(next() * informative.length)]!
+      for (let m = 0; m < metrics.length; m++) sums[m] = sums[m]! + metrics[m]![u]!
+    }
+    for (let m = 0; m < metrics.length; m++) means[m]![r] = sums[m]! / users
+  }
+  return means.map((values) => {
+    const sorted = values.toSorted()
+    const at = (q: number) => sorted[Math.min(resamples - 1, Math.max(0, Math.round(q * (resamples - 1))))]!
+    return [at(0.025), at(0.975)]
+  })
+}
+
+/** How many of `count` draws with probability `share` succeed; a normal approximation where both sides are large. */
+const binomial = (count: number, share: number, next: () => number): number => {
+  if (share <= 0) return 0
+  if (share >= 1) return count
+  const variance = count * share * (1 - share)
+  if (variance > 100) {
+    const normal = Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next())
+    return Math.min(count, Math.max(0, Math.round(count * share + normal * Math.sqrt(variance))))
+  }
+  let successes = 0
+  for (let i = 0; i < count; i++) if (next() < share) successes++
+  return successes
+}
+
+/** The interval of the mean difference `a - b` of paired values. */
+export const pairedInterval = (a: Float64Array, b: Float64Array, seed: number): Interval =>
+  intervals([a.map((value, user) => value - b[user]!)], seed)[0]!

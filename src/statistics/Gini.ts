@@ -1,0 +1,15 @@
+/**
+ * The Gini coefficient of inequality.
+ */
+
+/** Returns the Gini coefficient of non-negative counts: 0 when all are equal, towards 1 when one has everything. */
+export const of = (counts: ArrayLike<number>): number => {
+  const sorted = Float64Array.from(counts).toSorted()
+  let weighted = 0
+  let total = 0
+  for (const [i, count] of sorted.entries()) {
+    weighted += (i + 1) * count
+    total += count
+  }
+  return total === 0 ? 0 : 2 * weighted / (sorted.length * total) - (sorted.length + 1) / sorted.length
+}

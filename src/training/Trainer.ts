@@ -1,0 +1,98 @@
+/**
+ * Trains any loss over named parameters: the gradient program, the store of the parameters and an optimizer in one.
+ */
+import type * as tf from "@tensorflow/tfjs"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type * as Optimizer from "../optimizer/Optimizer.ts"
+import * as ParameterStore from "../optimizer/ParameterStore.ts"
+import * as Autodiff from "../tensor/Autodiff.ts"
+import { type ParameterSpecs } from "../tensor/ParameterBuffer.ts"
+import { NonFinite, TensorError } from "../tensor/TensorError.ts"
+import * as TensorProgram from "../tensor/TensorProgram.ts"
+import { TensorRuntime } from "../tensor/TensorRuntime.ts"
+
+/** What is trained. */
+export interface TrainerOptions<P extends string, I extends string> {
+  readonly name: string
+  readonly parameters: Readonly<Record<P, ParameterSpecs[string]>>
+  /** Inputs of a batch. */
+  readonly inputs: Readonly<Record<I, TensorProgram.TensorSpec>>
+  /** The scalar loss; plain tensor operations. */
+  readonly loss: (
+    parameters: Readonly<Record<P, tf.Tensor>>,
+    inputs: Readonly<Record<I, tf.Tensor>>
+  ) => tf.Tensor
+  readonly optimizer: Optimizer.Optimizer
+}
+
+/** What a step did. */
+export interface TrainerReport {
+  readonly step: number
+  readonly loss: number
+  readonly gradientNorm: number
+}
+
+/** A model in training. */
+export interface Trainer<I extends string> {
+  readonly store: ParameterStore.ParameterStore
+  /**
+   * One step at a learning rate, over one batch or over micro-batches whose losses and gradients are averaged; with
+   * equal micro-batches and a loss that is a mean, the step is that of the big batch.
+   */
+  step(
+    batch: Readonly<Record<I, TensorProgram.HostTensor>> | ReadonlyArray<Readonly<Record<I, TensorProgram.HostTensor>>>,
+    learningRate: number
+  ): Effect.Effect<TrainerReport, TensorError>
+}
+
+/** No parameter may have this name. */
+const lossName = "(loss)"
+
+/** Compiles the loss with its gradients. */
+export const make: <P extends string, I extends string>(
+  options: TrainerOptions<P, I>
+) => Effect.Effect<Trainer<I>, TensorError, TensorRuntime | Scope.Scope> = Effect.fn("Trainer.make")(
+  function*<P extends string, I extends string>(options: TrainerOptions<P, I>) {
+    const { inputs, loss, name, optimizer, parameters } = options
+    const runtime = yield* TensorRuntime
+    const store = yield* ParameterStore.make(parameters)
+    const names = Object.keys(parameters) as Array<P>
+    const executable = yield* runtime.compile(TensorProgram.make({
+      name,
+      inputs: {
+        ...Object.fromEntries(names.map((key) => [key, TensorProgram.float32(...parameters[key].shape)])),
+        ...inputs
+      },
+      body: (all: Readonly<Record<string, tf.Tensor>>) => {
+        const pick = <K extends string>(keys: ReadonlyArray<K>) =>
+          Object.fromEntries(keys.map((key) => [key, all[key]!])) as Record<K, tf.Tensor>
+        const { gradients, value } = Autodiff.valueAndGradients(
+          (weights) => loss(weights, pick(Object.keys(inputs) as Array<I>)),
+          pick(names)
+        )
+        return { [lossName]: value, ...gradients }
+      }
+    }))
+    let step = 0
+    const trainer: Trainer<I> = {
+      store,
+      step: Effect.fn("Trainer.step")(function*(batch, learningRate) {
+        const batches = Array.isArray(batch) ? batch : [batch as Readonly<Record<I, TensorProgram.HostTensor>>]
+        const outputs = yield* store.differentiate(
+          executable,
+          batches.map((feeds) => ({ feeds, share: 1 / batches.length }))
+        )
+        let mean = 0
+        for (const output of outputs) mean += (yield* output[lossName]!.read).data[0]! / batches.length
+        if (!Number.isFinite(mean)) {
+          return yield* new TensorError({ reason: new NonFinite({ tensor: "loss", step, value: String(mean) }) })
+        }
+        const { gradientNorm } = yield* store.apply(optimizer, step + 1, learningRate)
+        step++
+        return { step, loss: mean, gradientNorm }
+      }, Effect.scoped)
+    }
+    return trainer
+  }
+)
