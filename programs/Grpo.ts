@@ -11,12 +11,13 @@ import { ReferenceModel } from "../src/grpo/ReferenceModel.ts"
 import { RolloutActor } from "../src/grpo/RolloutActor.ts"
 import { PolicyModel } from "../src/policy/PolicyModel.ts"
 import { ranking } from "../src/reward/RankingReward.ts"
-import { type Reward, RewardActor, type WeightedReward } from "../src/reward/Reward.ts"
+import { areZero, type Reward, RewardActor, type WeightedReward } from "../src/reward/Reward.ts"
 import { rule } from "../src/reward/RuleReward.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
 import { NoCheckpoint, RunError } from "../src/run/RunError.ts"
 import * as Supervised from "../src/sft/Sft.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
+import * as Output from "./Output.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
 import { SettingsError } from "./Settings.ts"
@@ -36,9 +37,17 @@ export interface GrpoOptions {
 /** Improves the supervised policy of the run, or goes on where it stopped. */
 export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
   const { run, settings } = yield* Workspace
+  const { historyExcluded } = settings.evaluation
   const { split } = yield* Prepare.program()
   const { index } = yield* Tokenize.program()
   const rewards = options.rewards ?? (yield* named(settings.grpo.rewards))
+  if (areZero(rewards)) {
+    yield* Output.note(
+      rewards.length === 0
+        ? "grpo.rewards: there are no rewards, so GRPO learns nothing"
+        : "grpo.rewards: every weight is 0, so all candidates earn the same and GRPO learns nothing"
+    )
+  }
 
   const policy = Layer.effectDiscard(Effect.gen(function*() {
     const { parameters } = yield* PolicyModel
@@ -51,14 +60,14 @@ export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
   })).pipe(Layer.provideMerge((options.policy ?? Policies.flat)(settings, index)))
 
   const actors = Layer.mergeAll(
-    RolloutActor.layerBeams({ groupSize: settings.grpo.groupSize, batch: 32 }),
+    RolloutActor.layerBeams({ groupSize: settings.grpo.groupSize, batch: 32, historyExcluded }),
     RewardActor.layer(rewards),
     ReferenceModel.layerFrozen,
     PolicyLearner.layer({ beta: settings.grpo.beta, optimizer: settings.grpo.optimizer })
   )
   return yield* Group.train(
     settings.grpo,
-    { sequences: split.train, validation: split.validation },
+    { sequences: split.train, validation: split.validation, historyExcluded },
     settings.seed
   ).pipe(Effect.provide(actors.pipe(Layer.provideMerge(policy))))
 })

@@ -5,7 +5,7 @@ import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { type Dataset, events } from "../src/catalog/Dataset.ts"
-import { type EvaluationRecord } from "../src/evaluation/EvaluationRecord.ts"
+import * as EvaluationRecord from "../src/evaluation/EvaluationRecord.ts"
 import * as Table from "../src/evaluation/Table.ts"
 import * as Diagnostics from "../src/sid/Diagnostics.ts"
 import * as Evaluate from "./Evaluate.ts"
@@ -74,12 +74,10 @@ export const describeLaboratory = (found: Effect.Success<ReturnType<typeof Labor
   ].join("\n")
 
 /** The comparison table and what it says. */
-export const describeRecord = (record: EvaluationRecord): string =>
+export const describeRecord = (record: EvaluationRecord.EvaluationRecord): string =>
   [
     `${record.dataset}: ${record.users} users, ${record.items} items, ${record.protocol.split}, full ranking, ` +
-    `history ${
-      record.protocol.historyExcluded ? "excluded" : "kept"
-    }, ${record.beams} beams, ${record.invalid} invalid SIDs`,
+    `${record.beams} beams, ${record.invalid} invalid SIDs, ${EvaluationRecord.describeHistory(record)}`,
     "",
     Table.render(record.models),
     "",
@@ -90,6 +88,7 @@ export const describeRecord = (record: EvaluationRecord): string =>
 export const describeAnswer = ({ history, recommendations }: Answer): string =>
   [
     `After ${history.length} item(s), the last being "${history[history.length - 1] ?? "nothing"}":`,
+    ...(recommendations.length > 0 ? [] : ["nothing is left to recommend: the history holds the whole catalogue"]),
     ...recommendations.map(({ probability, sid, title }, i) =>
       `${String(i + 1).padStart(3)}. ${(100 * probability).toFixed(2).padStart(6)} %  ${title}  ${sid}`
     )

@@ -43,6 +43,8 @@ export class SftConfig extends Schema.Class<SftConfig>("sidereal/sft/SftConfig")
 export interface SftData {
   readonly sequences: ReadonlyArray<Int32Array>
   readonly validation: ReadonlyArray<Example>
+  /** Whether validation leaves the history out of every list, as the evaluation does. */
+  readonly historyExcluded: boolean
 }
 
 /** What came of it. */
@@ -111,7 +113,7 @@ export const train: (
           PolicyRanking.rankAll(validation, weights, {
             beams: config.validationBeams,
             batch: 32,
-            historyExcluded: true
+            historyExcluded: data.historyExcluded
           })
         ),
         Effect.scoped
