@@ -266,19 +266,25 @@ const evaluate = Command.make("evaluate", {}, () =>
 const recommend = Command.make("recommend", {
   user: text("user", "A user of the data"),
   history: text("history", "Titles separated by semicolons, oldest first"),
-  count: Flag.Int("count").pipe(Flag.withDescription("How many to print"), Flag.withDefault(10))
+  count: Flag.Int("count").pipe(
+    Flag.withDescription("How many to print, at least 1 (default: 10)"),
+    Flag.withDefault(10)
+  )
 }, ({ count, history, user }) =>
-  within(
-    Effect.gen(function*() {
-      const answer = yield* Recommend.program({
-        user: Option.getOrUndefined(user),
-        history: Option.getOrUndefined(history),
-        count
-      })
-      yield* Output.result(answer, Output.describeAnswer(answer))
-    }),
-    true
-  )).pipe(
+  Effect.gen(function*() {
+    const question = yield* Recommend.check({
+      user: Option.getOrUndefined(user),
+      history: Option.getOrUndefined(history),
+      count
+    })
+    yield* within(
+      Effect.gen(function*() {
+        const answer = yield* Recommend.program(question)
+        yield* Output.result(answer, Output.describeAnswer(answer))
+      }),
+      true
+    )
+  })).pipe(
     Command.withDescription("Recommend titles for a user or a history"),
     Command.withExamples(
       example(`sidereal recommend --run runs/mine --history "gel pen; dotted notebook"`, "By titles")
