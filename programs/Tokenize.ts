@@ -13,6 +13,7 @@ import * as Quantizer from "../src/sid/Quantizer.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
 import * as Prepare from "./Prepare.ts"
 import * as Quantizers from "./Quantizers.ts"
+import { artefacts } from "./RunSettings.ts"
 import { Workspace } from "./Workspace.ts"
 
 /**
@@ -91,17 +92,17 @@ const codec = {
 /** What SIDs are made from: embeddings, and how often an item was met in training. */
 export const items = Effect.fn("tokenize.items")(function*(prepared: Prepare.Prepared) {
   const { dataset, split } = prepared
-  const { keys, matrix } = yield* embed(prepared)
+  const { keys, matrix, version } = yield* embed(prepared)
   const popularity = new Float64Array(dataset.items.length)
   for (const sequence of split.train) for (const item of sequence) popularity[item]!++
-  return { keys, embeddings: matrix, popularity } satisfies Quantizer.Items
+  return { keys, embeddings: matrix, popularity, version } satisfies Quantizer.Items & { readonly version: string }
 })
 
 /** The SIDs of the run. */
 export const program = Effect.fn("tokenize")(function*() {
   const { artefact, settings } = yield* Workspace
   return yield* artefact(
-    "sids.json",
+    artefacts.sids,
     Effect.gen(function*() {
       const quantizer = yield* Quantizer.Quantizer
       const found = yield* items(yield* Prepare.program())

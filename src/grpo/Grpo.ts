@@ -66,6 +66,8 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
 export interface GrpoData {
   readonly sequences: ReadonlyArray<Int32Array>
   readonly validation: ReadonlyArray<Example>
+  /** The step of the supervised checkpoint that the policy holds: training that began from another begins anew. */
+  readonly origin?: number | undefined
 }
 
 /** What came of it. */
@@ -125,7 +127,8 @@ export const train: (
     Effect.scoped
   )
 
-  let { best, bestEpoch: bestStep, start: startNdcg, step } = yield* TrainingState.resume(parameters, kind)
+  const state = yield* TrainingState.resume(parameters, kind, data.origin)
+  let { best, bestEpoch: bestStep, start: startNdcg, step } = state
   const keep = (score: number) => {
     const improved = score > best
     if (improved) {
@@ -134,14 +137,12 @@ export const train: (
     }
     return log.append({ kind: "grpo.validation", step, fields: { "NDCG@10": score } }).pipe(
       Effect.andThen(
-        TrainingState.save(parameters, kind, {
-          best,
-          bestEpoch: bestStep,
-          epoch: 0,
-          sinceBest: 0,
-          step,
-          start: startNdcg
-        }, improved)
+        TrainingState.save(
+          parameters,
+          kind,
+          { ...state, best, bestEpoch: bestStep, step, start: startNdcg, asked: config.steps },
+          improved
+        )
       )
     )
   }
