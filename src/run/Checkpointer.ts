@@ -59,6 +59,9 @@ export class Checkpointer extends Context.Service<Checkpointer, {
   })
 }
 
+/** The files of a checkpoint; without the first it does not count. */
+const fileNames = ["commit.json", "meta.json", "tensors.safetensors"]
+
 interface Commit {
   readonly version: 1
   readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>
@@ -164,6 +167,14 @@ const make = Effect.fnUntraced(function*(run: string) {
     return checkpoint
   })
 
+  /** Removes the files of a checkpoint, and its folder when nobody put others there; a link is none. */
+  const discard = Effect.fnUntraced(function*(folder: string) {
+    const found = yield* fs.lstat(folder).pipe(Effect.option)
+    if (found._tag === "None" || found.value.type !== "Directory") return
+    for (const name of fileNames) yield* fs.remove(path.join(folder, name), { force: true })
+    if ((yield* fs.readDirectory(folder)).length === 0) yield* fs.remove(folder, { recursive: true })
+  })
+
   const save = Effect.fn("Checkpointer.save")(function*(checkpoint: NewCheckpoint) {
     const { best, kind, meta, step, tensors } = checkpoint
     const folder = folderOf(kind, step)
@@ -180,26 +191,24 @@ const make = Effect.fnUntraced(function*(run: string) {
     }
     yield* Durable.makeFolder(root)
     yield* Effect.gen(function*() {
-      yield* fs.remove(temporary, { recursive: true, force: true })
+      yield* discard(temporary)
       yield* fs.makeDirectory(temporary)
       for (const [name, content] of Object.entries(files)) {
         yield* Durable.writeFlushed(path.join(temporary, name), content)
       }
       yield* Durable.writeFlushed(path.join(temporary, "commit.json"), Buffer.from(JSON.stringify(commit)))
-      yield* fs.remove(folder, { recursive: true, force: true })
+      yield* discard(folder)
       yield* fs.rename(temporary, folder)
       yield* Durable.flushFolder(root)
     }).pipe(
-      Effect.onError(() => Effect.ignore(fs.remove(temporary, { recursive: true, force: true }))),
+      Effect.onError(() => Effect.ignore(discard(temporary))),
       Effect.mapError(Durable.storage("write", folder))
     )
     if (best) yield* Durable.write(bestFile(kind), JSON.stringify({ step }))
     const keep = new Set([step, yield* bestStep(kind)])
     for (const old of yield* steps(kind)) {
       if (keep.has(old)) continue
-      yield* fs.remove(folderOf(kind, old), { recursive: true, force: true }).pipe(
-        Effect.mapError(Durable.storage("remove", folderOf(kind, old)))
-      )
+      yield* discard(folderOf(kind, old)).pipe(Effect.mapError(Durable.storage("remove", folderOf(kind, old))))
     }
   }, Effect.uninterruptible)
 

@@ -60,10 +60,10 @@ export const makeFolder: (
   }
 )
 
-/** Writes a file and flushes it. */
+/** Writes a file and flushes it; never through a link to somewhere else. */
 export const writeFlushed = Effect.fn("Durable.writeFlushed")(function*(path: string, bytes: Uint8Array) {
   const fs = yield* FileSystem.FileSystem
-  const file = yield* fs.open(path, { flag: "w" })
+  const file = yield* fs.open(path, { flag: "w", noFollow: true })
   yield* file.writeAll(bytes)
   yield* file.sync
 }, Effect.scoped)
