@@ -283,20 +283,10 @@ const evaluate = Command.make("evaluate", {}, () =>
 const recommend = Command.make("recommend", {
   user: text("user", "A user of the data"),
   history: text("history", "Titles separated by semicolons, oldest first"),
-  count: Flag.Int("count").pipe(
-    Flag.withDescription("How many to print"),
-    Flag.filter((count) => count >= 1, (count) => `count must be at least 1, got ${count}`),
-    Flag.withDefault(10)
-  )
+  count: Flag.Int("count").pipe(Flag.withDescription("How many to print"), Flag.withDefault(10))
 }, ({ count, history, user }) =>
   within(
     Effect.gen(function*() {
-      if (Option.isSome(user) && Option.isSome(history)) {
-        return yield* new Settings.SettingsError({
-          source: "the command line",
-          problems: ["--history: Expected no --user beside it; recommendations are for one or the other"]
-        })
-      }
       const answer = yield* Recommend.program({
         user: Option.getOrUndefined(user),
         history: Option.getOrUndefined(history),

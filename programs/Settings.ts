@@ -68,7 +68,6 @@ const combinations = ({ data, filter, grpo, lsa, shop, split }: {
   readonly split: SplitConfig
 }): Found => {
   const { complement, earlierComplement, taste, popularity, chance } = shop
-  const weights = Object.entries(grpo.rewards)
   return [
     ...(filter.from !== undefined && filter.to !== undefined && filter.from > filter.to
       ? problem("filter.from", `Expected a time not after filter.to, ${filter.to}`)
@@ -86,7 +85,7 @@ const combinations = ({ data, filter, grpo, lsa, shop, split }: {
     ...(data === undefined && grpo.groupSize > shop.items
       ? problem("grpo.groupSize", `Expected at most the ${shop.items} items of the shop`)
       : []),
-    ...weights.flatMap(([name, weight]): Found =>
+    ...Object.entries(grpo.rewards).flatMap(([name, weight]): Found =>
       !Rewards.names.includes(name)
         ? [{
           path: ["grpo", "rewards", name],
@@ -98,10 +97,7 @@ const combinations = ({ data, filter, grpo, lsa, shop, split }: {
           issue: `Expected a weight between -${largestWeight} and ${largestWeight}`
         }]
         : []
-    ),
-    ...(weights.some(([, weight]) => weight !== 0)
-      ? []
-      : problem("grpo.rewards", `Expected a weight other than 0 of at least one reward: ${Rewards.names.join(", ")}`))
+    )
   ]
 }
 
@@ -195,7 +191,7 @@ export const decodeParts = (parts: ReadonlyArray<Part>): Effect.Effect<Settings,
     )
   }
   const partial = merge(...parts.map(({ settings }) => settings as Record<string, unknown>))
-  return Schema.decodeUnknownEffect(Settings, { errors: "all", onExcessProperty: "error" })(partial).pipe(
+  return Schema.decodeEffect(Settings, { errors: "all", onExcessProperty: "error" })(partial).pipe(
     Effect.mapError(({ issue }) => {
       const found = format(issue).issues.map(({ message, path = [] }) => {
         const keys = path.map((part) => String(typeof part === "object" ? part.key : part))

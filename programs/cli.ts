@@ -38,6 +38,13 @@ const internal = (cause: Cause.Cause<never>): number => {
   return 1
 }
 
+// A reader that has seen enough ends the pipe; any other failure means that results are lost.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") return
+  process.stderr.write(`error: cannot write to standard output: ${error.message}\n`)
+  process.exitCode = 1
+})
+
 Command.runWith(cli, { version: packageJson.version })(process.argv.slice(2)).pipe(
   Effect.catch((error) => Effect.suspend(() => Effect.fail(new Failed(told(error))))),
   Effect.catchCauseIf(

@@ -366,7 +366,6 @@ describe("settings of a run", () => {
       [{ policy: { heads: 3 } }, ["policy.width", "got the default 128"]],
       [{ grpo: { rewards: { rulle: 1 } } }, ["grpo.rewards.rulle", "did you mean rule?"]],
       [{ grpo: { rewards: { ndcg: 1 } } }, ["grpo.rewards.ndcg", "known are rule, ranking"]],
-      [{ grpo: { rewards: {} } }, ["grpo.rewards"]],
       [{ grpo: { rewards: { rule: 1e300 } } }, ["grpo.rewards.rule", "got 1e+300"]],
       [{ grpo: { groupSize: 1 } }, ["grpo.groupSize", "got 1"]],
       [{ grpo: { groupSize: 40 }, shop: { items: 30 } }, ["grpo.groupSize: Expected at most the 30 items", "got 40"]],
@@ -400,8 +399,6 @@ describe("settings of a run", () => {
       )
     }
     assert.include(await refused("SettingsError", "data", "inspect", at("shop"), "--core=-3"), "got -3")
-    await refused("ShowHelp", "recommend", "--run", at("mine"), "--user", "u1", "--count", "0")
-    await refused("SettingsError", "recommend", "--run", at("mine"), "--user", "u1", "--history", "Good")
     assert.isFalse(existsSync(at("never")))
   })
 })

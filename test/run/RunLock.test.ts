@@ -93,7 +93,7 @@ describe("RunLock", () => {
     inFolder(Effect.fnUntraced(function*(folder) {
       const own = yield* Effect.scoped(Effect.gen(function*() {
         yield* RunLock.acquire(folder)
-        return Schema.decodeSync(Schema.fromJsonString(RunLock.Holder))(
+        return yield* Schema.decodeEffect(Schema.fromJsonString(RunLock.Holder))(
           readFileSync(join(folder, locks(folder)[0]!), "utf8")
         )
       }))
