@@ -4,22 +4,26 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
+import * as Group from "../src/grpo/Grpo.ts"
 import * as Durable from "../src/run/Durable.ts"
 import * as Manifest from "../src/run/Manifest.ts"
 import { HoldsData, NotOurs, RunError } from "../src/run/RunError.ts"
 import * as RunLock from "../src/run/RunLock.ts"
 import * as RunLog from "../src/run/RunLog.ts"
+import * as Supervised from "../src/sft/Sft.ts"
 import * as Quantizers from "./Quantizers.ts"
 
 /** Folders in the folder of a run. */
 const folders = ["checkpoints", "embeddings", "encoding", "laboratory"]
 
+const phases = `${Supervised.kind}|${Group.kind}`
+
 /** The files that runs make, by their paths in the folder; the latest stages first. The manifest is replaced, not removed. */
 const own: ReadonlyArray<RegExp> = [
   "report\\.html|examples\\.json|evaluation\\.json|laboratory\\.html|laboratory\\.json",
   `laboratory/(${Quantizers.names.join("|")})(-[0-9a-f]{16})?\\.json`,
-  "checkpoints/best-[a-z]+\\.json",
-  "checkpoints/(\\.[a-z]+-\\d+\\.partial|[a-z]+-\\d+)/(commit\\.json|meta\\.json|tensors\\.safetensors)",
+  `checkpoints/best-(${phases})\\.json`,
+  `checkpoints/(\\.(${phases})-\\d+\\.partial|(${phases})-\\d+)/(commit\\.json|meta\\.json|tensors\\.safetensors)`,
   "sids\\.json",
   // A table of the embeddings' database is a folder, all of it.
   "embeddings/v\\d+_[0-9a-f]{32}\\.lance/.*",

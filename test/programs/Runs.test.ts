@@ -226,6 +226,7 @@ describe("a run and what is not its own", () => {
         ["settings.json", "{}"],
         ["checkpoints/notes.txt", "mine"],
         ["checkpoints/sft-1-copy/tensors.safetensors", "mine"],
+        ["checkpoints/backup-4/tensors.safetensors", "mine"],
         ["embeddings/keep.lance/data.bin", "mine"],
         ["laboratory/notes.json", "mine"],
         ["report.html.orig", "mine"]
@@ -241,6 +242,7 @@ describe("a run and what is not its own", () => {
       await good("data", ...args, "--fresh")
       assert.isFalse(existsSync(join(at(run), "sids.json")))
       assert.deepStrictEqual(readdirSync(join(at(run), "checkpoints")).toSorted(), [
+        "backup-4",
         "notes.txt",
         "sft-1-copy",
         "sft-999"
