@@ -148,6 +148,22 @@ export class MostlyMalformed extends Schema.TaggedError<MostlyMalformed>()("Most
   }
 }
 
+/** A title that several items match equally well. */
+export class AmbiguousItem extends Schema.TaggedError<AmbiguousItem>()("AmbiguousItem", {
+  item: Schema.String,
+  matches: Schema.Int,
+  first: Schema.Array(Schema.Struct({ key: Schema.String, title: Schema.String }))
+}) {
+  override get message() {
+    const more = this.matches - this.first.length
+    return `"${this.item}" matches ${this.matches} items: ${
+      this.first.map(({ key, title }) => `"${title}" (key ${key})`).join(", ")
+    }${more === 0 ? "" : ` and ${more} more`}; give ${
+      new Set(this.first.map(({ title }) => title)).size < 2 ? "a key" : "a whole title or a key"
+    }`
+  }
+}
+
 /** Every way in which importing and looking things up fails. */
 export class CatalogError extends Schema.TaggedError<CatalogError>()("CatalogError", {
   reason: Schema.Union([
@@ -164,7 +180,8 @@ export class CatalogError extends Schema.TaggedError<CatalogError>()("CatalogErr
     MissingProgram,
     NoSplit,
     MostlyMalformed,
-    NoTimes
+    NoTimes,
+    AmbiguousItem
   ])
 }) {
   override get message() {
