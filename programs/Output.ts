@@ -92,7 +92,7 @@ export const describeRecord = (record: EvaluationRecord): string =>
 export const describeAnswer = ({ history, recommendations }: Answer): string =>
   [
     `After ${history.length} item(s), the last being "${Printable.line(history.at(-1) ?? "nothing")}":`,
-    ...(recommendations.length === 0 ? ["nothing is left to recommend: the history has every item"] : []),
+    ...(recommendations.length === 0 ? ["nothing is left to recommend"] : []),
     ...recommendations.map(({ probability, sid, title }, i) =>
       `${String(i + 1).padStart(3)}. ${(100 * probability).toFixed(2).padStart(6)} %  ${Printable.line(title)}  ${sid}`
     )

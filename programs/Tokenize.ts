@@ -57,7 +57,7 @@ export const embed = Effect.fn("embed")(function*({ dataset, split }: Prepare.Pr
   const text = yield* stored(
     Manifest.hash([encoder.id, ...texts.map((text) => JSON.stringify(text))]),
     encoder.encode(texts, keys)
-  ).pipe(Effect.catchReason("EmbeddingError", "NoText", ({ message }) => Effect.succeed(message)))
+  ).pipe(Effect.catchReason("EmbeddingError", "NoText", ({ why }) => Effect.succeed(why)))
   if (typeof text === "string") return yield* withoutTexts(text)
   if (fusion.kind === "none") return text
   return yield* stored(

@@ -11,12 +11,16 @@ export class NoText extends Schema.TaggedError<NoText>()("NoText", {
   /** Texts that a word must be in to count. */
   minimumTexts: Schema.Int
 }) {
-  override get message() {
+  /** The cause alone. */
+  get why() {
     return this.worded === 0
       ? `none of the ${this.items} item texts holds a word`
       : `${this.worded} of the ${this.items} item texts hold words, but no word is in ${
         this.minimumTexts === 2 ? "two" : `${this.minimumTexts} (lsa.minimumTexts)`
       } of them`
+  }
+  override get message() {
+    return `${this.why}; give the items titles or descriptions that have words in common`
   }
 }
 

@@ -35,6 +35,7 @@ const present = (matrix: Matrix.Matrix): ReadonlyArray<number> =>
 /** Half-whitened rows of length 1; rows of zeros, which know nothing, stay zero. */
 export const halfWhiten = (matrix: Matrix.Matrix): Matrix.Matrix => {
   const known = present(matrix)
+  if (known.length === 0) return matrix
   const pca = Pca.fit(Matrix.take(matrix, known), matrix.width)
   const coordinates = Pca.project(matrix, pca)
   const floor = 1e-9 * (pca.variances[0] ?? 0)

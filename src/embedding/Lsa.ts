@@ -32,9 +32,12 @@ export class LsaConfig extends Schema.Class<LsaConfig>("sidereal/embedding/LsaCo
   whiten: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true)))
 }) {}
 
+/** Words of a text, as they become terms. */
+export const words = Words.of
+
 /** Terms of a text and how often it has them. */
 const termsOf = (text: string, bigrams: boolean): Map<string, number> => {
-  const list = Words.of(text)
+  const list = words(text)
   const terms = new Map<string, number>()
   const add = (term: string) => terms.set(term, (terms.get(term) ?? 0) + 1)
   for (const [i, word] of list.entries()) {
@@ -113,7 +116,7 @@ export const embed: (texts: ReadonlyArray<string>, config: LsaConfig, seed: numb
 > = Effect.fn("Lsa.embed")(function*(texts, config, seed) {
   const terms = yield* tfIdf(texts, config)
   if (terms.columns === 0) {
-    const worded = texts.filter((text) => Words.of(text).length > 0).length
+    const worded = texts.filter((text) => words(text).length > 0).length
     return yield* new EmbeddingError({
       reason: new NoText({ items: texts.length, worded, minimumTexts: config.minimumTexts })
     })

@@ -92,4 +92,8 @@ describe("html", () => {
       "<p>&lt;b&gt;<i>1&amp;</p>"
     )
   })
+
+  it("shows characters of control as escapes", () => {
+    assert.strictEqual(html`<p>${"\u001b[31mred\u202e"}</p>`.markup, "<p>\\x1b[31mred\\u202e</p>")
+  })
 })
