@@ -40,12 +40,13 @@ const embed = (
       split: { name: "leave-one-out", train, validation: [], test: [] }
     })
       .pipe(
-        Effect.provide(Layer.mergeAll(
-          encoder,
-          EmbeddingStore.layerMemory,
-          Layer.mock(Workspace)({ run: "", given: {}, file: (name) => name, settings, record: () => Effect.void })
-        )),
-        Effect.provide(Progress.layerSilent)
+        Effect.provide(
+          Layer.mergeAll(
+            encoder,
+            EmbeddingStore.layerMemory,
+            Layer.mock(Workspace)({ run: "", given: {}, file: (name) => name, settings, record: () => Effect.void })
+          ).pipe(Layer.provideMerge(Progress.layerSilent))
+        )
       )
     return { matrix, notes: (yield* TestConsole.errorLines).join("\n") }
   })
