@@ -254,6 +254,7 @@ describe("EventTime", () => {
   it("of numbers and dates the rarer are none, whatever they would be alone", () => {
     assert.deepStrictEqual(times(["2014-12-06", "1417831811", "2014-12-06"]), [six, Number.NaN, six])
     assert.deepStrictEqual(times(["5", "1417831811", "2014-12-06"]), [5, 1417831811, Number.NaN])
+    assert.deepStrictEqual(times(["5", "2014-12-06"]), [Number.NaN, six])
     assert.deepStrictEqual(times(["5", "6", "7", "01/02/2014"]), [5, 6, 7, Number.NaN])
     assert.deepStrictEqual(times(["5", "6", "7", "13/02/2014", "02/14/2014"]), [5, 6, 7, Number.NaN, Number.NaN])
     assert.deepStrictEqual(times(["5", "2014-12-06", "2014.5", "2014-12-06"]), [Number.NaN, six, Number.NaN, six])
