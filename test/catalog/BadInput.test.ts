@@ -313,7 +313,7 @@ describe("files that cannot be used at all", () => {
         ["cut four bytes before its end", whole.subarray(0, -4)],
         ["with another checksum", flipped(whole.length - 7)],
         ["with a flipped byte", flipped(whole.length >> 1)],
-        ["that is no gzip", Buffer.from(text.slice(0, 99))]
+        ["that is no gzip but a zip archive", Buffer.from(`PK\u0003\u0004${text.slice(0, 99)}`)]
       ] as const
     ) {
       it.effect(`a gzip ${what} (${form})`, () =>
