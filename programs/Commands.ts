@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Inspection from "../src/catalog/Inspection.ts"
+import * as Durable from "../src/run/Durable.ts"
 import * as Bench from "./Bench.ts"
 import * as Demo from "./Demo.ts"
 import * as Devices from "./Devices.ts"
@@ -24,7 +25,7 @@ import * as Report from "./Report.ts"
 import * as Settings from "./Settings.ts"
 import * as Sft from "./Sft.ts"
 import * as Tokenize from "./Tokenize.ts"
-import { Workspace } from "./Workspace.ts"
+import { Workspace, type WorkspaceOptions } from "./Workspace.ts"
 
 const text = (name: string, description: string) =>
   Flag.String(name).pipe(Flag.withDescription(description), Flag.optional)
@@ -72,27 +73,44 @@ const root = Command.make("sidereal").pipe(
   })
 )
 
-/** Settings given by flags and file, and the run they are for. */
-const within = <A, E, R>(work: Effect.Effect<A, E, R>, existing = false) =>
-  Effect.gen(function*() {
-    const flags = yield* root
-    const given = Settings.merge(
-      flags.quick ? Settings.quick : {},
-      yield* readConfig(Option.getOrUndefined(flags.config)),
-      {
+/** What was given of the settings, part by part: later parts win. */
+const partsOf = Effect.fnUntraced(function*(flags: Flags) {
+  const config = Option.getOrUndefined(flags.config)
+  const parts: ReadonlyArray<Settings.Part> = [
+    ...(flags.quick ? [{ source: "--quick", settings: Settings.quick }] : []),
+    ...(config === undefined ? [] : [{ source: config, settings: yield* readConfig(config) }]),
+    {
+      source: "the command line",
+      settings: Settings.merge({
         data: Option.getOrUndefined(flags.data),
         core: Option.getOrUndefined(flags.core),
         ...dataSettings(flags),
         seed: Option.getOrUndefined(flags.seed)
-      }
-    ) as Settings.PartialSettings
+      })
+    }
+  ]
+  const shapeless = parts.find(({ settings }) => !Settings.isRecord(settings))
+  return shapeless === undefined ? parts : yield* Settings.decode(shapeless.settings, shapeless.source).pipe(
+    Effect.as(parts)
+  )
+})
+
+/** What a command does to its run. */
+type Access = Pick<WorkspaceOptions, "existing" | "readOnly">
+
+/** Settings given by flags and file, and the run they are for. */
+const within = <A, E, R>(work: Effect.Effect<A, E, R>, access: Access = { existing: false }) =>
+  Effect.gen(function*() {
+    const flags = yield* root
+    const parts = yield* partsOf(flags)
     return yield* work.pipe(
       Effect.provide(Layers.layer({
         run: Option.getOrUndefined(flags.run),
-        given,
+        given: {},
+        parts,
         device: flags.device,
         fresh: flags.fresh,
-        existing
+        ...access
       })),
       Effect.provideService(Output.AsJson, flags.json)
     )
@@ -116,13 +134,14 @@ const dataSettings = (flags: Flags) => {
   }
 }
 
-const readConfig = Effect.fnUntraced(function*(path: string | undefined) {
-  if (path === undefined) return {}
+const readConfig = Effect.fnUntraced(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   const bad = (detail: string) => new Settings.SettingsError({ source: path, problems: [detail] })
-  const content = yield* fs.readFileString(path).pipe(Effect.mapError((error) => bad(error.message)))
+  const content = yield* fs.readFileString(path).pipe(
+    Effect.mapError((error) => bad(`it cannot be read: ${Durable.wordsOf(error)}`))
+  )
   return yield* Effect.try({
-    try: () => JSON.parse(content) as Record<string, unknown>,
+    try: () => JSON.parse(content.replace(/^\uFEFF/, "")) as unknown,
     catch: (cause) => bad(`it is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`)
   })
 })
@@ -153,24 +172,26 @@ const demo = Command.make("demo", {}, () =>
   )
 
 const inspect = Command.make("inspect", {
-  path: Argument.String("path").pipe(Argument.withDescription("File or folder of the data"))
-}, ({ path }) =>
+  path: Argument.String("path").pipe(Argument.withDescription("File or folder of the data")),
+  write: toggle(
+    "write",
+    "Write the sidereal.json that names files and columns, guessed where it must be, beside the data"
+  )
+}, ({ path, write }) =>
   Effect.gen(function*() {
     const flags = yield* root
-    const given = Settings.merge(yield* readConfig(Option.getOrUndefined(flags.config)), {
-      core: Option.getOrUndefined(flags.core),
-      seed: Option.getOrUndefined(flags.seed),
-      ...dataSettings(flags)
-    })
-    const found = yield* Inspect.program(path, yield* Settings.decode(given, "the command line")).pipe(
-      Effect.provide(Layers.importers)
-    )
+    if (write) yield* Output.note(`wrote ${yield* Inspect.write(path).pipe(Effect.provide(Layers.importers))}`)
+    const settings = yield* Settings.decodeParts(yield* partsOf({ ...flags, data: Option.some(path) }))
+    const found = yield* Inspect.program(path, settings).pipe(Effect.provide(Layers.importers))
     yield* Output.result(found, Inspection.describe(found)).pipe(
       Effect.provideService(Output.AsJson, flags.json)
     )
   })).pipe(
     Command.withDescription("Counts, distributions, texts, repeats, ties, and what a core would drop"),
-    Command.withExamples(example("sidereal data inspect ./my-shop", "Look at data before training on them"))
+    Command.withExamples([
+      ...example("sidereal data inspect ./my-shop", "Look at data before training on them"),
+      ...example("sidereal data inspect ./my-shop --write", "Write a sidereal.json to start from")
+    ])
   )
 
 const data = Command.make("data", {}, () =>
@@ -204,15 +225,19 @@ const tokenize = Command.make("tokenize", {
     Flag.optional
   )
 }, ({ compare }) =>
-  within(Effect.gen(function*() {
-    if (Option.isSome(compare)) {
-      const found = yield* Laboratory.program(yield* Quantizers.parseNames(compare.value))
-      yield* Output.result(found, Output.describeLaboratory(found))
-      return
-    }
-    const tokenized = yield* Tokenize.program()
-    yield* Output.result(tokenized.diagnosis, Output.describeSids(tokenized))
-  }))).pipe(
+  Option.match(compare, {
+    onNone: () =>
+      within(Effect.gen(function*() {
+        const tokenized = yield* Tokenize.program()
+        yield* Output.result(tokenized.diagnosis, Output.describeSids(tokenized))
+      })),
+    onSome: (text) =>
+      Effect.flatMap(Quantizers.parseNames(text), (names) =>
+        within(Effect.gen(function*() {
+          const found = yield* Laboratory.program(names)
+          yield* Output.result(found, Output.describeLaboratory(found))
+        })))
+  })).pipe(
     Command.withDescription("Embeddings to semantic ids, with their diagnostics; or tokenizers compared"),
     Command.withExamples([
       ...example("sidereal tokenize --run runs/mine --json", "Diagnostics as JSON"),
@@ -257,7 +282,7 @@ const evaluate = Command.make("evaluate", {}, () =>
       const record = yield* Evaluate.program()
       yield* Output.result(record, Output.describeRecord(record))
     }),
-    true
+    { existing: true }
   )).pipe(
     Command.withDescription("Compare the run's policies with the baselines on the same users"),
     Command.withExamples(example("sidereal evaluate --run runs/mine --json", "The evaluation record"))
@@ -266,22 +291,29 @@ const evaluate = Command.make("evaluate", {}, () =>
 const recommend = Command.make("recommend", {
   user: text("user", "A user of the data"),
   history: text("history", "Titles separated by semicolons, oldest first"),
-  count: Flag.Int("count").pipe(Flag.withDescription("How many to print"), Flag.withDefault(10))
+  count: Flag.Int("count").pipe(
+    Flag.withDescription("How many to print, at least 1 (default: 10)"),
+    Flag.withDefault(10)
+  )
 }, ({ count, history, user }) =>
-  within(
-    Effect.gen(function*() {
-      const answer = yield* Recommend.program({
-        user: Option.getOrUndefined(user),
-        history: Option.getOrUndefined(history),
-        count
-      })
-      yield* Output.result(answer, Output.describeAnswer(answer))
-    }),
-    true
-  )).pipe(
+  Effect.gen(function*() {
+    const question = yield* Recommend.check({
+      user: Option.getOrUndefined(user),
+      history: Option.getOrUndefined(history),
+      count
+    })
+    yield* within(
+      Effect.gen(function*() {
+        const answer = yield* Recommend.program(question)
+        yield* Output.result(answer, Output.describeAnswer(answer))
+      }),
+      // A run can be asked while it is trained.
+      { existing: true, readOnly: true }
+    )
+  })).pipe(
     Command.withDescription("Recommend titles for a user or a history"),
     Command.withExamples(
-      example(`sidereal recommend --run runs/mine --history "gel pen; dotted notebook"`, "By titles")
+      example(`sidereal recommend --run runs/mine --history "a title; another title"`, "By titles")
     )
   )
 
@@ -291,7 +323,7 @@ const report = Command.make("report", {}, () =>
       const path = yield* Report.program()
       yield* Output.result({ report: path }, path)
     }),
-    true
+    { existing: true }
   )).pipe(
     Command.withDescription("Write the run's report, one HTML file"),
     Command.withExamples(example("sidereal report --run runs/mine", "After sidereal evaluate"))

@@ -12,6 +12,7 @@ import { type Scorer } from "../src/evaluation/baseline/Scorer.ts"
 import { type EvaluationRecord, type ModelRow } from "../src/evaluation/EvaluationRecord.ts"
 import * as Evaluator from "../src/evaluation/Evaluator.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
+import * as Protocol from "../src/evaluation/Protocol.ts"
 import * as Group from "../src/grpo/Grpo.ts"
 import { PolicyModel } from "../src/policy/PolicyModel.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
@@ -93,7 +94,7 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
         invalid += leaves.filter((leaf) => Trie.itemCount(index.trie, leaf) === 0).length
       }
       const lists = ranked.map(({ ranked: found }, i) =>
-        PolicyRanking.rankedItems(index, found, historyExcluded ? new Set(examples[i]!.history) : new Set())
+        PolicyRanking.rankedItems(index, found, Protocol.excludedItems(examples[i]!.history, historyExcluded))
       )
       const top = lists.map((list) => Int32Array.from(list.slice(0, Evaluator.listed), ({ item }) => item))
       add(kind, { ranks: ranked.map(({ item }) => item), top }, seconds)
@@ -118,6 +119,7 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
     protocol: {
       split: split.name,
       historyExcluded,
+      repeatedTargets: Protocol.repeatedTargets(examples),
       ties: settings.filter.ties,
       collision: index.collisionPolicy
     },

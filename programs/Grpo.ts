@@ -10,21 +10,18 @@ import { PolicyLearner } from "../src/grpo/PolicyLearner.ts"
 import { ReferenceModel } from "../src/grpo/ReferenceModel.ts"
 import { RolloutActor } from "../src/grpo/RolloutActor.ts"
 import { PolicyModel } from "../src/policy/PolicyModel.ts"
-import { ranking } from "../src/reward/RankingReward.ts"
-import { type Reward, RewardActor, type WeightedReward } from "../src/reward/Reward.ts"
-import { rule } from "../src/reward/RuleReward.ts"
+import { areZero, RewardActor, type WeightedReward } from "../src/reward/Reward.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
 import { NoCheckpoint, RunError } from "../src/run/RunError.ts"
 import * as Supervised from "../src/sft/Sft.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
+import * as Output from "./Output.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
-import { SettingsError } from "./Settings.ts"
+import * as Rewards from "./Rewards.ts"
+import * as RunSettings from "./RunSettings.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
-
-/** The rewards that settings can name. */
-export const knownRewards: ReadonlyArray<Reward> = [rule, ranking]
 
 /** Choices of a program in code. */
 export interface GrpoOptions {
@@ -33,48 +30,48 @@ export interface GrpoOptions {
   readonly rewards?: ReadonlyArray<WeightedReward> | undefined
 }
 
-/** Improves the supervised policy of the run, or goes on where it stopped. */
+/**
+ * Improves the supervised policy of the run, or goes on where it stopped. When SFT has found a better policy since, it
+ * begins anew from that one; what it had made goes when the first checkpoint of the new one stands.
+ */
 export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
   const { run, settings } = yield* Workspace
+  const { historyExcluded } = settings.evaluation
   const { split } = yield* Prepare.program()
   const { index } = yield* Tokenize.program()
-  const rewards = options.rewards ?? (yield* named(settings.grpo.rewards))
+  const rewards = options.rewards ?? Rewards.weighted(settings.grpo.rewards)
+  if (areZero(rewards)) {
+    yield* Output.note(
+      rewards.length === 0
+        ? "grpo.rewards: there are no rewards, so GRPO learns nothing"
+        : "grpo.rewards: every weight is 0, so all candidates earn the same and GRPO learns nothing"
+    )
+  }
+
+  const start = yield* (yield* Checkpointer).best(Supervised.kind)
+  if (start === undefined) {
+    return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
+  }
+
+  const stale = RunSettings.staleness(yield* RunSettings.madeBy(run))
+  if (stale !== undefined) yield* Output.note(stale)
 
   const policy = Layer.effectDiscard(Effect.gen(function*() {
     const { parameters } = yield* PolicyModel
-    const found = yield* TrainingState.loadBest(parameters, yield* Checkpointer, Supervised.kind)
-    if (!found) {
-      return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
-    }
+    yield* TrainingState.restore(parameters, start.tensors, ["weights", "average"])
     parameters.buffer.flat("weights").set(parameters.buffer.flat("average"))
     yield* parameters.push
   })).pipe(Layer.provideMerge((options.policy ?? Policies.flat)(settings, index)))
 
   const actors = Layer.mergeAll(
-    RolloutActor.layerBeams({ groupSize: settings.grpo.groupSize, batch: 32 }),
+    RolloutActor.layerBeams({ groupSize: settings.grpo.groupSize, batch: 32, historyExcluded }),
     RewardActor.layer(rewards),
     ReferenceModel.layerFrozen,
     PolicyLearner.layer({ beta: settings.grpo.beta, optimizer: settings.grpo.optimizer })
   )
   return yield* Group.train(
     settings.grpo,
-    { sequences: split.train, validation: split.validation },
+    { sequences: split.train, validation: split.validation, historyExcluded, origin: start.step },
     settings.seed
   ).pipe(Effect.provide(actors.pipe(Layer.provideMerge(policy))))
-})
-
-/** The rewards with these names and weights. */
-const named = Effect.fnUntraced(function*(weights: Readonly<Record<string, number>>) {
-  const chosen: Array<WeightedReward> = []
-  for (const [name, weight] of Object.entries(weights)) {
-    const reward = knownRewards.find((candidate) => candidate.name === name)
-    if (reward === undefined) {
-      return yield* new SettingsError({
-        source: "grpo.rewards",
-        problems: [`"${name}" is no reward; known are ${knownRewards.map((known) => known.name).join(", ")}`]
-      })
-    }
-    chosen.push({ reward, weight })
-  }
-  return chosen
 })

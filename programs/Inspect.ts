@@ -2,11 +2,20 @@
  * Looks at data without beginning a run.
  */
 import * as Effect from "effect/Effect"
+import * as Import from "../src/catalog/Import.ts"
 import * as Inspection from "../src/catalog/Inspection.ts"
+import * as Durable from "../src/run/Durable.ts"
 import * as Prepare from "./Prepare.ts"
 import { type Settings } from "./Settings.ts"
 
 /** The figures of the data at a path, as the settings would import them. */
 export const program = Effect.fn("inspect")(function*(path: string, settings: Settings) {
   return Inspection.inspect(yield* Prepare.load(path, settings))
+})
+
+/** Writes the proposed `sidereal.json` beside the data; returns its path and content. One that is there stays. */
+export const write = Effect.fn("inspect.write")(function*(path: string) {
+  const { file, text } = yield* Import.propose(path)
+  yield* Durable.write(file, text)
+  return `${file}:\n${text.trimEnd()}`
 })

@@ -6,10 +6,12 @@ import { availableParallelism } from "node:os"
 import * as Laboratory from "../src/laboratory/Laboratory.ts"
 import * as LaboratoryPage from "../src/report/LaboratoryPage.ts"
 import * as Durable from "../src/run/Durable.ts"
+import * as Manifest from "../src/run/Manifest.ts"
 import { Progress } from "../src/run/Progress.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
 import * as Prepare from "./Prepare.ts"
 import * as Quantizers from "./Quantizers.ts"
+import * as Settings from "./Settings.ts"
 import * as Tokenize from "./Tokenize.ts"
 import * as TokenizerWorker from "./TokenizerWorker.ts"
 import { Workspace } from "./Workspace.ts"
@@ -32,16 +34,24 @@ export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Qu
   // A thread is sent settings without defaults; the file of SIDs that data bring along is one.
   const { given: own } = yield* Quantizers.chosen(settings)
   const { dataset, split } = yield* Prepare.program()
+  if (names.includes("given") && own === undefined) {
+    return yield* new Settings.SettingsError({
+      source: "--compare",
+      problems: ["given: Expected tokenizer.given.path, an index.json, item key to tokens; the data bring none along"]
+    })
+  }
   const items = yield* Tokenize.items({ dataset, split })
   const tracker = (yield* Progress).start("tokenizers", names.length, "tokenizers")
   let done = 0
   const kept = yield* Effect.forEach(
     names,
-    (name) =>
-      artefact(
-        `laboratory/${name}.json`,
+    (name) => {
+      const tokenizer = { ...given.tokenizer, ...(own === undefined ? {} : { given: own }), quantizer: name }
+      // Settings may change until SIDs are made: what was measured with others is not read again.
+      const of = Manifest.hash([JSON.stringify([items.version, tokenizer])]).slice(0, 16)
+      return artefact(
+        `laboratory/${name}-${of}.json`,
         Effect.gen(function*() {
-          const tokenizer = { ...given.tokenizer, ...(own === undefined ? {} : { given: own }), quantizer: name }
           const answer = yield* TokenizerWorker.run({ tokenizer, seed: settings.seed, items })
           const index = SidIndex.fromResolved(answer.resolved, answer.collisionPolicy)
           const { entry, perUser } = Laboratory.measure({ ...answer, name, index }, dataset, split, settings.seed)
@@ -55,7 +65,8 @@ export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Qu
         codec
       ).pipe(
         Effect.tap(({ entry }) => Effect.sync(() => tracker.update(++done, `${name} in ${entry.seconds.toFixed(1)} s`)))
-      ),
+      )
+    },
     { concurrency: availableParallelism() }
   )
   tracker.finish()

@@ -7,6 +7,8 @@ import * as Layer from "effect/Layer"
 import * as DuckDb from "../layers/duckdb/DuckDb.ts"
 import * as LanceDb from "../layers/lancedb/LanceDb.ts"
 import * as SystemTar from "../layers/xz/SystemTar.ts"
+import { EmbeddingStore } from "../src/embedding/EmbeddingStore.ts"
+import { TextEncoder } from "../src/embedding/TextEncoder.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
 import { Progress } from "../src/run/Progress.ts"
 import { RunLog } from "../src/run/RunLog.ts"
@@ -18,21 +20,32 @@ import { Workspace, type WorkspaceOptions } from "./Workspace.ts"
 /** What importing needs, without a run. */
 export const importers = Layer.merge(DuckDb.layer, SystemTar.layer).pipe(Layer.provideMerge(NodeServices.layer))
 
-/** Everything a command needs, for one run on a device. */
+/** Everything a command needs, for one run on a device. The device is looked for before the run is touched. */
 export const layer = (options: WorkspaceOptions & { readonly device?: Devices.Device | undefined }) =>
   Layer.unwrap(Effect.gen(function*() {
-    const { file, run, settings } = yield* Workspace
+    const { file, run, settings, tokenized } = yield* Workspace
+    const encoder = Encoders.layer(settings.encoder, settings.lsa, settings.seed, file("encoding"))
     return Layer.mergeAll(
-      Encoders.layer(settings.encoder, settings.lsa, settings.seed, file("encoding")),
-      LanceDb.layer(file("embeddings")),
+      // With SIDs in the run, files that they were made from may be gone: whoever needs them after all is told.
+      tokenized
+        ? encoder.pipe(
+          Layer.catch((error) =>
+            Layer.succeed(TextEncoder, TextEncoder.of({ id: "absent", encode: () => Effect.fail(error) }))
+          )
+        )
+        : encoder,
+      options.readOnly === true ? EmbeddingStore.layerMemory : LanceDb.layer(file("embeddings")),
       SystemTar.layer,
       Checkpointer.layer(run),
       RunLog.layer(run),
-      Quantizers.layer(yield* Quantizers.chosen(settings), settings.seed)
+      Quantizers.layer(
+        tokenized ? { ...settings.tokenizer, quantizer: "rq-kmeans" } : yield* Quantizers.chosen(settings),
+        settings.seed
+      )
     )
   })).pipe(
     Layer.provideMerge(Layer.merge(Progress.layer(process.stderr), DuckDb.layer)),
-    Layer.provideMerge(Devices.devices[options.device ?? "cpu"]),
     Layer.provideMerge(Workspace.layer(options)),
+    Layer.provideMerge(Devices.devices[options.device ?? "cpu"]),
     Layer.provideMerge(NodeServices.layer)
   )

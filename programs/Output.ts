@@ -5,11 +5,13 @@ import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { type Dataset, events } from "../src/catalog/Dataset.ts"
-import { type EvaluationRecord } from "../src/evaluation/EvaluationRecord.ts"
+import * as EvaluationRecord from "../src/evaluation/EvaluationRecord.ts"
 import * as Table from "../src/evaluation/Table.ts"
 import * as Diagnostics from "../src/sid/Diagnostics.ts"
+import * as Printable from "../src/text/Printable.ts"
 import * as Evaluate from "./Evaluate.ts"
 import type * as Laboratory from "./Laboratory.ts"
+import * as Note from "./Note.ts"
 import { type Answer } from "./Recommend.ts"
 import { type Tokenized } from "./Tokenize.ts"
 
@@ -17,11 +19,11 @@ import { type Tokenized } from "./Tokenize.ts"
 export const AsJson = Context.Reference<boolean>("sidereal/programs/AsJson", { defaultValue: () => false })
 
 /** A note for people. */
-export const note = (text: string) => Console.error(text)
+export const note = Note.print
 
 /** A result: `value` as one JSON line, or its text. */
 export const result = Effect.fnUntraced(function*(value: unknown, text: string) {
-  yield* Console.log((yield* AsJson) ? JSON.stringify(value) : text)
+  yield* Console.log((yield* AsJson) ? Printable.json(value) : Printable.text(text))
 })
 
 /** Counts of a data set. */
@@ -74,12 +76,10 @@ export const describeLaboratory = (found: Effect.Success<ReturnType<typeof Labor
   ].join("\n")
 
 /** The comparison table and what it says. */
-export const describeRecord = (record: EvaluationRecord): string =>
+export const describeRecord = (record: EvaluationRecord.EvaluationRecord): string =>
   [
     `${record.dataset}: ${record.users} users, ${record.items} items, ${record.protocol.split}, full ranking, ` +
-    `history ${
-      record.protocol.historyExcluded ? "excluded" : "kept"
-    }, ${record.beams} beams, ${record.invalid} invalid SIDs`,
+    `${record.beams} beams, ${record.invalid} invalid SIDs, ${EvaluationRecord.describeHistory(record)}`,
     "",
     Table.render(record.models),
     "",
@@ -89,8 +89,9 @@ export const describeRecord = (record: EvaluationRecord): string =>
 /** Recommendations with their scores. */
 export const describeAnswer = ({ history, recommendations }: Answer): string =>
   [
-    `After ${history.length} item(s), the last being "${history[history.length - 1] ?? "nothing"}":`,
+    `After ${history.length} item(s), the last being "${Printable.line(history.at(-1) ?? "nothing")}":`,
+    ...(recommendations.length > 0 ? [] : ["nothing is left to recommend: the history holds the whole catalogue"]),
     ...recommendations.map(({ probability, sid, title }, i) =>
-      `${String(i + 1).padStart(3)}. ${(100 * probability).toFixed(2).padStart(6)} %  ${title}  ${sid}`
+      `${String(i + 1).padStart(3)}. ${(100 * probability).toFixed(2).padStart(6)} %  ${Printable.line(title)}  ${sid}`
     )
   ].join("\n")

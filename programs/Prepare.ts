@@ -8,6 +8,8 @@ import * as DatasetFile from "../src/catalog/DatasetFile.ts"
 import * as Import from "../src/catalog/Import.ts"
 import * as Shop from "../src/catalog/shop/Shop.ts"
 import * as Split from "../src/catalog/Split.ts"
+import * as Note from "./Note.ts"
+import { artefacts } from "./RunSettings.ts"
 import { type Settings } from "./Settings.ts"
 import { Workspace } from "./Workspace.ts"
 
@@ -23,11 +25,20 @@ export const load = (path: string, { core, filter, seed, strict }: Settings) =>
 
 /** The data set of the run and its split. */
 export const program = Effect.fn("prepare")(function*() {
-  const { artefact, settings } = yield* Workspace
+  const { artefact, recordSources, settings } = yield* Workspace
   const { data, seed, shop, split } = settings
   const dataset: Dataset = yield* artefact(
-    "dataset.safetensors",
-    data === undefined ? Effect.sync(() => Shop.generate(shop, seed)) : load(data, settings),
+    artefacts.dataset,
+    (data === undefined
+      ? Effect.sync(() => Shop.generate(shop, seed))
+      : recordSources(data).pipe(
+        Effect.andThen(load(data, settings)),
+        Effect.tap(({ sources }) => recordSources(data, sources)),
+        Effect.tap(({ notes = [] }) => Effect.forEach(notes, Note.print))
+      )).pipe(
+        // Data that cannot be split as the settings want are not kept, so that other settings can be given.
+        Effect.tap((dataset) => Split.split(dataset, split))
+      ),
     DatasetFile
   )
   return { dataset, split: yield* Split.split(dataset, split) } satisfies Prepared

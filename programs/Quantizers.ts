@@ -74,7 +74,7 @@ export const policies: Readonly<Record<(typeof policyNames)[number], CollisionPo
   "extra-token": CollisionPolicy.extraToken,
   "nearest-free-leaf": NearestFreeLeaf.policy,
   optimal: OptimalReassignment.policy,
-  sinkhorn: SinkhornRepair.policy()
+  sinkhorn: SinkhornRepair.policy({ ...SinkhornRepair.defaults, remaining: "moved" })
 }
 
 /** Names of the policies. */

@@ -16,6 +16,7 @@ import * as SidIndex from "../src/sid/SidIndex.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
+import { SettingsError } from "./Settings.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
@@ -39,6 +40,19 @@ export interface Recommendation {
 export interface Answer {
   readonly history: ReadonlyArray<string>
   readonly recommendations: ReadonlyArray<Recommendation>
+}
+
+/** Checks a question before any work begins. */
+export const check = (question: Question): Effect.Effect<Question, SettingsError> => {
+  const problems = [
+    ...(question.count >= 1 ? [] : [`count: at least 1 is needed, got ${question.count}`]),
+    ...(question.user === undefined || question.history === undefined
+      ? []
+      : ["user, history: each names a history of its own; give --user or --history, not both"])
+  ]
+  return problems.length === 0
+    ? Effect.succeed(question)
+    : Effect.fail(new SettingsError({ source: "the command line", problems }))
 }
 
 const historyOf = (dataset: Dataset, question: Question): Int32Array | CatalogError => {
@@ -67,13 +81,14 @@ export const program = Effect.fn("recommend")(function*(
     const loaded = (yield* TrainingState.loadBest(parameters, checkpointer, Group.kind)) ||
       (yield* TrainingState.loadBest(parameters, checkpointer, Supervised.kind))
     if (!loaded) return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
-    const [ranked] = yield* BeamSearch.search([history], yield* parameters.feeds("average"), {
-      beams: Math.max(settings.evaluation.beams, question.count),
-      excluded: [BeamSearch.leavesOf(index, history)]
+    const ranked = yield* BeamSearch.searchBest(history, yield* parameters.feeds("average"), {
+      count: question.count,
+      beams: settings.evaluation.beams,
+      excluded: BeamSearch.leavesOf(index, history)
     })
     const answer: Answer = {
       history: Array.from(history, (item) => dataset.items[item]!.title),
-      recommendations: PolicyRanking.rankedItems(index, ranked!, new Set(history)).slice(0, question.count).map((
+      recommendations: PolicyRanking.rankedItems(index, ranked, new Set(history)).slice(0, question.count).map((
         { item, logProb }
       ) => ({
         item: dataset.items[item]!.key,

@@ -2,6 +2,8 @@
  * Everything that can be set in a run, with its defaults: one JSON file (`--config`) or the manifest of a run.
  */
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
 import { FilterConfig } from "../src/catalog/Assemble.ts"
@@ -13,7 +15,8 @@ import { GrpoConfig } from "../src/grpo/Grpo.ts"
 import { FlatPolicyConfig } from "../src/policy/flat/FlatPolicy.ts"
 import { SftConfig } from "../src/sft/Sft.ts"
 import { defaultEncoder, EncoderConfig } from "./Encoders.ts"
-import { TokenizerConfig } from "./Quantizers.ts"
+import * as Quantizers from "./Quantizers.ts"
+import * as Rewards from "./Rewards.ts"
 
 /** How models are compared. */
 export class EvaluationConfig extends Schema.Class<EvaluationConfig>("sidereal/programs/EvaluationConfig")({
@@ -25,28 +28,103 @@ export class EvaluationConfig extends Schema.Class<EvaluationConfig>("sidereal/p
   historyExcluded: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true)))
 }) {}
 
+type Found = ReadonlyArray<Schema.FilterIssue>
+
+const problem = (field: string, issue: string): Found => [{ path: field.split("."), issue }]
+
+/** The name that was probably meant. */
+const nearest = (name: string, names: ReadonlyArray<string>): string | undefined => {
+  const distance = (a: string, b: string): number => {
+    let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+    for (let i = 1; i <= a.length; i++) {
+      const next = [i]
+      for (let j = 1; j <= b.length; j++) {
+        next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
+      }
+      row = next
+    }
+    return row[b.length]!
+  }
+  const [best] = names.map((known) => ({ known, away: distance(name.toLowerCase(), known.toLowerCase()) }))
+    .toSorted((a, b) => a.away - b.away)
+  return best !== undefined && best.away <= Math.max(2, name.length / 3) ? best.known : undefined
+}
+
+const didYouMean = (name: string, names: ReadonlyArray<string>): string => {
+  const meant = nearest(name, names)
+  return meant === undefined ? `known are ${names.join(", ")}` : `did you mean ${meant}?`
+}
+
+const largestWeight = 1e6
+const noReward = "Expected the name of a reward"
+
+/** What no field can tell by itself. */
+const combinations = ({ data, filter, grpo, lsa, shop, split }: {
+  readonly data?: string
+  readonly filter: FilterConfig
+  readonly grpo: GrpoConfig
+  readonly lsa: LsaConfig
+  readonly shop: ShopConfig
+  readonly split: SplitConfig
+}): Found => {
+  const { complement, earlierComplement, taste, popularity, chance } = shop
+  return [
+    ...(filter.from !== undefined && filter.to !== undefined && filter.from > filter.to
+      ? problem("filter.from", `Expected a time not after filter.to, ${filter.to}`)
+      : []),
+    ...(data === undefined && split.kind === "given"
+      ? problem("split.kind", "Expected leave-one-out or chronological: the generated shop brings no split along")
+      : []),
+    ...(shop.meanExtraEvents < 0 ? problem("shop.meanExtraEvents", "Expected a value greater than or equal to 0") : []),
+    ...(complement + earlierComplement + taste + popularity + chance === 0
+      ? problem("shop", "Expected a share above 0 among complement, earlierComplement, taste, popularity and chance")
+      : []),
+    ...(lsa.maximumShare > 0 && lsa.maximumShare <= 1
+      ? []
+      : problem("lsa.maximumShare", "Expected a value above 0 and at most 1")),
+    ...(data === undefined && grpo.groupSize > shop.items
+      ? problem("grpo.groupSize", `Expected at most the ${shop.items} items of the shop`)
+      : []),
+    ...Object.entries(grpo.rewards).flatMap(([name, weight]): Found =>
+      !Rewards.names.includes(name)
+        ? [{
+          path: ["grpo", "rewards", name],
+          issue: noReward
+        }]
+        : Math.abs(weight) > largestWeight
+        ? [{
+          path: ["grpo", "rewards", name],
+          issue: `Expected a weight between -${largestWeight} and ${largestWeight}`
+        }]
+        : []
+    )
+  ]
+}
+
 /** The settings of a run. */
-export class Settings extends Schema.Class<Settings>("sidereal/programs/Settings")({
-  /** File or folder of the data; the generated shop when absent. */
-  data: Schema.optionalKey(Schema.String),
-  /** Minimum events of users and items; by default what the data's form suggests. */
-  core: Schema.optionalKey(Schema.Int),
-  filter: FilterConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-  split: SplitConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-  /** The first row that cannot be used is an error. @default false */
-  strict: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false))),
-  /** Everything random follows from it. @default 1 */
-  seed: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
-  shop: ShopConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-  encoder: EncoderConfig.pipe(Schema.withDecodingDefaultKey(defaultEncoder)),
-  fusion: FusionConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-  lsa: LsaConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-  tokenizer: TokenizerConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-  policy: FlatPolicyConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-  sft: SftConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-  grpo: GrpoConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-  evaluation: EvaluationConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))
-}) {}
+export class Settings extends Schema.Class<Settings>("sidereal/programs/Settings")(
+  Schema.Struct({
+    /** File or folder of the data; the generated shop when absent. */
+    data: Schema.optionalKey(Schema.String),
+    /** Minimum events of users and items; by default what the data's form suggests. */
+    core: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
+    filter: FilterConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    split: SplitConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    /** The first row that cannot be used is an error. @default false */
+    strict: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false))),
+    /** Everything random follows from it. @default 1 */
+    seed: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
+    shop: ShopConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    encoder: EncoderConfig.pipe(Schema.withDecodingDefaultKey(defaultEncoder)),
+    fusion: FusionConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    lsa: LsaConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    tokenizer: Quantizers.TokenizerConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    policy: FlatPolicyConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    sft: SftConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    grpo: GrpoConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    evaluation: EvaluationConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))
+  }).check(Schema.makeFilter(combinations))
+) {}
 
 /** A part of the settings as a file has them, before defaults. */
 export type PartialSettings = typeof Settings.Encoded
@@ -63,29 +141,141 @@ export class SettingsError extends Schema.TaggedError<SettingsError>()("Settings
   }
 }
 
+/** Settings and where they were given, so that a message names the place. */
+export interface Part {
+  readonly source: string
+  readonly settings: unknown
+}
+
 const valueAt = (value: unknown, path: ReadonlyArray<unknown>): unknown =>
   path.reduce<unknown>(
     (at, key) => (typeof at === "object" && at !== null ? (at as Record<string, unknown>)[String(key)] : undefined),
     value
   )
 
-/** Fills in the defaults; every problem is named with its field, its value and what is expected. */
-export const decode = (
-  partial: unknown,
-  source: string
-): Effect.Effect<Settings, SettingsError> =>
-  Schema.decodeUnknownEffect(Settings, { errors: "all", onExcessProperty: "error" })(partial).pipe(
-    Effect.mapError((error) => new SettingsError({ source, problems: problems(error.issue, partial) }))
-  )
+/** Whether a value is an object of settings. */
+export const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
-const problems = (issue: SchemaIssue.Issue, given: unknown): ReadonlyArray<string> =>
-  format(issue).issues.map(({ message, path = [] }) => {
-    const keys = path.map((part) => (typeof part === "object" ? part.key : part))
-    const value = JSON.stringify(valueAt(given, keys))
-    return `${keys.map(String).join(".") || "(whole file)"}: ${message}${value === undefined ? "" : `, got ${value}`}`
+const defaultAt = (path: ReadonlyArray<string>): unknown => valueAt(Schema.decodeSync(Settings)({}), path)
+
+/** What is expected of a field, what it is, and which name was probably meant. */
+const described = (message: string, keys: ReadonlyArray<string>, value: unknown): string => {
+  const name = keys.at(-1) ?? ""
+  if (message.includes("excess property")) {
+    return `there is no such setting; ${didYouMean(name, Object.keys(defaultAt(keys.slice(0, -1)) ?? {}))}`
+  }
+  if (message === noReward) return `${message}; ${didYouMean(name, Rewards.names)}`
+  const fallback = value === undefined ? defaultAt(keys) : undefined
+  const got = value !== undefined
+    ? `, got ${JSON.stringify(value)}`
+    : fallback === undefined || isRecord(fallback)
+    ? ""
+    : `, got the default ${JSON.stringify(fallback)}`
+  const known = typeof value === "string" ? Array.from(message.matchAll(/"([^"]+)"(?=$| \|)/g), ([, one]) => one!) : []
+  const meant = typeof value === "string" ? nearest(value, known) : undefined
+  return `${message}${got}${meant === undefined ? "" : `; did you mean ${meant}?`}`
+}
+
+/** Fills in the defaults; every problem is named with its field, its value, what is expected and where it was given. */
+export const decodeParts = (parts: ReadonlyArray<Part>): Effect.Effect<Settings, SettingsError> => {
+  const shapeless = parts.find(({ settings }) => !isRecord(settings))
+  if (shapeless !== undefined) {
+    return Effect.fail(
+      new SettingsError({
+        source: shapeless.source,
+        problems: [`(whole file): Expected an object of settings, got ${JSON.stringify(shapeless.settings)}`]
+      })
+    )
+  }
+  const partial = merge(...parts.map(({ settings }) => settings as Record<string, unknown>))
+  return Schema.decodeEffect(Settings, { errors: "all", onExcessProperty: "error" })(partial).pipe(
+    Effect.mapError(({ issue }) => {
+      const found = format(issue).issues.map(({ message, path = [] }) => {
+        const keys = path.map((part) => String(typeof part === "object" ? part.key : part))
+        // A default does not fit what was given beside it, or beside what it belongs to.
+        const giver = [keys, keys.slice(0, -1), keys.slice(0, 1)].flatMap((at) =>
+          parts.findLast(({ settings }) =>
+            valueAt(settings, at) !== undefined
+          ) ?? []
+        )[0] ?? parts.at(-1)
+        return {
+          source: giver?.source ?? "the defaults",
+          problem: `${keys.join(".") || "(whole file)"}: ${described(message, keys, valueAt(partial, keys))}`
+        }
+      })
+      return new SettingsError({
+        source: [...new Set(found.map(({ source }) => source))].join(" and "),
+        problems: found.map(({ problem }) => problem)
+      })
+    })
+  )
+}
+
+/** Fills in the defaults of settings from one place. */
+export const decode = (partial: unknown, source: string): Effect.Effect<Settings, SettingsError> =>
+  decodeParts([{ source, settings: partial }])
+
+/** Settings whose paths do not hang on the folder that a command is started in. */
+export const located = Effect.fnUntraced(function*(partial: Readonly<Record<string, unknown>>) {
+  const path = yield* Path.Path
+  const resolved = (value: unknown, at: ReadonlyArray<string>): unknown => {
+    const [key, ...rest] = at
+    if (key === undefined) return typeof value === "string" ? path.resolve(value) : value
+    return isRecord(value) && value[key] !== undefined ? { ...value, [key]: resolved(value[key], rest) } : value
+  }
+  return [["data"], ["encoder", "path"], ["tokenizer", "given", "path"]].reduce<Record<string, unknown>>(
+    (settings, at) => resolved(settings, at) as Record<string, unknown>,
+    partial
+  )
+})
+
+/** Checks that the files which embeddings and SIDs are made from are there. */
+export const checkFiles = Effect.fnUntraced(function*(settings: Settings, parts: ReadonlyArray<Part>) {
+  const fs = yield* FileSystem.FileSystem
+  const { encoder } = settings
+  const tokenizer = yield* Quantizers.chosen(settings)
+  const problems: Array<string> = []
+  const check = Effect.fnUntraced(function*(field: string, file: string, wanted: "File" | "Directory") {
+    const found = yield* fs.stat(file).pipe(Effect.option)
+    const kind = wanted === "File" ? "file" : "folder"
+    if (found._tag === "Some" && found.value.type === wanted) return
+    problems.push(
+      `${field}: Expected the path of a ${kind}, got ${JSON.stringify(file)}${
+        found._tag === "None" ? ", which is not there" : ""
+      }`
+    )
   })
+  if (encoder.kind !== "lsa") yield* check("encoder.path", encoder.path, encoder.kind === "onnx" ? "Directory" : "File")
+  if (tokenizer.given !== undefined) yield* check("tokenizer.given.path", tokenizer.given.path, "File")
+  else if (tokenizer.quantizer === "given") {
+    problems.push(
+      "tokenizer.given.path: Expected the path of an index.json, item key to tokens; the data bring none along"
+    )
+  }
+  if (problems.length === 0) return
+  const giver = parts.findLast(({ settings }) => valueAt(settings, ["encoder"]) ?? valueAt(settings, ["tokenizer"]))
+  return yield* new SettingsError({ source: (giver ?? parts.at(-1))!.source, problems })
+})
+
+/** A setting that is another now. */
+export interface Change {
+  readonly field: string
+  readonly before: unknown
+  readonly now: unknown
+}
+
+/** Returns the settings in which two differ, field by field. */
+export const changes = (before: unknown, now: unknown, field = ""): ReadonlyArray<Change> => {
+  if (!isRecord(before) || !isRecord(now)) {
+    return JSON.stringify(before) === JSON.stringify(now) ? [] : [{ field, before, now }]
+  }
+  return [...new Set([...Object.keys(before), ...Object.keys(now)])].flatMap((key) =>
+    changes(before[key], now[key], field === "" ? key : `${field}.${key}`)
+  )
+}
 
 /** A demo that ends in seconds: a small shop, a narrow policy, few steps. For trying things out and for checks. */
 export const quick: PartialSettings = {
@@ -101,6 +291,9 @@ export const quick: PartialSettings = {
   grpo: { steps: 4, promptsPerStep: 16, groupSize: 8, stepsPerValidation: 2, validationUsers: 100 }
 }
 
+/** Settings that are one choice: another one replaces all of it. */
+const choices = new Set(["encoder", "rewards"])
+
 /** Later settings win, field by field. */
 export const merge = (...parts: ReadonlyArray<Readonly<Record<string, unknown>>>): Record<string, unknown> => {
   const out: Record<string, unknown> = {}
@@ -108,9 +301,7 @@ export const merge = (...parts: ReadonlyArray<Readonly<Record<string, unknown>>>
     for (const [key, value] of Object.entries(part)) {
       if (value === undefined) continue
       const before = out[key]
-      const isObject = (x: unknown): x is Record<string, unknown> =>
-        typeof x === "object" && x !== null && !Array.isArray(x)
-      out[key] = isObject(before) && isObject(value) ? merge(before, value) : value
+      out[key] = isRecord(before) && isRecord(value) && !choices.has(key) ? merge(before, value) : value
     }
   }
   return out

@@ -19,7 +19,7 @@ export const program = Effect.fn("sft")(function*(policy: Policies.PolicyLayer =
 
   return yield* Supervised.train(
     settings.sft,
-    { sequences: split.train, validation: split.validation },
+    { sequences: split.train, validation: split.validation, historyExcluded: settings.evaluation.historyExcluded },
     settings.seed
   ).pipe(Effect.provide(policy(settings, index)))
 })

@@ -5,24 +5,28 @@ import * as Effect from "effect/Effect"
 import * as Collaborative from "../src/embedding/Collaborative.ts"
 import { EmbeddingStore } from "../src/embedding/EmbeddingStore.ts"
 import * as Fusion from "../src/embedding/Fusion.ts"
-import { itemText, TextEncoder } from "../src/embedding/TextEncoder.ts"
+import { hasText, itemText, TextEncoder } from "../src/embedding/TextEncoder.ts"
+import * as Unknown from "../src/embedding/Unknown.ts"
 import { type Matrix } from "../src/matrix/Matrix.ts"
 import * as Manifest from "../src/run/Manifest.ts"
 import * as CollisionPolicy from "../src/sid/CollisionPolicy.ts"
 import * as Quantizer from "../src/sid/Quantizer.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
+import * as Note from "./Note.ts"
 import * as Prepare from "./Prepare.ts"
 import * as Quantizers from "./Quantizers.ts"
+import { artefacts } from "./RunSettings.ts"
 import { Workspace } from "./Workspace.ts"
 
 /**
  * Embeddings of all items, from the store when the same was made of the same texts, and with fusion of the same training
- * events, before.
+ * events, before. Where texts say nothing, what is bought together stands alone, whatever the fusion.
  */
 export const embed = Effect.fn("embed")(function*({ dataset, split }: Prepare.Prepared) {
   const encoder = yield* TextEncoder
   const store = yield* EmbeddingStore
-  const { record, settings: { fusion, seed } } = yield* Workspace
+  const { record, settings } = yield* Workspace
+  const { fusion, seed } = settings
   const texts = dataset.items.map(itemText)
   const keys = dataset.items.map((item) => item.key)
   const stored = Effect.fnUntraced(function*<E, R>(version: string, make: Effect.Effect<Matrix, E, R>) {
@@ -32,18 +36,34 @@ export const embed = Effect.fn("embed")(function*({ dataset, split }: Prepare.Pr
     yield* record("embeddings", version)
     return { version, keys, matrix }
   })
+  const events = split.train.map((sequence) => `;${sequence.join(",")}`)
+  const collaborative = Collaborative.embed(split.train, keys.length, fusion.collaborative, seed)
+  const withoutTexts = Effect.fnUntraced(function*(cause: string) {
+    const together = split.train.some((sequence) => sequence.some((item) => item !== sequence[0]))
+    yield* Note.print(
+      `note: ${cause}; ${
+        together
+          ? "items are embedded by what is bought together alone"
+          : "no two items are bought together in training either, so embeddings are drawn from the seed and SIDs say nothing of items"
+      }`
+    )
+    return yield* stored(
+      Manifest.hash([JSON.stringify(["without texts", fusion.collaborative, seed, keys]), ...events]),
+      together ? Effect.map(collaborative, Fusion.halfWhiten) : Effect.sync(() => Unknown.embed(keys.length, seed))
+    )
+  })
+  if (settings.encoder.kind !== "precomputed" && !dataset.items.some(hasText)) {
+    return yield* withoutTexts("no item has a text of its own")
+  }
   const text = yield* stored(
     Manifest.hash([encoder.id, ...texts.map((text) => JSON.stringify(text))]),
     encoder.encode(texts, keys)
-  )
+  ).pipe(Effect.catchReason("EmbeddingError", "NoText", ({ why }) => Effect.succeed(why)))
+  if (typeof text === "string") return yield* withoutTexts(text)
   if (fusion.kind === "none") return text
-  const events = split.train.map((sequence) => `;${sequence.join(",")}`)
   return yield* stored(
     Manifest.hash([JSON.stringify([text.version, fusion, seed]), ...events]),
-    Effect.map(
-      Collaborative.embed(split.train, keys.length, fusion.collaborative, seed),
-      (collaborative) => Fusion.fuse(text.matrix, collaborative, fusion)
-    )
+    Effect.map(collaborative, (rows) => Fusion.fuse(text.matrix, rows, fusion))
   )
 })
 
@@ -91,17 +111,17 @@ const codec = {
 /** What SIDs are made from: embeddings, and how often an item was met in training. */
 export const items = Effect.fn("tokenize.items")(function*(prepared: Prepare.Prepared) {
   const { dataset, split } = prepared
-  const { keys, matrix } = yield* embed(prepared)
+  const { keys, matrix, version } = yield* embed(prepared)
   const popularity = new Float64Array(dataset.items.length)
   for (const sequence of split.train) for (const item of sequence) popularity[item]!++
-  return { keys, embeddings: matrix, popularity } satisfies Quantizer.Items
+  return { keys, embeddings: matrix, popularity, version } satisfies Quantizer.Items & { readonly version: string }
 })
 
 /** The SIDs of the run. */
 export const program = Effect.fn("tokenize")(function*() {
   const { artefact, settings } = yield* Workspace
   return yield* artefact(
-    "sids.json",
+    artefacts.sids,
     Effect.gen(function*() {
       const quantizer = yield* Quantizer.Quantizer
       const found = yield* items(yield* Prepare.program())

@@ -2,7 +2,9 @@
  * The run that a command works on: its folder, settings and artefacts.
  *
  * Every artefact is made once and kept; a stage that finds its artefact reads it. That is what makes a run resumable.
+ * Nothing is made or removed before the folder is known to be a run's and the settings are known to be good.
  */
+import * as Console from "effect/Console"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -10,21 +12,31 @@ import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as Semaphore from "effect/Semaphore"
 import packageJson from "../package.json" with { type: "json" }
+import { CatalogError, Unreadable } from "../src/catalog/CatalogError.ts"
+import * as TableConfig from "../src/catalog/table/TableConfig.ts"
 import * as Durable from "../src/run/Durable.ts"
 import * as Manifest from "../src/run/Manifest.ts"
-import { OtherSettings, type RunError, RunError as RunFailure } from "../src/run/RunError.ts"
+import { Corrupt, DataChanged, NoArtefact, type RunError, RunError as RunFailure } from "../src/run/RunError.ts"
+import * as RunLock from "../src/run/RunLock.ts"
+import * as DataHash from "./DataHash.ts"
+import * as RunFolder from "./RunFolder.ts"
+import * as RunSettings from "./RunSettings.ts"
 import * as Settings from "./Settings.ts"
 
 /** What the command line asks for. */
 export interface WorkspaceOptions {
   /** The run's folder; by default `runs/<data name>`. */
   readonly run?: string | undefined
-  /** Settings given now: they must agree with those of an existing run. */
+  /** Settings given now; those that something was made from must agree with the run's. */
   readonly given: Settings.PartialSettings
-  /** Removes an existing run first. */
+  /** Where `given` comes from, part by part, for messages. @default the command line */
+  readonly parts?: ReadonlyArray<Settings.Part> | undefined
+  /** Removes what an existing run made first. */
   readonly fresh: boolean
   /** The run must exist already. */
   readonly existing: boolean
+  /** Nothing is written: the run may be in use. @default false */
+  readonly readOnly?: boolean | undefined
 }
 
 /** How an artefact is kept. */
@@ -39,13 +51,17 @@ export class Workspace extends Context.Service<Workspace, {
   readonly settings: Settings.Settings
   /** The settings as they were given, without defaults: what another thread is sent. */
   readonly given: Settings.PartialSettings
+  /** Whether the run had its SIDs already, so that nothing they are made from is needed. */
+  readonly tokenized: boolean
   file(name: string): string
   /** Reads an artefact, or makes and keeps it. */
   artefact<A, E, R>(name: string, make: Effect.Effect<A, E, R>, codec: Codec<A>): Effect.Effect<A, E | RunError, R>
   readonly manifest: Effect.Effect<Manifest.Manifest, RunError>
   record(name: string, hash: string): Effect.Effect<void, RunError>
+  /** Records what the files of the data are now; of a single file's neighbours only those that were read. */
+  recordSources(data: string, read?: ReadonlyArray<string>): Effect.Effect<void, RunError>
 }>()("sidereal/programs/Workspace") {
-  /** Opens or begins a run. */
+  /** Opens or begins a run and keeps it from other processes until the scope closes. */
   static readonly layer = (options: WorkspaceOptions) => Layer.effect(Workspace, open(options))
 }
 
@@ -63,45 +79,112 @@ const codeHash = Effect.fnUntraced(function*() {
   return Manifest.hash([JSON.stringify(parts)])
 }, Effect.mapError(Durable.storage("read", "the sources")))
 
-const open = Effect.fn("Workspace.open")(function*({ existing, fresh, given, run: asked }: WorkspaceOptions) {
+/** What `--fresh` without data goes on with: the same data, read in the same way. */
+const dataSettings = ["data", "core", "filter", "split", "strict"]
+
+/** Tells, or fails, when the data are not what the run was made from. */
+const checkData = Effect.fnUntraced(function*(
+  { existing, parts, readOnly, run }: Pick<WorkspaceOptions, "existing" | "readOnly"> & {
+    readonly parts: ReadonlyArray<Settings.Part>
+    readonly run: string
+  },
+  data: string,
+  manifest: Manifest.Manifest
+) {
+  const fs = yield* FileSystem.FileSystem
+  if (manifest.sources === undefined) return
+  if (!(yield* fs.exists(data).pipe(Effect.orElseSucceed(() => false)))) {
+    yield* Console.error(`${data} is not there any more; ${run} goes on with what it read from it`)
+    return
+  }
+  const { changed, sources } = yield* DataHash.compare(data, manifest.sources)
+  if (changed.length > 0) {
+    const reason = new DataChanged({ path: run, files: changed })
+    const isNamed = parts.some(({ settings }) => (settings as Settings.PartialSettings).data !== undefined)
+    // Whoever names the data wants them read; whoever goes on with a run wants what it was made from.
+    if (isNamed && !existing) return yield* new RunFailure({ reason })
+    yield* Console.error(reason.message)
+  } else if (readOnly !== true && JSON.stringify(sources) !== JSON.stringify(manifest.sources)) {
+    yield* Manifest.write(run, { ...manifest, sources })
+  }
+})
+
+const open = Effect.fn("Workspace.open")(function*(options: WorkspaceOptions) {
+  const { existing, fresh, readOnly } = options
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const services = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
-  const asGiven = yield* Settings.decode(given, "the command line")
-  const name = asGiven.data === undefined ? "generated-shop" : path.basename(path.resolve(asGiven.data))
-  const run = asked ?? path.join("runs", name)
-  if (fresh) {
-    yield* fs.remove(run, { recursive: true, force: true }).pipe(Effect.mapError(Durable.storage("remove", run)))
-  }
-  if (!(yield* Manifest.exists(run))) {
-    if (existing) yield* Manifest.read(run)
-    yield* Manifest.write(run, {
-      version: 1,
-      created: new Date().toISOString(),
-      name,
-      seed: asGiven.seed,
-      settings: Settings.merge(given, {
-        seed: asGiven.seed,
-        ...(asGiven.data === undefined ? {} : { data: path.resolve(asGiven.data) })
-      }),
-      versions: { sidereal: packageJson.version, node: process.versions.node, ...packageJson.dependencies },
-      hashes: { code: yield* codeHash() }
+  const given = options.parts ?? [{ source: "the command line", settings: options.given }]
+  if (existing && fresh) {
+    return yield* new Settings.SettingsError({
+      source: "the command line",
+      problems: ["--fresh: this command reads a finished run; `sidereal demo --fresh` begins one again"]
     })
   }
-  const manifest = yield* Manifest.read(run)
-  const held = manifest.settings
-  const wanted: Record<string, unknown> = {
-    ...given,
-    ...(given.data === undefined ? {} : { data: path.resolve(given.data) })
+  const parts: Array<Settings.Part> = []
+  for (const { settings, source } of given) {
+    parts.push({ source, settings: yield* Settings.located(settings as Record<string, unknown>) })
   }
-  for (const [field, value] of Object.entries(wanted)) {
-    const merged = JSON.stringify(Settings.merge(held)[field])
-    if (value === undefined || JSON.stringify(value) === merged) continue
-    return yield* new RunFailure({
-      reason: new OtherSettings({ path: run, field, expected: merged ?? "its default", found: JSON.stringify(value) })
+  const asked = (Settings.merge(...parts.map(({ settings }) => settings as Record<string, unknown>))["data"]) as
+    | string
+    | undefined
+  const nameOf = (data: string | undefined) =>
+    data === undefined ? "generated-shop" : path.basename(path.resolve(data)) || "data"
+  const run = options.run ?? path.join("runs", nameOf(asked))
+
+  const found = yield* RunFolder.inspect(run, fresh)
+  if (found === undefined && existing) yield* Manifest.read(run)
+  if (fresh && asked === undefined && found?.settings["data"] !== undefined) {
+    parts.unshift({
+      source: path.join(run, "manifest.json"),
+      settings: Object.fromEntries(
+        dataSettings.flatMap((key) => key in found.settings ? [[key, found.settings[key]]] : [])
+      )
     })
   }
-  const settings = yield* Settings.decode(held, path.join(run, "manifest.json"))
+  const data = (parts.findLast(({ settings }) => (settings as Settings.PartialSettings).data !== undefined)?.settings as
+    | Settings.PartialSettings
+    | undefined)?.data ?? found?.settings["data"]
+  if (typeof data === "string") yield* RunFolder.apart(run, data)
+  // A new run, or one begun again: everything is checked before anything is written.
+  if (found === undefined || fresh) yield* checkedAnew()
+
+  if (readOnly !== true) {
+    yield* Durable.makeFolder(run)
+    for (const { host, pid, since } of yield* RunLock.acquire(run)) {
+      yield* Console.error(`${run} was in use by process ${pid} (${host}, since ${since}), which is gone; going on`)
+    }
+  }
+  // What was seen before the lock was taken may have changed meanwhile.
+  const before = yield* RunFolder.inspect(run, fresh)
+  const made = before === undefined || fresh ? undefined : yield* RunSettings.madeBy(run)
+  const { changed, notes, partial, settings } = yield* RunSettings.plan(run, fresh ? undefined : before, made, parts)
+  if (made?.stages.dataset !== true && settings.data !== undefined) yield* checkThere(settings.data)
+  for (const text of notes) yield* Console.error(text)
+  if (fresh && before !== undefined) yield* RunFolder.clear(run)
+  const isNew = made === undefined || !Object.values(made.stages).includes(true)
+  if (changed && readOnly !== true) {
+    yield* Manifest.write(
+      run,
+      before === undefined || isNew
+        ? {
+          version: 1,
+          created: new Date().toISOString(),
+          name: nameOf(settings.data),
+          seed: settings.seed,
+          settings: { ...partial, seed: settings.seed },
+          versions: { sidereal: packageJson.version, node: process.versions.node, ...packageJson.dependencies },
+          hashes: { code: yield* codeHash() }
+        }
+        : { ...before, settings: partial }
+    )
+  }
+  if (made?.stages.dataset === true && settings.data !== undefined) {
+    yield* checkData({ existing, parts, readOnly, run }, settings.data, yield* Manifest.read(run))
+  }
+  const stale = made === undefined ? undefined : RunSettings.staleness(made)
+  if (stale !== undefined) yield* Console.error(stale)
+
   const file = (name: string) => path.join(run, name)
   const known = new Map<string, unknown>()
   // Artefacts may be made side by side; the manifest is read, changed and written by one at a time.
@@ -111,27 +194,63 @@ const open = Effect.fn("Workspace.open")(function*({ existing, fresh, given, run
   return Workspace.of({
     run,
     settings,
-    given: held as Settings.PartialSettings,
+    given: partial,
+    tokenized: made?.stages.sids === true,
     file,
     artefact: <A, E, R>(name: string, make: Effect.Effect<A, E, R>, codec: Codec<A>) =>
       Effect.gen(function*() {
         // The stages of one command ask for the same artefacts.
         if (known.has(name)) return known.get(name) as A
         const at = file(name)
-        const kept = yield* fs.readFile(at).pipe(Effect.option)
-        if (kept._tag === "Some") {
-          const value = codec.decode(kept.value)
+        const kept = yield* fs.readFile(at).pipe(
+          Effect.catchReason("PlatformError", "NotFound", () => Effect.void),
+          Effect.mapError(Durable.storage("read", at))
+        )
+        if (kept instanceof Uint8Array) {
+          const value = yield* Effect.try({
+            try: () => codec.decode(kept),
+            catch: (cause) =>
+              new RunFailure({
+                reason: new Corrupt({ file: at, expected: "what the run wrote", found: (cause as Error).message })
+              })
+          })
           known.set(name, value)
           return value
         }
-        const made = yield* make
-        known.set(name, made)
-        const bytes = codec.encode(made)
+        if (readOnly === true) return yield* new RunFailure({ reason: new NoArtefact({ path: run, file: name }) })
+        const value = yield* make
+        known.set(name, value)
+        const bytes = codec.encode(value)
         yield* Durable.write(at, bytes).pipe(Effect.provideContext(services))
         yield* record(name, Manifest.hash([bytes]))
-        return made
+        return value
       }),
     manifest: Manifest.read(run).pipe(Effect.provideContext(services)),
-    record
+    record,
+    recordSources: (data, read) =>
+      Effect.gen(function*() {
+        const manifest = yield* Manifest.read(run)
+        const { folder, isFolder, sources: all } = yield* DataHash.of(data, manifest.sources)
+        const isRead = ({ name }: Manifest.Source) =>
+          name === TableConfig.fileName || read?.some((one) => path.relative(folder, one) === name) === true
+        const sources = isFolder || read === undefined ? all : all.filter(isRead)
+        const hashes = { ...manifest.hashes, data: DataHash.total(sources) }
+        yield* Manifest.write(run, { ...manifest, hashes, sources })
+      }).pipe(Effect.provideContext(services), manifestLock.withPermits(1))
   })
+
+  function checkThere(location: string) {
+    return fs.stat(location).pipe(
+      Effect.mapError((error) =>
+        new CatalogError({ reason: new Unreadable({ path: location, detail: Durable.wordsOf(error) }) })
+      )
+    )
+  }
+
+  function checkedAnew() {
+    return Effect.gen(function*() {
+      const { settings } = yield* RunSettings.plan(run, undefined, undefined, parts)
+      if (settings.data !== undefined) yield* checkThere(settings.data)
+    })
+  }
 })

@@ -4,122 +4,46 @@
  */
 import { type DuckDBConnection, DuckDBInstance, type DuckDBVector } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { closeSync, createReadStream, mkdtempSync, openSync, readSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
 import { join } from "node:path"
-import { Writable } from "node:stream"
-import { pipeline } from "node:stream/promises"
-import { constants, createGunzip, gunzipSync } from "node:zlib"
 import { AmbiguousColumn, CatalogError, MissingColumn, Unreadable } from "../../src/catalog/CatalogError.ts"
+import * as EventTime from "../../src/catalog/reader/EventTime.ts"
+import * as Keys from "../../src/catalog/reader/Keys.ts"
 import * as Malformed from "../../src/catalog/reader/Malformed.ts"
+import * as MissingWords from "../../src/catalog/reader/MissingWords.ts"
 import {
   type EventColumns,
+  type EventOptions,
   type EventScan,
   type ReadOptions,
-  type TableForm,
+  type Sample,
   TableReader
 } from "../../src/catalog/reader/TableReader.ts"
+import * as TimedEvents from "../../src/catalog/reader/TimedEvents.ts"
 import { Progress, type Tracker } from "../../src/run/Progress.ts"
 import * as RecordLines from "./RecordLines.ts"
+import * as Source from "./Source.ts"
 
-const quote = (text: string) => `'${text.replaceAll("'", "''")}'`
+const { quote } = Source
+
 const identifier = (name: string) => `"${name.replaceAll("\"", "\"\"")}"`
-const isParquet = (path: string) => path.toLowerCase().endsWith(".parquet")
-const isGzip = (path: string) => path.toLowerCase().endsWith(".gz")
-const isAtomic = (path: string) => /\.(inter|item)(\.gz)?$/i.test(path)
 
-/** Dates besides ISO 8601, as of `EventTime`. */
-const dateForms = [
-  "%m/%d/%Y %H:%M:%S",
-  "%m/%d/%Y %H:%M",
-  "%m/%d/%Y",
-  "%m %d, %Y",
-  "%b %d, %Y",
-  "%d %b %Y",
-  "%d-%b-%Y",
-  "%a, %d %b %Y %H:%M:%S GMT"
-]
 /** A number; DuckDB would take 1_000 for one. */
 const numberOf = (text: string) => `CASE WHEN NOT contains(${text}, '_') THEN TRY_CAST(${text} AS DOUBLE) END`
-const timeOf = (text: string) =>
-  `coalesce(${numberOf(text)}, epoch_us(TRY_CAST(${text} AS TIMESTAMPTZ)) / 1000, ` +
-  `epoch_us(try_strptime(${text}, [${dateForms.map(quote).join(", ")}])) / 1000)`
 
-/** An error of reading, with the mend where the file is packed. */
-const damaged = (path: string, cause: Error): Error =>
-  isGzip(path) ? new Error(`${cause.message}; the gzip is damaged or cut off, fetch it anew`) : cause
+/** A date of ISO 8601 as `EventTime` reads it; every other way of writing a time is left to `EventTime`. */
+const iso = `'\\s*\\d{4}([-/])\\d{1,2}[-/]\\d{1,2}([T ]+([01]?\\d|2[0-3]):[0-5]\\d(:[0-5]\\d(\\.\\d{1,6})?)?)?` +
+  `\\s?(Z|UTC|GMT|[+-]\\d{2}(:?\\d{2})?)?\\s*'`
+const dateOf = (text: string) =>
+  `CASE WHEN regexp_full_match(${text}, ${iso}) THEN epoch_us(TRY_CAST(${text} AS TIMESTAMPTZ)) / 1000 END`
 
-/** The first bytes of a file, unpacked. */
-const head = (path: string): Buffer => {
-  const file = openSync(path, "r")
-  try {
-    const bytes = Buffer.alloc(65_536)
-    const start = bytes.subarray(0, readSync(file, bytes, 0, bytes.length, 0))
-    return isGzip(path) ? gunzipSync(start, { finishFlush: constants.Z_SYNC_FLUSH }) : start
-  } catch (cause) {
-    throw damaged(path, cause as Error)
-  } finally {
-    closeSync(file)
-  }
-}
-
-/** DuckDB reads a damaged or shortened gzip as far as it goes and says nothing, so it is unpacked once to see. */
-const checkGzip = (path: string, signal: AbortSignal): Promise<void> =>
-  pipeline(
-    createReadStream(path, { highWaterMark: 1 << 20 }),
-    createGunzip({ chunkSize: 1 << 20 }),
-    new Writable({ write: (_chunk, _encoding, done) => done() }),
-    { signal }
-  ).catch((cause: Error) => {
-    throw damaged(path, cause)
-  })
-
-const cells = (line: string, separator: string, quoted: boolean): ReadonlyArray<string> => {
-  if (!quoted) return line.split(separator)
-  const found: Array<string> = []
-  let cell = ""
-  let inQuotes = false
-  for (let i = 0; i < line.length; i++) {
-    if (line[i] === "\"") {
-      if (inQuotes && line[i + 1] === "\"") cell += line[++i]!
-      else inQuotes = !inQuotes
-    } else if (!inQuotes && line.startsWith(separator, i)) {
-      found.push(cell)
-      cell = ""
-      i += separator.length - 1
-    } else cell += line[i]!
-  }
-  return [...found, cell]
-}
-
-/** How a text table is written. */
-interface Layout extends TableForm {
-  readonly quoted: boolean
-  /** Whether the first line names the columns. */
-  readonly header: boolean
-}
-
-/**
- * The layout that the header line shows: the separator that it holds most of. DuckDB's own guess would rather take a
- * later line for the header than report a row that does not fit it.
- */
-const layoutOf = (path: string): Layout => {
-  const bytes = head(path)
-  if (bytes.length === 0) throw new Error("the file is empty")
-  if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) {
-    throw new Error("the file is UTF-16; save it as UTF-8")
-  }
-  const line = bytes.toString("utf8").replace(/^\ufeff/, "").split(/\r\n|\n|\r/, 1)[0]!
-  if (line.includes("\u0000")) throw new Error("the header holds zero bytes; this is no text table")
-  const quoted = !isAtomic(path)
-  const separator = isAtomic(path) ? "\t" : [",", "\t", ";", "|"].map((separator) => ({
-    separator,
-    count: cells(line, separator, quoted).length
-  })).toSorted((a, b) => b.count - a.count)[0]!.separator
-  return { separator, quoted, header: true, columns: cells(line, separator, quoted) }
-}
+/** A text that means no value is null. */
+const presentOf = (text: string, missing: ReadonlyArray<string>) =>
+  `CASE WHEN trim(${text}) NOT IN (${["", ...missing].map(quote).join(", ")}) THEN ${text} END`
 
 /** DuckDB's names for what is wrong with a row, in words. */
 const kinds: Readonly<Record<string, string>> = {
@@ -135,85 +59,96 @@ const kindOf = (type: unknown): string => kinds[String(type)] ?? String(type).to
 const rejects = "rejected_rows"
 const scans = "rejected_scans"
 
-/** DuckDB's names for columns that may repeat. */
-const columnAt = (index: number) => `c${index}`
-
-const parsed = (path: string, layout: Layout, strict: boolean): string => {
-  const columns = layout.columns.map((_, i) => `${columnAt(i)}: 'VARCHAR'`).join(", ")
-  const mark = layout.quoted ? quote("\"") : "''"
-  return `read_csv(${quote(path)}, auto_detect = false, header = ${layout.header}, delim = ${
-    quote(layout.separator)
-  }, ` +
-    `quote = ${mark}, escape = ${mark}, columns = {${columns}}, encoding = '${layout.encoding ?? "utf-8"}', ` +
-    `strict_mode = ${strict}, store_rejects = true, rejects_table = ${quote(rejects)}, rejects_scan = ${quote(scans)})`
-}
-
 const drop = async (connection: DuckDBConnection): Promise<void> => {
   await connection.run(
     `DROP TABLE IF EXISTS ${rejects}; DROP TABLE IF EXISTS ${scans}; DROP TABLE IF EXISTS raw; ` +
-      `DROP TABLE IF EXISTS good; DROP TABLE IF EXISTS user_keys; DROP TABLE IF EXISTS item_keys`
+      `DROP TABLE IF EXISTS good; DROP TABLE IF EXISTS user_keys; DROP TABLE IF EXISTS item_keys; ` +
+      `DROP TABLE IF EXISTS time_texts`
   )
 }
 
-/** Loads a selection of a file into the table `raw`; returns the layout, absent for Parquet. */
+/** The text of a Parquet column: whole numbers without a fraction, lists as JSON. */
+const parquetText = (name: string, type: string): string => {
+  const column = identifier(name)
+  return /^(DOUBLE|FLOAT)$/.test(type)
+    ? `CASE WHEN isfinite(${column}) AND ${column} = trunc(${column}) AND abs(${column}) < 1e18 ` +
+      `THEN CAST(CAST(${column} AS BIGINT) AS VARCHAR) WHEN isfinite(${column}) THEN CAST(${column} AS VARCHAR) END`
+    : /[[(]/.test(type) && !type.startsWith("DECIMAL") && !type.startsWith("ENUM")
+    ? `CAST(to_json(${column}) AS VARCHAR)`
+    : `CAST(${column} AS VARCHAR)`
+}
+
+/** Names and types of the columns of a Parquet file. */
+const parquetColumns = async (connection: DuckDBConnection, source: Source.Source) =>
+  new Map(
+    (await connection.runAndReadAll(`DESCRIBE SELECT * FROM ${Source.expression(source, true, rejects, scans)}`))
+      .getRows().map((row) => [String(row[0]), String(row[1])] as const)
+  )
+
+/** A line longer than this is beyond DuckDB's usual buffers; the second reading allows this much. */
+const longestLine = 64 * 2 ** 20
+
+/** Loads a selection of a file into the table `raw`. */
 const load = async (
   connection: DuckDBConnection,
-  path: string,
-  form: TableForm | undefined,
+  source: Source.Source,
   wanted: ReadonlyArray<string>,
-  select: (column: (name: string) => string) => string,
-  signal: AbortSignal
-): Promise<Layout | undefined> => {
-  const matches = path.includes("*")
-    ? (await connection.runAndReadAll(`SELECT file FROM glob(${quote(path)}) ORDER BY file`)).getRows().map(String)
-    : [path]
-  if (matches.length === 0) throw new Error("no file fits the pattern")
-  for (const file of matches) if (isGzip(file)) await checkGzip(file, signal)
+  select: (column: (name: string) => string, from: string) => string
+): Promise<void> => {
   await drop(connection)
-  const create = (column: (name: string) => string, source: string) =>
-    connection.run(`CREATE TEMP TABLE raw AS SELECT ${select(column)} FROM ${source}`)
-  if (isParquet(matches[0]!)) {
-    await create((name) => `CAST(${identifier(name)} AS VARCHAR)`, `read_parquet(${quote(path)})`)
-    return undefined
-  }
-  const layout = form === undefined ? layoutOf(matches[0]!) : { ...form, quoted: false, header: false }
-  const column = (name: string) => columnAt(layout.columns.indexOf(name))
+  const { layout } = source
+  const types = layout === undefined ? await parquetColumns(connection, source) : undefined
+  const columns = layout?.columns ?? [...types!.keys()]
   for (const name of wanted) {
-    const times = layout.columns.filter((other) => other === name).length
+    const times = columns.filter((other) => other === name).length
     if (times === 0) {
       throw new CatalogError({
-        reason: new MissingColumn({ file: path, wanted: name, names: [name], found: [...layout.columns] })
+        reason: new MissingColumn({ file: source.file, wanted: name, names: [name], found: [...columns] })
       })
     }
     if (times > 1) {
-      throw new CatalogError({ reason: new AmbiguousColumn({ file: path, column: name, times }) })
+      throw new CatalogError({ reason: new AmbiguousColumn({ file: source.file, column: name, times }) })
     }
   }
+  const column = (name: string) => {
+    if (types !== undefined) return parquetText(name, types.get(name)!)
+    const text = Source.columnAt(columns.indexOf(name))
+    return layout!.trimmed ? `trim(${text})` : text
+  }
+  const create = (strict: boolean, longest?: number) =>
+    connection.run(
+      `CREATE TEMP TABLE raw AS ${select(column, Source.expression(source, strict, rejects, scans, longest))}`
+    )
   try {
-    await create(column, parsed(path, layout, true))
+    await create(true)
   } catch (cause) {
     // Lines that end in LF here and in CRLF there are beyond the strict parser.
     if (!(cause as Error).message.includes("invalid state")) throw cause
     await drop(connection)
-    await create(column, parsed(path, layout, false))
+    await create(false)
   }
-  return layout
+  if (layout === undefined) return
+  const [[long]] = (await connection.runAndReadAll(
+    `SELECT count(*)::INTEGER FROM ${rejects} WHERE error_type::VARCHAR = 'LINE SIZE OVER MAXIMUM'`
+  )).getRows() as [[number]]
+  if (long === 0) return
+  await drop(connection)
+  await create(true, longestLine)
 }
 
 /** Counts what DuckDB rejected and keeps the first. */
 const takeRejects = async (connection: DuckDBConnection, tally: Malformed.Tally): Promise<void> => {
-  const perRow = `SELECT s.file_path AS file, e.line AS line, arg_min(e.error_type::VARCHAR, e.column_idx) AS kind, ` +
-    `any_value(e.csv_line) AS text, ` +
+  // The text of a row in a file of CRLF begins with the LF of the row before it.
+  const text = `rtrim(ltrim(csv_line, chr(10) || chr(13)), chr(10) || chr(13))`
+  const perRow = `SELECT line, coalesce(arg_min(error_type::VARCHAR, column_idx), any_value(error_type::VARCHAR)) ` +
+    `AS kind, any_value(${text}) AS text, ` +
     // A quote that is not closed swallows lines.
-    `max(1 + length(rtrim(e.csv_line, chr(10))) - length(replace(rtrim(e.csv_line, chr(10)), chr(10), ''))) AS lines ` +
-    `FROM ${rejects} e JOIN ${scans} s USING (scan_id, file_id) GROUP BY ALL`
+    `max(1 + length(${text}) - length(replace(${text}, chr(10), ''))) AS lines FROM ${rejects} GROUP BY line`
   const query = async (sql: string) => (await connection.runAndReadAll(sql)).getRows()
-  const first = await query(
-    `SELECT file, line, kind, text FROM (${perRow}) ORDER BY file, line LIMIT ${Malformed.kept}`
-  )
-  for (const [file, line, type, text] of first) tally.add(Number(line), kindOf(type), text, String(file))
+  const first = await query(`SELECT line, kind, text FROM (${perRow}) ORDER BY line LIMIT ${Malformed.kept}`)
+  for (const [line, type, text] of first) tally.add(Number(line), kindOf(type), text)
   for (const [type, count] of await query(`SELECT kind, sum(lines)::INTEGER FROM (${perRow}) GROUP BY kind`)) {
-    tally.count(kindOf(type), Number(count) - first.filter(([, , other]) => other === type).length)
+    tally.count(kindOf(type), Number(count) - first.filter(([, other]) => other === type).length)
     tally.rows += Number(count)
   }
 }
@@ -230,8 +165,7 @@ const rejectedLines = async (connection: DuckDBConnection): Promise<ReadonlySet<
  */
 const takeBad = async (
   connection: DuckDBConnection,
-  path: string,
-  layout: Layout | undefined,
+  source: Source.Source,
   tally: Malformed.Tally,
   kind: string,
   value: string
@@ -242,13 +176,10 @@ const takeBad = async (
   )
   if (bad.length === 0) return 0
   const records = bad.map(([row]) => Number(row))
+  const { layout } = source
   const lines = layout === undefined
     ? records.map((record) => record + 1)
-    : await RecordLines.of(path, records, {
-      skip: layout.header ? 1 : 0,
-      quoted: layout.quoted,
-      rejected: await rejectedLines(connection)
-    })
+    : await RecordLines.of(source, records, { ...layout, rejected: await rejectedLines(connection) })
   for (const [at, [, problem, found]] of bad.entries()) tally.add(lines[at] ?? 0, String(problem), found)
   const counts = await query(
     `SELECT ${kind} AS kind, count(*)::INTEGER FROM raw WHERE kind IS NOT NULL GROUP BY kind ORDER BY kind`
@@ -263,59 +194,125 @@ const takeBad = async (
 const badEvent = ({ item, rating, time, user }: EventColumns): string =>
   `CASE WHEN u IS NULL THEN ${quote(Malformed.problems.missing(user))} ` +
   `WHEN i IS NULL THEN ${quote(Malformed.problems.missing(item))} ` +
-  `WHEN t IS NULL OR NOT isfinite(t) THEN ${quote(Malformed.problems.time(time ?? ""))} ` +
-  `WHEN bad IS NOT NULL THEN ${quote(Malformed.problems.rating(rating ?? ""))} END`
+  `WHEN t IS NULL OR NOT isfinite(t) THEN ${quote(Malformed.problems.time(Malformed.columnName(time)))} ` +
+  `WHEN rt IS NOT NULL THEN ${quote(Malformed.problems.rating(rating ?? ""))} END`
+
+/** Between a date and the clock beside it. */
+const unitSeparator = "\u001f"
+
+/**
+ * Whether SQL can read the column of times as it stands in `raw`: all numbers, or all dates of ISO 8601. A column that
+ * has other texts, or both, is read by `EventTime` as a whole, so that one rule decides.
+ */
+const isPlain = async (connection: DuckDBConnection, missing: ReadonlyArray<string>): Promise<boolean> => {
+  const [[numbers, dates, others, least, most]] = (await connection.runAndReadAll(
+    `SELECT count(*) FILTER (way = 0)::INTEGER, count(*) FILTER (way = 1)::INTEGER, ` +
+      `count(*) FILTER (${presentOf("tt", missing)} IS NOT NULL)::INTEGER, ` +
+      `min(t) FILTER (way = 0), max(t) FILTER (way = 0) FROM raw`
+  )).getRows() as [[number, number, number, number | null, number | null]]
+  // Digits like 20141206 beside longer ones are dates of several widths.
+  const compact = (least ?? 0) >= 19_000_101 && (least ?? 0) < 21_001_232 && (most ?? 0) >= 1e11
+  return others === 0 && (numbers === 0 || dates === 0) && !compact
+}
+
+/** Reads the texts in `tt` as one column and puts their times into `t`; texts that are no times stay in `tt`. */
+const readTimes = async (
+  connection: DuckDBConnection,
+  file: string,
+  time: NonNullable<EventColumns["time"]>,
+  order: EventOptions["dates"]
+): Promise<EventTime.Times> => {
+  const texts = (await connection.runAndReadAll(
+    "SELECT tt, count(*)::INTEGER FROM raw WHERE tt IS NOT NULL GROUP BY tt ORDER BY min(rowid)"
+  )).getRows() as unknown as ReadonlyArray<readonly [string, number]>
+  const cells = texts.map(([text]) => text.split(unitSeparator))
+  const unit = EventTime.clockUnit(cells.map(([, clock]) => clock ?? ""))
+  const builder = EventTime.builder({ order })
+  for (const [i, [date = "", clock]] of cells.entries()) {
+    builder.add(clock === undefined ? date : EventTime.joined(date, clock, unit), texts[i]![1])
+  }
+  const found = builder.finish()
+  if (found._tag !== "Times") throw EventTime.failure(found, file, Malformed.columnName(time))
+  await connection.run("CREATE TEMP TABLE time_texts (text VARCHAR, time DOUBLE)")
+  const appender = await connection.createAppender("time_texts")
+  for (const [i, [text]] of texts.entries()) {
+    if (Number.isNaN(found.times[i]!)) continue
+    appender.appendVarchar(text)
+    appender.appendDouble(found.times[i]!)
+    appender.endRow()
+  }
+  appender.closeSync()
+  await connection.run("UPDATE raw SET t = time, tt = NULL FROM time_texts WHERE tt = text")
+  await connection.run(`UPDATE raw SET tt = replace(tt, ${quote(unitSeparator)}, ' ') WHERE tt IS NOT NULL`)
+  return found
+}
 
 const readEvents = async (
   connection: DuckDBConnection,
-  path: string,
+  source: Source.Source,
   columns: EventColumns,
-  form: TableForm | undefined,
-  tracker: (rows: number) => Tracker,
-  signal: AbortSignal
+  { dates, missing = MissingWords.words }: EventOptions,
+  tracker: (rows: number) => Tracker
 ): Promise<EventScan> => {
   const { item, rating, time, user } = columns
-  const layout = await load(
-    connection,
-    path,
-    form,
-    [user, item, time, rating].filter((name) => name !== undefined),
-    (column) => {
-      const text = (name: string) => `nullif(${column(name)}, '')`
-      const ratingText = rating === undefined ? "NULL::VARCHAR" : text(rating)
-      const timeText = time === undefined ? "NULL::VARCHAR" : column(time)
-      // A text is kept only where it is no number: ten million of them would be hundreds of megabytes.
-      return [
-        `${text(user)} AS u`,
-        `${text(item)} AS i`,
-        `${time === undefined ? "0::DOUBLE" : timeOf(timeText)} AS t`,
-        `(${numberOf(ratingText)})::FLOAT AS r`,
-        `CASE WHEN t IS NULL OR NOT isfinite(t) THEN ${timeText} WHEN r IS NULL OR NOT isfinite(r) THEN ${ratingText} END AS bad`
-      ].join(", ")
-    },
-    signal
-  )
+  const timeColumns = TimedEvents.columnsOf(time)
+  const loadRows = (left: "to SQL" | "to EventTime") =>
+    load(
+      connection,
+      source,
+      [user, item, ...timeColumns, ...(rating === undefined ? [] : [rating])],
+      (column, from) => {
+        const present = (name: string) => presentOf(column(name), missing)
+        const timeText = timeColumns.length === 0
+          ? "NULL::VARCHAR"
+          : timeColumns.map(column).join(` || ${quote(unitSeparator)} || `)
+        const ratingText = rating === undefined ? "NULL::VARCHAR" : present(rating)
+        const parts = `SELECT ${present(user)} AS u, ${present(item)} AS i, ${timeText} AS tx, ${ratingText} AS rx ` +
+          `FROM ${from}`
+        const [number, date] = time === undefined
+          ? ["0::DOUBLE", "NULL::DOUBLE"]
+          : left === "to SQL"
+          ? [numberOf("tx"), dateOf("tx")]
+          : ["NULL::DOUBLE", "NULL::DOUBLE"]
+        const read = `SELECT *, ${number} AS n, CASE WHEN n IS NULL THEN ${date} END AS d, ` +
+          `${numberOf("replace(rx, ',', '.')")} AS r FROM (${parts})`
+        // A text is kept only where it is no number: ten million of them would be hundreds of megabytes.
+        return `SELECT u, i, coalesce(n, d) AS t, ` +
+          `CASE WHEN isfinite(n) THEN 0 WHEN d IS NOT NULL THEN 1 END::TINYINT AS way, ` +
+          `CASE WHEN way IS NULL THEN tx END AS tt, r, CASE WHEN r IS NULL OR NOT isfinite(r) THEN rx END AS rt ` +
+          `FROM (${read})`
+      }
+    )
+  await loadRows(timeColumns.length > 1 ? "to EventTime" : "to SQL")
+  let times: EventTime.Times | undefined
+  if (time !== undefined && (timeColumns.length > 1 || !(await isPlain(connection, missing)))) {
+    if (timeColumns.length === 1) await loadRows("to EventTime")
+    times = await readTimes(connection, source.file, time, dates)
+  }
   const query = async (sql: string) => (await connection.runAndReadAll(sql)).getRows()
-  const tally = new Malformed.Tally(path)
+  const tally = new Malformed.Tally(source.file)
   const [[rows]] = (await query("SELECT count(*)::INTEGER FROM raw")) as [[number]]
   tally.rows += rows
-  if (layout !== undefined) await takeRejects(connection, tally)
+  if (source.layout !== undefined) await takeRejects(connection, tally)
   const bad = await takeBad(
     connection,
-    path,
-    layout,
+    source,
     tally,
     badEvent(columns),
-    "CASE WHEN u IS NOT NULL AND i IS NOT NULL THEN bad END"
+    "CASE WHEN u IS NOT NULL AND i IS NOT NULL THEN coalesce(tt, rt) END"
   )
   const length = rows - bad
   const log = {
     users: new Int32Array(length),
     items: new Int32Array(length),
     times: new Float64Array(length),
-    ...(rating === undefined ? {} : { ratings: new Float32Array(length) })
+    ...(rating === undefined ? {} : { ratings: new Float64Array(length) })
   }
-  if (length === 0) return { log: { userKeys: [], itemKeys: [], ...log }, ...tally.findings }
+  const scan = {
+    ...tally.findings,
+    ...(times?.order === undefined ? {} : { dates: times.order })
+  }
+  if (length === 0) return { log: { userKeys: [], itemKeys: [], ...log }, ...scan }
   if (bad > 0) {
     await connection.run(`CREATE TEMP TABLE good AS SELECT u, i, t, r FROM raw WHERE ${badEvent(columns)} IS NULL`)
     await connection.run("DROP TABLE raw; ALTER TABLE good RENAME TO raw")
@@ -327,7 +324,7 @@ const readEvents = async (
     )
   }
   const result = await connection.stream(
-    `SELECT raw.rowid::INTEGER, user_keys.number, item_keys.number, t, coalesce(r, 'NaN'::FLOAT) FROM raw ` +
+    `SELECT raw.rowid::INTEGER, user_keys.number, item_keys.number, t, coalesce(r, 'NaN'::DOUBLE) FROM raw ` +
       `JOIN user_keys ON u = user_keys.key JOIN item_keys ON i = item_keys.key`
   )
   const progress = tracker(length)
@@ -348,50 +345,71 @@ const readEvents = async (
     progress.update(taken)
   }
   progress.finish()
-  const keys = async (table: string) =>
-    (await query(`SELECT key FROM ${table} ORDER BY number`)).map(([key]) => String(key))
-  return {
-    log: { userKeys: await keys("user_keys"), itemKeys: await keys("item_keys"), ...log },
-    ...tally.findings
+  const keys = async (table: string) => {
+    const found = (await query(`SELECT key FROM ${table} ORDER BY number`)).map(([key]) => String(key))
+    return Keys.whole(found)
   }
+  return { log: { userKeys: await keys("user_keys"), itemKeys: await keys("item_keys"), ...log }, ...scan }
 }
 
 /** The values of a column of numbers that has no nulls. */
-const numbers = (vector: DuckDBVector): Int32Array | Float32Array | Float64Array =>
-  (vector as unknown as { readonly items: Int32Array | Float32Array | Float64Array }).items
+const numbers = (vector: DuckDBVector): Int32Array | Float64Array =>
+  (vector as unknown as { readonly items: Int32Array | Float64Array }).items
 
 const readTable = async (
   connection: DuckDBConnection,
-  path: string,
+  source: Source.Source,
   columns: ReadonlyArray<string>,
-  { form, key }: ReadOptions,
-  signal: AbortSignal
+  { distinct = false, key, missing = MissingWords.words }: ReadOptions
 ) => {
-  const layout = await load(
+  await load(
     connection,
-    path,
-    form,
+    source,
     [...new Set(columns)],
-    (column) => columns.map((name, i) => `${column(name)} AS r${i}`).join(", "),
-    signal
+    (column, from) => {
+      const cells = columns.map((name, i) =>
+        `${name === key ? presentOf(column(name), missing) : column(name)} AS r${i}`
+      )
+      return `SELECT ${cells.join(", ")} FROM ${from}`
+    }
   )
-  const tally = new Malformed.Tally(path)
-  if (layout !== undefined) await takeRejects(connection, tally)
+  const tally = new Malformed.Tally(source.file)
+  if (source.layout !== undefined) await takeRejects(connection, tally)
   const column = key === undefined ? undefined : `r${columns.indexOf(key)}`
   const bad = column === undefined ? 0 : await takeBad(
     connection,
-    path,
-    layout,
+    source,
     tally,
-    `CASE WHEN ${column} IS NULL OR ${column} = '' THEN ${quote(Malformed.problems.missing(key!))} END`,
+    `CASE WHEN ${column} IS NULL THEN ${quote(Malformed.problems.missing(key!))} END`,
     "''"
   )
-  const where = column === undefined || bad === 0 ? "" : ` WHERE ${column} <> ''`
-  const rows = (await connection.runAndReadAll(`FROM raw${where}`)).getRows() as ReadonlyArray<
-    ReadonlyArray<string | null>
-  >
-  tally.rows += rows.length + bad
-  return { file: path, columns, rows, findings: tally.findings }
+  const [[all]] = (await connection.runAndReadAll("SELECT count(*)::INTEGER FROM raw")).getRows() as [[number]]
+  tally.rows += all
+  const where = column === undefined || bad === 0 ? "" : ` WHERE ${column} IS NOT NULL`
+  const names = columns.map((_, i) => `r${i}`).join(", ")
+  const select = distinct
+    ? `SELECT ${names}, count(*)::VARCHAR FROM raw${where} GROUP BY ALL ORDER BY min(rowid)`
+    : `SELECT ${names} FROM raw${where}`
+  const rows = (await connection.runAndReadAll(select)).getRows() as ReadonlyArray<ReadonlyArray<string | null>>
+  return { file: source.file, columns, rows, findings: tally.findings }
+}
+
+const sampleOf = async (connection: DuckDBConnection, source: Source.Source): Promise<Sample> => {
+  const about = { what: source.kind.what, notes: source.kind.notes }
+  if (source.layout !== undefined) {
+    const { columns, separator } = source.layout
+    const rows = source.sampled!.separator === separator && columns.length === source.sampled!.columns.length
+      ? source.sampled!.rows
+      : []
+    return { columns, rows, header: source.sampled!.header, ...about }
+  }
+  const types = await parquetColumns(connection, source)
+  const names = [...types.keys()]
+  const select = names.map((name) => parquetText(name, types.get(name)!)).join(", ")
+  const rows = await connection.runAndReadAll(
+    `SELECT ${select} FROM ${Source.expression(source, true, rejects, scans)} LIMIT 50`
+  )
+  return { columns: names, rows: rows.getRows() as Sample["rows"], header: true, ...about }
 }
 
 /** What DuckDB may hold; keys of larger files wait on the disk. Every thread has buffers of its own. */
@@ -399,9 +417,10 @@ const memory = "512MB"
 const threads = 4
 
 /** The layer. */
-export const layer: Layer.Layer<TableReader, CatalogError> = Layer.effect(
+export const layer: Layer.Layer<TableReader, CatalogError, FileSystem.FileSystem> = Layer.effect(
   TableReader,
   Effect.gen(function*() {
+    const fileSystem = yield* FileSystem.FileSystem
     const unreadable = (path: string) => (cause: unknown) =>
       cause instanceof CatalogError ? cause : new CatalogError({
         reason: new Unreadable({
@@ -429,7 +448,7 @@ export const layer: Layer.Layer<TableReader, CatalogError> = Layer.effect(
     )
     // The tables of a reading have fixed names, so one reads at a time, and none before an interrupted one is put away.
     let last: Promise<unknown> = Promise.resolve()
-    const reading = <A>(path: string, read: (signal: AbortSignal) => Promise<A>): Effect.Effect<A, CatalogError> =>
+    const reading = <A>(path: string, read: () => Promise<A>): Effect.Effect<A, CatalogError> =>
       Effect.tryPromise({
         try: (signal) => {
           const interrupt = () => connection.interrupt()
@@ -437,7 +456,7 @@ export const layer: Layer.Layer<TableReader, CatalogError> = Layer.effect(
             signal.throwIfAborted()
             signal.addEventListener("abort", interrupt)
             try {
-              return await read(signal)
+              return await read()
             } finally {
               signal.removeEventListener("abort", interrupt)
               await drop(connection)
@@ -448,25 +467,26 @@ export const layer: Layer.Layer<TableReader, CatalogError> = Layer.effect(
         },
         catch: unreadable(path)
       })
+    const opener = Source.opener(spill)
+    const open = (...asked: Parameters<typeof opener>) =>
+      opener(...asked).pipe(Effect.provideService(FileSystem.FileSystem, fileSystem))
     return TableReader.of({
-      columns: Effect.fn("TableReader.columns")((path) =>
-        reading(path, async () => {
-          if (!isParquet(path)) return layoutOf(path).columns
-          const rows = await connection.runAndReadAll(`DESCRIBE SELECT * FROM read_parquet(${quote(path)})`)
-          return rows.getRows().map((row) => String(row[0]))
-        })
-      ),
-      read: Effect.fn("TableReader.read")((path, columns, options = {}) =>
-        reading(path, (signal) => readTable(connection, path, columns, options, signal))
-      ),
-      events: Effect.fn("TableReader.events")(function*(path, columns, form) {
+      sample: Effect.fn("TableReader.sample")(function*(path, form) {
+        const source = yield* open(path, form, "head")
+        return yield* reading(path, () => sampleOf(connection, source))
+      }),
+      read: Effect.fn("TableReader.read")(function*(path, columns, options = {}) {
+        const source = yield* open(path, options.form, "whole")
+        return yield* reading(path, () => readTable(connection, source, columns, options))
+      }),
+      events: Effect.fn("TableReader.events")(function*(path, columns, options = {}) {
         const progress = Option.getOrElse(yield* Effect.serviceOption(Progress), () => ({
           start: (): Tracker => ({ update: () => {}, finish: () => {} })
         }))
+        const source = yield* open(path, options.form, "whole")
         return yield* reading(
           path,
-          (signal) =>
-            readEvents(connection, path, columns, form, (rows) => progress.start("events", rows, "rows"), signal)
+          () => readEvents(connection, source, columns, options, (rows) => progress.start("events", rows, "rows"))
         )
       })
     })

@@ -6,24 +6,24 @@ import { createGunzip } from "node:zlib"
 
 const newline = 10
 const carriageReturn = 13
-const quoteMark = 34
 
 /**
  * Line numbers, from 1, of the records of the given ascending numbers: the nth record after `skip` lines, blank lines
  * and those that begin at a rejected line left out. Reads no further than it must.
  */
 export const of = async (
-  path: string,
+  { gzip, readable }: { readonly readable: string; readonly gzip: boolean },
   records: ReadonlyArray<number>,
-  options: { readonly skip: number; readonly quoted: boolean; readonly rejected: ReadonlySet<number> }
+  options: { readonly skip: number; readonly quote: string | undefined; readonly rejected: ReadonlySet<number> }
 ): Promise<ReadonlyArray<number>> => {
+  const mark = options.quote?.charCodeAt(0)
   const found: Array<number> = []
   let line = 1
   let record = -1
   let began = false
   let inQuotes = false
-  const raw = createReadStream(path, { highWaterMark: 1 << 20 })
-  const stream = path.endsWith(".gz") ? raw.pipe(createGunzip()) : raw
+  const raw = createReadStream(readable, { highWaterMark: 1 << 20 })
+  const stream = gzip ? raw.pipe(createGunzip()) : raw
   for await (const chunk of stream as AsyncIterable<Buffer>) {
     for (const byte of chunk) {
       if (byte === newline) {
@@ -42,7 +42,7 @@ export const of = async (
           }
         }
       }
-      if (options.quoted && byte === quoteMark) inQuotes = !inQuotes
+      if (byte === mark) inQuotes = !inQuotes
     }
   }
   return found

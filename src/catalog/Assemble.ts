@@ -8,7 +8,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Random from "../statistics/Random.ts"
-import { type Count, type Dataset, type Item, type Malformed } from "./Dataset.ts"
+import { type Count, type Dataset, type Example, type GivenSplit, type Item, type Malformed } from "./Dataset.ts"
 import { type EventLog } from "./EventLog.ts"
 
 const Core = Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)))
@@ -65,6 +65,10 @@ export interface AssembleOptions {
   readonly knownItemsOnly?: boolean | undefined
   /** Whether times of different users can be compared. @default true */
   readonly comparableTimes?: boolean | undefined
+  /** Whether there was a table of items, even if no event is of one of them. @default whether items are given */
+  readonly itemTable?: boolean | undefined
+  /** The part of a split that each event of the log belongs to: 0 trains, 1 validates, 2 tests. */
+  readonly parts?: Uint8Array | undefined
   /**
    * Users by their first event in the file and items by the users' order, as MiniOneRec numbers them. @default by time
    */
@@ -229,6 +233,7 @@ export const assemble = (
   }
   const sequences: Array<Int32Array> = []
   const sequenceTimes: Array<Float64Array> = []
+  const sequenceParts: Array<Uint8Array> = []
   let [pairs, tied] = [0, 0]
   for (const [number, user] of users.entries()) {
     const events = order.subarray(starts[user], starts[user + 1]).filter((e) => alive[e] === 1)
@@ -240,9 +245,10 @@ export const assemble = (
     for (const e of events) take(log.items[e]!)
     sequences.push(Int32Array.from(events, (e) => itemNumber[log.items[e]!]!))
     sequenceTimes.push(Float64Array.from(events, (e) => times[e]!))
+    if (options.parts !== undefined) sequenceParts.push(Uint8Array.from(events, (e) => options.parts![e]!))
   }
   const keys = itemOrder.map((item) => itemKeys[item]!)
-  if (items.size > 0) {
+  if (options.itemTable ?? items.size > 0) {
     counts.push({
       step: "items without an entry in the items table",
       count: keys.filter((key) => !texts.has(key)).length
@@ -256,9 +262,48 @@ export const assemble = (
     times: sequenceTimes,
     comparableTimes: options.comparableTimes ?? true,
     tieShare: pairs === 0 ? 0 : tied / pairs,
+    ...(options.parts === undefined ? {} : { split: splitByParts(sequences, sequenceParts) }),
     counts,
     malformed: options.malformed ?? []
   }
+}
+
+/** The data set without times, where the order of the file stood in for them. */
+export const withoutTimes = (
+  { comparableTimes: _comparable, tieShare: _share, times: _times, ...dataset }: Dataset
+): Dataset => dataset
+
+/**
+ * The split that came with the data as parts of the events: a target's history holds the user's events of the earlier
+ * parts and the ones before it in its own. Without a part that validates, the last training event of each user with three
+ * events or more does.
+ */
+export const splitByParts = (
+  sequences: ReadonlyArray<Int32Array>,
+  parts: ReadonlyArray<Uint8Array>
+): GivenSplit => {
+  const train: Array<Int32Array> = []
+  const [validation, test]: [Array<Example>, Array<Example>] = [[], []]
+  const isValidated = parts.some((own) => own.includes(1))
+  for (const [user, items] of sequences.entries()) {
+    const own = parts[user]!
+    const of = (part: number) => items.filter((_, at) => own[at] === part)
+    let [training, validating]: [Int32Array, Int32Array] = [of(0), of(1)]
+    if (!isValidated && training.length >= 3) {
+      validating = training.subarray(training.length - 1)
+      training = training.subarray(0, training.length - 1)
+    }
+    train.push(training)
+    const examples = (before: ReadonlyArray<Int32Array>, targets: Int32Array, into: Array<Example>) => {
+      const earlier = before.flatMap((list) => [...list])
+      for (const [at, target] of targets.entries()) {
+        into.push({ user, history: Int32Array.from([...earlier, ...targets.subarray(0, at)]), target })
+      }
+    }
+    examples([training], validating, validation)
+    examples([training, validating], of(2), test)
+  }
+  return { train, validation, test }
 }
 
 /** Draws the order of events of equal times. */

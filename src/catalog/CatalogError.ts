@@ -13,17 +13,64 @@ export class Unreadable extends Schema.TaggedError<Unreadable>()("Unreadable", {
   }
 }
 
-/** Files that fit no form. */
+const quoted = (names: ReadonlyArray<string>): string => names.map((name) => JSON.stringify(name)).join(", ")
+
+/** What would read a file, and the command that writes it. */
+const remedy = (proposal: string | undefined): string =>
+  proposal === undefined || proposal === ""
+    ? ""
+    : `\n  a sidereal.json beside it that would read it: ${proposal}\n  ` +
+      `\`sidereal data inspect PATH --write\` writes that file; docs/data.md has every setting`
+
+/** Files that are no data set of a known format. */
 export class UnknownForm extends Schema.TaggedError<UnknownForm>()("UnknownForm", {
   path: Schema.String,
-  found: Schema.String
+  found: Schema.String,
+  /** One line for each file that might hold events: its columns, what it lacks, its first rows. */
+  candidates: Schema.optionalKey(Schema.Array(Schema.String)),
+  proposal: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return `${this.path} fits no form that is recognised (found ${this.found}). Recognised are: a table of events ` +
-      `(.csv, .tsv, .jsonl, .parquet with user, item and time columns, and an items table beside it), such as Amazon's ` +
-      `reviews and metadata; MovieLens (ratings.csv, u.data, ratings.dat); RecBole's *.inter with *.item; sequences ` +
-      `(.txt or s3rec/*.txt, lines "user item item ..."); *.inter.json with *.item.json; *.item.json with train, valid ` +
-      `and test folders; by-day.tar.xz of Online Retail. A sidereal.json in the folder can name files and columns`
+    const candidates = this.candidates ?? []
+    return `${this.path} fits no format that is recognised (found ${this.found}).` +
+      candidates.map((candidate) => `\n  ${candidate}`).join("") + (this.proposal !== undefined
+        ? remedy(this.proposal)
+        : `${candidates.length > 0 ? "\n" : " "}Recognised are: a table of events ` +
+          `(CSV, TSV, JSON, Parquet with user, item and time columns, and a table of items beside it), such as Amazon's ` +
+          `reviews and metadata; MovieLens (ratings.csv, u.data, ratings.dat); RecBole's *.inter with *.item; sequences ` +
+          `(lines "user item item ..."); *.inter.json with *.item.json; *.item.json with train, valid ` +
+          `and test folders; MIND, LightGCN, Online Retail. A sidereal.json in the folder can name files and columns`)
+  }
+}
+
+/** A folder of a known format that lacks a part of it. */
+export class IncompleteFolder extends Schema.TaggedError<IncompleteFolder>()("IncompleteFolder", {
+  path: Schema.String,
+  format: Schema.String,
+  present: Schema.Array(Schema.String),
+  lacking: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    return `${this.path} looks like ${this.format} (it has ${this.present.join(", ")}) but lacks ${
+      this.lacking.join(" and ")
+    }; put the missing part beside it, or name the files to read in a sidereal.json`
+  }
+}
+
+/** Several files that might be meant and do not belong together. */
+export class AmbiguousTables extends Schema.TaggedError<AmbiguousTables>()("AmbiguousTables", {
+  path: Schema.String,
+  role: Schema.Literals(["events", "items"]),
+  files: Schema.Array(Schema.String),
+  why: Schema.String
+}) {
+  override get message() {
+    return `${this.path} has ${this.files.length} files that could hold the ${this.role}: ${
+      this.files.join(", ")
+    }; ${this.why}. ` +
+      `Name the one that is meant, or all that belong together, in a sidereal.json: {"${this.role}": ${
+        JSON.stringify(this.files[0]?.split(" ")[0] ?? "")
+      }}`
   }
 }
 
@@ -32,12 +79,19 @@ export class MissingColumn extends Schema.TaggedError<MissingColumn>()("MissingC
   file: Schema.String,
   wanted: Schema.String,
   names: Schema.Array(Schema.String),
-  found: Schema.Array(Schema.String)
+  found: Schema.Array(Schema.String),
+  rows: Schema.optionalKey(Schema.Array(Schema.String)),
+  proposal: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
+    const rows = this.rows ?? []
     return `${this.file} has no ${this.wanted} column: looked for ${this.names.join(", ")}; found ${
-      this.found.join(", ")
-    }. Rename it, or name it in a sidereal.json beside the file: {"columns": {"${this.wanted}": "..."}}; a file without a header line needs {"header": [names in order]}`
+      quoted(this.found)
+    }.` +
+      (rows.length === 0 ? "" : `\n  first rows:\n${rows.map((row) => `    ${row}`).join("\n")}`) +
+      (remedy(this.proposal) ||
+        ` Rename it, or name it in a sidereal.json beside the file: {"columns": {"${this.wanted}": "..."}}`) +
+      `; a file without a header line needs {"header": [names in order]}`
   }
 }
 
@@ -128,10 +182,59 @@ export class NoSplit extends Schema.TaggedError<NoSplit>()("NoSplit", {
   }
 }
 
-/** A wish that needs times where none are known. */
-export class NoTimes extends Schema.TaggedError<NoTimes>()("NoTimes", { wanted: Schema.String }) {
+/** An option that needs event times, for data without them. */
+export class NoTimes extends Schema.TaggedError<NoTimes>()("NoTimes", {
+  wanted: Schema.String,
+  /** Columns that may hold times. */
+  columns: Schema.optionalKey(Schema.Array(Schema.String))
+}) {
   override get message() {
-    return `${this.wanted} needs the times of events, and these data have none; leave it out`
+    const [first] = this.columns ?? []
+    return `${this.wanted} needs the times of events, and these data have none; leave it out` +
+      (first === undefined
+        ? ""
+        : `, or name their column in a sidereal.json: {"columns": {"time": ${JSON.stringify(first)}}} ` +
+          `(columns that may hold times: ${quoted(this.columns!)})`)
+  }
+}
+
+/** A rating floor for data without ratings. */
+export class NoRatings extends Schema.TaggedError<NoRatings>()("NoRatings", {
+  file: Schema.String,
+  found: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    return `${this.file} has no column of ratings for a rating floor; found ${quoted(this.found)}. ` +
+      `Leave --rating-floor out, or name the column in a sidereal.json: {"columns": {"rating": "..."}}`
+  }
+}
+
+/** Dates of which nothing shows whether the day or the month comes first. */
+export class AmbiguousDates extends Schema.TaggedError<AmbiguousDates>()("AmbiguousDates", {
+  file: Schema.String,
+  column: Schema.String,
+  example: Schema.String,
+  dayFirst: Schema.String,
+  monthFirst: Schema.String
+}) {
+  override get message() {
+    return `${this.file}: the dates of ${this.column} can be read in two ways and no row decides: ${this.example} is ` +
+      `${this.dayFirst} with the day first, ${this.monthFirst} with the month first; say which in a sidereal.json ` +
+      `beside the file: {"dates": "day-first"} or {"dates": "month-first"}`
+  }
+}
+
+/** Dates with the day first in some rows and the month first in others. */
+export class MixedDates extends Schema.TaggedError<MixedDates>()("MixedDates", {
+  file: Schema.String,
+  column: Schema.String,
+  dayFirst: Schema.String,
+  monthFirst: Schema.String
+}) {
+  override get message() {
+    return `${this.file}: the dates of ${this.column} are written in two ways: ${this.dayFirst} has the day first, ` +
+      `${this.monthFirst} the month; write them in one way (ISO 8601 is best), or say which counts in a sidereal.json: ` +
+      `{"dates": "day-first"} leaves the others out`
   }
 }
 
@@ -145,6 +248,22 @@ export class MostlyMalformed extends Schema.TaggedError<MostlyMalformed>()("Most
   override get message() {
     return `${this.file}: ${this.malformed} of ${this.rows} rows cannot be used, the first because of ${this.first}; ` +
       `is it the right file, and do sidereal.json's columns fit it?`
+  }
+}
+
+/** A title that several items match equally well. */
+export class AmbiguousItem extends Schema.TaggedError<AmbiguousItem>()("AmbiguousItem", {
+  item: Schema.String,
+  matches: Schema.Int,
+  first: Schema.Array(Schema.Struct({ key: Schema.String, title: Schema.String }))
+}) {
+  override get message() {
+    const more = this.matches - this.first.length
+    return `"${this.item}" matches ${this.matches} items: ${
+      this.first.map(({ key, title }) => `"${title}" (key ${key})`).join(", ")
+    }${more === 0 ? "" : ` and ${more} more`}; give ${
+      new Set(this.first.map(({ title }) => title)).size < 2 ? "a key" : "a whole title or a key"
+    }`
   }
 }
 
@@ -164,7 +283,13 @@ export class CatalogError extends Schema.TaggedError<CatalogError>()("CatalogErr
     MissingProgram,
     NoSplit,
     MostlyMalformed,
-    NoTimes
+    NoTimes,
+    NoRatings,
+    AmbiguousDates,
+    MixedDates,
+    AmbiguousTables,
+    IncompleteFolder,
+    AmbiguousItem
   ])
 }) {
   override get message() {

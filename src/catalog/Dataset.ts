@@ -63,6 +63,10 @@ export interface Dataset {
   /** The first rows that could not be used; how many there were of a kind is counted. */
   readonly malformed?: ReadonlyArray<Malformed> | undefined
   readonly split?: GivenSplit | undefined
+  /** Remarks of the import for people: which files were read as what, and what was not recognised. */
+  readonly notes?: ReadonlyArray<string> | undefined
+  /** Paths of the files that were read, where the format tells them. */
+  readonly sources?: ReadonlyArray<string> | undefined
   readonly oracle?: Oracle | undefined
 }
 

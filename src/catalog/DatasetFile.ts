@@ -25,6 +25,8 @@ const About = Schema.fromJsonString(Schema.Struct({
   counts: Schema.Array(Schema.Struct({ step: Schema.String, count: Schema.Int })),
   comparableTimes: Schema.optionalKey(Schema.Boolean),
   tieShare: Schema.optionalKey(Schema.Finite),
+  notes: Schema.optionalKey(Schema.Array(Schema.String)),
+  sources: Schema.optionalKey(Schema.Array(Schema.String)),
   malformed: Schema.optionalKey(Schema.Array(Schema.Struct({
     file: Schema.String,
     line: Schema.Int,

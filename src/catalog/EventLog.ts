@@ -10,7 +10,7 @@ export interface EventLog {
   readonly items: Int32Array
   readonly times: Float64Array
   /** Absent where the source has none; NaN for an event without one. */
-  readonly ratings?: Float32Array | undefined
+  readonly ratings?: Float64Array | undefined
 }
 
 /** Collects events one by one. */
@@ -29,8 +29,8 @@ export const builder = (): EventLogBuilder => {
   let users = new Int32Array(capacity)
   let items = new Int32Array(capacity)
   let times = new Float64Array(capacity)
-  let ratings: Float32Array | undefined
-  const grow = <A extends Int32Array | Float64Array | Float32Array>(array: A, larger: A): A => {
+  let ratings: Float64Array | undefined
+  const grow = <A extends Int32Array | Float64Array>(array: A, larger: A): A => {
     larger.set(array)
     return larger
   }
@@ -47,13 +47,13 @@ export const builder = (): EventLogBuilder => {
         users = grow(users, new Int32Array(capacity))
         items = grow(items, new Int32Array(capacity))
         times = grow(times, new Float64Array(capacity))
-        if (ratings !== undefined) ratings = grow(ratings, new Float32Array(capacity))
+        if (ratings !== undefined) ratings = grow(ratings, new Float64Array(capacity))
       }
       users[size] = numberOf(userNumber, user)
       items[size] = numberOf(itemNumber, item)
       times[size] = time
       if (rating !== undefined) {
-        ratings ??= new Float32Array(capacity).fill(Number.NaN)
+        ratings ??= new Float64Array(capacity).fill(Number.NaN)
         ratings[size] = rating
       }
       size++
@@ -69,5 +69,54 @@ export const builder = (): EventLogBuilder => {
       times: times.subarray(0, size),
       ratings: ratings?.subarray(0, size)
     })
+  }
+}
+
+/** Puts logs one after another; `starts` holds the first event of each log, and the end. */
+export const concatenate = (
+  logs: ReadonlyArray<EventLog>
+): { readonly log: EventLog; readonly starts: ReadonlyArray<number> } => {
+  const starts = [0]
+  for (const log of logs) starts.push(starts.at(-1)! + log.users.length)
+  if (logs.length === 1) return { log: logs[0]!, starts }
+  const total = starts.at(-1)!
+  const [users, items, times] = [new Int32Array(total), new Int32Array(total), new Float64Array(total)]
+  const rated = logs.some(({ ratings }) => ratings !== undefined)
+  const ratings = rated ? new Float64Array(total).fill(Number.NaN) : undefined
+  const [userNumber, itemNumber] = [new Map<string, number>(), new Map<string, number>()]
+  const renumbered = (keys: ReadonlyArray<string>, numbers: Map<string, number>): Int32Array =>
+    Int32Array.from(keys, (key) => {
+      const known = numbers.get(key)
+      if (known !== undefined) return known
+      numbers.set(key, numbers.size)
+      return numbers.size - 1
+    })
+  for (const [l, log] of logs.entries()) {
+    const [ofUser, ofItem] = [renumbered(log.userKeys, userNumber), renumbered(log.itemKeys, itemNumber)]
+    const start = starts[l]!
+    for (let e = 0; e < log.users.length; e++) {
+      users[start + e] = ofUser[log.users[e]!]!
+      items[start + e] = ofItem[log.items[e]!]!
+    }
+    times.set(log.times, start)
+    if (log.ratings !== undefined) ratings!.set(log.ratings, start)
+  }
+  return {
+    log: { userKeys: [...userNumber.keys()], itemKeys: [...itemNumber.keys()], users, items, times, ratings },
+    starts
+  }
+}
+
+/** Gives the events of a log their times; events with NaN for one are left out. */
+export const timed = (log: EventLog, times: Float64Array): EventLog => {
+  const kept = Int32Array.from(times.keys()).filter((e) => !Number.isNaN(times[e]!))
+  if (kept.length === times.length) return { ...log, times }
+  const { ratings } = log
+  return {
+    ...log,
+    users: kept.map((e) => log.users[e]!),
+    items: kept.map((e) => log.items[e]!),
+    times: Float64Array.from(kept, (e) => times[e]!),
+    ratings: ratings === undefined ? undefined : Float64Array.from(kept, (e) => ratings[e]!)
   }
 }

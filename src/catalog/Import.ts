@@ -1,31 +1,43 @@
 /**
- * Any recognised data set by its path: the form is found by names and content.
+ * Any recognised data set by its path: the format is found by names and content.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
-import * as Schema from "effect/Schema"
 import * as Assemble from "./Assemble.ts"
 import { type FilterConfig } from "./Assemble.ts"
-import { CatalogError, NoEvents, NoTimes, TooFewItems, UnknownForm, Unreadable } from "./CatalogError.ts"
+import {
+  CatalogError,
+  IncompleteFolder,
+  NoEvents,
+  NoTimes,
+  TooFewItems,
+  UnknownForm,
+  Unreadable
+} from "./CatalogError.ts"
 import { type Dataset } from "./Dataset.ts"
 import * as EventLog from "./EventLog.ts"
-import * as AmazonRatings from "./format/AmazonRatings.ts"
-import * as EventTable from "./format/EventTable.ts"
-import * as JsonLines from "./format/JsonLines.ts"
 import * as LetterFolder from "./format/LetterFolder.ts"
+import * as LightGcnFolder from "./format/LightGcnFolder.ts"
+import * as MindFolder from "./format/MindFolder.ts"
 import * as MiniOneRecFolder from "./format/MiniOneRecFolder.ts"
 import * as MovieLens from "./format/MovieLens.ts"
 import * as OnlineRetail from "./format/OnlineRetail.ts"
+import * as PublishedTables from "./format/PublishedTables.ts"
 import * as S3RecFolder from "./format/S3RecFolder.ts"
 import * as SequenceFile from "./format/SequenceFile.ts"
 import { type Archive } from "./reader/Archive.ts"
 import * as Malformed from "./reader/Malformed.ts"
-import { isTable, type TableReader } from "./reader/TableReader.ts"
+import { type TableReader } from "./reader/TableReader.ts"
+import * as EventTable from "./table/EventTable.ts"
+import * as TableConfig from "./table/TableConfig.ts"
+import * as TableFile from "./table/TableFile.ts"
+import * as TableFolder from "./table/TableFolder.ts"
+import * as TableProposal from "./table/TableProposal.ts"
 
-/** Choices that apply to every form. */
+/** Choices that apply to every format. */
 export interface ImportOptions {
-  /** What is kept. @default everything but duplicates, and what the form's source suggests */
+  /** What is kept. @default everything but duplicates, and what the format's source suggests */
   readonly filter?: FilterConfig | undefined
   /** The first row that cannot be used is an error instead of being counted. @default false */
   readonly strict?: boolean | undefined
@@ -34,6 +46,29 @@ export interface ImportOptions {
 }
 
 type Needs = FileSystem.FileSystem | Path.Path | TableReader | Archive
+
+/** Where the data lie. */
+interface Place {
+  /** The file or folder as it was given. */
+  readonly location: string
+  readonly folder: string
+  /** The file's path, where a file was given. */
+  readonly file: string | undefined
+  /** Names in the folder, sorted. */
+  readonly names: ReadonlyArray<string>
+  /** What the data set is called. */
+  readonly name: string
+  readonly config: TableConfig.TableConfig
+  readonly at: (name: string) => string
+}
+
+/** A format: returns how to load the data at a place, or undefined where they are of another format. */
+interface Format {
+  readonly name: string
+  recognise(place: Place): Effect.Effect<Loading | undefined, CatalogError, Needs>
+}
+
+type Loading = (options: EventTable.LoadOptions) => Effect.Effect<Dataset, CatalogError, Needs>
 
 /** The `*.index.json` beside the data of a folder: SIDs that somebody made for them. */
 export const indexFiles: (
@@ -58,101 +93,21 @@ export const ownIndex: (
   }
 )
 
-/** Loads the data set at a file or folder. */
-export const load: (
-  path: string,
-  options?: ImportOptions
-) => Effect.Effect<Dataset, CatalogError, Needs> = Effect.fn("Import.load")(function*(location, given = {}) {
-  const fs = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  const options: EventTable.LoadOptions = {
-    filter: given.filter ?? Assemble.noFilter,
-    seed: given.seed ?? 1,
-    strict: given.strict ?? false
-  }
-  const unreadable = (error: { readonly message: string }) =>
-    new CatalogError({ reason: new Unreadable({ path: location, detail: error.message }) })
-  const info = yield* fs.stat(location).pipe(Effect.mapError(unreadable))
-  const isFolder = info.type === "Directory"
-  const folder = isFolder ? location : path.dirname(location)
-  const names = (yield* fs.readDirectory(folder).pipe(Effect.mapError(unreadable))).toSorted()
-  const name = path.basename(path.resolve(location)).replace(
-    /\.(csv|tsv|jsonl|ndjson|json|parquet|inter|txt|data|dat)(\.gz)?$/i,
-    ""
-  )
-  const config = yield* tableConfig(folder, names)
-  const dataset = yield* recognise()
-  if (dataset.items.length < 2) {
-    return yield* new CatalogError({ reason: new TooFewItems({ items: dataset.items.length }) })
-  }
-  if (dataset.split === undefined && dataset.sequences.every((items) => items.length < 3)) {
-    return yield* new CatalogError({
-      reason: new NoEvents({ detail: "no user has three events; one each is needed to train, validate and test" })
-    })
-  }
-  return dataset
-
-  function recognise(): Effect.Effect<Dataset, CatalogError, Needs> {
-    const within = (file: string) => path.join(folder, file)
-    const find = (suffix: string) => names.find((file) => file.endsWith(suffix) || file.endsWith(`${suffix}.gz`))
-    const movieLens = config.events === undefined
-      ? MovieLens.find(names, isFolder ? undefined : path.basename(location))
-      : undefined
-    if (movieLens !== undefined) return MovieLens.load(name, folder, movieLens, config, options)
-    if (!isFolder) {
-      return SequenceFile.isNamed(location)
-        ? Effect.flatMap(SequenceFile.isOne(location), (isOne) => isOne ? sequences(location) : unknown())
-        : tables()
-    }
-    if (config.events !== undefined) return tables()
-    if (MiniOneRecFolder.isOne(names)) return filtered(MiniOneRecFolder.load(name, folder, options.strict))
-    const [inter, item] = [find(".inter.json"), find(".item.json")]
-    if (inter !== undefined && item !== undefined) {
-      return filtered(LetterFolder.load(name, within(inter), within(item), options.strict))
-    }
-    const retail = names.find((file) => file === "by-day.tar.xz")
-    if (retail !== undefined) return OnlineRetail.load(name, within(retail), options)
-    return Effect.gen(function*() {
-      if (names.includes("s3rec")) {
-        const files = yield* fs.readDirectory(within("s3rec")).pipe(Effect.mapError(unreadable))
-        const file = files.toSorted().find(SequenceFile.isNamed)
-        if (file === undefined) return yield* unknown()
-        const at = path.join(folder, "s3rec", file)
-        const withTitles = names.includes("transrec")
-        return yield* withTitles ? filtered(S3RecFolder.load(name, folder, at, options.strict)) : sequences(at)
-      }
-      const file = yield* Effect.findFirst(names.filter(SequenceFile.isNamed).map(within), SequenceFile.isOne)
-      return file._tag === "Some" && !(yield* hasEvents()) ? yield* sequences(file.value) : yield* tables()
-    })
-  }
-
-  function sequences(file: string) {
-    return filtered(fromSequences(file))
-  }
-
-  function unknown() {
-    return Effect.fail(
-      new CatalogError({
-        reason: new UnknownForm({ path: location, found: names.slice(0, 8).join(", ") || "nothing" })
-      })
-    )
-  }
-
-  /**
-   * The filter on data that come as sequences; where it asks for nothing they stay as they are, numbers included. What is
-   * filtered loses a split of its own, whose targets may be gone.
-   */
-  function filtered<E, R>(loading: Effect.Effect<Dataset, E, R>): Effect.Effect<Dataset, E | CatalogError, R> {
-    return Effect.flatMap(loading, (dataset) => {
-      const { filter, seed } = options
+/**
+ * The filter on data that come as sequences; where it asks for nothing they stay as they are, numbers included. What is
+ * filtered loses a split of its own, whose targets may be gone.
+ */
+const filtered =
+  (load: (strict: boolean) => Effect.Effect<Dataset, CatalogError, Needs>): Loading => ({ filter, seed, strict }) =>
+    Effect.flatMap(load(strict), (dataset) => {
       if (JSON.stringify(filter) === JSON.stringify(Assemble.noFilter)) return Effect.succeed(dataset)
-      const wish = filter.from !== undefined || filter.to !== undefined
+      const wanted = filter.from !== undefined || filter.to !== undefined
         ? "a time range"
         : filter.ties === "shuffled"
         ? "--ties shuffled"
         : undefined
-      if (wish !== undefined && dataset.times === undefined) {
-        return Effect.fail(new CatalogError({ reason: new NoTimes({ wanted: wish }) }))
+      if (wanted !== undefined && dataset.times === undefined) {
+        return Effect.fail(new CatalogError({ reason: new NoTimes({ wanted }) }))
       }
       const log = EventLog.builder()
       for (const [user, items] of dataset.sequences.entries()) {
@@ -174,108 +129,354 @@ export const load: (
           comparableTimes: false
         }
       )
-      return Effect.succeed(dataset.times === undefined ? { ...made, times: undefined, tieShare: undefined } : made)
+      const told = dataset.notes === undefined ? made : { ...made, notes: dataset.notes }
+      return Effect.succeed(dataset.times === undefined ? Assemble.withoutTimes(told) : told)
     })
-  }
 
-  /** Sequences, with titles of an items table beside them. */
-  function fromSequences(file: string) {
-    return Effect.gen(function*() {
-      const { findings, sequences, userKeys } = yield* SequenceFile.read(file, options.strict)
-      const number = new Map<number, number>()
-      for (const list of sequences) for (const item of list) if (!number.has(item)) number.set(item, number.size)
-      const keys = Array.from(number.keys(), String)
-      const itemsFile = yield* itemsTable(undefined)
-      const texts = itemsFile === undefined
+const find = (names: ReadonlyArray<string>, suffix: string): string | undefined =>
+  names.find((file) => file.endsWith(suffix) || file.endsWith(`${suffix}.gz`))
+
+/** Sequences, with titles of a table of items beside them. */
+const sequences = ({ config, folder, name }: Place, file: string): Loading =>
+  filtered((strict) =>
+    Effect.gen(function*() {
+      const { findings, itemKeys, sequences, userKeys } = yield* SequenceFile.read(file, strict)
+      const { tables } = yield* TableFolder.discover(folder, config, file).pipe(
+        Effect.orElseSucceed(() => ({ tables: undefined }))
+      )
+      const texts = tables?.items === undefined
         ? undefined
-        : yield* EventTable.readItems(itemsFile, config, new Set(keys))
-      if (texts !== undefined) yield* Malformed.settle(itemsFile!, texts.findings, options.strict)
+        : yield* EventTable.readItems(tables.items, config, new Set(itemKeys))
+      if (texts !== undefined) yield* Malformed.settle(tables!.items!.files[0]!, texts.findings, strict)
+      const all = Malformed.joined([findings, ...(texts === undefined ? [] : [texts.findings])])
       const dataset: Dataset = {
         name,
-        items: keys.map((key) => texts?.items.get(key) ?? Assemble.nameless(key)),
+        items: itemKeys.map((key) => texts?.items.get(key) ?? Assemble.nameless(key)),
         userKeys,
-        sequences: sequences.map((list) => list.map((item) => number.get(item)!)),
+        sequences,
         counts: [
           { step: "users read", count: sequences.length },
           { step: "events read", count: sequences.reduce((sum, list) => sum + list.length, 0) },
           { step: "items with a title", count: texts?.items.size ?? 0 },
-          ...findings.problems,
-          ...(texts?.findings.problems ?? [])
+          ...all.problems
         ],
-        malformed: [...findings.malformed, ...(texts?.findings.malformed ?? [])].slice(0, Malformed.kept)
+        malformed: all.malformed
       }
       return dataset
     })
-  }
+  )
 
-  /** Roles that the columns of a file have. */
-  function rolesOf(file: string) {
-    return Effect.gen(function*() {
-      const columns = yield* EventTable.columns(file)
-      const has = (role: EventTable.Role) => EventTable.columnOf(role, columns, config) !== undefined
-      const isEvents = (has("user") && has("item")) || AmazonRatings.formOf(columns) !== undefined
-      return { isEvents, isItems: has("item") && has("title") && !has("user") }
+const tables = ({ config, name }: Place, found: EventTable.Tables): Loading => (options) =>
+  EventTable.load(name, found, config, options)
+
+/** The formats, in the order in which they are tried. */
+const formats: ReadonlyArray<Format> = [
+  {
+    name: "sidereal.json",
+    recognise: Effect.fnUntraced(function*(place) {
+      if (!TableConfig.namesFiles(place.config) || place.file !== undefined) return undefined
+      const found = yield* TableFolder.configured(place.folder, place.config)
+      return found === undefined ? undefined : tables(place, found)
     })
-  }
-
-  function hasEvents() {
-    return Effect.gen(function*() {
-      for (const file of names.filter(isRead)) {
-        const roles = yield* rolesOf(path.join(folder, file)).pipe(Effect.option)
-        if (roles._tag === "Some" && roles.value.isEvents) return true
-      }
-      return false
-    })
-  }
-
-  function itemsTable(events: string | undefined) {
-    return Effect.gen(function*() {
-      if (config.items !== undefined) return path.join(folder, config.items)
-      for (const file of names.filter(isRead).map((one) => path.join(folder, one))) {
-        if (file === events) continue
-        const roles = yield* rolesOf(file).pipe(Effect.option)
-        if (roles._tag === "Some" && roles.value.isItems) return file
-      }
-      return undefined
-    })
-  }
-
-  /** The events table is the one with user and item columns, the items table one with item and title but no user. */
-  function tables() {
-    return Effect.gen(function*() {
-      const candidates = names.filter((file) => isRead(file)).map((file) => path.join(folder, file))
-      let events = isFolder
-        ? config.events === undefined ? undefined : path.join(folder, config.events)
-        : location
-      if (events === undefined && candidates.length === 0) return yield* unknown()
-      for (const file of events === undefined ? candidates : []) {
-        const roles = yield* rolesOf(file).pipe(Effect.option)
-        if (roles._tag === "Some" && roles.value.isEvents) {
-          events = file
-          break
+  },
+  {
+    name: "MovieLens",
+    recognise: ({ config, file, folder, name, names }) =>
+      Effect.gen(function*() {
+        const path = yield* Path.Path
+        const found = MovieLens.find(names, file === undefined ? undefined : path.basename(file))
+        return found === undefined ? undefined : (options) => MovieLens.load(name, folder, found, config, options)
+      })
+  },
+  {
+    name: "MiniOneRec",
+    recognise: ({ file, folder, name, names }) =>
+      Effect.gen(function*() {
+        if (file !== undefined) return undefined
+        const lacking = MiniOneRecFolder.lacking(names)
+        if (lacking === undefined) return undefined
+        if (lacking.length === 0) return filtered((strict) => MiniOneRecFolder.load(name, folder, strict))
+        return yield* new CatalogError({
+          reason: new IncompleteFolder({
+            path: folder,
+            format: "a folder of MiniOneRec",
+            present: MiniOneRecFolder.present(names),
+            lacking: [...lacking]
+          })
+        })
+      })
+  },
+  {
+    name: "LETTER",
+    recognise: ({ at, file, folder, name, names }) =>
+      Effect.gen(function*() {
+        if (file !== undefined) return undefined
+        const [inter, item] = [find(names, ".inter.json"), find(names, ".item.json")]
+        if (inter === undefined && item === undefined) return undefined
+        if (inter !== undefined && item !== undefined) {
+          return filtered((strict) => LetterFolder.load(name, at(inter), at(item), strict))
         }
-      }
-      events ??= candidates[0]!
-      const { header, separator } = config
-      const form = header === undefined
-        ? JsonLines.isJsonLines(events) ? undefined : AmazonRatings.formOf(yield* EventTable.columns(events))
-        : { columns: header, separator: separator ?? "," }
-      return yield* EventTable.load(name, events, yield* itemsTable(events), config, options, { events: form })
+        return yield* new CatalogError({
+          reason: new IncompleteFolder({
+            path: folder,
+            format: "a folder of LETTER or LC-Rec",
+            present: [inter ?? item!],
+            lacking: [inter === undefined ? "*.inter.json (user to items in order)" : "*.item.json (item to texts)"]
+          })
+        })
+      })
+  },
+  {
+    name: "Online Retail",
+    recognise: ({ at, file, name, names }) =>
+      Effect.succeed(
+        file === undefined && names.includes("by-day.tar.xz")
+          ? (options) => OnlineRetail.load(name, at("by-day.tar.xz"), options)
+          : undefined
+      )
+  },
+  {
+    name: "S3-Rec",
+    recognise: (place) =>
+      Effect.gen(function*() {
+        const { at, file, folder, name, names } = place
+        if (file !== undefined || !names.includes("s3rec")) return undefined
+        const fs = yield* FileSystem.FileSystem
+        const path = yield* Path.Path
+        const inside = yield* fs.readDirectory(at("s3rec")).pipe(Effect.orElseSucceed((): Array<string> => []))
+        const found = inside.toSorted().find(SequenceFile.isNamed)
+        if (found === undefined) {
+          return yield* new CatalogError({
+            reason: new IncompleteFolder({
+              path: folder,
+              format: "Amazon's data of S3-Rec",
+              present: ["s3rec"],
+              lacking: ["a file of sequences in s3rec (*.txt)"]
+            })
+          })
+        }
+        const sequenceFile = path.join(at("s3rec"), found)
+        return names.includes("transrec")
+          ? filtered((strict) => S3RecFolder.load(name, folder, sequenceFile, strict))
+          : sequences(place, sequenceFile)
+      })
+  },
+  {
+    name: "MIND",
+    recognise: ({ at, config, file, name, names }) =>
+      Effect.gen(function*() {
+        const path = yield* Path.Path
+        const found = MindFolder.find(names)
+        if (found === undefined || config.header !== undefined) return undefined
+        if (file !== undefined && path.basename(file) !== found.behaviours) return undefined
+        const news = found.news === undefined ? undefined : at(found.news)
+        return filtered((strict) => MindFolder.load(name, at(found.behaviours), news, strict))
+      })
+  },
+  {
+    name: "LightGCN",
+    recognise: ({ at, file, folder, name, names }) =>
+      Effect.gen(function*() {
+        const found = file === undefined ? LightGcnFolder.find(names) : undefined
+        if (found === undefined || !(yield* LightGcnFolder.isOne(at(found[0]!.file)))) return undefined
+        return filtered((strict) => LightGcnFolder.load(name, folder, found, names, strict))
+      })
+  },
+  {
+    name: "published tables",
+    recognise: (place) =>
+      Effect.gen(function*() {
+        const { at, config, file, names } = place
+        const path = yield* Path.Path
+        const found = PublishedTables.find(names, file === undefined ? undefined : path.basename(file))
+        if (found === undefined) return undefined
+        const { events, items, set } = found
+        const { columns = {}, form, itemColumns = {} } = set
+        const own = TableConfig.found(config, [], "events")
+        const first = yield* TableFile.open(at(events), own.form ?? form)
+        if (set.needs?.some((column) => !first.columns.includes(column)) === true) return undefined
+        return tables(place, {
+          events: { files: [at(events)], columns: { ...columns, ...own.columns }, form: own.form ?? form },
+          items: items === undefined
+            ? undefined
+            : {
+              files: [at(items)],
+              columns: { ...itemColumns, ...TableConfig.found(config, [], "items").columns },
+              form: undefined
+            },
+          notes: [`read as ${set.name}: ${[events, ...(items === undefined ? [] : [items])].join(" and ")}`]
+        })
+      })
+  },
+  {
+    name: "sequences",
+    recognise: (place) =>
+      Effect.gen(function*() {
+        const { at, config, file, names } = place
+        if (config.header !== undefined || config.columns?.user !== undefined) return undefined
+        const candidates = file === undefined ? names.filter(SequenceFile.isNamed).map(at) : [file]
+        const readable = (one: string) => SequenceFile.isOne(one).pipe(Effect.orElseSucceed(() => false))
+        for (const one of candidates) {
+          if (!SequenceFile.isNamed(one) || !(yield* readable(one))) continue
+          if (file !== undefined) return sequences(place, one)
+          const { tables: found } = yield* TableFolder.discover(place.folder, config)
+          return found === undefined ? sequences(place, one) : undefined
+        }
+        return undefined
+      })
+  },
+  {
+    name: "pairs",
+    recognise: (place) =>
+      Effect.gen(function*() {
+        const { at, config, file, names } = place
+        if (config.header !== undefined || config.columns?.user !== undefined) return undefined
+        const candidates = file === undefined ? names.filter(SequenceFile.isNamed).map(at) : [file]
+        if (candidates.length !== 1 || !SequenceFile.isNamed(candidates[0]!)) return undefined
+        const isPairs = yield* SequenceFile.isPairs(candidates[0]!).pipe(Effect.orElseSucceed(() => false))
+        if (!isPairs) return undefined
+        const { tables: found } = yield* TableFolder.discover(place.folder, config, candidates[0])
+        const separator = yield* SequenceFile.separatorOf(candidates[0]!)
+        return tables(place, {
+          events: { files: [candidates[0]!], columns: {}, form: { columns: ["user", "item"], separator, quote: null } },
+          items: found?.items,
+          notes: [`${candidates[0]!} is read as pairs of user and item in order of time`]
+        })
+      })
+  },
+  {
+    name: "tables",
+    recognise: (place) =>
+      Effect.gen(function*() {
+        const { config, file, folder } = place
+        const { looked, tables: found } = yield* TableFolder.discover(folder, config, file)
+        if (found === undefined) {
+          const [only] = looked
+          // Of one file in a folder, its own error says more.
+          return looked.length === 1 && !(only instanceof CatalogError)
+            ? tables(place, { events: TableConfig.found(config, [only!.file], "events") })
+            : yield* unknown(place, looked)
+        }
+        if (file !== undefined && found.events.form?.columns === undefined) {
+          const table = yield* TableFile.open(file, found.events.form)
+          if (table.columns.length < 2) return yield* unknown(place, [table])
+        }
+        const { files, form } = found.events
+        const invoices = OnlineRetail.columnsOf((yield* TableFile.open(files[0]!, form)).columns)
+        const { user } = config.columns ?? {}
+        return invoices === undefined || user !== undefined || found.items !== undefined || found.parts !== undefined
+          ? tables(place, found)
+          : (options) => OnlineRetail.loadTables(place.name, files, invoices, form, options)
+      })
+  }
+]
+
+/** Says what every file of a folder is and lacks. */
+const unknown = (place: Place, looked: ReadonlyArray<TableFile.TableFile | CatalogError>) => {
+  const columns = place.config.columns ?? {}
+  const read = looked.filter((table): table is TableFile.TableFile => !(table instanceof CatalogError))
+  const best = read.find((table) => table.columns.length > 1)
+  return Effect.fail(
+    new CatalogError({
+      reason: new UnknownForm({
+        path: place.location,
+        found: place.names.slice(0, 8).join(", ") || "nothing",
+        candidates: [
+          ...looked.slice(0, 8).map((table) =>
+            table instanceof CatalogError ? table.message : TableProposal.describe(table, columns)
+          ),
+          ...TableFolder.unread(place.names).map((name) => `${name}: an archive or document; unpack or export it first`)
+        ],
+        ...(best === undefined ? {} : {
+          proposal: TableProposal.text(TableProposal.ofEvents(best, columns, best.file.slice(place.folder.length + 1)))
+        })
+      })
     })
+  )
+}
+
+/** Looks at a place: its folder, the names in it, and the settings beside the data. */
+const placeOf = Effect.fnUntraced(function*(location: string): Effect.fn.Return<Place, CatalogError, Needs> {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const unreadable = (error: { readonly message: string }) =>
+    new CatalogError({ reason: new Unreadable({ path: location, detail: error.message }) })
+  const info = yield* fs.stat(location).pipe(Effect.mapError(unreadable))
+  const isFolder = info.type === "Directory"
+  const folder = isFolder ? location : path.dirname(location)
+  return {
+    location,
+    folder,
+    file: isFolder ? undefined : location,
+    names: (yield* fs.readDirectory(folder).pipe(Effect.mapError(unreadable))).toSorted(),
+    name: path.basename(path.resolve(location)).replace(
+      /\.(csv|tsv|tab|jsonl|ndjson|json|parquet|inter|txt|data|dat)(\.gz)?$/i,
+      ""
+    ),
+    config: yield* TableConfig.read(folder),
+    at: (name) => path.join(folder, name)
   }
 })
 
-const isRead = (name: string): boolean => isTable(name) || JsonLines.isJsonLines(name)
+/**
+ * Proposes the `sidereal.json` for the tables at a path: what is recognised, and guesses by names and values for the rest.
+ * Fails where a folder has no table at all, or has such a file already, which may be the user's work.
+ */
+export const propose: (
+  path: string
+) => Effect.Effect<{ readonly file: string; readonly text: string }, CatalogError, Needs> = Effect.fn("Import.propose")(
+  function*(location) {
+    const place = yield* placeOf(location)
+    const { at, config, folder, names } = place
+    const path = yield* Path.Path
+    const file = at(TableConfig.fileName)
+    if (names.includes(TableConfig.fileName)) {
+      return yield* new CatalogError({
+        reason: new Unreadable({
+          path: file,
+          detail: "it is there already and is not replaced; edit it, or move it away"
+        })
+      })
+    }
+    const { looked, tables: found } = yield* TableFolder.discover(folder, config, place.file)
+    const read = looked.filter((table): table is TableFile.TableFile => !(table instanceof CatalogError))
+    const events = place.file !== undefined || found !== undefined
+      ? yield* TableFile.open(place.file ?? found!.events.files[0]!)
+      : read.toSorted((a, b) => TableProposal.likeness(b) - TableProposal.likeness(a))[0]
+    if (events === undefined) return yield* unknown(place, looked)
+    const items = found?.items === undefined ? undefined : yield* TableFile.open(found.items.files[0]!)
+    const relative = (one: string) => path.relative(folder, one)
+    const proposal = TableProposal.ofTables(
+      events,
+      (found?.events.files ?? [events.file]).map(relative),
+      items,
+      (found?.items?.files ?? []).map(relative)
+    )
+    return { file, text: `${JSON.stringify(proposal, undefined, 2)}\n` }
+  }
+)
 
-const tableConfig = Effect.fnUntraced(function*(folder: string, names: ReadonlyArray<string>) {
-  if (!names.includes("sidereal.json")) return new EventTable.TableConfig({})
-  const fs = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  const file = path.join(folder, "sidereal.json")
-  const failed = (error: { readonly message: string }) =>
-    new CatalogError({ reason: new Unreadable({ path: file, detail: error.message }) })
-  const text = yield* fs.readFileString(file).pipe(Effect.mapError(failed))
-  return yield* Schema.decodeEffect(Schema.fromJsonString(EventTable.TableConfig), {
-    onExcessProperty: "error"
-  })(text).pipe(Effect.mapError(failed))
+/** Loads the data set at a file or folder. */
+export const load: (
+  path: string,
+  options?: ImportOptions
+) => Effect.Effect<Dataset, CatalogError, Needs> = Effect.fn("Import.load")(function*(location, given = {}) {
+  const place = yield* placeOf(location)
+  const options: EventTable.LoadOptions = {
+    filter: given.filter ?? Assemble.noFilter,
+    seed: given.seed ?? 1,
+    strict: given.strict ?? false
+  }
+  let loading: Loading | undefined
+  for (const format of formats) if (loading === undefined) loading = yield* format.recognise(place)
+  const dataset = yield* loading!(options)
+  if (dataset.items.length < 2) {
+    return yield* new CatalogError({ reason: new TooFewItems({ items: dataset.items.length }) })
+  }
+  if (dataset.split === undefined && dataset.sequences.every((items) => items.length < 3)) {
+    return yield* new CatalogError({
+      reason: new NoEvents({ detail: "no user has three events; one each is needed to train, validate and test" })
+    })
+  }
+  return dataset
 })

@@ -52,6 +52,8 @@ export interface Inspection {
   readonly cores: ReadonlyArray<CoreOutlook>
   readonly counts: ReadonlyArray<Count>
   readonly malformed: ReadonlyArray<Malformed>
+  /** Remarks of the import. */
+  readonly notes: ReadonlyArray<string>
 }
 
 const distribution = (values: ArrayLike<number>): Distribution => {
@@ -151,7 +153,8 @@ export const inspect = (dataset: Dataset): Inspection => {
       : { train: split.train.length, validation: split.validation.length, test: split.test.length },
     cores: cores(dataset, 10),
     counts: dataset.counts,
-    malformed: dataset.malformed ?? []
+    malformed: dataset.malformed ?? [],
+    notes: dataset.notes ?? []
   }
 }
 
@@ -174,6 +177,7 @@ const describeDistribution = (what: string, of: Distribution): ReadonlyArray<str
 /** The figures for people. */
 export const describe = (of: Inspection): string =>
   [
+    ...of.notes.map((note) => `note: ${note}`),
     ...of.counts.map(({ count, step }) => `  ${step}: ${number(count)}`),
     ...of.malformed.map(({ file, line, problem, value }) => `  ${file}, line ${line}: ${problem} (${value})`),
     `${of.name}: ${number(of.users)} users, ${number(of.items)} items, ${number(of.events)} events, sparsity ${
@@ -187,6 +191,9 @@ export const describe = (of: Inspection): string =>
     `Texts: title ${percent(of.coverage.title)}, description ${percent(of.coverage.description)}, brand ${
       percent(of.coverage.brand)
     }, categories ${percent(of.coverage.categories)} of the items; ${number(of.distinctTitles)} distinct titles`,
+    of.coverage.title + of.coverage.description + of.coverage.categories > 0
+      ? ""
+      : "No item has a text: embeddings know what is bought together and nothing else.",
     `Repeats of an item by a user: ${number(of.repeats)}`,
     of.tieShare === null
       ? "Times are not known, so ties in time are not either."

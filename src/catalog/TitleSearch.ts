@@ -1,29 +1,111 @@
 /**
- * Finds items by what people type: a title, the beginning or a part of one.
+ * Finds items by what people type: a key, a title, the beginning or a part of one.
  */
-import { CatalogError, EmptyHistory, UnknownItem } from "./CatalogError.ts"
+import * as Words from "../text/Words.ts"
+import { AmbiguousItem, CatalogError, EmptyHistory, UnknownItem } from "./CatalogError.ts"
 import { type Item } from "./Dataset.ts"
 
-const plain = (text: string) => text.toLowerCase().replaceAll(/[^\p{L}\p{N}]+/gu, " ").trim()
+/** The titles of a catalogue, prepared for many questions. */
+interface Titles {
+  /** Items whose key or whole title this is; of the strictest comparison by which there are any. */
+  exactly(text: string): ReadonlyArray<number>
+  /** The one item that the text means. */
+  find(text: string): number | CatalogError
+}
 
-/** The item with this key or title; else the one title that begins with or contains the text. */
-export const find = (items: ReadonlyArray<Item>, text: string): number | CatalogError => {
-  const wanted = plain(text)
-  const titles = items.map((item) => plain(item.title))
-  const exact = items.findIndex((item, i) => item.key === text.trim() || titles[i] === wanted)
-  if (exact >= 0) return exact
-  if (wanted !== "") {
-    for (const test of [(title: string) => title.startsWith(wanted), (title: string) => title.includes(wanted)]) {
-      const found = titles.flatMap((title, i) => (test(title) ? [i] : []))
-      if (found.length > 0) return found[0]!
+const plain = (text: string): string => Words.ofPlain(Words.unescape(text)).join(" ")
+
+/** What is computed at the first call. */
+const lazy = <A>(compute: () => A): () => A => {
+  let known: { readonly value: A } | undefined
+  return () => (known ??= { value: compute() }).value
+}
+
+const listed = 5
+
+const open = (items: ReadonlyArray<Item>): Titles => {
+  /** Titles in one form, the items that have each, and the same form of what is asked. */
+  const compared = (form: (text: string) => string) => {
+    const titles = lazy(() => items.map(({ title }) => form(title)))
+    const having = lazy(() => Map.groupBy(items.keys(), (item) => titles()[item]!))
+    return {
+      titles,
+      equal: (text: string): ReadonlyArray<number> => {
+        const wanted = form(text)
+        return wanted === "" ? [] : having().get(wanted) ?? []
+      },
+      where: (text: string, test: (title: string, wanted: string) => boolean): ReadonlyArray<number> => {
+        const wanted = form(text)
+        return wanted === "" ? [] : titles().flatMap((title, item) => (test(title, wanted) ? [item] : []))
+      }
     }
   }
-  return new CatalogError({ reason: new UnknownItem({ item: text.trim(), near: near(items, titles, wanted) }) })
+  const keys = lazy(() => Map.groupBy(items.keys(), (item) => items[item]!.key.normalize("NFC")))
+  const asIs = compared((text) => Words.unescape(text).normalize("NFC").trim())
+  const spelled = compared(Words.spelled)
+  const worded = compared(plain)
+  const bare = compared((text) => Words.withoutAccents(plain(text)))
+  const begins = (title: string, wanted: string) => title.startsWith(wanted)
+  const contains = (title: string, wanted: string) => title.includes(wanted)
+
+  const exactly: Titles["exactly"] = (text) => {
+    const asked = text.trim()
+    const byKey = keys().get(asked.normalize("NFC"))
+    if (byKey !== undefined) {
+      const own = byKey.filter((item) => items[item]!.key === asked)
+      return own.length > 0 ? own : byKey
+    }
+    for (const { equal } of [asIs, spelled]) {
+      const found = equal(asked)
+      if (found.length > 0) return found
+    }
+    return worded.equal(asked)
+  }
+  return {
+    exactly,
+    find: (text) => {
+      const exact = exactly(text)
+      if (exact.length > 0) return only(items, text, exact)
+      // Without a letter or digit a text has nothing by which a part of a title could be meant.
+      if (plain(text) !== "") {
+        for (
+          const looser of [
+            () => spelled.where(text, begins),
+            () => worded.where(text, begins),
+            () => spelled.where(text, contains),
+            () => worded.where(text, contains),
+            () => bare.equal(text),
+            () => bare.where(text, begins),
+            () => bare.where(text, contains)
+          ]
+        ) {
+          const found = looser()
+          if (found.length > 0) return only(items, text, found)
+        }
+      }
+      return new CatalogError({
+        reason: new UnknownItem({
+          item: text.trim(),
+          near: near(items, bare.titles(), Words.withoutAccents(plain(text)))
+        })
+      })
+    }
+  }
 }
+
+/** The item, where it is the only one. */
+const only = (items: ReadonlyArray<Item>, text: string, found: ReadonlyArray<number>): number | CatalogError =>
+  found.length === 1 ? found[0]! : new CatalogError({
+    reason: new AmbiguousItem({
+      item: text.trim(),
+      matches: found.length,
+      first: found.slice(0, listed).map((item) => ({ key: items[item]!.key, title: items[item]!.title }))
+    })
+  })
 
 /** The three titles that share most words with a text. */
 const near = (items: ReadonlyArray<Item>, titles: ReadonlyArray<string>, wanted: string): ReadonlyArray<string> => {
-  const words = new Set(wanted.split(" "))
+  const words = new Set(wanted.split(" ").filter((word) => word !== ""))
   return titles
     .map((title, i) => ({ i, shared: title.split(" ").filter((word) => words.has(word)).length }))
     .filter(({ shared }) => shared > 0)
@@ -32,15 +114,68 @@ const near = (items: ReadonlyArray<Item>, titles: ReadonlyArray<string>, wanted:
     .map(({ i }) => items[i]!.title)
 }
 
-/** The items of `"title; title"`, oldest first. */
+/**
+ * Finds the item that a text means: the one with this key, else with this title, else the one whose title begins with
+ * the text or contains it. Titles are compared as they are (NFC, entities resolved), then as they are spelled, then by
+ * their words, then by words without accents. Several items that match equally are an error that lists them.
+ */
+export const find = (items: ReadonlyArray<Item>, text: string): number | CatalogError => open(items).find(text)
+
+const entity = /&#?\w+;/y
+// A part in quotes ends with its part; a quote that is never closed is a character like others.
+const quoted = /\s*"[^"]*"\s*(?=;|$)/y
+
+/** Where the parts of a history begin and end: semicolons part them, but not in quotes, after `\` or as end of an entity. */
+const partsOf = (text: string): ReadonlyArray<readonly [from: number, to: number]> => {
+  const met = (pattern: RegExp, at: number): string => {
+    pattern.lastIndex = at
+    return pattern.exec(text)?.[0] ?? ""
+  }
+  const parts: Array<readonly [number, number]> = []
+  let from = 0
+  for (let at = 0; at <= text.length;) {
+    const whole = at === from ? met(quoted, at) : ""
+    const named = text[at] === "&" ? met(entity, at) : ""
+    if (whole !== "") at += whole.length
+    else if (named !== "" && Words.unescape(named) !== named) at += named.length
+    else if (text.startsWith("\\;", at)) at += 2
+    else if (at < text.length && text[at] !== ";") at++
+    if (at === text.length || text[at] === ";") {
+      parts.push([from, at++])
+      from = at
+    }
+  }
+  return parts
+}
+
+/** What a part says without its quotes, or with `\;` for a semicolon. */
+const literal = (part: string): string => /^"([^"]*)"$/.exec(part)?.[1] ?? part.replaceAll("\\;", ";")
+
+/**
+ * Finds the items of `"title; title"`, oldest first. Of neighbouring parts as many as make a title or key with semicolons
+ * of its own are taken together; such a title can also stand in quotes, or its semicolons after `\`.
+ */
 export const history = (items: ReadonlyArray<Item>, text: string): Int32Array | CatalogError => {
-  const parts = text.split(";").map((part) => part.trim()).filter((part) => part !== "")
-  if (parts.length === 0) return new CatalogError({ reason: new EmptyHistory() })
+  const titles = open(items)
+  const parts = partsOf(text)
+  const semicolons = ({ key, title }: Item) =>
+    Math.max(...[key, Words.unescape(title)].map((value) => value.split(";").length - 1))
+  const own = items.flatMap((item, i) => (semicolons(item) > 0 ? [i] : []))
+  const withSemicolons = open(own.map((item) => items[item]!))
+  const most = own.reduce((sum, item) => Math.max(sum, semicolons(items[item]!)), 0)
   const found: Array<number> = []
-  for (const part of parts) {
-    const item = find(items, part)
+  for (let at = 0; at < parts.length;) {
+    const between = (to: number) => text.slice(parts[at]![0], parts[to - 1]![1]).trim()
+    let to = Math.min(parts.length, at + 1 + most)
+    let joined: ReadonlyArray<number> = []
+    for (; to > at + 1 && joined.length === 0; to--) joined = withSemicolons.exactly(between(to))
+    if (joined.length > 0) to++
+    const part = between(to)
+    at = to
+    if (part === "") continue
+    const item = joined.length > 0 ? only(items, part, joined.map((one) => own[one]!)) : titles.find(literal(part))
     if (typeof item !== "number") return item
     found.push(item)
   }
-  return Int32Array.from(found)
+  return found.length === 0 ? new CatalogError({ reason: new EmptyHistory() }) : Int32Array.from(found)
 }

@@ -3,6 +3,9 @@
  *
  * A leaf that is reached early keeps its place by score among the longer ones. Ties are broken by trie order, so a
  * search is repeatable. With as many beams as there are prefixes at every level the search is exact.
+ *
+ * Every beam leads to an allowed leaf: a prefix whose leaves are all excluded is never kept. Beams are therefore lost at
+ * no level, and of n allowed leaves a search with k beams returns min(n, k).
  */
 import * as Effect from "effect/Effect"
 import { PolicyModel, type PolicyWeights } from "../policy/PolicyModel.ts"
@@ -12,10 +15,12 @@ import { type TensorError } from "../tensor/TensorError.ts"
 
 /** What to search for. */
 export interface BeamOptions {
-  /** Prefixes kept per prompt and level, and SIDs returned. */
+  /** Prefixes kept per prompt and level, and SIDs returned where the catalogue has as many. */
   readonly beams: number
   /** Leaves that may not be written, per prompt: the SIDs of items that must not be recommended. */
   readonly excluded?: ReadonlyArray<ReadonlySet<number>> | undefined
+  /** Log-probability below which no prefix is followed. @default -Infinity */
+  readonly floor?: number | undefined
 }
 
 /** SIDs of one prompt, best first. */
@@ -73,15 +78,37 @@ class Best {
   }
 }
 
+const nothing: ReadonlySet<number> = new Set()
+
+/** Nodes with children but no allowed leaf below them: followed, they would hold beams and end nowhere. */
+const closedNodes = (trie: Trie.Trie, excluded: ReadonlySet<number>): ReadonlySet<number> => {
+  const closed = new Set<number>()
+  // Children of a node that still are, or lead to, an allowed leaf.
+  const open = new Map<number, number>()
+  for (const leaf of excluded) {
+    let lost = Trie.childCount(trie, leaf) === 0 ? leaf : 0
+    while (lost > 0) {
+      const parent = Trie.parent(trie, lost)
+      const left = (open.get(parent) ?? Trie.childCount(trie, parent)) - 1
+      open.set(parent, left)
+      if (left > 0) break
+      closed.add(parent)
+      lost = Trie.itemCount(trie, parent) === 0 || excluded.has(parent) ? parent : 0
+    }
+  }
+  return closed
+}
+
 /** Searches for the best SIDs after each history. */
 export const search: (
   histories: ReadonlyArray<Int32Array>,
   weights: PolicyWeights,
   options: BeamOptions
 ) => Effect.Effect<ReadonlyArray<RankedLeaves>, TensorError, PolicyModel> = Effect.fn("BeamSearch.search")(
-  function*(histories, weights, { beams, excluded }) {
+  function*(histories, weights, { beams, excluded, floor = -Infinity }) {
     const policy = yield* PolicyModel
     const { trie } = policy.index
+    const closed = excluded?.map((leaves) => closedNodes(trie, leaves))
     const session = yield* policy.open(histories, weights)
     const isLeaf = (node: number) => Trie.itemCount(trie, node) > 0
     const hasChildren = (node: number) => Trie.childCount(trie, node) > 0
@@ -96,15 +123,17 @@ export const search: (
       write: (node: number, target: Float32Array) => number
     ): void => {
       if (best.full && beam.score < best.worst) return
+      const leavesOut = excluded?.[prompt] ?? nothing
+      const closedOnes = closed?.[prompt] ?? nothing
       const count = write(beam.node, target)
       const first = Trie.firstChild(trie, beam.node)
       for (let i = 0; i < count; i++) {
         const score = beam.score + target[i]!
-        if (best.full && score < best.worst) continue
+        if (score < floor || (best.full && score < best.worst)) continue
         const node = first + i
         const next = { node, score, before: beam, step: target[i]!, parent: column }
-        if (isLeaf(node) && excluded?.[prompt]?.has(node) !== true) best.add({ ...next, done: true })
-        if (hasChildren(node)) best.add({ ...next, done: false })
+        if (isLeaf(node) && !leavesOut.has(node)) best.add({ ...next, done: true })
+        if (hasChildren(node) && !closedOnes.has(node)) best.add({ ...next, done: false })
       }
     }
 
@@ -143,6 +172,55 @@ export const search: (
   },
   Effect.scoped
 )
+
+/** Prefixes kept per level by the second search of a stage; memory grows with their square. */
+const widest = 1024
+/** Log-probabilities of one SID differ by less than this between searches of different widths. */
+const rounding = 1e-3
+
+/**
+ * Searches for the `count` best SIDs after one history, in stages whose sizes do not depend on `count`.
+ *
+ * The list for a count therefore begins the list for any greater one. The first stage finds the best `beams` (at
+ * most 512), each later one the best 512 of the rest. A stage is exact while no more than 1,024 prefixes of a level are as probable as
+ * its last SID: a beam search finds a floor that the best reach, a second one follows every prefix above it.
+ */
+export const searchBest: (
+  history: Int32Array,
+  weights: PolicyWeights,
+  options: { readonly count: number; readonly beams: number; readonly excluded: ReadonlySet<number> }
+) => Effect.Effect<RankedLeaves, TensorError, PolicyModel> = Effect.fn("BeamSearch.searchBest")(
+  function*(history, weights, options) {
+    const gone = new Set(options.excluded)
+    const excluded = [gone]
+    const stages: Array<RankedLeaves> = []
+    for (let [missing, beams] = [options.count, Math.min(options.beams, widest / 2)]; missing > 0; beams = widest / 2) {
+      let [found] = yield* search([history], weights, { beams, excluded })
+      // Fewer than the beams are all there are, in their exact order.
+      const last = found!.leaves.length < beams
+      if (!last) {
+        const floor = found!.logProbs[beams - 1]! - rounding
+        const [wide] = yield* search([history], weights, { beams: widest, excluded, floor })
+        if (wide!.leaves.length >= beams) found = wide
+      }
+      const stage = first(found!, Math.min(beams, missing))
+      stages.push(stage)
+      missing = last ? 0 : missing - beams
+      for (const leaf of stage.leaves) gone.add(leaf)
+    }
+    return {
+      leaves: Int32Array.from(stages.flatMap(({ leaves }) => [...leaves])),
+      logProbs: Float32Array.from(stages.flatMap(({ logProbs }) => [...logProbs])),
+      steps: stages.flatMap(({ steps }) => steps)
+    }
+  }
+)
+
+const first = ({ leaves, logProbs, steps }: RankedLeaves, count: number): RankedLeaves => ({
+  leaves: leaves.slice(0, count),
+  logProbs: logProbs.slice(0, count),
+  steps: steps.slice(0, count)
+})
 
 /**
  * Searches for many histories in batches of similar length; results come back in the order given.

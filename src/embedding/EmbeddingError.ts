@@ -3,10 +3,24 @@
  */
 import * as Schema from "effect/Schema"
 
-/** No text holds a term that two items share. */
-export class NoText extends Schema.TaggedError<NoText>()("NoText", { items: Schema.Int }) {
+/** No text holds a term that enough items share. */
+export class NoText extends Schema.TaggedError<NoText>()("NoText", {
+  items: Schema.Int,
+  /** Texts that hold a word at all. */
+  worded: Schema.Int,
+  /** Texts that a word must be in to count. */
+  minimumTexts: Schema.Int
+}) {
+  /** The cause alone. */
+  get why() {
+    return this.worded === 0
+      ? `none of the ${this.items} item texts holds a word`
+      : `${this.worded} of the ${this.items} item texts hold words, but no word is in ${
+        this.minimumTexts === 2 ? "two" : `${this.minimumTexts} (lsa.minimumTexts)`
+      } of them`
+  }
   override get message() {
-    return `none of the ${this.items} item texts shares a word with another one; give the items titles or descriptions`
+    return `${this.why}; give the items titles or descriptions that have words in common`
   }
 }
 

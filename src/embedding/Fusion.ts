@@ -35,6 +35,7 @@ const present = (matrix: Matrix.Matrix): ReadonlyArray<number> =>
 /** Half-whitened rows of length 1; rows of zeros, which know nothing, stay zero. */
 export const halfWhiten = (matrix: Matrix.Matrix): Matrix.Matrix => {
   const known = present(matrix)
+  if (known.length === 0) return matrix
   const pca = Pca.fit(Matrix.take(matrix, known), matrix.width)
   const coordinates = Pca.project(matrix, pca)
   const floor = 1e-9 * (pca.variances[0] ?? 0)
@@ -69,7 +70,8 @@ interface Whitened {
 const whiten = (matrix: Matrix.Matrix, known: ReadonlyArray<number>, ridge: number): Whitened => {
   const pca = Pca.fit(Matrix.take(matrix, known), matrix.width)
   const mean = pca.variances.reduce((sum, value) => sum + value, 0) / Math.max(1, pca.variances.length)
-  const scales = pca.variances.map((variance) => 1 / Math.sqrt(variance + ridge * mean + Number.MIN_VALUE))
+  // Rows that are all the same have no direction; what rounding makes of them must not be blown up.
+  const scales = pca.variances.map((variance) => (mean > 0 ? 1 / Math.sqrt(variance + ridge * mean) : 0))
   const coordinates = Pca.project(matrix, pca)
   return {
     pca,

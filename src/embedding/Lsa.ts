@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import * as Matrix from "../matrix/Matrix.ts"
 import * as TruncatedSvd from "../matrix/TruncatedSvd.ts"
 import { Progress, type Tracker } from "../run/Progress.ts"
+import * as Words from "../text/Words.ts"
 import { EmbeddingError, NoText } from "./EmbeddingError.ts"
 import { TextEncoder } from "./TextEncoder.ts"
 
@@ -21,7 +22,7 @@ export class LsaConfig extends Schema.Class<LsaConfig>("sidereal/embedding/LsaCo
   width: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(128))),
   /** Texts a term must occur in. @default 2 */
   minimumTexts: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2))),
-  /** Largest share of texts a term may occur in. @default 0.5 */
+  /** Largest share of texts a term may occur in, where some term is that rare. @default 0.5 */
   maximumShare: Schema.Finite.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.5))),
   /** Pairs of neighbouring words as terms of their own. @default true */
   bigrams: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true))),
@@ -31,30 +32,8 @@ export class LsaConfig extends Schema.Class<LsaConfig>("sidereal/embedding/LsaCo
   whiten: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true)))
 }) {}
 
-const entities: Readonly<Record<string, string>> = {
-  amp: "&",
-  lt: "<",
-  gt: ">",
-  quot: "\"",
-  apos: "'",
-  nbsp: " "
-}
-
-/** Words of a text: markup and entities resolved, lower case, letters and digits of ASCII. */
-export const words = (text: string): ReadonlyArray<string> =>
-  text
-    .replaceAll(/<[^>]*>/g, " ")
-    .replaceAll(/&(#\d+|#x[\da-f]+|[a-z]+);/gi, (whole, name: string) =>
-      name.startsWith("#")
-        ? String.fromCodePoint(
-          Math.min(
-            0x10_ffff,
-            name[1]?.toLowerCase() === "x" ? Number.parseInt(name.slice(2), 16) : Number(name.slice(1))
-          )
-        )
-        : entities[name.toLowerCase()] ?? whole)
-    .toLowerCase()
-    .match(/[a-z0-9]+/g) ?? []
+/** Words of a text, as they become terms. */
+export const words = Words.of
 
 /** Terms of a text and how often it has them. */
 const termsOf = (text: string, bigrams: boolean): Map<string, number> => {
@@ -106,7 +85,10 @@ export const tfIdf = Effect.fn("Lsa.tfIdf")(function*(
   const tracker = (yield* Progress).start("terms", 2 * texts.length, "texts")
   const frequency = yield* frequencies(texts, config.bigrams, counted, tracker)
   const most = Math.max(config.minimumTexts, config.maximumShare * texts.length)
-  const known = [...frequency].filter(([, df]) => df >= config.minimumTexts && df <= most)
+  const shared = [...frequency].filter(([, df]) => df >= config.minimumTexts)
+  const telling = shared.filter(([, df]) => df <= most)
+  // Texts that all say the same are still texts.
+  const known = (telling.length > 0 ? telling : shared)
     .toSorted(([a, x], [b, y]) => y - x || (a < b ? -1 : 1)).slice(0, config.terms).map(([term]) => term).toSorted()
   const column = new Map(known.map((term, i) => [term, i]))
   const entries = TruncatedSvd.builder()
@@ -133,7 +115,12 @@ export const embed: (texts: ReadonlyArray<string>, config: LsaConfig, seed: numb
   Progress
 > = Effect.fn("Lsa.embed")(function*(texts, config, seed) {
   const terms = yield* tfIdf(texts, config)
-  if (terms.columns === 0) return yield* new EmbeddingError({ reason: new NoText({ items: texts.length }) })
+  if (terms.columns === 0) {
+    const worded = texts.filter((text) => words(text).length > 0).length
+    return yield* new EmbeddingError({
+      reason: new NoText({ items: texts.length, worded, minimumTexts: config.minimumTexts })
+    })
+  }
   return fromSvd(yield* TruncatedSvd.compute("factors of texts", terms, config.width, seed), terms.rows, config.whiten)
 })
 
@@ -153,7 +140,7 @@ export const layer = (config: LsaConfig, seed: number): Layer.Layer<TextEncoder,
     TextEncoder,
     Effect.map(Progress, (progress) =>
       TextEncoder.of({
-        id: `lsa:${JSON.stringify(config)}:${seed}`,
+        id: `lsa:any script:${JSON.stringify(config)}:${seed}`,
         encode: (texts) => embed(texts, config, seed).pipe(Effect.provideService(Progress, progress))
       }))
   )

@@ -10,8 +10,8 @@ import * as Layer from "effect/Layer"
 import { type PlatformError } from "effect/PlatformError"
 import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
-import * as EventTable from "../catalog/format/EventTable.ts"
 import { TableReader } from "../catalog/reader/TableReader.ts"
+import * as ColumnRoles from "../catalog/table/ColumnRoles.ts"
 import * as Matrix from "../matrix/Matrix.ts"
 import * as MatrixFile from "../matrix/MatrixFile.ts"
 import * as Npy from "../matrix/Npy.ts"
@@ -92,8 +92,8 @@ const fromTable = Effect.fnUntraced(function*(file: string, keys: ReadonlyArray<
   const bad = (detail: string) => new EmbeddingError({ reason: new BadFile({ file, detail }) })
   const reader = yield* TableReader
   const tableError = Effect.mapError((error: { readonly message: string }) => bad(error.message))
-  const columns = yield* reader.columns(file).pipe(tableError)
-  const key = EventTable.columnOf("item", columns, new EventTable.TableConfig({}))
+  const { columns } = yield* reader.sample(file).pipe(tableError)
+  const key = ColumnRoles.columnOf("item", columns, {})
   const vector = columns.find((name) => /^(embedding|vector|emb)s?$/i.test(name))
   if (key === undefined || vector === undefined) {
     return yield* bad(`it has the columns ${columns.join(", ")}; one of item keys and one named "embedding" are needed`)

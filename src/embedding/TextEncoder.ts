@@ -5,6 +5,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import { type Item } from "../catalog/Dataset.ts"
 import { type Matrix } from "../matrix/Matrix.ts"
+import * as Words from "../text/Words.ts"
 import { type EmbeddingError } from "./EmbeddingError.ts"
 
 /** An encoder of item texts. */
@@ -24,3 +25,8 @@ export const itemText = (item: Item): string =>
     item.categories.join(" "),
     item.description.split(/\s+/).slice(0, 60).join(" ")
   ].join(" ")
+
+/** Whether an item has a text of its own: more than a key that stands as its title, unless the key reads as a title. */
+export const hasText = ({ brand, categories, description, key, title }: Item): boolean =>
+  (title === key ? Words.isProse(title) : title.trim() !== "") || brand.trim() !== "" || description.trim() !== "" ||
+  categories.some((category) => category.trim() !== "")

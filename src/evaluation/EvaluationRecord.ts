@@ -1,6 +1,7 @@
 /**
  * The result of an evaluation, as printed by `sidereal evaluate --json` and kept in a run.
  */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 const Metrics = Schema.Record(Schema.String, Schema.Finite)
@@ -27,6 +28,8 @@ export const EvaluationRecord = Schema.Struct({
   protocol: Schema.Struct({
     split: Schema.String,
     historyExcluded: Schema.Boolean,
+    /** Test targets that stand in their own history: a miss for every model when it is excluded. @default 0 */
+    repeatedTargets: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
     ties: Schema.String,
     collision: Schema.String
   }),
@@ -49,3 +52,14 @@ export const EvaluationRecord = Schema.Struct({
 
 /** @see EvaluationRecord */
 export type EvaluationRecord = typeof EvaluationRecord.Type
+
+/** Says what happened to the history and to targets that stand in it. */
+export const describeHistory = (
+  { protocol: { historyExcluded, repeatedTargets }, users }: EvaluationRecord
+): string => {
+  if (!historyExcluded) return "history kept"
+  if (repeatedTargets === 0) return "history excluded"
+  const [stand, count] = repeatedTargets === 1 ? ["stands", "counts"] : ["stand", "count"]
+  const [some, all] = [repeatedTargets, users].map((number) => number.toLocaleString("en"))
+  return `history excluded: ${some} of ${all} targets ${stand} in the history and ${count} as a miss`
+}

@@ -6,6 +6,7 @@ import * as Bootstrap from "../statistics/Bootstrap.ts"
 import * as Gini from "../statistics/Gini.ts"
 import { type Scorer } from "./baseline/Scorer.ts"
 import { type ModelRow } from "./EvaluationRecord.ts"
+import * as Protocol from "./Protocol.ts"
 import * as Rank from "./Rank.ts"
 
 /** List lengths at which HR and NDCG are reported. */
@@ -20,7 +21,7 @@ export interface Ranking {
 /** Items counted for coverage and inequality. */
 export const listed = 10
 
-/** Ranks all items by scores; history items are left out when asked. */
+/** Ranks all items by scores; history items are left out when asked, and a target among them is not listed. */
 export const byScores = (
   examples: ReadonlyArray<Example>,
   scores: Scorer["scores"],
@@ -30,14 +31,14 @@ export const byScores = (
   const top: Array<Int32Array> = []
   for (const { history, target, user } of examples) {
     const values = scores(history, user)
-    const excluded = historyExcluded ? new Set(history) : undefined
+    const excluded = Protocol.excludedItems(history, historyExcluded)
     const own = values[target]!
     let better = 0
     let tied = 0
     const best: Array<number> = []
     let threshold = -Infinity
     for (let item = 0; item < values.length; item++) {
-      if (excluded?.has(item) === true) continue
+      if (excluded.has(item)) continue
       const value = values[item]!
       if (item !== target) {
         if (value > own) better++
@@ -51,7 +52,7 @@ export const byScores = (
         if (best.length === listed) threshold = values[best[listed - 1]!]!
       }
     }
-    ranks.push({ better, tied })
+    ranks.push(excluded.has(target) ? Rank.unlisted : { better, tied })
     top.push(Int32Array.from(best))
   }
   return { ranks, top }

@@ -8,6 +8,7 @@ import { PolicyModel, type PolicyWeights } from "../policy/PolicyModel.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
 import * as Trie from "../sid/trie/Trie.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
+import * as Protocol from "./Protocol.ts"
 import * as Rank from "./Rank.ts"
 
 /** How to rank. */
@@ -34,24 +35,27 @@ export const rankedItems = (
   return list
 }
 
-/** The place of a target in ranked leaves, by item and by SID. */
+/** The place of a target in ranked leaves, by item and by SID; an excluded one is not listed, whoever shares its SID. */
 export const rankOf = (
   index: SidIndex,
   ranked: BeamSearch.RankedLeaves,
   target: number,
   excluded: ReadonlySet<number>
 ): { readonly item: Rank.Rank; readonly sid: Rank.Rank } => {
+  if (excluded.has(target)) return unlisted
   const leaf = index.leafOf[target]!
   let better = 0
   for (const [position, candidate] of ranked.leaves.entries()) {
     const items = Trie.items(index.trie, candidate).filter((item) => !excluded.has(item))
     if (candidate === leaf) {
-      return { item: { better, tied: Math.max(0, items.length - 1) }, sid: { better: position, tied: 0 } }
+      return { item: { better, tied: items.length - 1 }, sid: { better: position, tied: 0 } }
     }
     better += items.length
   }
-  return { item: Rank.unlisted, sid: Rank.unlisted }
+  return unlisted
 }
+
+const unlisted = { item: Rank.unlisted, sid: Rank.unlisted }
 
 /** The result for one example. */
 export interface RankedExample {
@@ -59,8 +63,6 @@ export interface RankedExample {
   readonly item: Rank.Rank
   readonly sid: Rank.Rank
 }
-
-const nothing: ReadonlySet<number> = new Set()
 
 /** Ranks every example. */
 export const rankAll: (
@@ -78,7 +80,7 @@ export const rankAll: (
       progress
     })
     return examples.map((example, i) => {
-      const excluded = historyExcluded ? new Set(example.history) : nothing
+      const excluded = Protocol.excludedItems(example.history, historyExcluded)
       return { ranked: found[i]!, ...rankOf(index, found[i]!, example.target, excluded) }
     })
   }

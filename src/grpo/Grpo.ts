@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Example } from "../catalog/Split.ts"
 import * as PolicyRanking from "../evaluation/PolicyRanking.ts"
+import * as Protocol from "../evaluation/Protocol.ts"
 import * as AdamW from "../optimizer/AdamW.ts"
 import * as LearningRate from "../optimizer/LearningRate.ts"
 import { PolicyModel, type ScoredGroup } from "../policy/PolicyModel.ts"
@@ -18,6 +19,7 @@ import { Checkpointer } from "../run/Checkpointer.ts"
 import { Progress } from "../run/Progress.ts"
 import { type RunError } from "../run/RunError.ts"
 import { RunLog } from "../run/RunLog.ts"
+import { type SidIndex } from "../sid/SidIndex.ts"
 import * as Trie from "../sid/trie/Trie.ts"
 import * as Random from "../statistics/Random.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
@@ -66,6 +68,10 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
 export interface GrpoData {
   readonly sequences: ReadonlyArray<Int32Array>
   readonly validation: ReadonlyArray<Example>
+  /** Whether the history is left out of every list, as in the evaluation: a target that stands in it is no hit. */
+  readonly historyExcluded: boolean
+  /** The step of the supervised checkpoint that the policy holds: training that began from another begins anew. */
+  readonly origin?: number | undefined
 }
 
 /** What came of it. */
@@ -119,13 +125,18 @@ export const train: (
   const validation = TrainingState.sample(data.validation, config.validationUsers, seed)
   const validate = TrainingState.evaluationWeights(parameters, config.optimizer).pipe(
     Effect.flatMap((weights) =>
-      PolicyRanking.rankAll(validation, weights, { beams: config.validationBeams, batch: 32, historyExcluded: true })
+      PolicyRanking.rankAll(validation, weights, {
+        beams: config.validationBeams,
+        batch: 32,
+        historyExcluded: data.historyExcluded
+      })
     ),
     Effect.map((ranked) => PolicyRanking.meanNdcg(ranked, 10)),
     Effect.scoped
   )
 
-  let { best, bestEpoch: bestStep, start: startNdcg, step } = yield* TrainingState.resume(parameters, kind)
+  const state = yield* TrainingState.resume(parameters, kind, data.origin)
+  let { best, bestEpoch: bestStep, start: startNdcg, step } = state
   const keep = (score: number) => {
     const improved = score > best
     if (improved) {
@@ -134,14 +145,12 @@ export const train: (
     }
     return log.append({ kind: "grpo.validation", step, fields: { "NDCG@10": score } }).pipe(
       Effect.andThen(
-        TrainingState.save(parameters, kind, {
-          best,
-          bestEpoch: bestStep,
-          epoch: 0,
-          sinceBest: 0,
-          step,
-          start: startNdcg
-        }, improved)
+        TrainingState.save(
+          parameters,
+          kind,
+          { ...state, best, bestEpoch: bestStep, step, start: startNdcg, asked: config.steps },
+          improved
+        )
       )
     )
   }
@@ -154,7 +163,7 @@ export const train: (
   while (step < config.steps) {
     const prompts = promptsOf(data.sequences, config.promptsPerStep, seed, step)
     const groups = yield* rollouts.generate(prompts)
-    const earned = yield* rewards.score(groups.map((group) => rewardGroup(index, group)))
+    const earned = yield* rewards.score(groups.map((group) => rewardGroup(index, group, data.historyExcluded)))
     const advantages = earned.map(({ total }) => Advantage.normalise(total))
     const active = groups.flatMap((group, g) => Advantage.isFlat(advantages[g]!) ? [] : [{ group, g }])
     const learningRate = LearningRate.at(config.learningRate, step, config.steps)
@@ -200,13 +209,15 @@ const mean = (values: ArrayLike<number>): number => {
   return sum / Math.max(1, values.length)
 }
 
-const rewardGroup = (index: PolicyModel["Service"]["index"], { leaves, prompt }: Rollout): RewardGroup => {
-  const target = index.leafOf[prompt.target]!
+/** What rewards see of a rollout. */
+export const rewardGroup = (index: SidIndex, { leaves, prompt }: Rollout, historyExcluded: boolean): RewardGroup => {
+  const excluded = Protocol.excludedItems(prompt.history, historyExcluded)
+  const target = excluded.has(prompt.target) ? -1 : index.leafOf[prompt.target]!
   return {
     user: prompt.user,
     history: prompt.history,
     target: prompt.target,
-    items: Int32Array.from(leaves, (leaf) => Trie.items(index.trie, leaf)[0]!),
+    items: Int32Array.from(leaves, (leaf) => Trie.items(index.trie, leaf).find((item) => !excluded.has(item))!),
     hits: Array.from(leaves, (leaf) => leaf === target)
   }
 }

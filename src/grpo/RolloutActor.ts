@@ -26,8 +26,8 @@ export interface Rollout {
 /**
  * The actor that draws candidates.
  *
- * Responsibilities: for each prompt, G distinct SIDs that are legal and not in the history; fewer only when the
- * catalogue has fewer. Ordering: rollouts stand in the order of the prompts. Back-pressure: the caller awaits a batch;
+ * Responsibilities: for each prompt, G distinct SIDs that are legal and, where the history is excluded, lead to
+ * an item that is not in it; fewer only when the catalogue has fewer. Ordering: rollouts stand in the order of the prompts. Back-pressure: the caller awaits a batch;
  * nothing is queued. Completion means that every candidate is a leaf of the trie. Deterministic given the weights, so a
  * batch that a crash lost can be drawn again.
  */
@@ -38,6 +38,7 @@ export class RolloutActor extends Context.Service<RolloutActor, {
   static readonly layerBeams = (options: {
     readonly groupSize: number
     readonly batch: number
+    readonly historyExcluded: boolean
   }): Layer.Layer<RolloutActor, never, PolicyModel> =>
     Layer.effect(
       RolloutActor,
@@ -49,7 +50,9 @@ export class RolloutActor extends Context.Service<RolloutActor, {
             const found = yield* BeamSearch.searchAll(histories, yield* policy.parameters.weights, {
               beams: options.groupSize,
               batch: options.batch,
-              excluded: histories.map((history) => BeamSearch.leavesOf(policy.index, history))
+              excluded: options.historyExcluded
+                ? histories.map((history) => BeamSearch.leavesOf(policy.index, history))
+                : undefined
             }).pipe(Effect.provideService(PolicyModel, policy))
             return found.map((ranked, i) => ({ prompt: prompts[i]!, leaves: ranked.leaves, behaviour: ranked.steps }))
           })

@@ -1,6 +1,7 @@
 /**
  * HTML as escaped text: whatever is put into a template is text unless it was made by a template.
  */
+import * as Printable from "../text/Printable.ts"
 
 /** Markup that is safe to put into a page. */
 export interface Markup {
@@ -8,7 +9,10 @@ export interface Markup {
 }
 
 const escape = (text: string): string =>
-  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("\"", "&quot;")
+  Printable.text(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll(
+    "\"",
+    "&quot;"
+  )
     .replaceAll("'", "&#39;")
 
 type Part = string | number | Markup | ReadonlyArray<Markup> | undefined

@@ -2,7 +2,7 @@
  * The report of a run: one HTML file that needs nothing else.
  */
 import { type Count, type Item } from "../catalog/Dataset.ts"
-import { type EvaluationRecord, type ModelRow } from "../evaluation/EvaluationRecord.ts"
+import * as EvaluationRecord from "../evaluation/EvaluationRecord.ts"
 import { type Manifest } from "../run/Manifest.ts"
 import { type RunEvent } from "../run/RunLog.ts"
 import { type Diagnostics } from "../sid/Diagnostics.ts"
@@ -20,7 +20,7 @@ export interface ReportData {
   readonly index: SidIndex
   readonly diagnostics: Diagnostics
   readonly events: ReadonlyArray<RunEvent>
-  readonly record: EvaluationRecord
+  readonly record: EvaluationRecord.EvaluationRecord
   /** The record in words. */
   readonly verdict: ReadonlyArray<string>
   readonly examples: ReadonlyArray<{
@@ -47,7 +47,7 @@ const nameOf = (name: string) => modelNames[name] ?? name
 
 const scroll = (content: Markup): Markup => html`<div class="scroll" tabindex="0">${content}</div>`
 
-const comparison = (rows: ReadonlyArray<ModelRow>): Markup =>
+const comparison = (rows: ReadonlyArray<EvaluationRecord.ModelRow>): Markup =>
   scroll(html`<table>
 <thead><tr><th scope="col">Model</th>${
     metrics.map((metric) => html`<th scope="col">${metric}</th>`)
@@ -151,9 +151,9 @@ export const render = (data: ReportData): string => {
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>${manifest.name}: Sidereal report</title><style>${raw(style)}</style></head>
 <body><header><p class="quiet">Sidereal report</p><h1>${manifest.name}</h1>
-<p>${record.users} test users, ${record.items} items. ${record.protocol.split} split, full ranking, history ${
-    record.protocol.historyExcluded ? "excluded" : "kept"
-  }, ${record.beams} beams, ${record.invalid} invalid SIDs.</p>
+<p>${record.users} test users, ${record.items} items. ${record.protocol.split} split, full ranking, ${record.beams} beams, ${record.invalid} invalid SIDs, ${
+    EvaluationRecord.describeHistory(record)
+  }.</p>
 <nav><a href="#results">Results</a><a href="#training">Training</a><a href="#people">People</a><a href="#sids">SIDs</a><a href="#settings">Settings</a></nav></header>
 <main>
 <section id="results"><h2>Results</h2>

@@ -13,9 +13,9 @@ export interface RewardGroup {
   readonly user: number
   readonly history: Int32Array
   readonly target: number
-  /** One item per candidate; candidates whose SID is shared by several items stand for the first of them. */
+  /** One item per candidate: the first with its SID that may be recommended. */
   readonly items: Int32Array
-  /** Whether the candidate's SID is the target's. */
+  /** Whether the candidate's SID is the target's; never where the target itself may not be recommended. */
   readonly hits: ReadonlyArray<boolean>
 }
 
@@ -48,6 +48,10 @@ export interface WeightedReward {
   readonly weight: number
 }
 
+/** Returns whether every total is 0 whatever the rewards answer, so that nothing can be learned from them. */
+export const areZero = (rewards: ReadonlyArray<WeightedReward>): boolean =>
+  rewards.every(({ weight }) => Math.fround(weight) === 0)
+
 /** What a group earned, in total and by reward. */
 export interface GroupRewards {
   readonly total: Float32Array
@@ -59,8 +63,8 @@ export interface GroupRewards {
  *
  * Responsibilities: asks every reward once per batch of groups and combines the answers; holds no state.
  * Ordering: answers stand in the order of the groups. Back-pressure: the caller awaits the batch, nothing is queued.
- * Completion means that every candidate has a finite reward; a reward with a wrong count or a value that is not finite
- * fails the batch. A crash loses the batch in flight only, which the caller can send again: rewards change nothing.
+ * Completion means that every candidate has a finite reward in each part and in total; a reward with a wrong count or a
+ * value that is not finite, or a weight that makes the total not finite, fails the batch. A crash loses the batch in flight only, which the caller can send again: rewards change nothing.
  */
 export class RewardActor extends Context.Service<RewardActor, {
   readonly names: ReadonlyArray<string>
@@ -81,13 +85,25 @@ const combine = (rewards: ReadonlyArray<WeightedReward>) =>
         Effect.flatMap((scores) => check(reward.name, groups, scores)),
         Effect.map((scores) => ({ name: reward.name, weight, scores }))
       ), { concurrency: "unbounded" })
-    return groups.map((group, g): GroupRewards => {
+    const combined: Array<GroupRewards> = []
+    for (const [g, group] of groups.entries()) {
       const total = new Float32Array(group.items.length)
       for (const { scores, weight } of answers) {
         for (let c = 0; c < total.length; c++) total[c] = total[c]! + weight * scores[g]![c]!
       }
-      return { total, parts: Object.fromEntries(answers.map(({ name, scores }) => [name, scores[g]!])) }
-    })
+      const bad = total.findIndex((value) => !Number.isFinite(value))
+      if (bad >= 0) {
+        const part = ({ scores, weight }: (typeof answers)[number]) => weight * scores[g]![bad]!
+        const { name, weight, ...most } = answers.reduce((a, b) => Math.abs(part(b)) > Math.abs(part(a)) ? b : a)
+        return yield* new RewardError({
+          reward: name,
+          detail: `with its weight ${weight} the total of candidate ${bad} of group ${g} is ${total[bad]} in 32-bit ` +
+            `floating point (the reward is ${most.scores[g]![bad]}); lower the weight`
+        })
+      }
+      combined.push({ total, parts: Object.fromEntries(answers.map(({ name, scores }) => [name, scores[g]!])) })
+    }
+    return combined
   })
 
 const check = (

@@ -59,10 +59,70 @@ export class Checkpointer extends Context.Service<Checkpointer, {
   })
 }
 
+/** The files of a checkpoint; without the first it does not count. */
+const fileNames = ["commit.json", "meta.json", "tensors.safetensors"]
+
 interface Commit {
   readonly version: 1
   readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>
 }
+
+/** What a run has kept of a phase, found without reading tensors. */
+export interface Summary {
+  readonly latest: { readonly step: number; readonly meta: Readonly<Record<string, unknown>> } | undefined
+  /** The step of the best one. */
+  readonly best: number | undefined
+}
+
+const rootOf = Effect.map(Path.Path, (path) => (run: string) => path.join(run, "checkpoints"))
+
+const stepsOf = Effect.fnUntraced(function*(root: string, kind: string) {
+  const fs = yield* FileSystem.FileSystem
+  const names = yield* fs.readDirectory(root).pipe(
+    Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed<Array<string>>([])),
+    Effect.mapError(Durable.storage("list", root))
+  )
+  return names.flatMap((name) => {
+    const match = /^(.+)-(\d+)$/.exec(name)
+    return match !== null && match[1] === kind ? [Number(match[2])] : []
+  }).toSorted((a, b) => b - a)
+})
+
+/** Parses JSON that was read from a file. */
+const parsed = (file: string, bytes: Uint8Array) =>
+  Effect.try({
+    try: () => JSON.parse(Buffer.from(bytes).toString("utf8")) as unknown,
+    catch: (cause) =>
+      new RunError({ reason: new Corrupt({ file, expected: "JSON", found: String((cause as Error).message) }) })
+  })
+
+const bestStepOf = Effect.fnUntraced(function*(file: string) {
+  const fs = yield* FileSystem.FileSystem
+  return yield* fs.readFile(file).pipe(
+    Effect.flatMap((bytes) => parsed(file, bytes)),
+    Effect.map((best) => (best as { step: number }).step),
+    Effect.orElseSucceed(() => undefined)
+  )
+})
+
+/** Finds the latest and the best checkpoint of a kind. */
+export const summary: (
+  run: string,
+  kind: string
+) => Effect.Effect<Summary, RunError, FileSystem.FileSystem | Path.Path> = Effect.fn("Checkpointer.summary")(
+  function*(run, kind) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const root = (yield* rootOf)(run)
+    const best = yield* bestStepOf(path.join(root, `best-${kind}.json`))
+    for (const step of yield* stepsOf(root, kind)) {
+      const file = path.join(root, `${kind}-${step}`, "meta.json")
+      const meta = yield* fs.readFile(file).pipe(Effect.flatMap((bytes) => parsed(file, bytes)), Effect.option)
+      if (meta._tag === "Some") return { latest: { step, meta: meta.value as Record<string, unknown> }, best }
+    }
+    return { latest: undefined, best }
+  }
+)
 
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
 
@@ -70,25 +130,19 @@ const make = Effect.fnUntraced(function*(run: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const services = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
-  const root = path.join(run, "checkpoints")
+  const root = (yield* rootOf)(run)
   const folderOf = (kind: string, step: number) => path.join(root, `${kind}-${step}`)
   const bestFile = (kind: string) => path.join(root, `best-${kind}.json`)
 
-  const steps = Effect.fnUntraced(function*(kind: string) {
-    if (!(yield* fs.exists(root))) return []
-    const names = yield* fs.readDirectory(root)
-    return names.flatMap((name) => {
-      const match = /^(.+)-(\d+)$/.exec(name)
-      return match !== null && match[1] === kind ? [Number(match[2])] : []
-    }).toSorted((a, b) => b - a)
-  }, Effect.mapError(Durable.storage("list", root)))
+  const steps = (kind: string) => stepsOf(root, kind).pipe(Effect.provideContext(services))
+  const bestStep = (kind: string) => bestStepOf(bestFile(kind)).pipe(Effect.provideContext(services))
 
   const load = Effect.fnUntraced(function*(kind: string, step: number) {
     const folder = folderOf(kind, step)
     const file = (name: string) => path.join(folder, name)
     const readFile = (name: string) =>
       fs.readFile(file(name)).pipe(Effect.mapError(Durable.storage("read", file(name))))
-    const commit = JSON.parse(Buffer.from(yield* readFile("commit.json")).toString("utf8")) as Commit
+    const commit = (yield* parsed(file("commit.json"), yield* readFile("commit.json"))) as Commit
     const contents: Record<string, Uint8Array> = {}
     for (const [name, { bytes, sha256: expected }] of Object.entries(commit.files)) {
       const content = yield* readFile(name)
@@ -108,16 +162,18 @@ const make = Effect.fnUntraced(function*(run: string) {
       kind,
       step,
       tensors: Safetensors.decode(contents["tensors.safetensors"]!),
-      meta: JSON.parse(Buffer.from(contents["meta.json"]!).toString("utf8"))
+      meta: (yield* parsed(file("meta.json"), contents["meta.json"]!)) as Record<string, unknown>
     }
     return checkpoint
   })
 
-  const bestStep = (kind: string) =>
-    fs.readFileString(bestFile(kind)).pipe(
-      Effect.map((text) => (JSON.parse(text) as { step: number }).step),
-      Effect.orElseSucceed(() => undefined)
-    )
+  /** Removes the files of a checkpoint, and its folder when nobody put others there; a link is none. */
+  const discard = Effect.fnUntraced(function*(folder: string) {
+    const found = yield* fs.lstat(folder).pipe(Effect.option)
+    if (found._tag === "None" || found.value.type !== "Directory") return
+    for (const name of fileNames) yield* fs.remove(path.join(folder, name), { force: true })
+    if ((yield* fs.readDirectory(folder)).length === 0) yield* fs.remove(folder, { recursive: true })
+  })
 
   const save = Effect.fn("Checkpointer.save")(function*(checkpoint: NewCheckpoint) {
     const { best, kind, meta, step, tensors } = checkpoint
@@ -133,24 +189,26 @@ const make = Effect.fnUntraced(function*(run: string) {
         Object.entries(files).map(([name, content]) => [name, { bytes: content.byteLength, sha256: sha256(content) }])
       )
     }
+    yield* Durable.makeFolder(root)
     yield* Effect.gen(function*() {
-      yield* fs.remove(temporary, { recursive: true, force: true })
-      yield* fs.makeDirectory(temporary, { recursive: true })
+      yield* discard(temporary)
+      yield* fs.makeDirectory(temporary)
       for (const [name, content] of Object.entries(files)) {
         yield* Durable.writeFlushed(path.join(temporary, name), content)
       }
       yield* Durable.writeFlushed(path.join(temporary, "commit.json"), Buffer.from(JSON.stringify(commit)))
-      yield* fs.remove(folder, { recursive: true, force: true })
+      yield* discard(folder)
       yield* fs.rename(temporary, folder)
       yield* Durable.flushFolder(root)
-    }).pipe(Effect.mapError(Durable.storage("write", folder)))
+    }).pipe(
+      Effect.onError(() => Effect.ignore(discard(temporary))),
+      Effect.mapError(Durable.storage("write", folder))
+    )
     if (best) yield* Durable.write(bestFile(kind), JSON.stringify({ step }))
     const keep = new Set([step, yield* bestStep(kind)])
     for (const old of yield* steps(kind)) {
       if (keep.has(old)) continue
-      yield* fs.remove(folderOf(kind, old), { recursive: true, force: true }).pipe(
-        Effect.mapError(Durable.storage("remove", folderOf(kind, old)))
-      )
+      yield* discard(folderOf(kind, old)).pipe(Effect.mapError(Durable.storage("remove", folderOf(kind, old))))
     }
   }, Effect.uninterruptible)
 
@@ -162,10 +220,12 @@ const make = Effect.fnUntraced(function*(run: string) {
     return undefined
   })
 
-  const best = Effect.fn("Checkpointer.best")(function*(kind: string) {
-    const step = yield* bestStep(kind)
-    return step === undefined ? yield* latest(kind) : yield* load(kind, step)
-  })
+  const best = (kind: string): Effect.Effect<Checkpoint | undefined, RunError> =>
+    Effect.flatMap(bestStep(kind), (step) =>
+      step === undefined ? latest(kind) : load(kind, step).pipe(
+        // A run that is trained meanwhile has replaced its best one between the two looks.
+        Effect.catch((error) => Effect.flatMap(bestStep(kind), (now) => now === step ? Effect.fail(error) : best(kind)))
+      )).pipe(Effect.withSpan("Checkpointer.best"))
 
   return Checkpointer.of({
     save: (checkpoint) => save(checkpoint).pipe(Effect.provideContext(services)),

@@ -6,14 +6,64 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import { RunError, Storage } from "./RunError.ts"
 
+/** Returns what the system said of a failure, `ENOSPC: no space left on device`, or else the error's own message. */
+export const wordsOf = (error: { readonly message: string }): string => {
+  const { cause, reason } = error as { readonly cause?: unknown; readonly reason?: unknown }
+  for (const inner of [reason, cause]) {
+    if (!(inner instanceof Error)) continue
+    const words = wordsOf(inner)
+    if (/^E[A-Z0-9]+: /.test(words)) return words
+  }
+  return error.message
+}
+
 /** Turns failures of file operations into `RunError`. */
 export const storage = (operation: string, path: string) => (error: { readonly message: string }): RunError =>
-  new RunError({ reason: new Storage({ path, operation, detail: error.message }) })
+  new RunError({ reason: new Storage({ path, operation, detail: wordsOf(error) }) })
 
-/** Writes a file and flushes it. */
+/**
+ * Makes a folder and those above it that are missing, one by one: where the system refuses one, its words are the error.
+ * (Asked to make them all at once, Node never returns on file systems that have no folders, such as the one of processes.)
+ */
+export const makeFolder: (
+  path: string
+) => Effect.Effect<void, RunError, FileSystem.FileSystem | Path.Path> = Effect.fn("Durable.makeFolder")(
+  function*(folder) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const missing: Array<string> = []
+    for (let at = path.resolve(folder);; at = path.dirname(at)) {
+      const found = yield* fs.stat(at).pipe(
+        Effect.map(({ type }) => type),
+        Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed("Absent")),
+        // Below a file nothing is there; the file itself is met on the way up.
+        Effect.catchIf((error) => wordsOf(error).startsWith("ENOTDIR"), () => Effect.succeed("Absent")),
+        Effect.mapError(storage("make", folder))
+      )
+      if (found === "Directory") break
+      if (found !== "Absent" || at === path.dirname(at)) {
+        return yield* storage("make", folder)({ message: `ENOTDIR: ${at} is not a folder` })
+      }
+      missing.push(at)
+    }
+    for (const at of missing.toReversed()) {
+      yield* fs.makeDirectory(at).pipe(
+        Effect.catchReason("PlatformError", "AlreadyExists", (_, error) =>
+          Effect.filterOrFail(
+            fs.stat(at).pipe(Effect.mapError(() => error)),
+            ({ type }) => type === "Directory",
+            () => error
+          )),
+        Effect.mapError(storage("make", at))
+      )
+    }
+  }
+)
+
+/** Writes a file and flushes it; never through a link to somewhere else. */
 export const writeFlushed = Effect.fn("Durable.writeFlushed")(function*(path: string, bytes: Uint8Array) {
   const fs = yield* FileSystem.FileSystem
-  const file = yield* fs.open(path, { flag: "w" })
+  const file = yield* fs.open(path, { flag: "w", noFollow: true })
   yield* file.writeAll(bytes)
   yield* file.sync
 }, Effect.scoped)
@@ -37,10 +87,11 @@ export const write: (
     const fs = yield* FileSystem.FileSystem
     const { dirname } = yield* Path.Path
     const temporary = `${path}.partial`
-    yield* fs.makeDirectory(dirname(path), { recursive: true }).pipe(
-      Effect.andThen(writeFlushed(temporary, typeof content === "string" ? Buffer.from(content) : content)),
+    yield* makeFolder(dirname(path))
+    yield* writeFlushed(temporary, typeof content === "string" ? Buffer.from(content) : content).pipe(
       Effect.andThen(fs.rename(temporary, path)),
       Effect.andThen(flushFolder(dirname(path))),
+      Effect.onError(() => Effect.ignore(fs.remove(temporary, { force: true }))),
       Effect.mapError(storage("write", path))
     )
   },

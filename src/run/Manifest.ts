@@ -9,7 +9,20 @@ import { createHash } from "node:crypto"
 import * as Durable from "./Durable.ts"
 import { NoRun, RunError } from "./RunError.ts"
 
-/** Settings, origin and hashes. `hashes` grows as stages finish: `dataset`, `embeddings`, `sids` ... */
+/** A file of the data as it was when it was read. */
+export const Source = Schema.Struct({
+  /** Its path from the folder of the data. */
+  name: Schema.String,
+  size: Schema.Int,
+  /** Milliseconds since 1970; while size and time stay, the content is taken to be the same. */
+  modified: Schema.Finite,
+  sha256: Schema.String
+})
+
+/** @see Source */
+export type Source = typeof Source.Type
+
+/** Settings, origin and hashes. `hashes` grows as stages finish: `data`, `dataset`, `embeddings`, `sids` ... */
 export const Manifest = Schema.Struct({
   version: Schema.Literal(1),
   created: Schema.String,
@@ -17,7 +30,9 @@ export const Manifest = Schema.Struct({
   seed: Schema.Int,
   settings: Schema.Record(Schema.String, Schema.Unknown),
   versions: Schema.Record(Schema.String, Schema.String),
-  hashes: Schema.Record(Schema.String, Schema.String)
+  hashes: Schema.Record(Schema.String, Schema.String),
+  /** The files of the data, absent for generated data. */
+  sources: Schema.optionalKey(Schema.Array(Source))
 })
 
 /** @see Manifest */

@@ -6,6 +6,7 @@
  */
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
+import * as Printable from "../text/Printable.ts"
 
 /** Reports one piece of work. Both calls are cheap enough for an inner loop. */
 export interface Tracker {
@@ -73,7 +74,7 @@ const tracker =
           formatRate(rate, unit),
           `${formatSeconds(left)} left`
         ]
-      return [...parts, ...(detail === undefined || detail === "" ? [] : [detail])].join(" | ")
+      return Printable.line([...parts, ...(detail === undefined || detail === "" ? [] : [detail])].join(" | "))
     }
     return {
       update: (done, detail) => {

@@ -39,7 +39,86 @@ export class OtherSettings extends Schema.TaggedError<OtherSettings>()("OtherSet
   found: Schema.String
 }) {
   override get message() {
-    return `${this.path} was made with ${this.field} ${this.expected}, not ${this.found}; use another --run directory or the old settings`
+    return `${this.path} was made with ${this.field} ${this.expected}, not ${this.found}; use another --run directory, the old value, or --fresh to begin the run again`
+  }
+}
+
+/** Less training asked for than the run has done. */
+export class DoneAlready extends Schema.TaggedError<DoneAlready>()("DoneAlready", {
+  path: Schema.String,
+  field: Schema.String,
+  done: Schema.Int,
+  asked: Schema.Int
+}) {
+  override get message() {
+    return `${this.path} has done ${this.done} of ${this.field}, more than the ${this.asked} asked for; ask for at least ${this.done}, or use another --run directory`
+  }
+}
+
+/** A folder with files that no run made: nothing is written there and nothing removed. */
+export class NotOurs extends Schema.TaggedError<NotOurs>()("NotOurs", {
+  path: Schema.String,
+  found: Schema.String,
+  /** Whether it was to be removed. */
+  fresh: Schema.Boolean
+}) {
+  override get message() {
+    const name = this.path.split(/[/\\]/).findLast((part) => /[^.]/.test(part)) ?? "mine"
+    return this.fresh
+      ? `${this.path} is no run (it has no manifest.json of sidereal, but ${this.found}); --fresh removes runs only`
+      : `${this.path} holds files that are no run's (${this.found}); give the run a folder of its own, such as --run runs/${name}`
+  }
+}
+
+/** A run's folder that would hold the data. */
+export class HoldsData extends Schema.TaggedError<HoldsData>()("HoldsData", {
+  path: Schema.String,
+  data: Schema.String
+}) {
+  override get message() {
+    return `the data ${this.data} lie in the folder of the run, ${this.path}; give the run a folder of its own, such as --run runs/mine`
+  }
+}
+
+/** A run that another process works on. */
+export class InUse extends Schema.TaggedError<InUse>()("InUse", {
+  path: Schema.String,
+  pid: Schema.Int,
+  host: Schema.String,
+  since: Schema.String,
+  command: Schema.String,
+  /** The lock, where nobody here can tell whether its process still is. */
+  foreignLock: Schema.optionalKey(Schema.String)
+}) {
+  override get message() {
+    const remedy = this.foreignLock === undefined
+      ? "wait until it has ended, or use another --run directory"
+      : `if that process is gone, remove ${this.foreignLock}`
+    return `${this.path} is in use by process ${this.pid} (${this.host}, since ${this.since}: ${this.command}); ${remedy}`
+  }
+}
+
+/** Data that are not what the run was made from any more. */
+export class DataChanged extends Schema.TaggedError<DataChanged>()("DataChanged", {
+  path: Schema.String,
+  files: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    const [first, ...others] = this.files
+    const more = others.length === 0 ? "" : ` and ${others.length} more file(s) of the data`
+    return `${first}${more} ${
+      others.length === 0 ? "has" : "have"
+    } changed since ${this.path} was made, which keeps what it read then; --fresh reads it anew`
+  }
+}
+
+/** An artefact that a command which only reads would have to make. */
+export class NoArtefact extends Schema.TaggedError<NoArtefact>()("NoArtefact", {
+  path: Schema.String,
+  file: Schema.String
+}) {
+  override get message() {
+    return `${this.path} has no ${this.file}; run \`sidereal sft --run ${this.path}\` first`
   }
 }
 
@@ -56,7 +135,19 @@ export class Storage extends Schema.TaggedError<Storage>()("Storage", {
 
 /** Every way in which a run directory fails. */
 export class RunError extends Schema.TaggedError<RunError>()("RunError", {
-  reason: Schema.Union([NoRun, NoCheckpoint, Corrupt, OtherSettings, Storage])
+  reason: Schema.Union([
+    NoRun,
+    NoCheckpoint,
+    NoArtefact,
+    Corrupt,
+    OtherSettings,
+    DoneAlready,
+    NotOurs,
+    HoldsData,
+    InUse,
+    DataChanged,
+    Storage
+  ])
 }) {
   override get message() {
     return this.reason.message

@@ -22,32 +22,30 @@ export class RunLog extends Context.Service<RunLog, {
   /** All whole lines; a line that a crash cut off is left out and counted. */
   readonly read: Effect.Effect<{ readonly events: ReadonlyArray<RunEvent>; readonly torn: number }, RunError>
 }>()("sidereal/run/RunLog") {
-  /** The log in `<run>/events.jsonl`. */
-  static readonly layer = (run: string): Layer.Layer<RunLog, RunError, FileSystem.FileSystem | Path.Path> =>
+  /** The log in `<run>/events.jsonl`; nothing is written before the first event. */
+  static readonly layer = (run: string): Layer.Layer<RunLog, never, FileSystem.FileSystem | Path.Path> =>
     Layer.effect(
       RunLog,
       Effect.gen(function*() {
         const fs = yield* FileSystem.FileSystem
         const path = yield* Path.Path
-        const file = path.join(run, "events.jsonl")
-        yield* fs.makeDirectory(run, { recursive: true }).pipe(Effect.mapError(storage("make", run)))
-        const existing = yield* fs.exists(file).pipe(Effect.mapError(storage("read", file)))
-        if (existing) {
-          const text = yield* fs.readFileString(file).pipe(Effect.mapError(storage("read", file)))
-          if (text !== "" && !text.endsWith("\n")) {
-            yield* fs.writeFileString(file, "\n", { flag: "a" }).pipe(Effect.mapError(storage("append to", file)))
-          }
-        }
+        const file = path.join(run, fileName)
+        const text = fs.readFileString(file).pipe(
+          Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed("")),
+          Effect.mapError(storage("read", file))
+        )
+        // A line that a crash cut off is ended once, before the first event of this process.
+        let begun = false
         return RunLog.of({
-          append: (event) =>
-            fs.writeFileString(file, `${JSON.stringify(event)}\n`, { flag: "a" }).pipe(
+          append: Effect.fnUntraced(function*(event) {
+            const before = begun ? "" : yield* text
+            const end = before === "" || before.endsWith("\n") ? "" : "\n"
+            yield* fs.writeFileString(file, `${end}${JSON.stringify(event)}\n`, { flag: "a" }).pipe(
               Effect.mapError(storage("append to", file))
-            ),
-          read: fs.exists(file).pipe(
-            Effect.flatMap((exists) => exists ? fs.readFileString(file) : Effect.succeed("")),
-            Effect.map(parse),
-            Effect.mapError(storage("read", file))
-          )
+            )
+            begun = true
+          }),
+          read: Effect.map(text, parse)
         })
       })
     )
@@ -60,6 +58,18 @@ export class RunLog extends Context.Service<RunLog, {
       read: Effect.sync(() => ({ events: [...events], torn: 0 }))
     })
   })
+}
+
+/** The log's name in the folder of a run. */
+export const fileName = "events.jsonl"
+
+/** Whether a text is a log's: its first line is an event, or one that a crash cut off. */
+export const isLog = (text: string): boolean => {
+  const line = text.split("\n", 1)[0]!
+  const event: unknown = parse(line).events[0]
+  if (event === undefined) return text === "" || line.startsWith("{\"kind\":\"")
+  const { fields, kind, step } = (event ?? {}) as Partial<RunEvent>
+  return typeof kind === "string" && typeof step === "number" && typeof fields === "object"
 }
 
 /** Reads the text of a log. */

@@ -2,7 +2,9 @@
  * Supervised fine-tuning: next-code prediction on whole sequences, with validation, best checkpoint and early stop.
  *
  * Everything random is a function of (seed, epoch) or (seed, step), and a checkpoint holds weights, moving average and
- * both moments, so a run that was stopped goes on as if it had not been.
+ * both moments, so a run that was stopped goes on as if it had not been. One that is asked for more epochs than before
+ * goes on from its last checkpoint with the learning rate that the longer schedule has there, which is not the run that
+ * would have come of asking for them at once.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -43,6 +45,8 @@ export class SftConfig extends Schema.Class<SftConfig>("sidereal/sft/SftConfig")
 export interface SftData {
   readonly sequences: ReadonlyArray<Int32Array>
   readonly validation: ReadonlyArray<Example>
+  /** Whether validation leaves the history out of every list, as the evaluation does. */
+  readonly historyExcluded: boolean
 }
 
 /** What came of it. */
@@ -74,7 +78,9 @@ export const train: (
   const validation = TrainingState.sample(data.validation, config.validationUsers, seed)
 
   const state = yield* TrainingState.resume(parameters, kind)
-  let { best, bestEpoch, epoch, sinceBest, step } = state
+  let { best, bestEpoch, epoch, step } = state
+  // Training that had stopped early goes on when more epochs are asked for than then.
+  let sinceBest = state.asked > 0 && config.epochs > state.asked ? 0 : state.sinceBest
   const perEpoch = policy.plan(data.sequences, seed, 0).length
   const total = perEpoch * config.epochs
   const tracker = progress.start("sft", total, "steps", step)
@@ -111,7 +117,7 @@ export const train: (
           PolicyRanking.rankAll(validation, weights, {
             beams: config.validationBeams,
             batch: 32,
-            historyExcluded: true
+            historyExcluded: data.historyExcluded
           })
         ),
         Effect.scoped
@@ -128,7 +134,12 @@ export const train: (
         bestEpoch = epoch
         sinceBest = 0
       } else sinceBest++
-      yield* TrainingState.save(parameters, kind, { best, bestEpoch, epoch, sinceBest, step, start: -1 }, improved)
+      yield* TrainingState.save(
+        parameters,
+        kind,
+        { ...state, best, bestEpoch, epoch, sinceBest, step, asked: config.epochs },
+        improved
+      )
     }
   }
   tracker.finish(`best NDCG@10 ${best.toFixed(4)} after epoch ${bestEpoch}`, step)

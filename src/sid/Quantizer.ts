@@ -12,6 +12,9 @@ import * as Codes from "./Codes.ts"
 import * as Diagnostics from "./Diagnostics.ts"
 import { type SidError } from "./SidError.ts"
 
+/** Most codes of a level. */
+const mostCodes = 65_536
+
 /** The shape of SIDs. */
 export class SidShape extends Schema.Class<SidShape>("sidereal/sid/SidShape")({
   /** L. @default 3 */
@@ -19,7 +22,7 @@ export class SidShape extends Schema.Class<SidShape>("sidereal/sid/SidShape")({
     Schema.withDecodingDefaultKey(Effect.succeed(3))
   ),
   /** K of every level; by default chosen from the catalogue's size. */
-  codes: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 2, maximum: 65_536 })))
+  codes: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 2, maximum: mostCodes })))
 }) {}
 
 /**
@@ -28,6 +31,16 @@ export class SidShape extends Schema.Class<SidShape>("sidereal/sid/SidShape")({
  */
 export const defaultCodes = (items: number): number =>
   Math.min(256, Math.max(16, 2 ** Math.round(Math.log2(2 * Math.sqrt(items)))))
+
+/** K as the shape asks, or by default what the catalogue's size suggests and enough for N SIDs with a tenth to spare. */
+export const wantedCodes = ({ codes, levels }: SidShape, items: number): number =>
+  codes ?? Math.min(mostCodes, Math.max(defaultCodes(items), 2 ** Math.ceil(Math.log2((1.1 * items) ** (1 / levels)))))
+
+/**
+ * The wanted K, but no more than there are items. It does not follow the number of distinct embeddings: items with equal
+ * ones are parted by codes that no embedding needs.
+ */
+export const codesFor = (shape: SidShape, items: number): number => Math.min(wantedCodes(shape, items), items)
 
 /** What SIDs are made from. */
 export interface Items {

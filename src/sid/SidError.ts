@@ -43,14 +43,30 @@ export class WrongWidth extends Schema.TaggedError<WrongWidth>()("WrongWidth", {
   }
 }
 
+const mostLevels = 16
+const mostCodes = 65_536
+
+/** Fewest levels of K codes, and the power of two of codes on L levels, that make N SIDs and a tenth to spare. */
+const shapesFor = (items: number, levels: number, codes: number): ReadonlyArray<string> => {
+  const out: Array<string> = []
+  const wide = 2 ** Math.ceil(Math.log2((1.1 * items) ** (1 / levels)))
+  if (wide <= mostCodes) out.push(`{"levels": ${levels}, "codes": ${wide}}`)
+  const long = Math.ceil(Math.log(1.1 * items) / Math.log(Math.max(2, codes)))
+  if (long <= mostLevels) out.push(`{"levels": ${long}, "codes": ${Math.max(2, codes)}}`)
+  return out
+}
+
 /** More items than SIDs. */
 export class TooFewCodes extends Schema.TaggedError<TooFewCodes>()("TooFewCodes", {
   items: Schema.Int,
   codebookSizes: Schema.Array(Schema.Int)
 }) {
   override get message() {
-    return `${this.items} items cannot have a SID each: ${this.codebookSizes.join(" x ")} codes make ` +
-      `${this.codebookSizes.reduce((product, size) => product * size, 1)}; ask for more codes or levels`
+    const { codebookSizes, items } = this
+    return `${items} items cannot have a SID each: ${codebookSizes.join(" x ")} codes make ` +
+      `${codebookSizes.reduce((product, size) => product * size, 1)}. Ask for a larger tokenizer.shape, such as ${
+        shapesFor(items, codebookSizes.length, Math.min(...codebookSizes)).join(" or ")
+      }; or set tokenizer.collision to "extra-token" (one code more for items that collide) or "keep" (they share a SID)`
   }
 }
 

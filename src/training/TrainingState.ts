@@ -23,9 +23,22 @@ export interface Counters {
   readonly sinceBest: number
   /** The score that the phase began with, -1 when it was not taken. */
   readonly start: number
+  /** The epochs or steps that were asked for, 0 before the first checkpoint. */
+  readonly asked: number
+  /** The step of the checkpoint of another phase that this one began from, -1 for none. */
+  readonly origin: number
 }
 
-const beginning: Counters = { step: 0, epoch: 0, best: -1, bestEpoch: 0, sinceBest: 0, start: -1 }
+const beginning: Counters = {
+  step: 0,
+  epoch: 0,
+  best: -1,
+  bestEpoch: 0,
+  sinceBest: 0,
+  start: -1,
+  asked: 0,
+  origin: -1
+}
 
 const saved: ReadonlyArray<ParameterBuffer.Region> = ["weights", "average", "first", "second"]
 
@@ -86,17 +99,29 @@ export const restore = (
     return parameters.push
   })
 
-/** Takes up the latest checkpoint of a kind, or begins. */
+/**
+ * Whether what a checkpoint says it began from is another than `origin`: what it continues is not the best any more.
+ * Checkpoints that do not say are taken to be of the origin.
+ */
+export const isStale = (meta: Readonly<Record<string, unknown>>, origin: number | undefined): boolean =>
+  typeof meta["origin"] === "number" && origin !== undefined && meta["origin"] !== origin
+
+/**
+ * Restores the latest checkpoint of a kind and returns its counters; the initial ones if there is none, or if it began
+ * from another checkpoint than `origin`.
+ */
 export const resume: (
   parameters: ParameterStore,
-  kind: string
+  kind: string,
+  origin?: number | undefined
 ) => Effect.Effect<Counters, RunError | TensorError, Checkpointer> = Effect.fn("TrainingState.resume")(
-  function*(parameters, kind) {
+  function*(parameters, kind, origin) {
     const checkpointer = yield* Checkpointer
     const latest = yield* checkpointer.latest(kind)
-    if (latest === undefined) return beginning
+    const first = { ...beginning, origin: origin ?? beginning.origin }
+    if (latest === undefined || isStale(latest.meta, origin)) return first
     yield* restore(parameters, latest.tensors)
-    return { ...beginning, ...(latest.meta as Partial<Counters>) }
+    return { ...first, ...(latest.meta as Partial<Counters>) }
   }
 )
 

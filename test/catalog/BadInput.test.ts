@@ -9,9 +9,10 @@ import { type CatalogError } from "../../src/catalog/CatalogError.ts"
 import { type Dataset, events } from "../../src/catalog/Dataset.ts"
 import * as Import from "../../src/catalog/Import.ts"
 import * as EventTime from "../../src/catalog/reader/EventTime.ts"
+import * as JsonLines from "../../src/catalog/reader/JsonLines.ts"
 import * as Malformed from "../../src/catalog/reader/Malformed.ts"
 import { TableReader } from "../../src/catalog/reader/TableReader.ts"
-import { type Files, importing, services } from "./Importing.ts"
+import { type Files, filter, importing, services } from "./Importing.ts"
 
 const header = "user_id,item_id,timestamp,rating"
 /** Eight usable rows: users p and q, four items each. */
@@ -47,7 +48,12 @@ const harmless: Readonly<Record<string, string | Uint8Array>> = {
   "semicolons": csv().replaceAll(",", ";"),
   "a column named twice that nobody needs": csv().replaceAll(/^(.*)$/gm, (row) => (row === "" ? "" : `${row},x,x`)),
   "empty ratings": csv().replace(/5$/m, ""),
-  "a header in capitals": csv().replace("user_id", "USER_ID")
+  "a header in capitals": csv().replace("user_id", "USER_ID"),
+  "UTF-16": Buffer.from(`\ufeff${csv()}`, "utf16le"),
+  "ratings that nobody asked for and that are none": csv().replaceAll(/5$/gm, "4,5 stars").replaceAll(
+    /(4,5 stars)/g,
+    "\"$1\""
+  )
 }
 
 /** Rows that are no events, put below the eight that are: what they are told as. Their line is 10. */
@@ -64,9 +70,6 @@ const malformed: Readonly<Record<string, readonly [row: string | Uint8Array, kin
   "an infinite time": ["p,e,inf,5", "timestamp is neither a number nor a date", "inf"],
   "a time beyond all numbers": ["p,e,1e999,5", "timestamp is neither a number nor a date", "1e999"],
   "a time that is NaN": ["p,e,NaN,5", "timestamp is neither a number nor a date", "NaN"],
-  "a rating that is NaN": ["p,e,1,NaN", "rating is not a number", "NaN"],
-  "an infinite rating": ["p,e,1,inf", "rating is not a number", "inf"],
-  "a word for a rating": ["p,e,1,five", "rating is not a number", "five"],
   "bad UTF-8": [latin1("p,caf\u00e9,1,5"), "bytes that are not UTF-8", "caf"],
   "a quote inside a quoted cell": ["\"p\"x,e,1,5", "a quote that is not closed or stands inside a cell", "\"p\"x,e,1,5"]
 }
@@ -115,7 +118,7 @@ describe("rows that are no events", () => {
           ",g,7,5",
           "p,h",
           "p,\"i\n\nj\",soon,1",
-          "p,k,8,bad",
+          "p,k,8,fine",
           "\"l\",,9,1",
           ",,,",
           "p"
@@ -126,10 +129,9 @@ describe("rows that are no events", () => {
           "too few columns": 2,
           "no user_id": 2,
           "timestamp is neither a number nor a date": 1,
-          "rating is not a number": 1,
           "no item_id": 1
         },
-        ["e.csv:13", "e.csv:14", "e.csv:15", "e.csv:18", "e.csv:19"]
+        ["e.csv:13", "e.csv:14", "e.csv:15", "e.csv:18", "e.csv:20"]
       ])
       assert.include(dataset.items.map(({ key }) => key), "e\nf")
     }).pipe(Effect.provide(services)))
@@ -245,16 +247,18 @@ const refused: Readonly<
   Record<string, readonly [file: string, content: string | Uint8Array, tag: string, words: ReadonlyArray<string>]>
 > = {
   "an empty file": ["e.csv", "", "Unreadable", ["e.csv", "empty"]],
-  "an empty JSON lines file": ["e.jsonl", "", "MissingColumn", ["e.jsonl", "nothing"]],
+  "an empty JSON lines file": ["e.jsonl", "", "Unreadable", ["e.jsonl", "empty"]],
   "a header alone": ["e.csv", `${header}\n`, "NoEvents", ["e.csv"]],
-  "no header": ["e.csv", `${good.join("\n")}\n`, "MissingColumn", ["found p, a, 1, 5"]],
+  "no header": ["e.csv", `${good.join("\n")}\n`, "MissingColumn", [
+    "found \"p\", \"a\", \"1\", \"5\"",
+    "{\"header\":[\"user\",\"item\""
+  ]],
   "a needed column named twice": [
     "e.csv",
     csv().replaceAll(/^([^,\n]*),/gm, (_, cell: string) => `${cell},${cell},`),
     "AmbiguousColumn",
     ["2 columns named user_id"]
   ],
-  "UTF-16": ["e.csv", Buffer.from(`\ufeff${csv()}`, "utf16le"), "Unreadable", ["UTF-16"]],
   "zero bytes": ["e.csv", Buffer.concat([Buffer.alloc(64), Buffer.from(csv())]), "Unreadable", ["zero bytes"]],
   "one item": ["e.csv", `${header}\np,a,1,5\np,a,2,5\np,a,3,5\n`, "TooFewItems", ["1 item"]],
   "mostly rows that do not fit": [
@@ -275,7 +279,7 @@ const refused: Readonly<
     "MostlyMalformed",
     ["2 of 3 rows", "line 2"]
   ],
-  "sequences that are none": ["s.txt", "a few words\nand more\n1 2 3\n", "UnknownForm", ["fits no form"]],
+  "sequences that are none": ["s.txt", "a few words\nand more\n1 2 3\n", "UnknownForm", ["fits no format"]],
   "a folder by a table's name": ["e.parquet/x", "", "UnknownForm", ["e.parquet", "found x"]]
 }
 
@@ -313,7 +317,7 @@ describe("files that cannot be used at all", () => {
         ["cut four bytes before its end", whole.subarray(0, -4)],
         ["with another checksum", flipped(whole.length - 7)],
         ["with a flipped byte", flipped(whole.length >> 1)],
-        ["that is no gzip", Buffer.from(text.slice(0, 99))]
+        ["that is no gzip but a zip archive", Buffer.from(`PK\u0003\u0004${text.slice(0, 99)}`)]
       ] as const
     ) {
       it.effect(`a gzip ${what} (${form})`, () =>
@@ -324,6 +328,12 @@ describe("files that cannot be used at all", () => {
           assert.include(error.message, "gzip")
         }).pipe(Effect.provide(services)))
     }
+    it.effect(`a text that is called a gzip is read as what it is (${form})`, () =>
+      Effect.gen(function*() {
+        const dataset = yield* importing({ [`e.${form}.gz`]: text }, `e.${form}.gz`)
+        assert.strictEqual(events(dataset), form === "txt" ? 60_000 : 20_000)
+      }).pipe(Effect.provide(services)))
+
     it.effect(`a gzip of two parts is whole (${form})`, () =>
       Effect.gen(function*() {
         const half = text.indexOf("\n", text.length >> 1) + 1
@@ -371,17 +381,27 @@ describe("TableReader", () => {
       }
     }).pipe(Effect.scoped, Effect.provide(services)))
 
-  it.effect("several files read as one tell which of them holds a row that does not fit", () =>
+  it.effect("files read as one table tell which of them holds a row that does not fit", () =>
     Effect.gen(function*() {
-      const fs = yield* FileSystem.FileSystem
-      const path = yield* Path.Path
-      const folder = yield* fs.makeTempDirectoryScoped()
-      yield* fs.writeFileString(path.join(folder, "a.csv"), csv())
-      yield* fs.writeFileString(path.join(folder, "b.csv"), csv("p,e"))
-      const { findings, rows } = yield* (yield* TableReader).read(path.join(folder, "*.csv"), ["item_id"])
-      assert.deepStrictEqual([rows.length, findings.rows], [16, 17])
-      assert.deepStrictEqual(findings.malformed.map(({ file, line }) => [basename(file), line]), [["b.csv", 10]])
-    }).pipe(Effect.scoped, Effect.provide(services)))
+      const dataset = yield* importing({ "e-1.csv": csv(), "e-2.csv": csv("p,e", "q,f,9,5") })
+      assert.strictEqual(events(dataset), 9)
+      assert.deepStrictEqual(told(dataset), [{ "too few columns": 1 }, ["e-2.csv:10"]])
+      assert.deepInclude(dataset.counts, { step: "duplicate events dropped", count: 8 })
+    }).pipe(Effect.provide(services)))
+
+  it.effect("ratings are read where a floor asks for them: words are told, decimal commas and absent ones are not", () =>
+    Effect.gen(function*() {
+      const rows = ["p,e,1,five", "p,f,2,inf", "p,g,3,NaN", "p,h,4,", "p,i,5,\"4,5\"", "p,j,6,\"3,9\""]
+      const dataset = yield* importing({ "e.csv": csv(...rows) }, "e.csv", { filter: filter({ ratingFloor: 4.5 }) })
+      assert.deepStrictEqual(told(dataset), [{ "rating is not a number": 2 }, ["e.csv:10", "e.csv:11"]])
+      assert.includeMembers(dataset.items.map(({ key }) => key), ["g", "h", "i"])
+      assert.deepInclude(dataset.counts, { step: "events below the rating floor dropped", count: 1 })
+      const error = yield* lax({ "e.csv": csv().replaceAll(/,5$/gm, "").replace(",rating", "") }, "e.csv", {
+        filter: filter({ ratingFloor: 4 })
+      })
+      assert.strictEqual(error.reason._tag, "NoRatings")
+      assert.include(error.message, "\"user_id\", \"item_id\", \"timestamp\"")
+    }).pipe(Effect.provide(services)))
 })
 
 describe("Malformed", () => {
@@ -443,19 +463,18 @@ describe("EventTime", () => {
       const fs = yield* FileSystem.FileSystem
       const path = yield* Path.Path
       const folder = yield* fs.makeTempDirectoryScoped()
-      const file = path.join(folder, "e.csv")
-      yield* fs.writeFileString(
-        file,
-        `user_id,item_id,timestamp\n${times.map(([text], e) => `u,i${e},"${text}"\n`).join("")}`
-      )
-      const { log } = yield* (yield* TableReader).events(file, {
-        user: "user_id",
-        item: "item_id",
-        time: "timestamp"
-      })
-      const found = new Map(log.itemKeys.map((key, item) => [key, log.times[log.items.indexOf(item)]!]))
-      for (const [e, [text, time]] of times.entries()) {
-        assert.deepStrictEqual(found.get(`i${e}`) ?? Number.NaN, time, text)
+      const columns = { user: "user_id", item: "item_id", time: "timestamp" }
+      for (const [text] of times) {
+        const [csv, json] = [path.join(folder, "e.csv"), path.join(folder, "e.jsonl")]
+        yield* fs.writeFileString(csv, `user_id,item_id,timestamp\nu,i,"${text}"\n`)
+        yield* fs.writeFileString(json, JSON.stringify({ user_id: "u", item_id: "i", timestamp: text }))
+        const read = [
+          (yield* TableReader).events(csv, columns, { dates: "month-first" }),
+          JsonLines.events(json, columns, { dates: "month-first" })
+        ]
+        const column = EventTime.column([text], { order: "month-first" })
+        const expected = column._tag === "Times" ? [...column.times].filter((time) => !Number.isNaN(time)) : []
+        for (const scan of yield* Effect.all(read)) assert.deepStrictEqual([...scan.log.times], expected, text)
       }
     }).pipe(Effect.scoped, Effect.provide(services)))
 })

@@ -159,10 +159,10 @@ describe("Import.load of tables", () => {
           ["line 9", "too many columns"]
         ],
         [
-          "mostly rows without a user",
-          failing({ "e.csv": csv([header, ["u", "a", "1"], ["", "a", "1"], ["", "b", "1"]]) }) as never,
-          "MostlyMalformed",
-          ["2 of 3 rows", "no user_id", "line 3"]
+          "rows without a user alone",
+          failing({ "e.csv": csv([header, ["NULL", "a", "1"], ["", "a", "1"], ["\\N", "b", "1"]]) }) as never,
+          "NoEvents",
+          ["e.csv", "no user_id: 3"]
         ],
         ["a file that is empty", failing({ "e.csv": "" }, "e.csv") as never, "Unreadable", ["e.csv", "empty"]],
         [
@@ -213,10 +213,21 @@ describe("Import.load of tables", () => {
           "Unreadable",
           ["sidereal.json", "evnts"]
         ],
-        ["a Parquet file that is none", failing({ "e.parquet": "PAR0 nothing" }, "e.parquet") as never, "Unreadable", [
-          "e.parquet"
-        ]],
-        ["a gzip that is none", failing({ "e.csv.gz": "user_id" }, "e.csv.gz") as never, "Unreadable", ["e.csv.gz"]]
+        [
+          "a Parquet file that is none",
+          failing({ "e.parquet": "PAR0,nothing" }, "e.parquet") as never,
+          "MissingColumn",
+          [
+            "e.parquet",
+            "PAR0"
+          ]
+        ],
+        [
+          "an archive",
+          failing({ "e.csv.gz": Buffer.from("PK\u0003\u0004 and more") }, "e.csv.gz") as never,
+          "Unreadable",
+          ["e.csv.gz", "zip archive", "unpack"]
+        ]
       ]
       for (const [what, run, tag, words] of cases) {
         const error = yield* run

@@ -4,6 +4,7 @@ import * as BeamSearch from "../../src/decode/BeamSearch.ts"
 import { PolicyModel } from "../../src/policy/PolicyModel.ts"
 import * as Trie from "../../src/sid/trie/Trie.ts"
 import { enliven, index, layer } from "../policy/Fixture.ts"
+import * as RandomPolicy from "./RandomPolicy.ts"
 
 const histories = [Int32Array.of(3, 1), Int32Array.of(), Int32Array.of(8, 5, 2)]
 const items = index.sids.map((_, item) => item)
@@ -88,4 +89,127 @@ describe("BeamSearch.search", () => {
         assert.deepStrictEqual(together[i]!.leaves, alone!.leaves)
       }
     }).pipe(Effect.provide(layer())))
+})
+
+describe("BeamSearch on random catalogues", () => {
+  const cases = Array.from({ length: 240 }, (_, seed) => {
+    const random = RandomPolicy.catalogue(5 + seed % 90, 2 + seed % 7, seed)
+    // Few exclusions, a large share, and nearly everything.
+    const leftOut = [0.1, 0.6, 0.95][seed % 3]!
+    const histories = [0, 1, 2].map((h) =>
+      Int32Array.from(RandomPolicy.some(random.sids.length, leftOut, 10 * seed + h))
+    )
+    return { seed, random, histories, excluded: histories.map((history) => BeamSearch.leavesOf(random, history)) }
+  })
+
+  it.effect("of n allowed leaves k beams return min(n, k), each allowed, with its own log-probabilities", () =>
+    Effect.gen(function*() {
+      for (const { excluded, histories, random, seed } of cases) {
+        for (const beams of [1, 2, 3, 7, 20]) {
+          const found = yield* BeamSearch.search(histories, {}, { beams, excluded }).pipe(
+            Effect.provide(RandomPolicy.layer(random, seed))
+          )
+          for (const [prompt, { leaves, logProbs, steps }] of found.entries()) {
+            const all = RandomPolicy.enumerate(random, histories[prompt]!, seed)
+            const allowed = all.filter(({ leaf }) => !excluded[prompt]!.has(leaf))
+            assert.strictEqual(leaves.length, Math.min(allowed.length, beams), `seed ${seed}, ${beams} beams`)
+            assert.strictEqual(new Set(leaves).size, leaves.length)
+            for (const [i, leaf] of leaves.entries()) {
+              const expected = allowed.find((other) => other.leaf === leaf)!
+              assert.closeTo(logProbs[i]!, expected.logProb, 1e-5)
+              assert.deepStrictEqual([...steps[i]!], expected.steps)
+              if (i > 0) assert.isAtMost(logProbs[i]!, logProbs[i - 1]!)
+            }
+          }
+        }
+      }
+    }))
+
+  it.effect("is enumeration when nothing is pruned", () =>
+    Effect.gen(function*() {
+      for (const { excluded, histories, random, seed } of cases) {
+        const found = yield* BeamSearch.search(histories, {}, { beams: random.trie.nodes, excluded }).pipe(
+          Effect.provide(RandomPolicy.layer(random, seed))
+        )
+        for (const [prompt, { leaves }] of found.entries()) {
+          const all = RandomPolicy.enumerate(random, histories[prompt]!, seed)
+          assert.deepStrictEqual(
+            [...leaves],
+            all.flatMap(({ leaf }) => excluded[prompt]!.has(leaf) ? [] : [leaf])
+          )
+        }
+      }
+    }))
+
+  it.effect("spends no beam on what is excluded: the catalogue without it gives the same", () =>
+    Effect.gen(function*() {
+      // Half of the first codes are excluded whole, so the others keep their nodes' order and scores.
+      for (const { random, seed } of cases) {
+        const gone = random.sids.flatMap((sid, item) => sid[0]! % 2 === 0 ? [item] : [])
+        const history = Int32Array.from(gone)
+        const allowed = RandomPolicy.enumerate(random, history, seed).filter(({ leaf }) =>
+          Trie.codes(random.trie, leaf)[0]! % 2 === 1
+        )
+        const [one] = yield* BeamSearch.search([history], {}, {
+          beams: Math.max(1, allowed.length),
+          excluded: [BeamSearch.leavesOf(random, history)]
+        }).pipe(Effect.provide(RandomPolicy.layer(random, seed)))
+        assert.deepStrictEqual([...one!.leaves], allowed.map(({ leaf }) => leaf), `seed ${seed}`)
+      }
+    }))
+
+  it.effect("finds exactly the best, whatever is asked for and with any number of beams", () =>
+    Effect.gen(function*() {
+      for (const { excluded, histories, random, seed } of cases) {
+        const allowed = RandomPolicy.enumerate(random, histories[0]!, seed).filter(({ leaf }) =>
+          !excluded[0]!.has(leaf)
+        )
+        for (const beams of [1, 2, 5, 50]) {
+          for (const count of [1, beams, beams + 1, 1000]) {
+            const found = yield* BeamSearch.searchBest(histories[0]!, {}, { beams, count, excluded: excluded[0]! })
+              .pipe(Effect.provide(RandomPolicy.layer(random, seed)))
+            const expected = allowed.slice(0, count)
+            assert.deepStrictEqual([...found.leaves], expected.map(({ leaf }) => leaf), `seed ${seed}`)
+            assert.deepStrictEqual(found.steps.map((steps) => [...steps]), expected.map(({ steps }) => steps))
+          }
+        }
+      }
+    }))
+
+  it.effect("lists of a large catalogue begin each other, up to all that is left", () =>
+    Effect.gen(function*() {
+      const random = RandomPolicy.catalogue(6000, 40, 1)
+      const history = Int32Array.from(RandomPolicy.some(6000, 0.1, 1))
+      const excluded = BeamSearch.leavesOf(random, history)
+      const lists = yield* Effect.forEach([1, 10, 20, 21, 1500, 6000], (count) =>
+        BeamSearch.searchBest(history, {}, { beams: 20, count, excluded }).pipe(
+          Effect.provide(RandomPolicy.layer(random, 1))
+        ))
+      const all = [...lists.at(-1)!.leaves]
+      assert.strictEqual(all.length, new Set(random.leafOf).size - excluded.size)
+      assert.strictEqual(new Set(all).size, all.length)
+      for (const { leaves } of lists) {
+        assert.deepStrictEqual([...leaves], all.slice(0, leaves.length))
+      }
+      assert.deepStrictEqual(
+        lists.map(({ leaves }) =>
+          leaves.length
+        ),
+        [1, 10, 20, 21, 1500, all.length]
+      )
+      const best = RandomPolicy.enumerate(random, history, 1).filter(({ leaf }) => !excluded.has(leaf))
+      assert.deepStrictEqual(all.slice(0, 20), best.slice(0, 20).map(({ leaf }) => leaf))
+    }))
+
+  it.effect("leaves nothing when everything is excluded", () =>
+    Effect.gen(function*() {
+      for (const { random, seed } of cases.slice(0, 20)) {
+        const history = Int32Array.from(random.sids, (_, item) => item)
+        const excluded = BeamSearch.leavesOf(random, history)
+        const found = yield* BeamSearch.searchBest(history, {}, { beams: 5, count: 5, excluded }).pipe(
+          Effect.provide(RandomPolicy.layer(random, seed))
+        )
+        assert.deepStrictEqual([...found.leaves], [])
+      }
+    }))
 })

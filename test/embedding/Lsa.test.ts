@@ -61,17 +61,6 @@ describe("TruncatedSvd.compute", () => {
 })
 
 describe("Lsa", () => {
-  it("resolves markup and entities, and takes letters and digits", () => {
-    assert.deepStrictEqual(Lsa.words("<b>Caf&eacute;</b> 3&quot; &#38; Tea&amp;Co_x"), [
-      "caf",
-      "eacute",
-      "3",
-      "tea",
-      "co",
-      "x"
-    ])
-  })
-
   it.effect("puts texts with common words near each other; a text of its own gets zeros", () =>
     Effect.gen(function*() {
       const texts = ["red cotton shirt", "blue cotton shirt", "steel frying pan", "cast iron frying pan", "zzz"]
@@ -85,10 +74,50 @@ describe("Lsa", () => {
       assert.deepStrictEqual((yield* Lsa.embed(texts, config({ maximumShare: 0.9 }), 1)).data, matrix.data)
     }).pipe(Effect.provide(Progress.layerSilent)))
 
-  it.effect("refuses texts that share no word", () =>
+  it.effect("puts texts of any script with common words near each other", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(Lsa.embed(["a1", "b2", ""], config(), 1))
-      assert.strictEqual(error.reason._tag, "NoText")
+      const scripts = [
+        ["红色棉衬衫", "蓝色棉衬衫", "大木桌子", "小木桌子", "陶瓷杯"],
+        ["красная рубашка хлопок", "синяя рубашка хлопок", "большой стол дерево", "малый стол дерево", "чашка"],
+        ["rote Hemdblüse Größe", "blaue Hemdblüse Größe", "großer Tisch Büro", "kleiner Tisch Büro", "Tasse"],
+        ["เสื้อเชิ้ตสีแดง", "เสื้อเชิ้ตสีฟ้า", "โต๊ะไม้ใหญ่", "โต๊ะไม้เล็ก", "ปากกา"],
+        ["빨간 면 셔츠", "파란 면 셔츠", "큰 나무 책상", "작은 나무 책상", "컵"]
+      ]
+      for (const texts of scripts) {
+        const matrix = yield* Lsa.embed(texts, config(), 1)
+        const dot = (a: number, b: number) =>
+          Matrix.row(matrix, a).reduce((sum, value, i) => sum + value * Matrix.row(matrix, b)[i]!, 0)
+        assert.isAbove(dot(0, 1), dot(0, 2) + 0.3, texts[0])
+        assert.isAbove(dot(2, 3), dot(1, 3) + 0.3, texts[0])
+      }
+    }).pipe(Effect.provide(Progress.layerSilent)))
+
+  it.effect("embeds texts that all say the same, whose every word is too common", () =>
+    Effect.gen(function*() {
+      const matrix = yield* Lsa.embed(Array.from({ length: 12 }, () => "Gift card"), config(), 1)
+      assert.deepStrictEqual([matrix.rows, matrix.width], [12, 1])
+      assert.isTrue(matrix.data.every((value) => Math.abs(value - 1) < 1e-6))
+    }).pipe(Effect.provide(Progress.layerSilent)))
+
+  it.effect("says why texts cannot be embedded", () =>
+    Effect.gen(function*() {
+      const failing = (texts: ReadonlyArray<string>, values: typeof Lsa.LsaConfig.Encoded = {}) =>
+        Effect.map(Effect.flip(Lsa.embed(texts, config(values), 1)), ({ message, reason }) => {
+          assert.strictEqual(reason._tag, "NoText")
+          return message
+        })
+      assert.strictEqual(
+        yield* failing(["", "🍔", "!!!"]),
+        "none of the 3 item texts holds a word; give the items titles or descriptions that have words in common"
+      )
+      assert.include(
+        yield* failing(["a1", "b2 c", ""]),
+        "2 of the 3 item texts hold words, but no word is in two of them"
+      )
+      assert.include(
+        yield* failing(["a b", "a b", "a"], { minimumTexts: 4 }),
+        "no word is in 4 (lsa.minimumTexts) of them"
+      )
     }).pipe(Effect.provide(Progress.layerSilent)))
 
   it("keeps the terms of the most texts where there are too many, at once or while counting", async () => {

@@ -221,21 +221,51 @@ describe("sidereal", () => {
       [["sft", "--run", run, "--seed", "7"], "was made with seed 1, not 7"],
       [["data", "--run", join(folder, "x"), "--data", join(folder, "absent.csv")], "absent.csv"],
       [["sft", "--run", run, "--device", "cuda"], "the cuda backend is not available here"],
-      [["report", "--run", join(folder, "second")], "evaluate"],
-      [["data", "--run", join(folder, "y"), "--config", join(folder, "absent.json")], "absent.json"]
+      [["report", "--run", join(folder, "second")], "evaluate"]
     ]
     for (const [args, words] of cases) {
       const { error, status } = await sidereal(...args)
       assert.strictEqual(status, 1, args.join(" "))
       assert.include(error, words)
     }
+  })
+
+  it("answers settings that cannot be used with status 2, and whatever fails on standard error alone", async () => {
     const bad = join(folder, "bad.json")
     writeFileSync(bad, JSON.stringify({ policy: { width: -4 }, sft: { epocs: 3 } }))
-    const { error, status } = await sidereal("data", "--run", join(folder, "z"), "--config", bad)
-    assert.strictEqual(status, 1)
-    assert.include(error, "policy.width")
-    assert.include(error, "-4")
-    assert.include(error, "sft.epocs")
+    const unparsed = join(folder, "null.json")
+    writeFileSync(unparsed, "null")
+    const cases: ReadonlyArray<readonly [ReadonlyArray<string>, ReadonlyArray<string>]> = [
+      [["--config", bad], [bad, "policy.width", "-4", "sft.epocs"]],
+      [["--config", unparsed], [unparsed, "got null"]],
+      [["--config", join(folder, "absent.json")], ["absent.json", "ENOENT: no such file or directory"]],
+      [["--core=-3", "--json"], ["the command line", "core: Expected a value greater than or equal to 0, got -3"]]
+    ]
+    for (const [args, words] of cases) {
+      const { error, out, status } = await sidereal("data", "--run", join(folder, "z"), ...args)
+      assert.deepStrictEqual([status, out], [2, ""], error)
+      for (const word of words) assert.include(error, word)
+      assert.notInclude(error, "    at ")
+    }
+    writeFileSync(join(run, "examples.json"), "{")
+    const broken = await sidereal("report", "--run", run, "--json")
+    assert.deepStrictEqual([broken.status, broken.out], [1, ""])
+    assert.match(broken.error, /^error: /m)
+  })
+
+  it("lets one process work on a run and tells another which one that is", async () => {
+    const shared = join(folder, "shared")
+    const long = join(folder, "long.json")
+    writeFileSync(long, JSON.stringify({ ...tiny, sft: { ...tiny.sft, epochs: 40, patience: 40 } }))
+    const both = await Promise.all([1, 2].map(() => {
+      const { child, ended } = start("sft", "--run", shared, "--config", long)
+      return ended.then((outcome) => ({ ...outcome, pid: child.pid }))
+    }))
+    const [done, told] = both.toSorted((a, b) => a.status! - b.status!)
+    assert.deepStrictEqual([done!.status, told!.status], [0, 1], `${done!.error}${told!.error}`)
+    assert.include(told!.error, `${shared} is in use by process ${done!.pid}`)
+    const lines = readFileSync(join(shared, "events.jsonl"), "utf8").trim().split("\n")
+    assert.strictEqual(new Set(lines).size, lines.length)
   })
 
   it("answers wrong usage with status 2, and every command explains itself", async () => {

@@ -27,8 +27,14 @@ const page = () => {
     events: [1, 2, 2, 3].map((step, i) => ({ kind: "sft.step", step, fields: { loss: 3 - i } })),
     record: {
       dataset: "d",
-      protocol: { split: "leave-one-out", historyExcluded: true, ties: "as-is", collision: "extra-token" },
-      users: 1,
+      protocol: {
+        split: "leave-one-out",
+        historyExcluded: true,
+        repeatedTargets: 1,
+        ties: "as-is",
+        collision: "extra-token"
+      },
+      users: 2,
       items: 3,
       invalid: 0,
       beams: 50,
@@ -56,6 +62,7 @@ describe("Report.render", () => {
     assert.notMatch(text, /https?:\/\//)
     assert.notInclude(text, "undefined")
     assert.notInclude(text, "NaN")
+    assert.include(text, "history excluded: 1 of 2 targets stands in the history and counts as a miss.")
   })
 
   it("opens and closes its elements in order", () => {
@@ -91,5 +98,9 @@ describe("html", () => {
       html`<p>${"<b>"}${raw("<i>")}${[html`${1}`, html`${"&"}`]}${undefined}</p>`.markup,
       "<p>&lt;b&gt;<i>1&amp;</p>"
     )
+  })
+
+  it("shows characters of control as escapes", () => {
+    assert.strictEqual(html`<p>${"\u001b[31mred\u202e"}</p>`.markup, "<p>\\x1b[31mred\\u202e</p>")
   })
 })

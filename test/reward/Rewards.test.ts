@@ -61,6 +61,38 @@ describe("rule and ranking rewards", () => {
       )
       assert.include(bad.message, "candidate 1 of group 0 got NaN")
     }))
+
+  it.effect("fail when a weight makes the total overflow, and name the reward and its weight", () =>
+    Effect.gen(function*() {
+      const alone = yield* Effect.flip(score([{ reward: rule, weight: 1e300 }], [withHitAt(-1, 3), withHitAt(1, 3)]))
+      assert.strictEqual(alone._tag, "RewardError")
+      assert.strictEqual(alone.reward, "rule")
+      assert.include(alone.message, "weight 1e+300")
+      assert.include(alone.message, "candidate 1 of group 1 is Infinity")
+      const beside = yield* Effect.flip(
+        score([{ reward: rule, weight: 1 }, { reward: RankingReward.ranking, weight: -1e300 }], [withHitAt(1, 3)])
+      )
+      assert.strictEqual(beside.reward, "ranking")
+      // Each part is finite in 32 bits and only their sum is not; or they would cancel in higher precision.
+      const ones = Reward.make("ones", ({ items }) => new Float32Array(items.length).fill(1))
+      const sum = yield* Effect.flip(score([{ reward: ones, weight: 2e38 }, { reward: rule, weight: 3e38 }], [
+        withHitAt(0, 2)
+      ]))
+      assert.strictEqual(sum.reward, "rule")
+      const torn = yield* Effect.flip(score([{ reward: ones, weight: 1e300 }, { reward: rule, weight: -1e300 }], [
+        withHitAt(0, 2)
+      ]))
+      assert.include(torn.message, "Infinity")
+      const [large] = yield* score([{ reward: rule, weight: 3e38 }], [withHitAt(0, 2)])
+      assert.isTrue(Advantage.normalise(large!.total).every(Number.isFinite))
+    }))
+
+  it("are known to be all zero by their weights", () => {
+    assert.isTrue(Reward.areZero([]))
+    assert.isTrue(Reward.areZero([{ reward: rule, weight: 0 }, { reward: RankingReward.ranking, weight: -0 }]))
+    assert.isTrue(Reward.areZero([{ reward: rule, weight: 1e-60 }]))
+    assert.isFalse(Reward.areZero([{ reward: rule, weight: 0 }, { reward: RankingReward.ranking, weight: -0.5 }]))
+  })
 })
 
 describe("rewards against MiniOneRec", () => {

@@ -112,7 +112,7 @@ describe("RqKMeans", () => {
       assert.isBelow(errors[2]!, errors[1]! * 0.8)
     }))
 
-  it.effect("refuses NaN with row and component, and a one-item catalogue; lowers K to the distinct rows", () =>
+  it.effect("refuses NaN with row and component, and a one-item catalogue; pads K where rows are equal", () =>
     Effect.gen(function*() {
       const quantizer = yield* Quantizer.Quantizer
       const bad = gaussian(10, 4, 5)
@@ -125,10 +125,17 @@ describe("RqKMeans", () => {
       assert.strictEqual(one.reason._tag, "TooFewItems")
       const equal: Matrix = { rows: 6, width: 2, data: Float32Array.of(1, 1, 1, 1, 1, 1, 0, 2, 0, 2, 0, 2) }
       const { model } = yield* quantizer.train(Quantizer.itemsOf(equal))
-      assert.deepStrictEqual(model.codebookSizes, [2, 1, 1])
+      assert.deepStrictEqual(model.codebookSizes, [6, 6, 6])
     }).pipe(Effect.provide(layer({}, { codes: 16 }))))
 
   it("chooses K from the catalogue's size", () => {
     assert.deepStrictEqual([20, 1200, 4344, 12101, 1e6].map(Quantizer.defaultCodes), [16, 64, 128, 256, 256])
+    const of = (levels: number, items: number, codes?: number) =>
+      Quantizer.codesFor(
+        Schema.decodeSync(Quantizer.SidShape)({ levels, ...(codes === undefined ? {} : { codes }) }),
+        items
+      )
+    // As many as there are items at most; with few levels as many as give every item a SID.
+    assert.deepStrictEqual([of(3, 5), of(3, 1200), of(1, 300), of(2, 100_000), of(1, 300, 8)], [5, 64, 300, 512, 8])
   })
 })

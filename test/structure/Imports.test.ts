@@ -29,6 +29,7 @@ const rooms = [
   "statistics",
   "storage",
   "tensor",
+  "text",
   "run",
   "optimizer",
   "matrix",

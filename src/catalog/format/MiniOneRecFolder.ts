@@ -18,8 +18,26 @@ import * as LetterFolder from "./LetterFolder.ts"
 const partNames = ["train", "valid", "test"] as const
 
 /** Whether a folder with these names is one. */
-export const isOne = (names: ReadonlyArray<string>): boolean =>
-  names.some((name) => name.endsWith(".item.json")) && partNames.some((part) => names.includes(part))
+export const isOne = (names: ReadonlyArray<string>): boolean => lacking(names)?.length === 0
+
+const hasItems = (names: ReadonlyArray<string>): boolean => names.some((name) => name.endsWith(".item.json"))
+
+/** The parts of this format that a folder has. */
+export const present = (names: ReadonlyArray<string>): ReadonlyArray<string> =>
+  names.filter((name) => /\.(item|index)\.json$/.test(name) || (partNames as ReadonlyArray<string>).includes(name))
+
+/** The parts of this format that a folder lacks; undefined for a folder of another format. */
+export const lacking = (names: ReadonlyArray<string>): ReadonlyArray<string> | undefined => {
+  const parts = partNames.filter((part) => names.includes(part))
+  const hasIndex = names.some((name) => name.endsWith(".index.json"))
+  const isLetter = names.some((name) => /\.inter\.json(\.gz)?$/.test(name))
+  const signs = (hasItems(names) ? 1 : 0) + (hasIndex ? 1 : 0) + (parts.length > 0 ? 1 : 0)
+  if (isLetter || signs < 2) return undefined
+  return [
+    ...(hasItems(names) ? [] : ["*.item.json (texts of the items)"]),
+    ...partNames.filter((part) => !parts.includes(part)).map((part) => `${part}/ (its *.csv of histories and targets)`)
+  ]
+}
 
 interface Row {
   readonly user: string

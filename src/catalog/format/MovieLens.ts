@@ -6,7 +6,8 @@ import * as Effect from "effect/Effect"
 import * as Path from "effect/Path"
 import * as Malformed from "../reader/Malformed.ts"
 import { type TableForm, TableReader } from "../reader/TableReader.ts"
-import * as EventTable from "./EventTable.ts"
+import * as EventTable from "../table/EventTable.ts"
+import * as TableConfig from "../table/TableConfig.ts"
 
 /** The genres of `u.item`, one column of 0 or 1 each, in its order. */
 const genres = [
@@ -33,12 +34,12 @@ const genres = [
 
 const ratingColumns = ["user_id", "item_id", "rating", "timestamp"]
 const flagColumns = ["item_id", "title", "released", "video_released", "url", ...genres]
-const flags: TableForm = { separator: "|", columns: flagColumns, encoding: "latin-1" }
+const flags: TableForm = { separator: "|", columns: flagColumns, encoding: "latin1" }
 const movies: TableForm = { separator: "::", columns: ["item_id", "title", "genres"] }
 
 /** Movies of the 100K edition: a genre is a column that holds 1. */
-const flagged: typeof EventTable.readItems = Effect.fnUntraced(function*(file, _, wanted) {
-  const { findings, rows } = yield* (yield* TableReader).read(file, flagColumns, { form: flags, key: "item_id" })
+const flagged: typeof EventTable.readItems = Effect.fnUntraced(function*({ files }, _, wanted) {
+  const { findings, rows } = yield* (yield* TableReader).read(files[0]!, flagColumns, { form: flags, key: "item_id" })
   const items = new Map(
     rows.filter((row) => wanted.has(row[0]!)).map((row) => [row[0]!, {
       key: row[0]!,
@@ -48,22 +49,34 @@ const flagged: typeof EventTable.readItems = Effect.fnUntraced(function*(file, _
       categories: genres.filter((_, g) => row[5 + g] === "1")
     }])
   )
-  return { items, findings }
+  return { items, findings, repeated: 0 }
 })
 
 /** Movies of the 1M edition are latin-1, those of the 10M edition UTF-8: what is not UTF-8 is read as latin-1. */
-const titled: typeof EventTable.readItems = Effect.fnUntraced(function*(file, config, wanted) {
-  const read = yield* EventTable.readItems(file, config, wanted, movies)
+const titled: typeof EventTable.readItems = Effect.fnUntraced(function*(source, config, wanted) {
+  const read = yield* EventTable.readItems(source, config, wanted)
   return read.findings.problems.some(({ step }) => step.endsWith(Malformed.problems.encoding))
-    ? yield* EventTable.readItems(file, config, wanted, { ...movies, encoding: "latin-1" })
+    ? yield* EventTable.readItems({ ...source, form: { ...movies, encoding: "latin1" } }, config, wanted)
     : read
 })
 
 /** The editions by their files, with or without `.gz`. */
 const editions = [
-  { events: "ratings.csv", items: "movies.csv", form: undefined, read: undefined },
-  { events: "u.data", items: "u.item", form: { separator: "\t", columns: ratingColumns }, read: flagged },
-  { events: "ratings.dat", items: "movies.dat", form: { separator: "::", columns: ratingColumns }, read: titled }
+  { events: "ratings.csv", items: "movies.csv", form: undefined, itemForm: undefined, read: undefined },
+  {
+    events: "u.data",
+    items: "u.item",
+    form: { separator: "\t", columns: ratingColumns },
+    itemForm: flags,
+    read: flagged
+  },
+  {
+    events: "ratings.dat",
+    items: "movies.dat",
+    form: { separator: "::", columns: ratingColumns },
+    itemForm: movies,
+    read: titled
+  }
 ]
 
 /** An edition that a folder holds. */
@@ -91,13 +104,21 @@ export const load = Effect.fn("MovieLens.load")(function*(
   name: string,
   folder: string,
   { edition, events, items }: Found,
-  config: EventTable.TableConfig,
+  config: TableConfig.TableConfig,
   options: EventTable.LoadOptions
 ) {
   const path = yield* Path.Path
-  const itemsFile = items === undefined ? undefined : path.join(folder, items)
-  return yield* EventTable.load(name, path.join(folder, events), itemsFile, config, options, {
-    events: edition.form,
-    items: edition.read
-  })
+  const columns = (role: "events" | "items") => TableConfig.found(config, [], role).columns
+  return yield* EventTable.load(
+    name,
+    {
+      events: { files: [path.join(folder, events)], columns: columns("events"), form: edition.form },
+      items: items === undefined
+        ? undefined
+        : { files: [path.join(folder, items)], columns: columns("items"), form: edition.itemForm },
+      readItems: edition.read
+    },
+    config,
+    options
+  )
 })

@@ -29,8 +29,8 @@ export const load = Effect.fn("S3RecFolder.load")(function*(
     return yield* Effect.try({ try: () => NumpyObjects.decode(bytes), catch: unreadable(file) })
   })
 
-  const { findings, sequences: numbered, userKeys } = yield* SequenceFile.read(sequenceFile, strict)
-  const sequences = numbered.map((list) => list.map((item) => item - 1))
+  const { findings, itemKeys, sequences: places, userKeys } = yield* SequenceFile.read(sequenceFile, strict)
+  const sequences = places.map((list) => list.map((place) => Number(itemKeys[place]) - 1))
   const count = sequences.reduce((most, list) => list.reduce((a, item) => Math.max(a, item + 1), most), 0)
   const times = yield* readGaps(path.join(folder, "timeweaver", path.basename(sequenceFile)))
 

@@ -1,46 +1,585 @@
 /**
  * Times as files write them: numbers as they stand, or dates, in milliseconds since 1970, UTC where no zone is named.
  *
- * Differs from `Date.parse`, which takes "soon 1" for a date and reads what names no zone in the machine's own.
+ * Differs from `Date.parse`, which takes "soon 1" for a date and reads what names no zone in the machine's own. A float64
+ * holds today's dates to a quarter of a microsecond; digits beyond that are rounded.
  */
+import { AmbiguousDates, CatalogError, MixedDates } from "../CatalogError.ts"
+import * as MissingWords from "./MissingWords.ts"
 
-const months = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+/** Which of the first two fields of "06/12/2014" is the day. */
+export type Order = "day-first" | "month-first"
 
-const number = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?\s*$/i
-const clock = String.raw`(?<H>\d{1,2}):(?<M>\d{2})(?::(?<S>\d{2}(?:\.\d+)?))?`
+/** The readings of a column of times. */
+export type Column = Times | Ambiguous | Mixed
 
-/** Dates that are understood, besides ISO 8601: the forms of Amazon's, UCI's and mail dates. */
-const forms = [
-  String
-    .raw`(?<y>\d{4})[-/](?<m>\d{1,2})[-/](?<d>\d{1,2})(?:[T ]+${clock})?(?:\s?(?<zone>Z|UTC|GMT|[+-]\d{2}(?::?\d{2})?))?`,
-  String.raw`(?<m>\d{1,2})/(?<d>\d{1,2})/(?<y>\d{4})(?: ${clock})?`,
-  String.raw`(?<m>\d{1,2}) (?<d>\d{1,2}), (?<y>\d{4})`,
-  String.raw`(?<m>[a-z]{3}) (?<d>\d{1,2}), (?<y>\d{4})`,
-  String.raw`(?:[a-z]{3}, )?(?<d>\d{1,2})[ -](?<m>[a-z]{3})[ -](?<y>\d{4})(?: ${clock} (?<zone>GMT|UTC|[+-]\d{4}))?`
-].map((form) => new RegExp(`^\\s*${form}\\s*$`, "i"))
-
-/** Minutes that a zone is ahead of UTC. */
-const ahead = (zone: string | undefined): number => {
-  const [, sign, hours, minutes] = /^([+-])(\d{2}):?(\d{2})?$/.exec(zone ?? "") ?? []
-  return hours === undefined ? 0 : (sign === "-" ? -1 : 1) * (60 * Number(hours) + Number(minutes ?? 0))
+/** One reading that holds for the whole column. */
+export interface Times {
+  readonly _tag: "Times"
+  /** One per text; NaN where the text is no time. */
+  readonly times: Float64Array
+  /** The format in words, such as "day first (DD/MM/YYYY)". */
+  readonly format: string
+  /** The order of day and month, where a row of the column shows it. */
+  readonly order: Order | undefined
 }
 
-/** The time, or NaN for what is neither a finite number nor a date. */
-export const parse = (text: string): number => {
-  if (number.test(text)) {
+/** Dates that no row of the column decides: "06/12/2014" may be June or December. */
+export interface Ambiguous {
+  readonly _tag: "Ambiguous"
+  readonly example: string
+  /** The example's date (YYYY-MM-DD) when its first field is the day. */
+  readonly dayFirst: string
+  /** The example's date (YYYY-MM-DD) when its first field is the month. */
+  readonly monthFirst: string
+}
+
+/** Dates of which some can only be read day first and some only month first. */
+export interface Mixed {
+  readonly _tag: "Mixed"
+  readonly dayFirstExample: string
+  readonly monthFirstExample: string
+}
+
+/** What fixes the reading of a column; without `order` the column itself decides. */
+export interface Options {
+  readonly order?: Order | undefined
+}
+
+/** Collects the texts of a column one by one; a row costs at most two float64 and one byte. */
+export interface Builder {
+  /** Adds a text that `rows` rows have. @default one row */
+  add(text: string, rows?: number): void
+  finish(): Column
+}
+
+const monthNumbers: ReadonlyMap<string, number> = new Map(
+  [
+    ["jan", "january"],
+    ["feb", "february"],
+    ["mar", "march"],
+    ["apr", "april"],
+    ["may"],
+    ["jun", "june"],
+    ["jul", "july"],
+    ["aug", "august"],
+    ["sep", "sept", "september"],
+    ["oct", "october"],
+    ["nov", "november"],
+    ["dec", "december"]
+  ].flatMap((names, month) => names.map((name) => [name, month + 1]))
+)
+const monthLengths = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+/** Minutes that named zones are ahead of UTC: those of RFC 5322, and names that mean one zone only (so neither BST nor IST). */
+const zones: Readonly<Record<string, number>> = {
+  Z: 0,
+  UTC: 0,
+  GMT: 0,
+  UT: 0,
+  EST: -300,
+  EDT: -240,
+  CST: -360,
+  CDT: -300,
+  MST: -420,
+  MDT: -360,
+  PST: -480,
+  PDT: -420,
+  WET: 0,
+  WEST: 60,
+  CET: 60,
+  CEST: 120,
+  EET: 120,
+  EEST: 180,
+  JST: 540,
+  KST: 540
+}
+
+const second = 1000
+const minute = 60 * second
+const hour = 60 * minute
+const day = 24 * hour
+/** The Gregorian calendar repeats after 400 years. */
+const fourCenturies = 146_097 * day
+
+/** Midnight of a date, or NaN for one that does not exist. */
+const midnight = (year: number, month: number, date: number): number => {
+  if (!(month >= 1 && month <= 12 && date >= 1 && date <= monthLengths[month - 1]!)) return Number.NaN
+  if (month === 2 && date === 29 && (year % 4 !== 0 || (year % 100 === 0 && year % 400 !== 0))) return Number.NaN
+  // `Date.UTC` takes the years 0 to 99 for 1900 to 1999.
+  return Date.UTC(year + 400, month - 1, date) - fourCenturies
+}
+
+/** Years of two digits are those of POSIX: 1969 to 2068. */
+const yearOf = (text: string): number =>
+  text.length > 2 ? Number(text) : Number(text) + (Number(text) < 69 ? 2000 : 1900)
+const monthOf = (name: string): number => monthNumbers.get(name.toLowerCase()) ?? Number.NaN
+
+// Groups: hour, minute, second, fraction, half of the day.
+const halfPattern = String.raw`(?:\s?([ap])\.?\s?m\.?)?`
+const clockPattern = String.raw`(\d{1,2})(?::(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?${halfPattern}`
+const compactClockPattern = String
+  .raw`(\d{2}|\d(?=:))(?::?(\d{2})(?::?(\d{2})(?:[.,](\d{1,9}))?)?)?${halfPattern}`
+// One group. A name after an offset only says it again.
+const zonePattern = String.raw`(?:\s?([+-]\d{2}(?::?\d{2})?|(?:UTC|GMT)[+-]\d{1,2}(?::?\d{2})?|${
+  Object.keys(zones).join("|")
+})(?: UTC| GMT|\s?\([^()]*\)|\[[\w/+-]+\])?)?`
+const tail = String.raw`(?:(?:T|,?\s+)${clockPattern})?${zonePattern}`
+/** Apache writes a colon before the clock. */
+const tailOfName = String.raw`(?:(?:T|:|,?\s+)${clockPattern})?${zonePattern}`
+const weekday = String
+  .raw`(?:(?:mon|tue|tues|wed|wednes|thu|thur|thurs|fri|sat|satur|sun)(?:day)?\.?,?\s+)?`
+const monthName = String.raw`([a-z]{3,9})\.?`
+const dayNumber = String.raw`(\d{1,2})(?:st|nd|rd|th)?`
+
+type Groups = ReadonlyArray<string>
+
+/** One way to write a date. No text is read by two of them. */
+interface Form {
+  readonly pattern: RegExp
+  /** The group of the hour; the zone's is five further. */
+  readonly clock: number
+  /** Midnight, UTC. Where the order of day and month is open: day first. */
+  readonly date: (groups: Groups, order: Order | undefined) => number
+  /** Midnight when the month stands first, where the order of day and month is open. */
+  readonly swapped?: (groups: Groups) => number
+  /** The format in words; `order` as the column has it. */
+  readonly name: (groups: Groups, order: Order | undefined) => string
+}
+
+const form = (pattern: string, rest: Omit<Form, "pattern">): Form => ({
+  pattern: new RegExp(`^${pattern}$`, "i"),
+  ...rest
+})
+
+const fields = ([, , separator, , year]: Groups, order: Order | undefined): string => {
+  const letters = year!.length === 2 ? "YY" : "YYYY"
+  return order === "month-first"
+    ? `month first (MM${separator}DD${separator}${letters})`
+    : order === "day-first"
+    ? `day first (DD${separator}MM${separator}${letters})`
+    : `DD${separator}MM${separator}${letters} or MM${separator}DD${separator}${letters}, which are the same in every row`
+}
+const dayFirst = (groups: Groups) => midnight(yearOf(groups[4]!), Number(groups[3]), Number(groups[1]))
+const monthFirst = (groups: Groups) => midnight(yearOf(groups[4]!), Number(groups[1]), Number(groups[3]))
+const named = () => "dates with month names"
+
+const forms: ReadonlyArray<Form> = [
+  form(String.raw`(\d{4})([-/.])(\d{1,2})(?:\2(\d{1,2})${tail})?`, {
+    clock: 5,
+    // "2014.12" is a number.
+    date: ([, year, separator, month, date]) =>
+      date === undefined && separator === "." ? Number.NaN : midnight(Number(year), Number(month), Number(date ?? 1)),
+    name: ([, , separator]) => separator === "-" ? "ISO 8601" : `year first (YYYY${separator}MM${separator}DD)`
+  }),
+  form(String.raw`(\d{1,2})([-/])(\d{1,2})\2(\d{4}|\d{2})${tail}`, {
+    clock: 5,
+    date: dayFirst,
+    swapped: monthFirst,
+    name: fields
+  }),
+  form(String.raw`(\d{1,2})(\.)(\d{1,2})\.(\d{4}|\d{2})${tail}`, {
+    clock: 5,
+    // Those who write dots write the day first, unless the user says otherwise.
+    date: (groups, order) => order === "month-first" ? monthFirst(groups) : dayFirst(groups),
+    name: (groups, order) => fields(groups, order ?? "day-first")
+  }),
+  form(String.raw`(\d{4})(\d{2})(\d{2})(?:T|\s+)${compactClockPattern}${zonePattern}`, {
+    clock: 4,
+    date: ([, year, month, date]) => midnight(Number(year), Number(month), Number(date)),
+    name: () => "compact dates (YYYYMMDD)"
+  }),
+  form(String.raw`(\d{1,2}) (\d{1,2}), ?(\d{4})${tail}`, {
+    clock: 4,
+    date: ([, month, date, year]) => midnight(Number(year), Number(month), Number(date)),
+    name: () => "month first (MM DD, YYYY)"
+  }),
+  form(String.raw`${weekday}${monthName}[ -]\s*${dayNumber}(?:,\s*|\s+|-)(\d{4})${tail}`, {
+    clock: 4,
+    date: ([, month, date, year]) => midnight(Number(year), monthOf(month!), Number(date)),
+    name: named
+  }),
+  form(String.raw`${weekday}${dayNumber}(?:\s+|[-/.])${monthName}(?:,?\s+|[-/.])(\d{4}|\d{2})${tailOfName}`, {
+    clock: 4,
+    date: ([, date, month, year]) => midnight(yearOf(year!), monthOf(month!), Number(date)),
+    name: named
+  }),
+  form(String.raw`(\d{4})([- /])${monthName}\2(\d{1,2})${tail}`, {
+    clock: 5,
+    date: ([, year, , month, date]) => midnight(Number(year), monthOf(month!), Number(date)),
+    name: named
+  }),
+  form(String.raw`${weekday}${monthName}\s+${dayNumber},?\s+${clockPattern}${zonePattern}\s+(\d{4})`, {
+    clock: 3,
+    date: (groups) => midnight(Number(groups[9]), monthOf(groups[1]!), Number(groups[2])),
+    name: named
+  })
+]
+
+/** Milliseconds from midnight UTC to a clock in its zone; NaN for a clock that does not exist. */
+const sinceMidnight = (groups: Groups, at: number): number => {
+  const zone = groups[at + 5]
+  const hours = groups[at]
+  if (hours === undefined && zone === undefined) return 0
+  const [minutes, seconds, fraction, half] = [groups[at + 1], groups[at + 2], groups[at + 3], groups[at + 4]]
+  let [h, m, s] = [Number(hours ?? 0), Number(minutes ?? 0), Number(seconds ?? 0)]
+  if (half !== undefined) {
+    if (h < 1 || h > 12) return Number.NaN
+    h = h % 12 + (half === "p" || half === "P" ? 12 : 0)
+  } else if (hours !== undefined && minutes === undefined && hours.length !== 2) return Number.NaN
+  if (h > 23 || m > 59 || s > 59) return Number.NaN
+  let time = h * hour + m * minute + s * second
+  if (fraction !== undefined) {
+    const excess = fraction.length - 3
+    time += excess > 0 ? Number(fraction) / 10 ** excess : Number(fraction) * 10 ** -excess
+  }
+  if (zone === undefined) return time
+  const offset = /^(?:UTC|GMT)?([+-])(\d{1,2})(:?)(\d{2})?$/i.exec(zone)
+  if (offset === null) return time - zones[zone.toUpperCase()]! * minute
+  // "2014-12-06-05" and "2014-12-06 02-05" are not surely times of a zone.
+  if (minutes === undefined && half === undefined && offset[3] === "" && /^[+-]/.test(zone)) return Number.NaN
+  const [ahead, rest] = [Number(offset[2]), Number(offset[4] ?? 0)]
+  if (ahead > 15 || rest > 59) return Number.NaN
+  return time - (offset[1] === "-" ? -1 : 1) * (ahead * hour + rest * minute)
+}
+
+const pointed = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i
+const comma = /^[+-]?\d*,\d+(?:e[+-]?\d+)?$/i
+/** May be a number of thousands as well as one with three decimals, so it is neither. */
+const thousands = /^[+-]?[1-9]\d{0,2},\d{3}$/
+
+const kinds = { none: 0, whole: 1, point: 2, comma: 3, compact: 4, date: 5 } as const
+type Kind = typeof kinds[keyof typeof kinds]
+
+/** The date that the digits of 20141206, 201412060210 and 20141206021011 write; NaN for other numbers. */
+const compactDate = (value: number): number => {
+  const unit = value < 1e8 ? 1 : value < 1e12 ? 1e4 : 1e6
+  const date = Math.floor(value / unit)
+  if (date < 19_000_101 || date > 21_001_231 || !Number.isInteger(value)) return Number.NaN
+  const start = midnight(Math.floor(date / 10_000), Math.floor(date / 100) % 100, date % 100)
+  const clock = unit === 1e4 ? value % unit * 100 : unit === 1 ? 0 : value % unit
+  const [h, m, s] = [Math.floor(clock / 10_000), Math.floor(clock / 100) % 100, clock % 100]
+  return h > 23 || m > 59 || s > 59 ? Number.NaN : start + h * hour + m * minute + s * second
+}
+
+/** Reads texts one at a time; the fields hold what the last one was. */
+class Reader {
+  kind: Kind = kinds.none
+  /** The number, or the time when the day stands first; NaN when that is no date. */
+  dayFirst = Number.NaN
+  /** The time when the month stands first, NaN when that is no date; `dayFirst` where the order is not open. */
+  monthFirst = Number.NaN
+  form = forms[0]!
+  groups: Groups = []
+  readonly order: Order | undefined
+
+  constructor(order: Order | undefined) {
+    this.order = order
+  }
+
+  read(given: string): Kind {
+    const text = given.trim()
+    if (text.endsWith(" ms")) return this.#later(text)
+    // Most texts are of the form of the one before.
+    if (this.kind === kinds.date && this.#match(text, this.form)) return this.kind
+    if (pointed.test(text)) return this.#number(text, text.includes(".") ? kinds.point : kinds.whole)
+    if (comma.test(text) && !thousands.test(text)) return this.#number(text.replace(",", "."), kinds.comma)
+    for (const form of forms) {
+      if (this.#match(text, form)) return this.kind
+    }
+    return this.kind = kinds.none
+  }
+
+  /** A date and milliseconds that have passed since, as `joined` writes them. */
+  #later(text: string): Kind {
+    const found = / \+(\d+(?:\.\d+)?) ms$/.exec(text)
+    if (found === null || this.read(text.slice(0, found.index)) !== kinds.date) return this.kind = kinds.none
+    this.dayFirst += Number(found[1])
+    this.monthFirst += Number(found[1])
+    return this.kind
+  }
+
+  #number(text: string, kind: Kind): Kind {
     const value = Number(text)
-    return Number.isFinite(value) ? value : Number.NaN
+    this.dayFirst = this.monthFirst = value
+    if (!Number.isFinite(value)) return this.kind = kinds.none
+    return this.kind = value >= 1e7 && value < 1e14 && !Number.isNaN(compactDate(value)) ? kinds.compact : kind
   }
-  for (const form of forms) {
-    const found = form.exec(text)?.groups
-    if (found === undefined) continue
-    const { H = "0", M = "0", S = "0", d, m, y, zone } = found
-    const month = /^\d/.test(m!) ? Number(m) - 1 : months.indexOf(m!.toLowerCase())
-    const [year, day, hour, minute, second] = [Number(y), Number(d), Number(H), Number(M), Number(S)]
-    const days = new Date(Date.UTC(year, month, day))
-    // 30 February and 25 o'clock are no times.
-    if (days.getUTCMonth() !== month || days.getUTCDate() !== day || hour > 23 || minute > 59 || second >= 60) continue
-    return days.getTime() + ((hour * 60 + minute - ahead(zone)) * 60 + second) * 1000
+
+  #match(text: string, form: Form): boolean {
+    const groups = form.pattern.exec(text)
+    if (groups === null) return false
+    const clock = sinceMidnight(groups, form.clock)
+    if (form.swapped === undefined) this.dayFirst = this.monthFirst = form.date(groups, this.order) + clock
+    else {
+      this.dayFirst = form.date(groups, this.order) + clock
+      this.monthFirst = form.swapped(groups) + clock
+      if (this.order === "day-first") this.monthFirst = this.dayFirst
+      if (this.order === "month-first") this.dayFirst = this.monthFirst
+    }
+    if (Number.isNaN(this.dayFirst) && Number.isNaN(this.monthFirst)) return false
+    this.form = form
+    this.groups = groups
+    this.kind = kinds.date
+    return true
   }
-  return Number.NaN
+}
+
+/**
+ * Reads one text, or returns NaN for what is neither a finite number nor a date.
+ *
+ * Without `order`, "12/1/2010" has its month first and "1.12.2010" its day; a whole column should be read by `column`.
+ */
+export const parse = (text: string, order?: Order): number => {
+  const reader = new Reader(order)
+  const kind = reader.read(text)
+  return kind === kinds.none || kind === kinds.comma ? Number.NaN : reader.monthFirst
+}
+
+const dateOf = (time: number): string => new Date(time).toISOString().slice(0, 10)
+const ambiguous = (example: string, form: Form, groups: Groups): Ambiguous => ({
+  _tag: "Ambiguous",
+  example,
+  dayFirst: dateOf(form.date(groups, undefined)),
+  monthFirst: dateOf(form.swapped!(groups))
+})
+
+class Collector implements Builder {
+  readonly #reader: Reader
+  #capacity = 1024
+  #size = 0
+  #kinds = new Uint8Array(this.#capacity)
+  #dayFirst = new Float64Array(this.#capacity)
+  /** Absent as long as it would equal `#dayFirst`. */
+  #monthFirst: Float64Array | undefined
+  readonly #counts = new Float64Array(6)
+  readonly #groups = new Map<Form, Groups>()
+  #open: Ambiguous | undefined
+  #dayOnly: string | undefined
+  #monthOnly: string | undefined
+
+  constructor(order: Order | undefined) {
+    this.#reader = new Reader(order)
+  }
+
+  add(text: string, rows = 1): void {
+    if (this.#size === this.#capacity) this.#grow()
+    const row = this.#size++
+    const reader = this.#reader
+    const kind = reader.read(text)
+    this.#kinds[row] = kind
+    this.#counts[kind]! += rows
+    if (kind === kinds.none) {
+      this.#dayFirst[row] = Number.NaN
+      if (this.#monthFirst !== undefined) this.#monthFirst[row] = Number.NaN
+      return
+    }
+    const { dayFirst, form, monthFirst } = reader
+    this.#dayFirst[row] = dayFirst
+    // Unequal to itself when it is NaN.
+    if (dayFirst !== monthFirst) {
+      this.#monthFirst ??= this.#dayFirst.slice()
+      if (Number.isNaN(monthFirst)) this.#dayOnly ??= text
+      else if (Number.isNaN(dayFirst)) this.#monthOnly ??= text
+      else this.#open ??= ambiguous(text, form, reader.groups)
+    }
+    if (this.#monthFirst !== undefined) this.#monthFirst[row] = monthFirst
+    if (kind === kinds.date && !this.#groups.has(form)) this.#groups.set(form, reader.groups)
+  }
+
+  finish(): Column {
+    const [, whole, point, commas, compact, dates] = this.#counts as unknown as readonly [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number
+    ]
+    const plain = whole + point + commas
+    const asDates = dates > 0 && dates >= plain
+    const [dayOnly, monthOnly] = [this.#dayOnly, this.#monthOnly]
+    if (asDates && dayOnly !== undefined && monthOnly !== undefined) {
+      return { _tag: "Mixed", dayFirstExample: dayOnly, monthFirstExample: monthOnly }
+    }
+    if (asDates && this.#open !== undefined && dayOnly === undefined && monthOnly === undefined) return this.#open
+    const order: Order | undefined = this.#reader.order ??
+      (dayOnly !== undefined ? "day-first" : monthOnly !== undefined ? "month-first" : undefined)
+    const times = (order === "month-first" ? this.#monthFirst ?? this.#dayFirst : this.#dayFirst)
+      .subarray(0, this.#size)
+    const widths = new Set<number>()
+    if (compact > 0 && plain === 0) {
+      for (let row = 0; row < this.#size; row++) {
+        if (this.#kinds[row] === kinds.compact) widths.add(String(times[row]).length)
+      }
+    }
+    // Compact dates of one width are in the order of their numbers, so they stand as they are.
+    const expanded = asDates || (dates === 0 && widths.size > 1)
+    // A number has one kind of decimal sign in a column.
+    const wrongSign = commas > point ? kinds.point : kinds.comma
+    for (let row = 0; row < this.#size; row++) {
+      const kind = this.#kinds[row]
+      if (kind === kinds.none || kind === kinds.whole && !expanded) continue
+      if (kind === kinds.compact) {
+        if (expanded) times[row] = compactDate(times[row]!)
+      } else if (expanded ? kind !== kinds.date : kind === kinds.date || (point > 0 && kind === wrongSign)) {
+        times[row] = Number.NaN
+      }
+    }
+    return {
+      _tag: "Times",
+      times,
+      format: this.#format(expanded, wrongSign === kinds.point, order),
+      order: dayOnly !== undefined ? "day-first" : monthOnly !== undefined ? "month-first" : undefined
+    }
+  }
+
+  #format(expanded: boolean, commas: boolean, order: Order | undefined): string {
+    if (!expanded) {
+      return this.#counts.every((count, kind) => kind === kinds.none || count === 0)
+        ? "no times"
+        : commas
+        ? "numbers with decimal commas"
+        : "numbers"
+    }
+    const names = [...this.#groups].map(([form, groups]) => form.name(groups, order))
+    if (this.#counts[kinds.compact]! > 0) names.push("compact dates (YYYYMMDD)")
+    return [...new Set(names)].join(", ")
+  }
+
+  #grow(): void {
+    const larger = <A extends Uint8Array | Float64Array>(array: A, copy: A): A => {
+      copy.set(array)
+      return copy
+    }
+    this.#capacity *= 2
+    this.#kinds = larger(this.#kinds, new Uint8Array(this.#capacity))
+    this.#dayFirst = larger(this.#dayFirst, new Float64Array(this.#capacity))
+    if (this.#monthFirst !== undefined) {
+      this.#monthFirst = larger(this.#monthFirst, new Float64Array(this.#capacity))
+    }
+  }
+}
+
+/** Makes a builder, for readers that see each row once; `finish` ends it. */
+export const builder = (options: Options = {}): Builder => new Collector(options.order)
+
+/**
+ * Reads a column of times.
+ *
+ * Numbers and dates have no common order: of a column that has both, the rarer kind is NaN (dates stay when there are as
+ * many). Digits like 20141206 are dates where the column has dates besides or writes them in several widths, and numbers
+ * elsewhere. Of decimal commas and decimal points, too, the rarer are NaN.
+ */
+export const column = (texts: Iterable<string>, options?: Options): Column => {
+  const collector = builder(options)
+  for (const text of texts) collector.add(text)
+  return collector.finish()
+}
+
+/** Builds the error for a column whose dates have no one reading. */
+export const failure = (
+  found: Ambiguous | Mixed,
+  file: string,
+  column: string
+): CatalogError =>
+  new CatalogError({
+    reason: found._tag === "Ambiguous"
+      ? new AmbiguousDates({
+        file,
+        column,
+        example: found.example,
+        dayFirst: found.dayFirst,
+        monthFirst: found.monthFirst
+      })
+      : new MixedDates({
+        file,
+        column,
+        dayFirst: found.dayFirstExample,
+        monthFirst: found.monthFirstExample
+      })
+  })
+
+const clockAlone = new RegExp(`^${clockPattern}$`, "i")
+/** What spreadsheets and pandas write before a clock that has no date. */
+const dummyDate = /^(?:0 days|1899-12-3[01]|1900-01-0[01])[T ]+/i
+const wholeNumber = /^\d+(?:\.0+)?$/
+
+/** A clock as HH:MM:SS, with a fraction where it has one; undefined for what is none. */
+const clockOf = (text: string): string | undefined => {
+  const bare = text.trim().replace(dummyDate, "")
+  const groups = clockAlone.exec(wholeNumber.test(bare) ? bare.replace(/\.0+$/, "").padStart(2, "0") : bare)
+  if (groups === null || Number.isNaN(sinceMidnight(groups, 1))) return undefined
+  const [, hours, minutes = "00", seconds = "00", fraction, half] = groups
+  const h = half === undefined ? Number(hours) : Number(hours) % 12 + (half.toLowerCase() === "p" ? 12 : 0)
+  return `${String(h).padStart(2, "0")}:${minutes}:${seconds}${fraction === undefined ? "" : `.${fraction}`}`
+}
+
+const midnightTail = /(?:T|\s+)(?:0?0:00(?::00(?:[.,]0+)?)?|12:00(?::00)?\s?am)(?=$|Z|[\s+-])/i
+const ownClock = /\d:\d{2}|\d[T ]\d{2}$/i
+
+/**
+ * Joins a date and a clock that stand in two cells to one text that `column` reads.
+ *
+ * A clock is an hour, HH:MM with seconds and AM or PM if need be, or a number of milliseconds since the date began:
+ * above 23 in any case, below where `numbers` says so. A date's clock is replaced where it is midnight and stands where
+ * it is not. The text is empty where one of the cells holds no value, and no time where the clock is none.
+ */
+export const joined = (date: string, clock: string, numbers: "hours" | "milliseconds" = "hours"): string => {
+  if (MissingWords.isMissing(date) || MissingWords.isMissing(clock)) return ""
+  const [start, offset] = [date.trim(), clock.trim()]
+  const found = midnightTail.exec(start)
+  const [bare, zone] = found === null
+    ? [start, ""]
+    : [start.slice(0, found.index), start.slice(found.index + found[0].length)]
+  if (ownClock.test(bare)) return bare
+  if (/^\d+(?:\.\d+)?$/.test(offset) && (numbers === "milliseconds" || Number(offset) > 23)) {
+    return `${start} +${offset} ms`
+  }
+  const time = clockOf(offset)
+  return time === undefined ? `${start} at ${offset}` : `${bare} ${time}${zone}`
+}
+
+/** Whether plain numbers of a column of clocks are hours, or milliseconds since the date began. */
+export const clockUnit = (clocks: Iterable<string>): "hours" | "milliseconds" => {
+  for (const clock of clocks) if (/^\s*\d+(?:\.\d+)?\s*$/.test(clock) && Number(clock) > 23) return "milliseconds"
+  return "hours"
+}
+
+/** 1990 and 2100 in seconds since 1970. */
+const epoch = [631_152_000, 4_102_444_800] as const
+
+/**
+ * Tells by sampled values what a column may be: seconds, milli-, micro- or nanoseconds since 1970 between 1990 and 2100
+ * (`epoch`), dates, clocks without a date (hours 0 to 23 included), other numbers, or neither.
+ *
+ * One cell in ten may be otherwise; cells without a value do not count. Ratings and counts, too, look like hours, and
+ * ids of ten digits like seconds: names have to decide.
+ */
+export const looksLike = (samples: ReadonlyArray<string>): "number" | "epoch" | "date" | "clock" | "none" => {
+  const texts = samples.filter((text) => !MissingWords.isMissing(text))
+  const mostly = (count: number) => count > 0 && 10 * count >= 9 * texts.length
+  const clocks = texts.filter((text) => clockOf(text) !== undefined)
+  // Zeros and ones are flags.
+  if (mostly(clocks.length) && clocks.some((text) => !/^[01](?:\.0+)?$/.test(text.trim()))) return "clock"
+  const reader = new Reader(undefined)
+  const [numbers, units] = [[0, 0], [0, 0, 0, 0]]
+  let dates = 0
+  for (const text of texts) {
+    const kind = reader.read(text)
+    if (kind === kinds.date) dates++
+    if (kind === kinds.date || kind === kinds.none) continue
+    numbers[kind === kinds.compact ? 1 : 0]!++
+    for (const unit of units.keys()) {
+      const seconds = reader.dayFirst / 1000 ** unit
+      if (seconds >= epoch[0] && seconds < epoch[1]) units[unit]!++
+    }
+  }
+  return mostly(dates + numbers[1]!)
+    ? "date"
+    : units.some(mostly)
+    ? "epoch"
+    : mostly(numbers[0]! + numbers[1]!)
+    ? "number"
+    : "none"
 }

@@ -16,6 +16,10 @@ export const problems = {
   rating: (column: string) => `${column} is not a number`
 } as const
 
+/** The name by which a column of times is told, or the two that make one. */
+export const columnName = (time: string | { readonly date: string; readonly clock: string } | undefined): string =>
+  time === undefined ? "" : typeof time === "string" ? time : `${time.date} with ${time.clock}`
+
 /** What was found in a file. */
 export interface Findings {
   /** Rows in all, the usable ones included. */
@@ -24,6 +28,8 @@ export interface Findings {
   readonly problems: ReadonlyArray<Count>
   /** At most five, in the file's order. */
   readonly malformed: ReadonlyArray<Malformed>
+  /** Rows without a user or without an item: not broken, but of no use. @default 0 */
+  readonly absent?: number | undefined
 }
 
 /** The longest value that is shown. */
@@ -36,6 +42,7 @@ export class Tally {
   readonly #file: string
   readonly #what: string
   readonly #counts = new Map<string, number>()
+  #absent = 0
   readonly #first: Array<Malformed> = []
 
   constructor(file: string, what = "rows") {
@@ -45,7 +52,9 @@ export class Tally {
 
   /** Counts rows of one kind without keeping any. */
   count(problem: string, count: number): void {
-    if (count > 0) this.#counts.set(problem, (this.#counts.get(problem) ?? 0) + count)
+    if (count <= 0) return
+    this.#counts.set(problem, (this.#counts.get(problem) ?? 0) + count)
+    if (problem.startsWith("no ")) this.#absent += count
   }
 
   /** Counts a row, and keeps it if it is among the first; two readers of a file may tell five each. */
@@ -65,10 +74,17 @@ export class Tally {
     })
   }
 
+  /** Takes over what another reader of the same rows found. */
+  join(found: Findings): void {
+    for (const { count, step } of found.problems) this.count(step.replace(`${this.#what} left out: `, ""), count)
+    this.#first.push(...found.malformed)
+  }
+
   /** What was collected. */
   get findings(): Findings {
     return {
       rows: this.rows,
+      absent: this.#absent,
       problems: [...this.#counts].map(([problem, count]) => ({ step: `${this.#what} left out: ${problem}`, count })),
       malformed: this.#first
         .toSorted((a, b) => (a.file === b.file ? a.line - b.line : a.file < b.file ? -1 : 1))
@@ -77,7 +93,24 @@ export class Tally {
   }
 }
 
-/** Fails with the first malformed row when `strict`, and whenever more than half of the rows are malformed. */
+/** Puts the findings of several files together. */
+export const joined = (all: ReadonlyArray<Findings>): Findings => {
+  const counts = new Map<string, number>()
+  for (const { problems } of all) {
+    for (const { count, step } of problems) counts.set(step, (counts.get(step) ?? 0) + count)
+  }
+  return {
+    rows: all.reduce((sum, { rows }) => sum + rows, 0),
+    absent: all.reduce((sum, { absent = 0 }) => sum + absent, 0),
+    problems: [...counts].map(([step, count]) => ({ step, count })),
+    malformed: all.flatMap(({ malformed }) => malformed).slice(0, kept)
+  }
+}
+
+/**
+ * Fails with the first malformed row when `strict`, and whenever more than half of the rows are malformed. Rows without a
+ * user or an item do not count for the half: most events of a shop may be of nobody it knows.
+ */
 export const settle = (file: string, findings: Findings, strict: boolean): Effect.Effect<void, CatalogError> => {
   const [first] = findings.malformed
   if (first === undefined) return Effect.void
@@ -94,8 +127,9 @@ export const settle = (file: string, findings: Findings, strict: boolean): Effec
       })
     )
   }
-  const count = findings.problems.reduce((sum, problem) => sum + problem.count, 0)
-  return 2 * count <= findings.rows ? Effect.void : Effect.fail(
+  const { absent = 0, rows } = findings
+  const count = findings.problems.reduce((sum, problem) => sum + problem.count, 0) - absent
+  return 2 * count <= rows - absent ? Effect.void : Effect.fail(
     new CatalogError({
       reason: new MostlyMalformed({
         file,

@@ -1,87 +1,133 @@
 /**
- * Lines of text files, plain or gzipped, in constant memory.
+ * Lines of text files in constant memory, whatever their packing, encoding and line ends.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Stream from "effect/Stream"
-import { Duplex } from "node:stream"
-import { createGunzip } from "node:zlib"
-import { CatalogError, Unreadable } from "../CatalogError.ts"
+import { type CatalogError } from "../CatalogError.ts"
+import * as FileBytes from "./FileBytes.ts"
+import * as FileKind from "./FileKind.ts"
 
-/** Who takes the lines; `number` counts from 1. Line ends (LF or CRLF) and a byte-order mark are not part of a line. */
+/** Who takes the lines; `number` counts from 1. Line ends and byte-order marks are not part of a line. */
 export interface Consumer {
   line(text: string, number: number): void
-  /** A line that is not UTF-8. */
-  undecodable(number: number): void
+  /** A line with bytes that are not of the encoding; U+FFFD stands for them in `text`. */
+  undecodable(number: number, text: string): void
+}
+
+/** How a text is read. */
+export interface Options {
+  /** @default what the content shows */
+  readonly encoding?: string | undefined
 }
 
 const newline = 10
+const mark = "\ufeff"
+const longest = 1 << 28
+const replacement = "\ufffd"
 
-const unreadable = (path: string) => (cause: unknown) => {
-  const detail = cause instanceof Error ? cause.message : String(cause)
-  return new CatalogError({
-    reason: new Unreadable({
-      path,
-      detail: path.endsWith(".gz") ? `${detail}; the gzip is damaged or cut off, fetch it anew` : detail
-    })
-  })
-}
+const joined = (parts: ReadonlyArray<Uint8Array>, last: Uint8Array): Uint8Array =>
+  parts.length === 0 ? last : Buffer.concat([...parts, last])
 
-const bytes = (path: string): Stream.Stream<Uint8Array, CatalogError, FileSystem.FileSystem> =>
-  Stream.unwrap(Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    const raw = fs.stream(path, { chunkSize: 1 << 20 }).pipe(Stream.mapError(unreadable(path)))
-    if (!path.endsWith(".gz")) return raw
-    return Stream.fromReadableStream({
-      evaluate: () =>
-        Stream.toReadableStream(raw).pipeThrough(
-          // Not the web's DecompressionStream, which refuses a gzip of several parts.
-          Duplex.toWeb(createGunzip({ chunkSize: 1 << 20 })) as ReadableWritablePair<Uint8Array, Uint8Array>
-        ),
-      onError: unreadable(path)
-    })
-  }))
+/** What can be read of some bytes; nothing where they are too many for one text. */
+const lenient = (bytes: Uint8Array): string => bytes.length > longest ? "" : decoderOf("utf-8").decode(bytes)
+
+const decoderOf = (encoding: FileKind.Encoding) => new TextDecoder(encoding, { ignoreBOM: true })
 
 /** Splits bytes into lines; `push` takes them as they come, `end` the rest. */
 class Splitter {
-  #rest: Uint8Array = new Uint8Array(0)
-  #number = 0
-  readonly #strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
   readonly #consumer: Consumer
+  #number = 0
+  /** UTF-8 is split before it is decoded, so that a line can be told from the next where bytes are odd. */
+  #parts: Array<Uint8Array> = []
+  readonly #strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+  /** Of any other encoding; absent while the text is taken for UTF-8. */
+  #decoder: ReturnType<typeof decoderOf> | undefined
+  #rest = ""
+  #lineEnd: string
+  #settled: boolean
 
-  constructor(consumer: Consumer) {
+  constructor(consumer: Consumer, kind: FileKind.FileKind, settled: boolean) {
     this.#consumer = consumer
+    this.#lineEnd = kind.lineEnd === "\r" ? "\r" : "\n"
+    this.#settled = settled
+    if (kind.encoding !== "utf-8" || this.#lineEnd === "\r") this.settle(kind.encoding)
   }
 
-  push(chunk: Uint8Array): void {
+  /** Decides the encoding of all that comes. */
+  settle(encoding: FileKind.Encoding): void {
+    this.#settled = true
+    if (encoding === "utf-8" && this.#lineEnd === "\n") return
+    const decoder = decoderOf(encoding)
+    this.#decoder = decoder
+    this.#rest = this.#parts.map((part) => decoder.decode(part, { stream: true })).join("")
+    this.#parts = []
+  }
+
+  /** Takes bytes, unless it has to be settled first what their encoding is: then it returns false. */
+  push(chunk: Uint8Array): boolean {
+    if (this.#decoder !== undefined) {
+      this.#split(this.#decoder.decode(chunk, { stream: true }))
+      return true
+    }
     const last = chunk.lastIndexOf(newline)
     if (last < 0) {
-      this.#rest = joined(this.#rest, chunk)
+      this.#parts.push(chunk)
+      return true
+    }
+    const whole = joined(this.#parts, chunk.subarray(0, last))
+    if (!this.#lines(whole)) return false
+    this.#parts = last + 1 < chunk.length ? [chunk.slice(last + 1)] : []
+    return true
+  }
+
+  /** Takes what stands after the last line end; false as of `push`. */
+  end(): boolean {
+    if (this.#decoder !== undefined) {
+      this.#rest += this.#decoder.decode()
+      if (this.#rest !== "") this.#text(this.#rest)
+      this.#rest = ""
+      return true
+    }
+    const whole = joined(this.#parts, new Uint8Array(0))
+    if (whole.length > 0 && !this.#lines(whole)) return false
+    this.#parts = []
+    return true
+  }
+
+  #split(text: string): void {
+    const last = text.lastIndexOf(this.#lineEnd)
+    if (last < 0) {
+      this.#rest += text
       return
     }
-    const whole = joined(this.#rest, chunk.subarray(0, last))
-    this.#rest = chunk.slice(last + 1)
-    this.#lines(whole)
+    const whole = this.#rest + text.slice(0, last)
+    this.#rest = text.slice(last + 1)
+    for (const line of whole.split(this.#lineEnd)) this.#text(line)
   }
 
-  end(): void {
-    if (this.#rest.length > 0) this.#lines(this.#rest)
+  #text(line: string): void {
+    if (line.includes(replacement)) this.#consumer.undecodable(++this.#number, line)
+    else this.#emit(line)
   }
 
-  #lines(whole: Uint8Array): void {
+  #lines(whole: Uint8Array): boolean {
     const text = this.#decode(whole)
     if (text !== undefined) {
       for (const line of text.split("\n")) this.#emit(line)
-      return
+      return true
     }
+    if (!this.#settled) return false
     for (let from = 0; from <= whole.length;) {
       const at = whole.indexOf(newline, from)
       const to = at < 0 ? whole.length : at
-      const line = this.#decode(whole.subarray(from, to))
-      if (line === undefined) this.#consumer.undecodable(++this.#number)
+      const bytes = whole.subarray(from, to)
+      const line = this.#decode(bytes)
+      if (line === undefined) this.#consumer.undecodable(++this.#number, lenient(bytes))
       else this.#emit(line)
       from = to + 1
     }
+    return true
   }
 
   #decode(part: Uint8Array): string | undefined {
@@ -93,39 +139,163 @@ class Splitter {
   }
 
   #emit(line: string): void {
-    const from = this.#number++ === 0 && line.startsWith("\ufeff") ? 1 : 0
-    this.#consumer.line(line.slice(from, line.endsWith("\r") ? -1 : undefined), this.#number)
+    // Files that were put together have marks within.
+    const from = line.startsWith(mark) ? 1 : 0
+    this.#number++
+    const to = line.endsWith("\r") ? -1 : undefined
+    this.#consumer.line(from === 0 && to === undefined ? line : line.slice(from, to), this.#number)
   }
 }
 
-const joined = (a: Uint8Array, b: Uint8Array): Uint8Array => {
-  if (a.length === 0) return b
-  const both = new Uint8Array(a.length + b.length)
-  both.set(a)
-  both.set(b, a.length)
-  return both
-}
-
-/** Reads a whole file. A gzip that is damaged or cut off fails. */
-export const forEach = Effect.fn("TextLines.forEach")(function*(path: string, consumer: Consumer) {
-  const splitter = new Splitter(consumer)
-  yield* Stream.runForEach(bytes(path), (chunk) => Effect.sync(() => splitter.push(chunk)))
-  splitter.end()
+/** The kind of a file that can be read as text; everything else fails. */
+const textKind = Effect.fnUntraced(function*(path: string, encoding: string | undefined) {
+  const kind = yield* FileKind.peek(path, encoding)
+  if (kind.content === "other" || kind.content === "parquet") return yield* FileKind.refuse(path, kind)
+  // Whether no LF follows only the whole file can tell.
+  return kind.lineEnd === "\r" ? yield* FileKind.of(path, encoding) : kind
 })
+
+const run = Effect.fnUntraced(function*(
+  path: string,
+  consumer: Consumer,
+  { encoding }: Options,
+  limit: number | undefined,
+  after: Effect.Effect<void, CatalogError> | undefined
+) {
+  const kind = yield* textKind(path, encoding)
+  const splitter = new Splitter(consumer, kind, encoding !== undefined)
+  const settle = Effect.map(FileKind.of(path, encoding), (found) => splitter.settle(found.encoding))
+  const take = (step: () => boolean) =>
+    Effect.suspend(() => step() ? Effect.void : Effect.andThen(settle, Effect.sync(step))).pipe(
+      Effect.andThen(after ?? Effect.void)
+    )
+  const bytes = FileBytes.stream(path, kind.packed)
+  yield* Stream.runForEach(
+    limit === undefined ? bytes : Stream.take(bytes, limit),
+    (chunk) => take(() => splitter.push(chunk))
+  )
+  yield* take(() => splitter.end())
+})
+
+/** Reads a whole file. A gzip that is damaged or cut off fails, and so does what is no text. */
+export const forEach: (
+  path: string,
+  consumer: Consumer,
+  options?: Options
+) => Effect.Effect<void, CatalogError, FileSystem.FileSystem> = Effect.fn("TextLines.forEach")(
+  (path, consumer, options = {}) => run(path, consumer, options, undefined, undefined)
+)
 
 /** The lines that begin within the first bytes of a file, the last of them perhaps cut off. */
-export const head = Effect.fn("TextLines.head")(function*(path: string) {
-  const lines: Array<string> = []
-  const splitter = new Splitter({ line: (text) => lines.push(text), undecodable: () => {} })
-  yield* bytes(path).pipe(Stream.take(1), Stream.runForEach((chunk) => Effect.sync(() => splitter.push(chunk))))
-  splitter.end()
-  return lines as ReadonlyArray<string>
-})
+export const head: (
+  path: string,
+  options?: Options
+) => Effect.Effect<ReadonlyArray<string>, CatalogError, FileSystem.FileSystem> = Effect.fn("TextLines.head")(
+  function*(path, options = {}) {
+    const lines: Array<string> = []
+    yield* run(path, { line: (text) => lines.push(text), undecodable: () => {} }, options, 1, undefined)
+    return lines
+  }
+)
 
 /** A whole file of text. */
-export const whole = Effect.fn("TextLines.whole")(function*(path: string) {
-  const lines: Array<string> = []
-  const bad: Array<number> = []
-  yield* forEach(path, { line: (text) => lines.push(text), undecodable: (number) => bad.push(number) })
-  return bad.length === 0 ? lines.join("\n") : yield* unreadable(path)(`line ${bad[0]} is not UTF-8`)
-})
+export const whole: (
+  path: string,
+  options?: Options
+) => Effect.Effect<string, CatalogError, FileSystem.FileSystem> = Effect.fn("TextLines.whole")(
+  function*(path, options = {}) {
+    const lines: Array<string> = []
+    const bad: Array<number> = []
+    yield* forEach(path, { line: (text) => lines.push(text), undecodable: (number) => bad.push(number) }, options)
+    return bad.length === 0 ? lines.join("\n") : yield* FileBytes.unreadable(path, `line ${bad[0]} is not UTF-8`)
+  }
+)
+
+const sequence = Buffer.from(replacement)
+
+const count = (text: string | Buffer, part: string | Buffer): number => {
+  let found = 0
+  for (let at = text.indexOf(part as string); at >= 0; at = text.indexOf(part as string, at + 1)) found++
+  return found
+}
+
+/**
+ * Gives the text piece by piece as it comes, for what is not made of lines; every line end is LF. U+FFFD stands for bytes
+ * that are not of the encoding, and `isSound` tells that a piece has none. It ends where `take` returns false.
+ */
+export const pieces: (
+  path: string,
+  take: (text: string, isSound: boolean) => boolean,
+  options?: Options
+) => Effect.Effect<void, CatalogError, FileSystem.FileSystem> = Effect.fn("TextLines.pieces")(
+  function*(path, take, { encoding } = {}) {
+    const { content, packed, ...kind } = yield* textKind(path, encoding)
+    if (content === "empty") return
+    const settled = kind.encoding !== "utf-8" || encoding !== undefined ? kind : yield* FileKind.of(path, encoding)
+    const decoder = new TextDecoder(settled.encoding)
+    let goesOn = true
+    const give = (text: string, bytes: Uint8Array) => {
+      const odd = count(text, replacement)
+      const isSound = odd === 0 || (settled.encoding === "utf-8" && odd === count(Buffer.from(bytes), sequence))
+      goesOn = take(
+        settled.lineEnd === "\r"
+          ? text.replaceAll("\r", "\n")
+          : text.includes("\r")
+          ? text.replaceAll("\r\n", "\n")
+          : text,
+        isSound
+      )
+      return goesOn
+    }
+    yield* Stream.runForEachWhile(
+      FileBytes.stream(path, packed),
+      (chunk) => Effect.sync(() => give(decoder.decode(chunk, { stream: true }), chunk))
+    )
+    const rest = decoder.decode()
+    if (goesOn && rest !== "") give(rest, new Uint8Array(0))
+  }
+)
+
+/** An encoding has no such byte, so a reader of UTF-8 rejects the row as this one would. */
+const odd = Buffer.from([0xff])
+
+/** Writes a text as UTF-8 with LF as line end into `target`; line n stays line n, rows with odd bytes stay odd. */
+export const transcode: (
+  path: string,
+  target: string,
+  options?: Options
+) => Effect.Effect<void, CatalogError, FileSystem.FileSystem> = Effect.fn("TextLines.transcode")(
+  function*(path, target, options = {}) {
+    const fs = yield* FileSystem.FileSystem
+    const failed = Effect.mapError(FileBytes.refused(target))
+    const file = yield* fs.open(target, { flag: "w" }).pipe(failed)
+    let lines: Array<string | Uint8Array> = []
+    const flush = Effect.suspend(() => {
+      const text = lines
+      lines = []
+      return text.length === 0 ? Effect.void : failed(file.writeAll(bytesOf(text)))
+    })
+    yield* run(
+      path,
+      {
+        line: (text) => lines.push(text),
+        undecodable: (_, text) =>
+          lines.push(
+            Buffer.concat(
+              text.split(replacement).flatMap((part, at) => (at === 0 ? [] : [odd]).concat(Buffer.from(part)))
+            )
+          )
+      },
+      options,
+      undefined,
+      flush
+    )
+  },
+  Effect.scoped
+)
+
+/** The bytes of lines, a line end after each. */
+const bytesOf = (lines: ReadonlyArray<string | Uint8Array>): Uint8Array =>
+  lines.every((line) => typeof line === "string")
+    ? Buffer.from(`${lines.join("\n")}\n`)
+    : Buffer.concat(lines.flatMap((line) => [typeof line === "string" ? Buffer.from(line) : line, Buffer.from("\n")]))

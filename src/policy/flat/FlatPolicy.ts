@@ -33,26 +33,33 @@ import * as FlatPrograms from "./FlatPrograms.ts"
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
 /** Shape and training layout of the policy. */
-export class FlatPolicyConfig extends Schema.Class<FlatPolicyConfig>("sidereal/policy/FlatPolicyConfig")({
-  /** @default 128 */
-  width: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(128))),
-  /** @default 4 */
-  layers: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(4))),
-  /** @default 4 */
-  heads: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(4))),
-  /** @default 2 */
-  keyValueHeads: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2))),
-  /** @default 344 */
-  feedForward: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(344))),
-  /** Items of a history that are read, the latest ones. @default 50 */
-  historyItems: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(50))),
-  /** Positions of a training batch. @default 2048 */
-  batchTokens: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2048))),
-  /** Share of components dropped in training, 0 to 0.9. @default 0.2 */
-  dropout: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(0.9)).pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed(0.2))
-  )
-}) {}
+export class FlatPolicyConfig extends Schema.Class<FlatPolicyConfig>("sidereal/policy/FlatPolicyConfig")(
+  Schema.Struct({
+    /** @default 128 */
+    width: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(128))),
+    /** @default 4 */
+    layers: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(4))),
+    /** @default 4 */
+    heads: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(4))),
+    /** @default 2 */
+    keyValueHeads: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2))),
+    /** @default 344 */
+    feedForward: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(344))),
+    /** Items of a history that are read, the latest ones. @default 50 */
+    historyItems: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(50))),
+    /** Positions of a training batch. @default 2048 */
+    batchTokens: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2048))),
+    /** Share of components dropped in training, 0 to 0.9. @default 0.2 */
+    dropout: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(0.9)).pipe(
+      Schema.withDecodingDefaultKey(Effect.succeed(0.2))
+    )
+  }).check(Schema.makeFilter(({ heads, keyValueHeads, width }) => [
+    ...(width % (2 * heads) === 0
+      ? []
+      : [{ path: ["width"], issue: `Expected a multiple of ${2 * heads}, an even width for each of ${heads} heads` }]),
+    ...Transformer.groupIssues({ heads, keyValueHeads })
+  ]))
+) {}
 
 /** The decoder behind a policy for an index. */
 export const decoderConfig = (config: FlatPolicyConfig, index: SidIndex): Transformer.DecoderConfig =>

@@ -16,42 +16,55 @@ import * as SwiGlu from "../../tensor/SwiGlu.ts"
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 const withDefault = <A>(value: A) => Effect.succeed(value)
 
+/** Checks that each key-value head serves the same number of query heads. */
+export const groupIssues = (
+  { heads, keyValueHeads }: { readonly heads: number; readonly keyValueHeads: number }
+): ReadonlyArray<Schema.FilterIssue> =>
+  heads % keyValueHeads === 0 ? [] : [{ path: ["keyValueHeads"], issue: `Expected a divisor of heads, ${heads}` }]
+
 /** The shape of a decoder. */
-export class DecoderConfig extends Schema.Class<DecoderConfig>("sidereal/policy/DecoderConfig")({
-  /** Rows of the embedding. */
-  vocabulary: Count,
-  /** Components of a position's state. @default 128 */
-  width: Count.pipe(Schema.withDecodingDefaultKey(withDefault(128))),
-  /** Blocks. @default 4 */
-  layers: Count.pipe(Schema.withDecodingDefaultKey(withDefault(4))),
-  /** Query heads. @default 4 */
-  heads: Count.pipe(Schema.withDecodingDefaultKey(withDefault(4))),
-  /** Key-value heads, a divisor of `heads`. @default 2 */
-  keyValueHeads: Count.pipe(Schema.withDecodingDefaultKey(withDefault(2))),
-  /** Components of a head. @default 32 */
-  headWidth: Count.pipe(Schema.withDecodingDefaultKey(withDefault(32))),
-  /** Components of the gated unit. @default 344 */
-  feedForward: Count.pipe(Schema.withDecodingDefaultKey(withDefault(344))),
-  /** Positions for which angles are known. @default 1024 */
-  maxPositions: Count.pipe(Schema.withDecodingDefaultKey(withDefault(1024))),
-  /** Base of the rotary frequencies. @default 10000 */
-  ropeTheta: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(10_000))),
-  /** Llama 3's stretching of the frequencies. */
-  ropeScaling: Schema.optionalKey(Schema.Struct({
-    factor: Schema.Finite,
-    lowFrequencyFactor: Schema.Finite,
-    highFrequencyFactor: Schema.Finite,
-    originalPositions: Schema.Finite
-  })),
-  /** Biases on queries, keys and values (Qwen2). @default false */
-  attentionBias: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(withDefault(false))),
-  /** Normalised queries and keys (Qwen3). @default false */
-  queryKeyNorm: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(withDefault(false))),
-  /** One matrix for embedding and output. @default true */
-  tied: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(withDefault(true))),
-  /** Added to the mean square before the root. @default 1e-6 */
-  epsilon: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(1e-6)))
-}) {}
+export class DecoderConfig extends Schema.Class<DecoderConfig>("sidereal/policy/DecoderConfig")(
+  Schema.Struct({
+    /** Rows of the embedding. */
+    vocabulary: Count,
+    /** Components of a position's state. @default 128 */
+    width: Count.pipe(Schema.withDecodingDefaultKey(withDefault(128))),
+    /** Blocks. @default 4 */
+    layers: Count.pipe(Schema.withDecodingDefaultKey(withDefault(4))),
+    /** Query heads. @default 4 */
+    heads: Count.pipe(Schema.withDecodingDefaultKey(withDefault(4))),
+    /** Key-value heads, a divisor of `heads`. @default 2 */
+    keyValueHeads: Count.pipe(Schema.withDecodingDefaultKey(withDefault(2))),
+    /** Components of a head. @default 32 */
+    headWidth: Count.pipe(Schema.withDecodingDefaultKey(withDefault(32))),
+    /** Components of the gated unit. @default 344 */
+    feedForward: Count.pipe(Schema.withDecodingDefaultKey(withDefault(344))),
+    /** Positions for which angles are known. @default 1024 */
+    maxPositions: Count.pipe(Schema.withDecodingDefaultKey(withDefault(1024))),
+    /** Base of the rotary frequencies. @default 10000 */
+    ropeTheta: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(10_000))),
+    /** Llama 3's stretching of the frequencies. */
+    ropeScaling: Schema.optionalKey(Schema.Struct({
+      factor: Schema.Finite,
+      lowFrequencyFactor: Schema.Finite,
+      highFrequencyFactor: Schema.Finite,
+      originalPositions: Schema.Finite
+    })),
+    /** Biases on queries, keys and values (Qwen2). @default false */
+    attentionBias: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(withDefault(false))),
+    /** Normalised queries and keys (Qwen3). @default false */
+    queryKeyNorm: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(withDefault(false))),
+    /** One matrix for embedding and output. @default true */
+    tied: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(withDefault(true))),
+    /** Added to the mean square before the root. @default 1e-6 */
+    epsilon: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(1e-6)))
+  }).check(Schema.makeFilter((config) => [
+    ...(config.headWidth % 2 === 0
+      ? []
+      : [{ path: ["headWidth"], issue: "Expected an even value, for rotary positions" }]),
+    ...groupIssues(config)
+  ]))
+) {}
 
 /** Weights as tensors of a program. */
 export type Weights = Readonly<Record<string, tf.Tensor>>

@@ -230,6 +230,12 @@ export const distinctRows = (rows: Matrix.Matrix, limit: number): number => {
   return seen.size
 }
 
+/** Pads a codebook to K rows: codes beyond the centres stand for the same as the others, in turn. */
+export const pad = (centres: Matrix.Matrix, codes: number): Matrix.Matrix =>
+  centres.rows >= codes
+    ? centres
+    : Matrix.take(centres, Int32Array.from({ length: codes }, (_, code) => code % centres.rows))
+
 /** What a level found: its centres, and the one of each row. */
 export interface Level {
   readonly centres: Matrix.Matrix

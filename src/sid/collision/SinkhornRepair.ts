@@ -4,18 +4,21 @@
  *
  * Not the default: a group has far fewer rows than codes, so the transport picks the code that is most exclusive to an
  * item instead of a near one (number 253 of 256 by distance in a measured group), and two items can chase each other
- * until the rounds end. Collisions may be left.
+ * until the rounds end. What collides then is left so, as in MiniOneRec, or moves to its nearest free leaf.
  */
 import * as Effect from "effect/Effect"
 import * as Sinkhorn from "../clustering/Sinkhorn.ts"
 import { type CollisionPolicy } from "../CollisionPolicy.ts"
 import * as Diagnostics from "../Diagnostics.ts"
+import * as NearestFreeLeaf from "./NearestFreeLeaf.ts"
 
 /** Settings: entropy of the transport, its iterations, and the most rounds. */
 export interface SinkhornRepairOptions {
   readonly epsilon: number
   readonly iterations: number
   readonly rounds: number
+  /** What becomes of items that collide after the last round. @default kept */
+  readonly remaining?: "kept" | "moved" | undefined
 }
 
 /** MiniOneRec's settings. */
@@ -38,6 +41,8 @@ export const policy = (options: SinkhornRepairOptions = defaults): CollisionPoli
         }
       }
     }
-    return { sids: moved, codebookSizes }
+    return options.remaining === "moved"
+      ? yield* NearestFreeLeaf.policy.resolve(moved, codebookSizes, distances)
+      : { sids: moved, codebookSizes }
   })
 })

@@ -133,7 +133,7 @@ export const train = (
   embeddings: Matrix.Matrix,
   seed: number
 ): Effect.Effect<ResidualCodebooks.Found, SidError | TensorError, TensorRuntime | Progress | Scope.Scope> => {
-  const codes = Math.min(shape.codes ?? Quantizer.defaultCodes(embeddings.rows), embeddings.rows)
+  const codes = Quantizer.codesFor(shape, embeddings.rows)
   return ResidualCodebooks.trainLevels(
     "balanced",
     embeddings,

@@ -61,7 +61,7 @@ export const layer = (
     settings: [shape, seed],
     train: (items) =>
       Effect.sync(() => {
-        const size = shape.codes ?? Quantizer.defaultCodes(items.keys.length)
+        const size = Quantizer.wantedCodes(shape, items.keys.length)
         const codes = { levels: shape.levels, codes: codesOf(items, shape.levels, size) }
         const sizes = Array.from({ length: shape.levels }, () => size)
         return { codes, codebooks: ResidualCodebooks.ofCodes(items.embeddings, codes, sizes) }

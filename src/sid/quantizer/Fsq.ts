@@ -18,7 +18,6 @@ import * as HalfToEven from "../clustering/HalfToEven.ts"
 import * as ResidualCodebooks from "../codebook/ResidualCodebooks.ts"
 import type * as Codes from "../Codes.ts"
 import * as Quantizer from "../Quantizer.ts"
-import { BadSetting, SidError } from "../SidError.ts"
 
 const epsilon = 1e-3
 
@@ -162,6 +161,13 @@ const meansOf = (
   return Float32Array.from(sums, (sum, i) => sum / counts[i]!)
 }
 
+/** Components up to a rank; those that the embeddings lack are 0, and all items have their middle digit. */
+const widened = ({ components, mean, variances }: Pca.Pca, rank: number): Pca.Pca => ({
+  mean,
+  variances: Float64Array.from({ length: rank }, (_, c) => variances[c] ?? 0),
+  components: Array.from({ length: rank }, (_, c) => components[c] ?? new Float64Array(mean.length))
+})
+
 /** The quantizer. */
 export const layer = (config: FsqConfig, shape: Quantizer.SidShape): Layer.Layer<Quantizer.Quantizer> =>
   Layer.succeed(
@@ -171,20 +177,10 @@ export const layer = (config: FsqConfig, shape: Quantizer.SidShape): Layer.Layer
       id: `${name}:${JSON.stringify([config, shape])}`,
       train: Effect.fn("Fsq.train")(function*({ embeddings }) {
         yield* ResidualCodebooks.check(embeddings)
-        const wanted = shape.codes ?? Quantizer.defaultCodes(embeddings.rows)
+        const wanted = Quantizer.wantedCodes(shape, embeddings.rows)
         const digits = config.digits ?? defaultDigits(wanted)
         const rank = digits.length * shape.levels
-        if (rank > embeddings.width) {
-          return yield* new SidError({
-            reason: new BadSetting({
-              quantizer: name,
-              setting: "the number of dimensions",
-              value: `${shape.levels} levels of ${digits.length}`,
-              expected: `at most the ${embeddings.width} components of the embeddings; ask for fewer levels or digits`
-            })
-          })
-        }
-        const pca = Pca.fit(embeddings, rank)
+        const pca = widened(Pca.fit(embeddings, rank), rank)
         const model: Quantizer.Model = {
           codebookSizes: Array.from({ length: shape.levels }, () => digits.reduce((a, b) => a * b, 1)),
           tensors: new Map([

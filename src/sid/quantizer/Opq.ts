@@ -165,7 +165,7 @@ export const layer = (
           const { levels } = shape
           const { rows, width } = embeddings
           const padded = Math.ceil(width / levels) * levels
-          const codes = Math.min(shape.codes ?? Quantizer.defaultCodes(rows), rows)
+          const codes = Quantizer.codesFor(shape, rows)
           const assign = yield* KMeans.assigner
           let rotation = dealt(Pca.fit(embeddings, width), padded, levels)
           let codebooks: Array<Matrix> = []
@@ -185,7 +185,7 @@ export const layer = (
                   seed: seed * 31 + level
                 })
                 : yield* KMeans.lloyd(assign, part, codebooks[level]!, { maximumIterations: 4, tolerance: 1e-4 })
-              next.push(centres)
+              next.push(ResidualCodebooks.pad(centres, codes))
             }
             codebooks = next
             if (turn + 1 === config.turns) break

@@ -43,14 +43,14 @@ export const fast = (rows: number): typeof RqKMeansConfig.Encoded => ({
   seedRows: 1024
 })
 
-/** Codebooks of embeddings. K is lowered to the number of distinct rows where a level has fewer. */
+/** Fits codebooks to embeddings. Where a level has fewer distinct rows than codes, the codes beyond them are padding. */
 export const train = (
   config: RqKMeansConfig,
   shape: Quantizer.SidShape,
   embeddings: Matrix,
   seed: number
 ): Effect.Effect<ResidualCodebooks.Found, TensorError, TensorRuntime | Progress | Scope.Scope> => {
-  const wanted = shape.codes ?? Quantizer.defaultCodes(embeddings.rows)
+  const wanted = Quantizer.codesFor(shape, embeddings.rows)
   return ResidualCodebooks.trainLevels("rq-kmeans", embeddings, shape.levels, (residual, level) => {
     const k = Math.min(wanted, ResidualCodebooks.distinctRows(residual, wanted))
     return KMeans.train(residual, k, {
@@ -61,7 +61,7 @@ export const train = (
       seedRows: config.seedRows,
       miniBatch: config.miniBatch,
       seed: seed * 31 + level
-    })
+    }).pipe(Effect.map(({ centres, labels }) => ({ labels, centres: ResidualCodebooks.pad(centres, wanted) })))
   })
 }
 

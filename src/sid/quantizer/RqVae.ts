@@ -138,13 +138,9 @@ export const make = Effect.fn("RqVaeQuantizer.make")(function*(
     train: Effect.fn("RqVaeQuantizer.train")(function*(items) {
       yield* ResidualCodebooks.check(items.embeddings)
       const { rows, width } = items.embeddings
-      const wanted = shape.codes ?? Quantizer.defaultCodes(rows)
       const begin = codebooks === undefined ? undefined : yield* codebooks(items)
       const sizes = begin?.map((codebook) => codebook.rows) ??
-        Array.from(
-          { length: shape.levels },
-          () => Math.min(wanted, ResidualCodebooks.distinctRows(items.embeddings, wanted))
-        )
+        Array.from({ length: shape.levels }, () => Quantizer.codesFor(shape, rows))
       const config = configFor(rows, width, sizes)
       const input = fitInput(items.embeddings, config.input)
       const given = applyInput(items.embeddings, input)

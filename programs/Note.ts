@@ -1,0 +1,8 @@
+/**
+ * Notes for people, on standard error.
+ */
+import * as Console from "effect/Console"
+import * as Printable from "../src/text/Printable.ts"
+
+/** Prints a note. */
+export const print = (text: string) => Console.error(Printable.text(text))

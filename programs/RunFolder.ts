@@ -1,0 +1,150 @@
+/**
+ * The folder of a run: which of its files the run made, and how they are removed without touching any other.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as Group from "../src/grpo/Grpo.ts"
+import * as Durable from "../src/run/Durable.ts"
+import * as Manifest from "../src/run/Manifest.ts"
+import { HoldsData, NotOurs, RunError } from "../src/run/RunError.ts"
+import * as RunLock from "../src/run/RunLock.ts"
+import * as RunLog from "../src/run/RunLog.ts"
+import * as Supervised from "../src/sft/Sft.ts"
+import * as Quantizers from "./Quantizers.ts"
+
+/** Folders in the folder of a run. */
+const folders = ["checkpoints", "embeddings", "encoding", "laboratory"]
+
+const phases = `${Supervised.kind}|${Group.kind}`
+
+/** The files that runs make, by their paths in the folder; the latest stages first. The manifest is replaced, not removed. */
+const own: ReadonlyArray<RegExp> = [
+  "report\\.html|examples\\.json|evaluation\\.json|laboratory\\.html|laboratory\\.json",
+  `laboratory/(${Quantizers.names.join("|")})(-[0-9a-f]{16})?\\.json`,
+  `checkpoints/best-(${phases})\\.json`,
+  `checkpoints/(\\.(${phases})-\\d+\\.partial|(${phases})-\\d+)/(commit\\.json|meta\\.json|tensors\\.safetensors)`,
+  "sids\\.json",
+  // A table of the embeddings' database is a folder, all of it.
+  "embeddings/v\\d+_[0-9a-f]{32}\\.lance/.*",
+  "encoding/[0-9a-f]{24}-\\d+\\.f32",
+  "events\\.jsonl",
+  "dataset\\.safetensors"
+].map((names) => new RegExp(`^(${names})(\\.partial)?$`))
+
+const described = (names: ReadonlyArray<string>) => `${names.slice(0, 3).join(", ")}${names.length > 3 ? " ..." : ""}`
+
+const entries = (folder: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) => fs.readDirectory(folder)).pipe(
+    Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed<Array<string>>([])),
+    Effect.mapError(Durable.storage("list", folder))
+  )
+
+/** What stands at a path, links not followed. */
+const kindOf = (file: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fs) => fs.lstat(file)).pipe(
+    Effect.map(({ type }) => type),
+    Effect.option,
+    Effect.map((found) => found._tag === "Some" ? found.value : undefined)
+  )
+
+/**
+ * Returns the manifest of the run in a folder, or undefined where a run may begin: the folder is absent or empty. Fails
+ * with `NotOurs` for any other folder; `fresh` decides what its message says.
+ */
+export const inspect = Effect.fn("RunFolder.inspect")(function*(run: string, fresh: boolean) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const notOurs = (found: string, isRun = false) =>
+    new RunError({ reason: new NotOurs({ path: run, found, fresh: fresh && !isRun }) })
+  const info = yield* fs.stat(run).pipe(Effect.option)
+  // Where nothing is or can be, making the folder says so.
+  if (info._tag === "None") return undefined
+  if (info.value.type !== "Directory") return yield* Durable.makeFolder(run).pipe(Effect.as(undefined))
+  const names = yield* entries(run)
+  const others = names.filter((name) => !RunLock.isLock(name) && name !== "manifest.json.partial")
+  if (others.length === 0) return undefined
+  if (!others.includes("manifest.json")) return yield* notOurs(described(others.toSorted()))
+  const manifest = yield* Manifest.read(run).pipe(Effect.mapError(() => notOurs("a manifest.json of something else")))
+  for (const name of [...folders, RunLog.fileName]) {
+    const kind = yield* kindOf(path.join(run, name))
+    const wanted = name === RunLog.fileName ? "File" : "Directory"
+    if (kind === undefined || kind === wanted) continue
+    return yield* notOurs(`${kind === "SymbolicLink" ? "a link" : `no ${wanted.toLowerCase()}`} named ${name}`, true)
+  }
+  const log = path.join(run, RunLog.fileName)
+  const begin = yield* fs.open(log, { flag: "r" }).pipe(
+    Effect.flatMap((file) => file.readAlloc(1 << 16)),
+    Effect.scoped,
+    Effect.map((bytes) => (bytes._tag === "Some" ? Buffer.from(bytes.value).toString("utf8") : "")),
+    Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed("")),
+    Effect.mapError(Durable.storage("read", log))
+  )
+  if (!RunLog.isLog(begin)) return yield* notOurs(`${RunLog.fileName}, which is no log of a run`, true)
+  return manifest
+})
+
+/** Fails when the data are the folder of the run or lie in it, whatever links lead there. */
+export const apart = Effect.fn("RunFolder.apart")(function*(run: string, data: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const identity = (at: string) =>
+    fs.stat(at).pipe(
+      Effect.map(({ dev, ino }) => (ino._tag === "Some" ? `${dev}:${ino.value}` : undefined)),
+      Effect.orElseSucceed(() => undefined)
+    )
+  const folder = yield* identity(run)
+  if (folder === undefined) return
+  const start = yield* fs.realPath(data).pipe(Effect.orElseSucceed(() => path.resolve(data)))
+  for (let at = start;; at = path.dirname(at)) {
+    if ((yield* identity(at)) === folder) return yield* new RunError({ reason: new HoldsData({ path: run, data }) })
+    if (at === path.dirname(at)) return
+  }
+})
+
+/** Files below a folder by their paths in the run; links are not files and are not followed. */
+const filesBelow: (
+  run: string,
+  below: string
+) => Effect.Effect<ReadonlyArray<string>, RunError, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(
+  function*(run, below) {
+    const path = yield* Path.Path
+    const found: Array<string> = []
+    for (const name of yield* entries(path.join(run, below))) {
+      const at = below === "" ? name : `${below}/${name}`
+      const kind = yield* kindOf(path.join(run, at))
+      if (kind === "File") found.push(at)
+      else if (kind === "Directory" && (below !== "" || folders.includes(name))) {
+        found.push(...(yield* filesBelow(run, at)))
+      }
+    }
+    return found
+  }
+)
+
+/** Removes a folder when nothing is left in it but empty folders. */
+const removeEmpty: (folder: string) => Effect.Effect<void, RunError, FileSystem.FileSystem | Path.Path> = Effect
+  .fnUntraced(function*(folder) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    if ((yield* kindOf(folder)) !== "Directory") return
+    for (const name of yield* entries(folder)) yield* removeEmpty(path.join(folder, name))
+    if ((yield* entries(folder)).length > 0) return
+    yield* fs.remove(folder, { recursive: true }).pipe(Effect.mapError(Durable.storage("remove", folder)))
+  })
+
+/**
+ * Removes what the run made and leaves everything else: files that others put there, links and what they lead to, the
+ * folder itself, the lock, and the manifest, which the next one replaces.
+ */
+export const clear = Effect.fn("RunFolder.clear")(function*(run: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const all = yield* filesBelow(run, "")
+  for (const names of own) {
+    for (const file of all.filter((name) => names.test(name)).map((name) => path.join(run, name))) {
+      yield* fs.remove(file).pipe(Effect.mapError(Durable.storage("remove", file)))
+    }
+  }
+  for (const name of folders) yield* removeEmpty(path.join(run, name))
+})

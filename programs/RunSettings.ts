@@ -1,0 +1,161 @@
+/**
+ * Which settings of a run may still change: those that nothing was made from yet, and how long a phase is trained.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as Group from "../src/grpo/Grpo.ts"
+import * as Checkpointer from "../src/run/Checkpointer.ts"
+import * as Durable from "../src/run/Durable.ts"
+import type * as Manifest from "../src/run/Manifest.ts"
+import { DoneAlready, OtherSettings, RunError } from "../src/run/RunError.ts"
+import * as Supervised from "../src/sft/Sft.ts"
+import * as TrainingState from "../src/training/TrainingState.ts"
+import * as Settings from "./Settings.ts"
+
+/** The stages of a run, in order; each fixes the settings that what it made depends on. */
+type Stage = "dataset" | "sids" | "sft" | "grpo"
+
+/** The files of the first two stages. */
+export const artefacts = { dataset: "dataset.safetensors", sids: "sids.json" } as const
+
+/** The stage that fixes a setting; what is only evaluated with is never fixed. */
+const fixedBy: Readonly<Record<keyof Settings.PartialSettings, Stage | undefined>> = {
+  data: "dataset",
+  core: "dataset",
+  filter: "dataset",
+  strict: "dataset",
+  seed: "dataset",
+  shop: "dataset",
+  split: "sids",
+  encoder: "sids",
+  lsa: "sids",
+  fusion: "sids",
+  tokenizer: "sids",
+  policy: "sft",
+  sft: "sft",
+  grpo: "grpo",
+  evaluation: undefined
+}
+
+/** How long a phase is trained, which may change after it began, and what it counts. */
+const lengths: Readonly<
+  Record<string, { readonly kind: "sft" | "grpo"; readonly unit: string; readonly done: string }>
+> = {
+  "sft.epochs": { kind: "sft", unit: "epochs", done: "epoch" },
+  "grpo.steps": { kind: "grpo", unit: "steps", done: "step" }
+}
+
+/** What a run has made. */
+export interface Made {
+  readonly stages: Readonly<Record<Stage, boolean>>
+  readonly sft: Checkpointer.Summary
+  readonly grpo: Checkpointer.Summary
+}
+
+/** Finds what a run has made. */
+export const madeBy = Effect.fn("RunSettings.madeBy")(function*(run: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const has = (name: string) =>
+    fs.exists(path.join(run, name)).pipe(Effect.mapError(Durable.storage("read", path.join(run, name))))
+  const sft = yield* Checkpointer.summary(run, Supervised.kind)
+  const grpo = yield* Checkpointer.summary(run, Group.kind)
+  const made: Made = {
+    stages: {
+      dataset: yield* has(artefacts.dataset),
+      sids: yield* has(artefacts.sids),
+      sft: sft.latest !== undefined,
+      // What is going to be made anew fixes nothing.
+      grpo: grpo.latest !== undefined && staleness({ sft, grpo }) === undefined
+    },
+    sft,
+    grpo
+  }
+  return made
+})
+
+/** Says that GRPO began from a supervised policy which is not the best one any more; undefined where it did not. */
+export const staleness = ({ grpo: { latest }, sft: { best } }: Pick<Made, "sft" | "grpo">): string | undefined =>
+  latest !== undefined && TrainingState.isStale(latest.meta, best)
+    ? `grpo began from step ${String(latest.meta["origin"])} of sft, whose best is step ${best} now; ` +
+      "`sidereal grpo` begins it anew"
+    : undefined
+
+/** The settings that a command works with. */
+export interface Plan {
+  readonly settings: Settings.Settings
+  /** The same without defaults, as the manifest keeps them. */
+  readonly partial: Settings.PartialSettings
+  /** Whether the manifest has other ones. */
+  readonly changed: boolean
+  /** What is said of settings that are others now. */
+  readonly notes: ReadonlyArray<string>
+}
+
+const shown = (value: unknown) => JSON.stringify(value) ?? "its default"
+
+/**
+ * Returns the settings of a run with those given now; the same path by another name is no change. Fails with
+ * `OtherSettings` or `DoneAlready` where something was made from the old ones.
+ */
+export const plan = Effect.fn("RunSettings.plan")(function*(
+  run: string,
+  manifest: Manifest.Manifest | undefined,
+  made: Made | undefined,
+  given: ReadonlyArray<Settings.Part>
+) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const real = (file: unknown) => fs.realPath(String(file)).pipe(Effect.orElseSucceed(() => file))
+  const held = manifest === undefined ? undefined : yield* Settings.located(manifest.settings)
+  const nothing = made === undefined || !Object.values(made.stages).includes(true)
+  const now = Settings.merge(...given.map(({ settings }) => settings as Record<string, unknown>))
+  const same = now["data"] !== undefined && held?.["data"] !== undefined &&
+    (yield* real(now["data"])) === (yield* real(held["data"]))
+  // Whoever names the data while nothing is made begins anew, so that a setting which made importing fail can be left out.
+  const base = held === undefined || (nothing && now["data"] !== undefined) ? {} : held
+  const parts = [{ source: path.join(run, "manifest.json"), settings: base }, ...given]
+  const partial = {
+    ...Settings.merge(base, now),
+    ...(same ? { data: held["data"] } : {})
+  } as Settings.PartialSettings
+  yield* Settings.decodeParts(parts)
+  const settings = yield* Settings.decode(partial, run)
+  if (made?.stages.sids !== true) yield* Settings.checkFiles(settings, parts)
+  const notes: Array<string> = []
+  if (held === undefined) return { settings, partial, changed: true, notes } satisfies Plan
+  const before = yield* Settings.decode(held, path.join(run, "manifest.json"))
+  for (const change of Settings.changes(before, settings)) {
+    const stage = fixedBy[change.field.split(".")[0] as keyof Settings.PartialSettings]
+    if (stage === undefined || made?.stages[stage] !== true) {
+      notes.push(`${change.field}: ${shown(change.before)} -> ${shown(change.now)}`)
+      continue
+    }
+    const length = lengths[change.field]
+    const latest = length === undefined ? undefined : made[length.kind].latest
+    if (length === undefined || latest === undefined) {
+      return yield* new RunError({
+        reason: new OtherSettings({
+          path: run,
+          field: change.field,
+          expected: shown(change.before),
+          found: shown(change.now)
+        })
+      })
+    }
+    const done = Number(latest.meta[length.done] ?? 0)
+    const asked = Number(change.now)
+    if (asked < done) {
+      return yield* new RunError({
+        reason: new DoneAlready({ path: run, field: change.field, done, asked })
+      })
+    }
+    const stopped = length.kind === "sft" && Number(latest.meta["sinceBest"] ?? 0) >= before.sft.patience
+    notes.push(
+      `${length.kind}: ${shown(change.before)} -> ${asked} ${length.unit}, going on from step ${latest.step}` +
+        (stopped && asked > Number(change.before) ? `, where it had stopped early after ${done} ${length.unit}` : "")
+    )
+  }
+  return { settings, partial, changed: notes.length > 0, notes } satisfies Plan
+})

@@ -1,0 +1,83 @@
+/**
+ * Bytes of files, unpacked on the way where they are gzip.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import { type PlatformError } from "effect/PlatformError"
+import * as Stream from "effect/Stream"
+import { Duplex } from "node:stream"
+import { createGunzip } from "node:zlib"
+import { CatalogError, Unreadable } from "../CatalogError.ts"
+
+/** How a file is packed, by its first bytes. */
+export type Packing = "gzip" | undefined
+
+const reasons: Readonly<Record<string, string>> = {
+  NotFound: "there is no such file",
+  PermissionDenied: "permission to read it is denied; chmod u+r it, or ask its owner"
+}
+
+/** What an error says, or the error under it where it says nothing itself. */
+const wordsOf = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return String(cause)
+  return cause.message.trim() || (cause.cause === undefined ? "" : wordsOf(cause.cause)) ||
+    ("code" in cause ? String(cause.code) : cause.name)
+}
+
+/** Builds the error of a file that cannot be read. */
+export const unreadable = (path: string, detail: string): CatalogError =>
+  new CatalogError({ reason: new Unreadable({ path, detail }) })
+
+/** Builds the error of a file that the system does not give. */
+export const refused = (path: string) => (error: PlatformError): CatalogError =>
+  unreadable(path, reasons[error.reason._tag] ?? wordsOf(error))
+
+const damaged = (path: string) => (cause: unknown): CatalogError =>
+  cause instanceof CatalogError
+    ? cause
+    : unreadable(path, `${wordsOf(cause)}; the gzip is damaged or cut off, fetch it anew`)
+
+/** Streams the unpacked bytes of a file; a gzip that is damaged or cut off fails. */
+export const stream = (
+  path: string,
+  packed: Packing,
+  limit?: number | undefined
+): Stream.Stream<Uint8Array, CatalogError, FileSystem.FileSystem> =>
+  Stream.unwrap(Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const raw = fs.stream(path, {
+      chunkSize: Math.min(limit ?? 1 << 20, 1 << 20),
+      ...(limit === undefined || packed !== undefined ? {} : { bytesToRead: limit })
+    }).pipe(Stream.mapError(refused(path)))
+    if (packed === undefined) return raw
+    return Stream.fromReadableStream({
+      evaluate: () =>
+        Stream.toReadableStream(raw).pipeThrough(
+          // Not the web's DecompressionStream, which refuses a gzip of several parts.
+          Duplex.toWeb(createGunzip({ chunkSize: Math.min(limit ?? 1 << 20, 1 << 20) })) as ReadableWritablePair<
+            Uint8Array,
+            Uint8Array
+          >
+        ),
+      onError: damaged(path)
+    })
+  }))
+
+/** Returns the first unpacked bytes of a file, `size` of them where it has as many. */
+export const head: (
+  path: string,
+  packed: Packing,
+  size: number
+) => Effect.Effect<Buffer, CatalogError, FileSystem.FileSystem> = Effect.fn("FileBytes.head")(
+  function*(path, packed, size) {
+    const parts: Array<Uint8Array> = []
+    let length = 0
+    yield* Stream.runForEachWhile(stream(path, packed, size), (part) =>
+      Effect.sync(() => {
+        parts.push(part)
+        length += part.length
+        return length < size
+      }))
+    return Buffer.concat(parts).subarray(0, size)
+  }
+)

@@ -1,0 +1,436 @@
+/**
+ * Events and items from tables: which columns are read, and how the files of a table become one.
+ */
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import * as Assemble from "../Assemble.ts"
+import { AmbiguousColumn, CatalogError, MissingColumn, NoEvents, NoRatings, NoTimes } from "../CatalogError.ts"
+import { type Count, type Dataset, type Item } from "../Dataset.ts"
+import * as EventLog from "../EventLog.ts"
+import * as EventTime from "../reader/EventTime.ts"
+import * as JsonLines from "../reader/JsonLines.ts"
+import * as Keys from "../reader/Keys.ts"
+import * as Malformed from "../reader/Malformed.ts"
+import * as MissingWords from "../reader/MissingWords.ts"
+import {
+  type DateAndClock,
+  type DateOrder,
+  type EventColumns,
+  type EventScan,
+  TableReader
+} from "../reader/TableReader.ts"
+import * as TimedEvents from "../reader/TimedEvents.ts"
+import * as CellList from "./CellList.ts"
+import * as ColumnRoles from "./ColumnRoles.ts"
+import { type Files, type TableConfig } from "./TableConfig.ts"
+import * as TableFile from "./TableFile.ts"
+import * as TableProposal from "./TableProposal.ts"
+
+/** How tables are read and what of them is kept. */
+export interface LoadOptions {
+  readonly filter: Assemble.FilterConfig
+  readonly seed: number
+  /** The first row that cannot be used is an error. */
+  readonly strict: boolean
+}
+
+type Needs = FileSystem.FileSystem | TableReader
+
+/** Fails with the columns that a file has, its first rows, and the settings that would read it. */
+const missing = (role: ColumnRoles.Role, table: TableFile.TableFile, columns: Files["columns"]) =>
+  Effect.fail(
+    new CatalogError({
+      reason: new MissingColumn({
+        file: table.file,
+        wanted: role,
+        names: columns[role] === undefined ? [...ColumnRoles.usualNames[role]] : [columns[role]].flat(),
+        found: table.columns.length === 0 ? ["nothing"] : [...table.columns],
+        rows: TableProposal.firstRows(table),
+        proposal: TableProposal.text(TableProposal.ofEvents(table, columns))
+      })
+    })
+  )
+
+/** The column of a role where it is clear; undefined is an answer only where nobody named a column. */
+const optional = Effect.fnUntraced(
+  function*(role: ColumnRoles.Role, table: TableFile.TableFile, columns: Files["columns"]) {
+    const column = ColumnRoles.columnOf(role, table.columns, columns)
+    if (column === undefined && columns[role] !== undefined) return yield* missing(role, table, columns)
+    const times = table.columns.filter((other) => other === column).length
+    if (column === undefined || times === 1) return column
+    return yield* new CatalogError({ reason: new AmbiguousColumn({ file: table.file, column, times }) })
+  }
+)
+
+const required = Effect.fnUntraced(
+  function*(role: ColumnRoles.Role, table: TableFile.TableFile, columns: Files["columns"]) {
+    return (yield* optional(role, table, columns)) ?? (yield* missing(role, table, columns))
+  }
+)
+
+/** The cells of a column in the sampled rows. */
+export const sampled = ({ columns, rows }: TableFile.TableFile, column: string): ReadonlyArray<string> => {
+  const at = columns.indexOf(column)
+  return rows.map((row) => row[at] ?? "").filter((cell) => !MissingWords.isMissing(cell))
+}
+
+/**
+ * The column of times, or two: a column of hours needs the dates beside it. Undefined where none is recognised; a clock
+ * without a date orders nothing.
+ */
+export const timeOf = (table: TableFile.TableFile, columns: Files["columns"]): string | DateAndClock | undefined => {
+  const given = columns.time
+  if (given !== undefined) return typeof given === "string" ? given : { date: given[0], clock: given[1] }
+  const candidates = ColumnRoles.columnsOf("time", table.columns, columns).map((column) => ({
+    column,
+    looks: EventTime.looksLike(sampled(table, column))
+  }))
+  const first = (...looks: ReadonlyArray<string>) => candidates.find((candidate) => looks.includes(candidate.looks))
+  const clock = first("clock")
+  const date = candidates.find(({ column, looks }) =>
+    looks === "date" && !sampled(table, column).some((cell) => cell.includes(":"))
+  )
+  if (clock !== undefined && date !== undefined) return { date: date.column, clock: clock.column }
+  // Small whole numbers look like hours and order events all the same.
+  const counted = candidates.find(({ column }) =>
+    !sampled(table, column).some((cell) => /\d\s*(:|[ap]\.?m)/i.test(cell))
+  )
+  return (first("epoch", "date") ?? first("number") ?? first("none") ?? counted)?.column
+}
+
+/** Events of one file or of several that are read as one, with what is to be told about them. */
+interface Events {
+  readonly log: EventLog.EventLog
+  /** The first event of each file in the log, and the end. */
+  readonly starts: ReadonlyArray<number>
+  readonly findings: Malformed.Findings
+  readonly table: TableFile.TableFile
+  readonly hasTimes: boolean
+  readonly notes: ReadonlyArray<string>
+}
+
+/** Reads the events of a file; cells that hold lists become one event for each of their items. */
+const scan = Effect.fnUntraced(function*(
+  table: TableFile.TableFile,
+  named: EventColumns,
+  { form }: Files,
+  config: TableConfig,
+  dates: DateOrder | undefined
+): Effect.fn.Return<EventScan, CatalogError, Needs> {
+  const options = { form, missing: config.missing ?? MissingWords.words, dates: config.dates ?? dates }
+  if (table.nested !== undefined || CellList.isList(sampled(table, named.item), config.lists)) {
+    return yield* CellList.events(table, named, { ...options, separator: config.lists })
+  }
+  return yield* table.json
+    ? JsonLines.events(table.file, named, options)
+    : (yield* TableReader).events(table.file, named, options)
+})
+
+/** Reads files of events as one table. */
+export const readEvents = Effect.fn("EventTable.readEvents")(function*(
+  source: Files,
+  config: TableConfig,
+  options: Pick<LoadOptions, "filter" | "strict">
+): Effect.fn.Return<Events, CatalogError, Needs> {
+  const scans: Array<EventScan> = []
+  const notes = new Set<string>()
+  const undecided: Array<number> = []
+  let dates: DateOrder | undefined
+  const tables: Array<{ readonly table: TableFile.TableFile; readonly named: EventColumns }> = []
+  for (const [at, file] of source.files.entries()) {
+    const table = yield* TableFile.open(file, source.form)
+    for (const note of table.notes) notes.add(note)
+    const time = timeOf(table, source.columns)
+    for (const column of TimedEvents.columnsOf(time)) {
+      yield* optional("time", table, { ...source.columns, time: column })
+    }
+    const rating = yield* optional("rating", table, source.columns)
+    if (options.filter.ratingFloor !== undefined && rating === undefined) {
+      return yield* new CatalogError({ reason: new NoRatings({ file, found: [...table.columns] }) })
+    }
+    const named: EventColumns = {
+      user: yield* required("user", table, source.columns),
+      item: yield* required("item", table, source.columns),
+      time,
+      rating: options.filter.ratingFloor === undefined ? undefined : rating
+    }
+    tables.push({ table, named })
+    const found = yield* scan(table, named, source, config, dates).pipe(
+      Effect.catchReason(
+        "CatalogError",
+        "AmbiguousDates",
+        (reason) =>
+          source.files.length === 1 && ColumnRoles.dateOrderOf(table.columns) === undefined
+            ? Effect.fail(new CatalogError({ reason }))
+            : Effect.succeed(undefined)
+      )
+    )
+    if (found === undefined) undecided.push(at)
+    else {
+      dates ??= found.dates
+      scans[at] = found
+    }
+  }
+  // One file's dates may show how the days of another's are written.
+  for (const at of undecided) {
+    const { named, table } = tables[at]!
+    scans[at] = yield* scan(table, named, source, config, dates ?? ColumnRoles.dateOrderOf(table.columns))
+  }
+  for (const [at, { findings }] of scans.map((findings) => ({ findings })).entries()) {
+    yield* Malformed.settle(source.files[at]!, findings, options.strict)
+  }
+  const withTimes = tables.filter(({ named }) => named.time !== undefined).length
+  if (withTimes > 0 && withTimes < tables.length) {
+    const without = tables.find(({ named }) => named.time === undefined)!.table
+    return yield* missing("time", without, source.columns)
+  }
+  const { log, starts } = EventLog.concatenate(scans.map((found) => found.log))
+  return {
+    log,
+    starts,
+    findings: Malformed.joined(scans),
+    table: tables[0]!.table,
+    hasTimes: withTimes > 0,
+    notes: [...notes]
+  }
+})
+
+/** Items by their keys, and the rows that are none. */
+export interface ItemScan {
+  readonly items: ReadonlyMap<string, Item>
+  readonly findings: Malformed.Findings
+  /** Rows of an item besides its first. */
+  readonly repeated: number
+  /** A key of the table, where it has rows. */
+  readonly example?: string | undefined
+}
+
+const noItems: ItemScan = {
+  items: new Map(),
+  findings: { rows: 0, problems: [], malformed: [] },
+  repeated: 0
+}
+
+const filled = ({ brand, categories, description, title }: Item, key: string): number =>
+  [title !== "" && title !== key, description !== "", brand !== "", categories.length > 0].filter(Boolean).length
+
+const length = ({ brand, categories, description, title }: Item): number =>
+  title.length + description.length + brand.length + categories.join("").length
+
+/** Of two rows of an item, the one that says more; what it lacks is taken from the other. */
+const fuller = (a: Item, b: Item): Item => {
+  const [first, second] = filled(b, b.key) - filled(a, a.key) || length(b) - length(a) > 0 ? [b, a] : [a, b]
+  return {
+    key: first.key,
+    title: first.title === first.key ? second.title : first.title,
+    description: first.description || second.description,
+    brand: first.brand || second.brand,
+    categories: first.categories.length > 0 ? first.categories : second.categories
+  }
+}
+
+/** Reads what is known of the wanted items; of several rows of an item the fullest counts. */
+export const readItems = Effect.fn("EventTable.readItems")(function*(
+  source: Files,
+  config: TableConfig,
+  wanted: { has(key: string): boolean }
+): Effect.fn.Return<ItemScan, CatalogError, Needs> {
+  const items = new Map<string, Item>()
+  const all: Array<Malformed.Findings> = []
+  let repeated = 0
+  let example: string | undefined
+  const absent = new Set(config.missing ?? MissingWords.words)
+  for (const file of source.files) {
+    const table = yield* TableFile.open(file, source.form)
+    const key = ColumnRoles.itemKeyOf(table.columns, source) ?? (yield* missing("item", table, source.columns))
+    yield* optional("item", table, { ...source.columns, item: key })
+    for (const role of ["title", "description", "brand", "categories"] as const) {
+      if (source.columns[role] !== undefined) yield* required(role, table, source.columns)
+    }
+    const roles = (["title", "description", "brand", "categories"] as const).map((role) =>
+      ColumnRoles.columnsOf(role, table.columns, source.columns).filter((name) => name !== key)
+    )
+    const add = (id: string, cell: (column: string) => unknown) => {
+      example ??= id
+      if (!wanted.has(id)) return
+      const first = (role: number) =>
+        roles[role]!.map((name) => CellList.textOf(cell(name))).find((text) => text !== "" && !absent.has(text)) ?? ""
+      const item: Item = {
+        key: id,
+        title: first(0) || id,
+        description: first(1),
+        brand: first(2),
+        categories: [
+          ...new Set(
+            roles[3]!.map((name) => CellList.categoriesOf(cell(name), name)).find((list) => list.length > 0) ?? []
+          )
+        ]
+      }
+      const known = items.get(id)
+      if (known !== undefined) repeated++
+      items.set(id, known === undefined ? item : fuller(known, item))
+    }
+    const tally = new Malformed.Tally(file, "item rows")
+    if (table.json) {
+      const rows: Array<readonly [string, Readonly<Record<string, unknown>>]> = []
+      yield* JsonLines.forEach(file, tally, (row, line) => {
+        const id = CellList.textOf(row[key])
+        if (id === "" || absent.has(id)) tally.add(line, Malformed.problems.missing(key), row[key])
+        else rows.push([id, row])
+      }, { encoding: source.form?.encoding })
+      const ids = Keys.whole(rows.map(([id]) => id))
+      for (const [at, [, row]] of rows.entries()) add(ids[at]!, (name) => row[name])
+      all.push(tally.findings)
+    } else {
+      const names = [...new Set([key, ...roles.flat()])]
+      const { findings, rows } = yield* (yield* TableReader).read(file, names, {
+        form: source.form,
+        key,
+        missing: config.missing
+      })
+      const at = new Map(names.map((name, i) => [name, i]))
+      const ids = Keys.whole(rows.map((row) => row[0]!))
+      for (const [r, row] of rows.entries()) add(ids[r]!, (name) => row[at.get(name)!])
+      all.push({ ...findings, problems: findings.problems.map(({ count, step }) => ({ step: `item ${step}`, count })) })
+    }
+  }
+  return { items, findings: Malformed.joined(all), repeated, example }
+})
+
+/** Titles that events carry, each item's most frequent one; none where they are not of the items. */
+const titlesOf = Effect.fnUntraced(function*(
+  source: Files,
+  { columns, json }: TableFile.TableFile,
+  config: TableConfig,
+  wanted: { has(key: string): boolean }
+) {
+  const title = ColumnRoles.columnOf("title", columns, source.columns)
+  const item = ColumnRoles.columnOf("item", columns, source.columns)
+  if (title === undefined || item === undefined || title === item) return undefined
+  if (source.columns.title === undefined && ColumnRoles.isReviews(columns)) return undefined
+  const names = new Map<string, Map<string, number>>()
+  const add = (key: string, text: string, count: number) => {
+    if (text === "" || MissingWords.isMissing(text) || !wanted.has(key)) return
+    let counts = names.get(key)
+    if (counts === undefined) names.set(key, counts = new Map())
+    counts.set(text, (counts.get(text) ?? 0) + count)
+  }
+  for (const file of source.files) {
+    if (json) {
+      yield* JsonLines.forEach(file, new Malformed.Tally(file), (row) => {
+        add(CellList.textOf(row[item]), CellList.textOf(row[title]).trim(), 1)
+      }, { encoding: source.form?.encoding })
+    } else {
+      const { rows } = yield* (yield* TableReader).read(file, [item, title], {
+        form: source.form,
+        missing: config.missing,
+        distinct: true
+      })
+      const ids = Keys.whole(rows.map((row) => row[0] ?? ""))
+      for (const [r, row] of rows.entries()) add(ids[r]!, row[1]?.trim() ?? "", Number(row[2]))
+    }
+  }
+  let [same, all] = [0, 0]
+  const items = new Map<string, Item>()
+  for (const [key, counts] of names) {
+    const [[text, most]] = [...counts].toSorted((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)) as [[string, number]]
+    items.set(key, { key, title: text, description: "", brand: "", categories: [] })
+    same += most
+    for (const count of counts.values()) all += count
+  }
+  // A text that differs from event to event says nothing of the item.
+  return 2 * same <= all || items.size === 0 ? undefined : { title, items }
+})
+
+/** Files of events and items, and the split that the events have. */
+export interface Tables {
+  readonly events: Files
+  readonly items?: Files | undefined
+  /** The part that each file of events belongs to: 0 trains, 1 validates, 2 tests. */
+  readonly parts?: ReadonlyArray<number> | undefined
+  readonly notes?: ReadonlyArray<string> | undefined
+  /** Reads the items in a way of its own. */
+  readonly readItems?: typeof readItems | undefined
+}
+
+/** Reads the tables. Without a column of times the order of the file counts, and the data have no times. */
+export const load = Effect.fn("EventTable.load")(function*(
+  name: string,
+  tables: Tables,
+  config: TableConfig,
+  options: LoadOptions
+): Effect.fn.Return<Dataset, CatalogError, Needs> {
+  const { events, items: itemFiles, parts } = tables
+  const { findings, hasTimes, log, notes: eventNotes, starts, table } = yield* readEvents(events, config, options)
+  if (log.users.length === 0) {
+    const detail = findings.rows === 0
+      ? "has a header and no rows"
+      : `has no row that can be used (${findings.problems.map(({ count, step }) => `${step}: ${count}`).join(", ")})`
+    return yield* new CatalogError({ reason: new NoEvents({ detail: `${events.files.join(", ")} ${detail}` }) })
+  }
+  const { filter, seed } = options
+  const wish = filter.from !== undefined || filter.to !== undefined
+    ? "a time range"
+    : filter.ties === "shuffled"
+    ? "--ties shuffled"
+    : undefined
+  const notes = [...tables.notes ?? [], ...eventNotes]
+  if (!hasTimes) {
+    const proposed = TableProposal.timeColumns(table)
+    if (wish !== undefined) {
+      return yield* new CatalogError({ reason: new NoTimes({ wanted: wish, columns: proposed }) })
+    }
+    notes.push(TableProposal.noTimes(table, proposed))
+  }
+  if (parts !== undefined) {
+    const of = (part: number) => parts.filter((one) => one === part).length
+    notes.push(
+      `the events' files are a split: ${of(0)} to train, ${of(1)} to validate, ${of(2)} to test` +
+        (of(1) > 0 ? "" : "; a user's last training event validates")
+    )
+  } else if (events.files.length > 1) notes.push(`${events.files.length} files of events are read as one table`)
+  const wanted = new Set(log.itemKeys)
+  let scanned: ItemScan = noItems
+  if (itemFiles !== undefined) {
+    scanned = yield* (tables.readItems ?? readItems)(itemFiles, config, wanted)
+    yield* Malformed.settle(itemFiles.files[0]!, scanned.findings, options.strict)
+    if (scanned.items.size === 0 && scanned.example !== undefined) {
+      notes.push(
+        `no item of ${itemFiles.files.join(", ")} is met in the events: its keys are like "${scanned.example}", ` +
+          `those of the events like "${log.itemKeys[0] ?? ""}"`
+      )
+    }
+  } else {
+    const told = yield* titlesOf(events, table, config, wanted)
+    if (told !== undefined) {
+      scanned = { ...noItems, items: told.items }
+      notes.push(`titles of items are taken from the events' column "${told.title}"`)
+    }
+  }
+  const counts: Array<Count> = [
+    { step: "events read", count: log.users.length },
+    ...findings.problems,
+    ...scanned.findings.problems,
+    ...(scanned.repeated === 0 ? [] : [{ step: "rows that repeat an item", count: scanned.repeated }])
+  ]
+  const dataset = Assemble.assemble(name, log, scanned.items, {
+    filter,
+    seed,
+    core: config.core ?? 0,
+    firstOnly: false,
+    malformed: [...findings.malformed, ...scanned.findings.malformed].slice(0, Malformed.kept),
+    before: counts,
+    itemTable: itemFiles !== undefined,
+    ...(parts === undefined ? {} : { parts: partsOf(starts, parts) })
+  })
+  const sources = [...events.files, ...itemFiles?.files ?? []]
+  const told = { ...dataset, sources, ...(notes.length === 0 ? {} : { notes }) }
+  return hasTimes ? told : Assemble.withoutTimes(told)
+})
+
+/** The part of every event. */
+const partsOf = (starts: ReadonlyArray<number>, parts: ReadonlyArray<number>): Uint8Array => {
+  const all = new Uint8Array(starts.at(-1)!)
+  for (const [at, part] of parts.entries()) all.fill(part, starts[at]!, starts[at + 1]!)
+  return all
+}

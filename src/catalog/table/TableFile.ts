@@ -1,0 +1,74 @@
+/**
+ * A file as a table, whatever it is: delimited text, Parquet, or records of JSON.
+ */
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import { type CatalogError } from "../CatalogError.ts"
+import * as FileKind from "../reader/FileKind.ts"
+import * as JsonLines from "../reader/JsonLines.ts"
+import { type Sample, type TableForm, TableReader } from "../reader/TableReader.ts"
+import * as TextLines from "../reader/TextLines.ts"
+import * as ColumnRoles from "./ColumnRoles.ts"
+
+/** A file with its columns and first rows. */
+export interface TableFile extends Sample {
+  readonly file: string
+  /** Whether it holds records of JSON, read by `JsonLines`; else a `TableReader` reads it. */
+  readonly json: boolean
+  /** The column whose objects are the events of a row, where rows are sessions; the objects' keys are columns too. */
+  readonly nested?: string | undefined
+}
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** A column of lists of objects in which items are named. */
+const nestedIn = (records: ReadonlyArray<Readonly<Record<string, unknown>>>): string | undefined => {
+  const [first] = records
+  return Object.keys(first ?? {}).find((key) =>
+    ColumnRoles.columnOf("item", Object.keys(first!), {}) === undefined &&
+    records.every((record) => Array.isArray(record[key]) && record[key].every(isObject)) &&
+    records.some((record) =>
+      (record[key] as ReadonlyArray<object>).some((part) =>
+        ColumnRoles.columnOf("item", Object.keys(part), {}) !== undefined
+      )
+    )
+  )
+}
+
+/** The rows that a record of JSON stands for: itself, or one for each of its nested objects. */
+export const rowsOf = (
+  record: Readonly<Record<string, unknown>>,
+  nested: string | undefined
+): ReadonlyArray<Readonly<Record<string, unknown>>> => {
+  const parts = nested === undefined ? undefined : record[nested]
+  return Array.isArray(parts) ? parts.filter(isObject).map((part) => ({ ...record, ...part })) : [record]
+}
+
+const textOf = (value: unknown): string | null =>
+  value === undefined || value === null ? null : typeof value === "string" ? value : JSON.stringify(value)
+
+/** Opens a file and looks at its first rows. Fails for a file that is no table at all. */
+export const open = Effect.fn("TableFile.open")(function*(
+  file: string,
+  form?: TableForm
+): Effect.fn.Return<TableFile, CatalogError, FileSystem.FileSystem | TableReader> {
+  const kind = yield* FileKind.peek(file, form?.encoding)
+  const json = kind.content === "text" && form?.columns === undefined && form?.separator === undefined &&
+    JsonLines.looksLikeJson((yield* TextLines.head(file, { encoding: form?.encoding })).join("\n"))
+  if (!json) return { ...(yield* (yield* TableReader).sample(file, form)), file, json }
+  const records = yield* JsonLines.head(file, { encoding: form?.encoding })
+  const nested = nestedIn(records)
+  const rows = records.flatMap((record) => rowsOf(record, nested))
+  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((column) => column !== nested)
+  return {
+    file,
+    json,
+    columns,
+    nested,
+    rows: rows.slice(0, 50).map((row) => columns.map((column) => textOf(row[column]))),
+    header: true,
+    what: kind.what,
+    notes: kind.notes
+  }
+})

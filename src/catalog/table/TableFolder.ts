@@ -1,0 +1,299 @@
+/**
+ * The tables among the files of a folder: parts that belong together, files that are a split, and the items beside them.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import { AmbiguousTables, CatalogError, Unreadable } from "../CatalogError.ts"
+import * as AmazonRatings from "../format/AmazonRatings.ts"
+import { type TableForm, type TableReader } from "../reader/TableReader.ts"
+import * as ColumnRoles from "./ColumnRoles.ts"
+import { type Tables } from "./EventTable.ts"
+import * as TableConfig from "./TableConfig.ts"
+import * as TableFile from "./TableFile.ts"
+
+/** Files of one table, told by their names: what differs between them are numbers. */
+interface Group {
+  /** The names without numbers and endings. */
+  readonly stem: string
+  readonly files: ReadonlyArray<string>
+  /** The first of the files, or why it is no table. */
+  readonly table: TableFile.TableFile | CatalogError
+}
+
+type Needs = FileSystem.FileSystem | Path.Path | TableReader
+
+/** Endings of names, packed or not, of files that may be tables; a part of a table may have none. */
+const ending = /\.(csv|tsv|tab|psv|txt|dat|data|log|json|jsonl|ndjson|parquet|pq|inter|item)(\.gz|\.gzip)?$/i
+
+/** Endings of files that are archives or documents: told in messages, never read. */
+const foreign =
+  /\.(zip|7z|rar|tar|tgz|bz2|xz|zst|xlsx?|ods|docx?|pdf|sqlite3?|db|h5|hdf5|pkl|pickle|feather|arrow|orc|avro)$/i
+
+const isHidden = (name: string): boolean => /^[._~]/.test(name) || name === TableConfig.fileName
+
+/** Whether a folder's name shows that its files are parts of one table, as Spark and Hive write them. */
+const isPartitioned = (name: string): boolean => ending.test(name) || /^[\w-]+=/.test(name)
+
+/** Whether a file may hold a table, by its name. */
+export const isRead = (name: string): boolean =>
+  !isHidden(name) && !name.endsWith(".index.json") && (ending.test(name) || /^part-\d+[\w-]*$/.test(name))
+
+/** Files of a folder, and of the partitions below it, that may be tables, in the order of their paths. */
+export const list: (
+  folder: string,
+  depth?: number
+) => Effect.Effect<ReadonlyArray<string>, CatalogError, FileSystem.FileSystem | Path.Path> = Effect.fn(
+  "TableFolder.list"
+)(function*(folder, depth = 4) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const names = (yield* fs.readDirectory(folder).pipe(
+    Effect.mapError((error) => new CatalogError({ reason: new Unreadable({ path: folder, detail: error.message }) }))
+  )).toSorted()
+  const found: Array<string> = []
+  for (const name of names) {
+    if (isHidden(name)) continue
+    const at = path.join(folder, name)
+    if (!isRead(name) && !isPartitioned(name)) continue
+    // A link that leads nowhere is passed over.
+    const info = yield* fs.stat(at).pipe(Effect.option)
+    if (info._tag === "None") continue
+    if (info.value.type === "File" && isRead(name)) found.push(at)
+    if (info.value.type === "Directory" && isPartitioned(name) && depth > 0) found.push(...(yield* list(at, depth - 1)))
+  }
+  return found
+})
+
+/** Archives and documents of a folder that hold no table as they are. */
+export const unread = (names: ReadonlyArray<string>): ReadonlyArray<string> =>
+  names.filter((name) => !isHidden(name) && foreign.test(name))
+
+/** A name without its ending and with a mark for every number or identifier in it. */
+const stemOf = (name: string): string =>
+  name.toLowerCase().replace(/\.(gz|gzip)$/, "")
+    .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "#")
+    .replaceAll(/(?<![a-z])[0-9a-f]*\d[0-9a-f]*(?![a-z])/g, "#")
+    .replaceAll(/\d+/g, "#")
+    .replaceAll(/#([-_. ]#)+/g, "#")
+    .replace(/-c#(?=\.|$)/, "")
+
+/** The stem of a file: files of a partition are told by the folder of the table. */
+const stemIn = (folder: string, file: string, path: Path.Path): string => {
+  const parts = path.relative(folder, file).split(path.sep)
+  const partition = parts.slice(0, -1).findIndex((part) => ending.test(part))
+  if (partition >= 0) return stemOf(parts.slice(0, partition + 1).join("/"))
+  const within = parts.slice(0, -1).filter((part) => isPartitioned(part))
+  return within.length > 0 ? parts.filter((part) => !isPartitioned(part)).map(stemOf).join("/") : stemOf(parts.at(-1)!)
+}
+
+const groupsOf = Effect.fnUntraced(
+  function*(folder: string, files: ReadonlyArray<string>, form: TableForm | undefined) {
+    const path = yield* Path.Path
+    const stems = new Map<string, Array<string>>()
+    const alone = path.basename(folder)
+    for (const file of files) {
+      // All files of a folder that is a partition are one table.
+      const stem = isPartitioned(alone) ? stemOf(alone) : stemIn(folder, file, path)
+      const held = stems.get(stem)
+      if (held === undefined) stems.set(stem, [file])
+      else held.push(file)
+    }
+    const groups: Array<Group> = []
+    for (const [stem, members] of stems) {
+      const table = yield* TableFile.open(members[0]!, form).pipe(Effect.catch((error) => Effect.succeed(error)))
+      groups.push({ stem, files: members, table })
+    }
+    return groups
+  }
+)
+
+const partWords: Readonly<Record<string, number>> = {
+  train: 0,
+  training: 0,
+  valid: 1,
+  validation: 1,
+  val: 1,
+  dev: 1,
+  test: 2,
+  testing: 2
+}
+
+/** The part of a split that a stem names, and the rest of the stem. */
+const partOf = (stem: string): { readonly part: number; readonly rest: string } | undefined => {
+  const words = stem.split(/[-_. ]+/)
+  const at = words.findIndex((word) => partWords[word] !== undefined)
+  return at < 0
+    ? undefined
+    : {
+      part: partWords[words[at]!]!,
+      rest: words.filter((word, w) => w !== at && word !== "#" && word !== "of").join(" ")
+    }
+}
+
+const isEvents = (table: TableFile.TableFile, columns: TableConfig.Files["columns"]): boolean => {
+  const has = (role: ColumnRoles.Role) => ColumnRoles.columnOf(role, table.columns, columns) !== undefined
+  return (has("user") && (has("item") || table.nested !== undefined)) ||
+    AmazonRatings.formOf(table.columns) !== undefined
+}
+
+const isItems = (table: TableFile.TableFile, source: TableConfig.Files): boolean =>
+  ColumnRoles.itemKeyOf(table.columns, source) !== undefined &&
+  ColumnRoles.columnOf("title", table.columns, source.columns) !== undefined &&
+  ColumnRoles.columnOf("user", table.columns, source.columns) === undefined
+
+/** What a folder's files are. */
+export interface Discovered {
+  readonly tables: Tables | undefined
+  /** Every group that was looked at, for messages. */
+  readonly looked: ReadonlyArray<TableFile.TableFile | CatalogError>
+}
+
+const named = (group: Group, folder: string, path: Path.Path): string =>
+  path.relative(folder, group.files[0]!) + (group.files.length > 1 ? ` (and ${group.files.length - 1} more)` : "")
+
+/** The groups that are events, as one table or as a split. */
+const eventsOf = Effect.fnUntraced(function*(folder: string, groups: ReadonlyArray<Group>) {
+  const path = yield* Path.Path
+  if (groups.length <= 1) return { files: groups[0]?.files ?? [], parts: undefined }
+  const parts = groups.map((group) => ({ group, at: partOf(group.stem) }))
+  const [first] = parts
+  const isSplit = parts.every(({ at }) => at !== undefined && at.rest === first!.at?.rest) &&
+    new Set(parts.map(({ at }) => at?.part)).size === parts.length &&
+    parts.some(({ at }) => at?.part === 0) && parts.some(({ at }) => at?.part === 2)
+  if (isSplit) {
+    const ordered = parts.toSorted((a, b) => a.at!.part - b.at!.part)
+    return {
+      files: ordered.flatMap(({ group }) => group.files),
+      parts: ordered.flatMap(({ at, group }) => group.files.map(() => at!.part))
+    }
+  }
+  return yield* new CatalogError({
+    reason: new AmbiguousTables({
+      path: folder,
+      role: "events",
+      files: groups.map((group) => named(group, folder, path)),
+      why:
+        "their names and columns do not show that they are parts of one table, or train, valid and test files of one split"
+    })
+  })
+})
+
+/** The items among groups; a table with a usual key is taken before one whose key is called `id`. */
+const itemsOf = Effect.fnUntraced(function*(
+  folder: string,
+  groups: ReadonlyArray<Group>,
+  source: TableConfig.Files
+) {
+  const path = yield* Path.Path
+  const candidates = groups.filter(({ table }) => !(table instanceof CatalogError) && isItems(table, source))
+  const usual = candidates.filter(({ table }) =>
+    ColumnRoles.columnOf("item", (table as TableFile.TableFile).columns, source.columns) !== undefined
+  )
+  const best = usual.length > 0 ? usual : candidates
+  if (best.length <= 1) return best[0]?.files
+  return yield* new CatalogError({
+    reason: new AmbiguousTables({
+      path: folder,
+      role: "items",
+      files: best.map((group) => named(group, folder, path)),
+      why: "each has a key and a title"
+    })
+  })
+})
+
+/** Looks for a table of events, and one of items beside it; `file` is the events' file where one was named. */
+export const discover = Effect.fn("TableFolder.discover")(function*(
+  folder: string,
+  config: TableConfig.TableConfig,
+  file?: string
+): Effect.fn.Return<Discovered, CatalogError, Needs> {
+  const shared = TableConfig.found(config, [], "events")
+  const all = yield* list(folder)
+  const groups = yield* groupsOf(folder, all.filter((one) => one !== file), undefined)
+  const opened = groups.filter((group): group is Group & { readonly table: TableFile.TableFile } =>
+    !(group.table instanceof CatalogError)
+  )
+  const found = file !== undefined
+    ? { files: [file], parts: undefined }
+    : shared.form?.columns !== undefined
+    // A header was named: it is that of the one file, or of all that are alike.
+    ? yield* eventsOf(folder, groups)
+    : yield* eventsOf(folder, opened.filter(({ table }) => isEvents(table, shared.columns)))
+  const looked = groups.map(({ table }) => table)
+  if (found.files.length === 0) return { tables: undefined, looked }
+  const itemSource = TableConfig.found(config, [], "items")
+  const items = config.items === undefined
+    ? yield* itemsOf(folder, opened.filter(({ files }) => !files.includes(found.files[0]!)), itemSource)
+    : undefined
+  const path = yield* Path.Path
+  const inFolder = (one: TableConfig.Files): TableConfig.Files => ({
+    ...one,
+    files: one.files.map((name) => path.join(folder, name))
+  })
+  const events = TableConfig.found(config, found.files, "events")
+  const first = yield* TableFile.open(found.files[0]!, events.form)
+  const ratings = events.form?.columns === undefined ? AmazonRatings.formOf(first.columns) : undefined
+  return {
+    tables: {
+      events: ratings === undefined ? events : { ...events, form: ratings },
+      items: config.items === undefined
+        ? items === undefined ? undefined : TableConfig.found(config, items, "items")
+        : inFolder(TableConfig.filesOf(config, config.items, "items")),
+      parts: found.parts
+    },
+    looked
+  }
+})
+
+/** The tables that the settings of a folder name. */
+export const configured = Effect.fn("TableFolder.configured")(function*(
+  folder: string,
+  config: TableConfig.TableConfig
+): Effect.fn.Return<Tables | undefined, CatalogError, Needs> {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  // A folder that is named stands for the files in it.
+  const resolved = Effect.fnUntraced(function*(files: TableConfig.Files) {
+    const paths: Array<string> = []
+    for (const name of files.files) {
+      const at = path.resolve(folder, name)
+      const info = yield* fs.stat(at).pipe(
+        Effect.mapError(() =>
+          new CatalogError({
+            reason: new Unreadable({ path: at, detail: `sidereal.json names it, and it is not there` })
+          })
+        )
+      )
+      if (info.type === "Directory") paths.push(...(yield* list(at)))
+      else paths.push(at)
+    }
+    return { ...files, files: paths } satisfies TableConfig.Files as TableConfig.Files
+  })
+  const { events, items, split } = config
+  const itemFiles = items === undefined ? undefined : yield* resolved(TableConfig.filesOf(config, items, "items"))
+  if (split !== undefined) {
+    const parts = yield* Effect.forEach(
+      [split.train, split.validation, split.test].flatMap((files, part) =>
+        files === undefined ? [] : [{ files, part }]
+      ),
+      ({ files, part }) =>
+        Effect.map(resolved(TableConfig.filesOf(config, files, "events")), (found) => ({ found, part }))
+    )
+    return {
+      events: { ...parts[0]!.found, files: parts.flatMap(({ found }) => found.files) },
+      items: itemFiles,
+      parts: parts.flatMap(({ found, part }) => found.files.map(() => part))
+    }
+  }
+  if (events === undefined) return undefined
+  const eventFiles = yield* resolved(TableConfig.filesOf(config, events, "events"))
+  if (items !== undefined) return { events: eventFiles, items: itemFiles }
+  const groups = yield* groupsOf(
+    folder,
+    (yield* list(folder)).filter((file) => !eventFiles.files.includes(file)),
+    undefined
+  )
+  const found = yield* itemsOf(folder, groups, TableConfig.found(config, [], "items"))
+  return { events: eventFiles, items: found === undefined ? undefined : TableConfig.found(config, found, "items") }
+})

@@ -1,0 +1,181 @@
+/**
+ * The `sidereal.json` that would read a table whose columns have unusual names: a guess by names and values, for people
+ * to confirm.
+ */
+import * as Printable from "../../text/Printable.ts"
+import * as EventTime from "../reader/EventTime.ts"
+import * as MissingWords from "../reader/MissingWords.ts"
+import * as ColumnRoles from "./ColumnRoles.ts"
+import { type Files, type TableConfig } from "./TableConfig.ts"
+import { type TableFile } from "./TableFile.ts"
+
+/** A part of a `sidereal.json`. */
+export type Proposal = typeof TableConfig.Encoded
+
+/** Names that hint at a role without being one of the usual names. */
+const hints = {
+  user:
+    /user|customer|client|member|visitor|session|account|buyer|shopper|reviewer|person|people|listener|player|uid|who/i,
+  item:
+    /item|prod|article|movie|film|book|song|track|game|sku|asin|isbn|content|video|news|place|business|course|good|thing|what/i,
+  time: /time|date|stamp|when|day|epoch|_at$|^at$|^ts$/i
+} as const
+
+const cells = ({ columns, rows }: TableFile, column: string): ReadonlyArray<string> => {
+  const at = columns.indexOf(column)
+  return rows.map((row) => row[at] ?? "").filter((cell) => !MissingWords.isMissing(cell))
+}
+
+/** Columns that may hold times: the ones whose values are moments, then the ones whose names say so. */
+export const timeColumns = (table: TableFile): ReadonlyArray<string> => {
+  const taken = new Set(
+    (["user", "item"] as const).map((role) => ColumnRoles.columnOf(role, table.columns, {}))
+  )
+  const free = table.columns.filter((column) => !taken.has(column))
+  const looks = new Map(free.map((column) => [column, EventTime.looksLike(cells(table, column))]))
+  const moments = free.filter((column) => looks.get(column) === "epoch" || looks.get(column) === "date")
+  return [
+    ...moments,
+    ...free.filter((column) => !moments.includes(column) && looks.get(column) !== "none" && hints.time.test(column))
+  ]
+}
+
+/** Says that no column of times was recognised, and which may be one. */
+export const noTimes = (table: TableFile, proposed: ReadonlyArray<string>): string =>
+  `no column of times was recognised in ${table.file} (columns ${
+    table.columns.map((column) => JSON.stringify(column)).join(", ")
+  }): events count in the order of the file` +
+  (proposed.length === 0
+    ? ""
+    : `; ${proposed.map((column) => JSON.stringify(column)).join(" or ")} may hold times: ` +
+      `{"columns": {"time": ${JSON.stringify(proposed[0])}}} in a sidereal.json beside it`)
+
+/** The roles of a table's columns as far as names and values tell. */
+const guess = (table: TableFile, columns: Files["columns"]): Readonly<Record<string, string>> => {
+  const taken = new Set<string>()
+  const chosen: Record<string, string> = {}
+  const take = (role: "user" | "item" | "time", among: ReadonlyArray<string>) => {
+    const usual = ColumnRoles.columnOf(role, table.columns, columns)
+    const column = usual ?? among.find((name) => !taken.has(name))
+    if (column === undefined) return
+    taken.add(column)
+    if (usual === undefined) chosen[role] = column
+  }
+  const times = timeColumns(table)
+  const named = (role: "user" | "item") => table.columns.filter((column) => hints[role].test(column))
+  take("time", times)
+  take("user", named("user"))
+  take("item", named("item"))
+  const rest = table.columns.filter((column) => !taken.has(column))
+  if (chosen["user"] === undefined && ColumnRoles.columnOf("user", table.columns, columns) === undefined) {
+    take("user", rest)
+  }
+  if (chosen["item"] === undefined && ColumnRoles.columnOf("item", table.columns, columns) === undefined) {
+    take("item", rest)
+  }
+  return chosen
+}
+
+/** Names for the columns of a file without a header line, by their values. */
+const headerOf = (table: TableFile): readonly [string, ...Array<string>] => {
+  const rows = [table.columns, ...table.rows]
+  const names: Array<string> = []
+  let free = ["user", "item"]
+  for (const [at] of table.columns.entries()) {
+    const values = rows.map((row) => row[at] ?? "")
+    const looks = EventTime.looksLike(values)
+    if ((looks === "epoch" || looks === "date") && !names.includes("time")) names.push("time")
+    else if (free.length === 0 && values.every((value) => /^\d(\.\d+)?$/.test(value)) && !names.includes("rating")) {
+      names.push("rating")
+    } else {
+      names.push(free[0] ?? `column_${at + 1}`)
+      free = free.slice(1)
+    }
+  }
+  return names as [string, ...Array<string>]
+}
+
+/** Proposes the settings for a table of events. */
+export const ofEvents = (table: TableFile, columns: Files["columns"] = {}, file?: string): Proposal => {
+  const events = file === undefined ? {} : { events: file }
+  if (table.columns.length < 2) return {}
+  if (table.header === false) return { ...events, header: headerOf(table) }
+  const chosen = guess(table, columns)
+  return { ...events, ...(Object.keys(chosen).length === 0 ? {} : { columns: chosen }) }
+}
+
+/** How much a table looks like one of events: its columns and rows that people and things, or moments, are in. */
+export const likeness = (table: TableFile): number =>
+  (["user", "item", "time"] as const).reduce(
+    (sum, role) =>
+      sum + (ColumnRoles.columnOf(role, table.columns, {}) !== undefined
+        ? 4
+        : table.columns.some((column) => hints[role].test(column))
+        ? 2
+        : 0),
+    Math.min(table.columns.length, 3)
+  )
+
+/** Names every role of a table's columns, recognised or guessed. */
+const named = (table: TableFile): Readonly<Record<string, string>> => {
+  const usual = Object.fromEntries(
+    (["user", "item", "time", "rating"] as const).flatMap((role) => {
+      const column = ColumnRoles.columnOf(role, table.columns, {})
+      return column === undefined ? [] : [[role, column]]
+    })
+  )
+  return { ...usual, ...guess(table, {}) }
+}
+
+/** Proposes the settings for a table of events and one of items, with every column named. */
+export const ofTables = (
+  events: TableFile,
+  eventFiles: ReadonlyArray<string>,
+  items: TableFile | undefined,
+  itemFiles: ReadonlyArray<string>
+): Proposal => {
+  const list = (files: ReadonlyArray<string>) => files.length === 1 ? files[0]! : files as [string, ...Array<string>]
+  const layout = events.header === false ? { header: headerOf(events) } : { columns: named(events) }
+  const itemColumns = items === undefined ? {} : Object.fromEntries(
+    (["item", "title", "description", "brand", "categories"] as const).flatMap((role) => {
+      const column = role === "item"
+        ? ColumnRoles.itemKeyOf(items.columns, { columns: {} })
+        : ColumnRoles.columnOf(role, items.columns, {})
+      return column === undefined ? [] : [[role, column]]
+    })
+  )
+  return {
+    events: { file: list(eventFiles), ...layout },
+    ...(items === undefined ? {} : { items: { file: list(itemFiles), columns: itemColumns } })
+  }
+}
+
+/** Returns a proposal as the text of a file; the empty text where there is nothing to propose. */
+export const text = (proposal: Proposal): string => Object.keys(proposal).length === 0 ? "" : JSON.stringify(proposal)
+
+const shown = 120
+
+/** The first three rows, cut to a line each. */
+export const firstRows = (table: TableFile): ReadonlyArray<string> =>
+  table.rows.slice(0, 3).map((row) => {
+    const line = Printable.line(row.map((cell) => cell ?? "").join(" | "))
+    return line.length > shown ? `${line.slice(0, shown - 3)}...` : line
+  })
+
+/** One line on a file for people: its kind, its columns, and what it lacks. */
+export const describe = (table: TableFile, columns: Files["columns"]): string => {
+  const lacking = (["user", "item"] as const).filter((role) =>
+    ColumnRoles.columnOf(role, table.columns, columns) === undefined
+  )
+  const names = table.columns.slice(0, 12).map((column) => JSON.stringify(column.slice(0, 60))).join(", ")
+  return `${table.file}: ${table.what} with columns ${names}${table.columns.length > 12 ? ", ..." : ""}` +
+    (lacking.length === 0
+      ? ""
+      : `; it lacks ${
+        lacking.map((role) => `a column of ${role}s (${ColumnRoles.usualNames[role].slice(0, 5).join(", ")} ...)`).join(
+          " and "
+        )
+      }`) +
+    (table.header === false ? "; the first line looks like a row, not like names of columns" : "") +
+    firstRows(table).map((row) => `\n      ${row}`).join("")
+}

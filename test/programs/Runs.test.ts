@@ -1,0 +1,505 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import * as Command from "effect/cli/Command"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import { createHash } from "node:crypto"
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync
+} from "node:fs"
+import { tmpdir } from "node:os"
+import { join, relative } from "node:path"
+import { cli } from "../../programs/Commands.ts"
+import * as RunLock from "../../src/run/RunLock.ts"
+
+const folder = mkdtempSync(join(tmpdir(), "sidereal-runs-"))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+const at = (...parts: ReadonlyArray<string>) => join(folder, ...parts)
+
+interface Outcome {
+  /** Empty when the command ended well. */
+  readonly failure: string
+  readonly tag: string
+  readonly out: string
+  readonly notes: string
+}
+
+/** Runs a command line in this process. */
+const sidereal = (...args: ReadonlyArray<string>): Promise<Outcome> => {
+  const out: Array<string> = []
+  const notes: Array<string> = []
+  const heard: Console.Console = Object.assign(Object.create(console), {
+    log: (text: string) => out.push(text),
+    error: (text: string) => notes.push(text)
+  })
+  return Command.runWith(cli, { version: "test" })(args).pipe(
+    Effect.provideService(Console.Console, heard),
+    Effect.provide(NodeServices.layer),
+    Effect.match({
+      onSuccess: () => ({ failure: "", tag: "" }),
+      onFailure: (error) => {
+        const reason = "reason" in error ? error.reason as { readonly _tag: string } : error
+        return { failure: error.message, tag: reason._tag }
+      }
+    }),
+    Effect.map((ended) => ({ ...ended, out: out.join("\n"), notes: notes.join("\n") })),
+    Effect.runPromise
+  )
+}
+
+const good = async (...args: ReadonlyArray<string>): Promise<Outcome> => {
+  const outcome = await sidereal(...args)
+  assert.strictEqual(outcome.failure, "", args.join(" "))
+  return outcome
+}
+
+const refused = async (tag: string, ...args: ReadonlyArray<string>): Promise<string> => {
+  const { failure, tag: found } = await sidereal(...args)
+  assert.strictEqual(found, tag, `${args.join(" ")}: ${failure}`)
+  return failure
+}
+
+/** Everything below a folder: hashes of files, targets of links. */
+const snapshot = (root: string): Map<string, string> => {
+  const found = new Map<string, string>()
+  const walk = (path: string) => {
+    for (const name of readdirSync(path)) {
+      const file = join(path, name)
+      const info = lstatSync(file)
+      if (info.isDirectory()) {
+        found.set(relative(root, file), "folder")
+        walk(file)
+      } else {
+        found.set(
+          relative(root, file),
+          info.isSymbolicLink()
+            ? `-> ${readlinkSync(file)}`
+            : createHash("sha256").update(readFileSync(file)).digest("hex")
+        )
+      }
+    }
+  }
+  walk(root)
+  return found
+}
+
+const table = (users: number, events: number, from = 0) =>
+  [
+    "user_id,item_id,timestamp",
+    ...Array.from({ length: users * events }, (_, i) => {
+      const [user, event] = [Math.floor(i / events), i % events]
+      return `u${user},i${(user * 3 + event) % 11},${1_000_000 + from + user * 100 + event}`
+    })
+  ].join("\n")
+
+const settings = {
+  lsa: { width: 8 },
+  tokenizer: { shape: { levels: 2, codes: 8 } },
+  policy: { width: 16, layers: 1, heads: 2, keyValueHeads: 1, feedForward: 16, batchTokens: 256, historyItems: 8 },
+  sft: { epochs: 2, epochsPerValidation: 1, validationUsers: 10, validationBeams: 10, patience: 9 },
+  grpo: { steps: 2, promptsPerStep: 4, groupSize: 4, stepsPerValidation: 1, validationUsers: 10, validationBeams: 10 },
+  evaluation: { beams: 20 }
+}
+const config = at("settings.json")
+const write = (name: string, value: unknown): string => {
+  writeFileSync(at(name), typeof value === "string" ? value : JSON.stringify(value))
+  return at(name)
+}
+
+beforeAll(() => {
+  write("settings.json", settings)
+  mkdirSync(at("shop"))
+  writeFileSync(at("shop", "events.csv"), table(12, 6))
+  writeFileSync(
+    at("shop", "items.csv"),
+    `item_id,title\n${
+      Array.from({ length: 11 }, (_, i) =>
+        `i${i},${["red", "blue", "green"][i % 3]} ${["pen", "cup", "bag", "hat"][i % 4]}`).join("\n")
+    }`
+  )
+})
+
+const commands: ReadonlyArray<ReadonlyArray<string>> = [
+  ["demo"],
+  ["data"],
+  ["embed"],
+  ["tokenize"],
+  ["tokenize", "--compare", "random,hash"],
+  ["sft"],
+  ["grpo"],
+  ["evaluate"],
+  ["recommend", "--user", "u1"],
+  ["report"]
+]
+const reading = new Set(["evaluate", "recommend", "report"])
+
+describe("a run and what is not its own", () => {
+  it("is kept apart by every command, wherever --run and --data point, with and without --fresh", async () => {
+    // Data whose name is that of a run's log, a folder of somebody's work, and one with a manifest of something else.
+    mkdirSync(at("logs"))
+    const lines = table(12, 6).split("\n").slice(1).map((line) => {
+      const [user, item, time] = line.split(",")
+      return JSON.stringify({ kind: "view", user_id: user, item_id: item, timestamp: Number(time) })
+    })
+    writeFileSync(at("logs", "events.jsonl"), lines.join("\n"))
+    mkdirSync(at("precious", "thesis"), { recursive: true })
+    writeFileSync(at("precious", "thesis", "chapter1.txt"), "important")
+    mkdirSync(at("site"))
+    writeFileSync(at("site", "manifest.json"), JSON.stringify({ version: 1, name: "a site", icons: [] }))
+    writeFileSync(at("site", "report.html"), "mine")
+    symlinkSync(at("shop"), at("link"))
+    symlinkSync(at("precious"), at("work"))
+    const places = [
+      "shop",
+      "shop/events.csv",
+      "link",
+      "logs",
+      "precious",
+      "precious/thesis",
+      "work",
+      "site",
+      ".",
+      "link/../shop"
+    ]
+    const data = [undefined, "shop", "shop/events.csv", "link", "logs", "precious"]
+    const before = snapshot(folder)
+    for (const command of commands) {
+      for (const fresh of [false, true]) {
+        for (const run of places) {
+          for (const source of data) {
+            const args = [
+              ...command,
+              "--run",
+              `${folder}/${run}`,
+              ...(source === undefined ? [] : ["--data", `${folder}/${source}`]),
+              ...(fresh ? ["--fresh"] : [])
+            ]
+            const { failure, tag } = await sidereal(...args)
+            assert.include(
+              ["NotOurs", "HoldsData", "Storage", "NoRun", "SettingsError"],
+              tag,
+              `${args.join(" ")}: ${failure}`
+            )
+          }
+        }
+      }
+    }
+    for (const source of ["shop", "shop/events.csv", "logs", "precious"]) {
+      await sidereal("data", "inspect", at(source), "--run", at("precious"), "--fresh")
+    }
+    assert.deepStrictEqual(snapshot(folder), before)
+    assert.include(
+      await refused("NotOurs", "data", "--data", at("shop"), "--run", at("precious"), "--fresh"),
+      "precious is no run (it has no manifest.json of sidereal, but thesis); --fresh removes runs only"
+    )
+    assert.match(
+      await refused("NotOurs", "sft", "--data", at("logs"), "--run", at("logs")),
+      /logs holds files that are no run's \(events\.jsonl\); .*--run runs\/logs/
+    )
+  }, 60_000)
+
+  it("is all that a run and --fresh touch, in a folder of its own, in the data's, and behind a link", async () => {
+    const outside = at("outside")
+    mkdirSync(outside)
+    writeFileSync(join(outside, "kept.txt"), "kept")
+    mkdirSync(at("store"))
+    symlinkSync(at("store"), at("elsewhere"))
+    for (const run of ["mine", "shop/inner", "elsewhere"]) {
+      const others = snapshot(folder)
+      const args = ["--run", at(run), "--data", at("shop"), "--config", config]
+      await good("demo", ...args)
+      const foreign: ReadonlyArray<readonly [string, string]> = [
+        ["notes.txt", "mine"],
+        ["settings.json", "{}"],
+        ["checkpoints/notes.txt", "mine"],
+        ["checkpoints/sft-1-copy/tensors.safetensors", "mine"],
+        ["checkpoints/backup-4/tensors.safetensors", "mine"],
+        ["embeddings/keep.lance/data.bin", "mine"],
+        ["laboratory/notes.json", "mine"],
+        ["report.html.orig", "mine"]
+      ]
+      for (const [name, content] of foreign) {
+        mkdirSync(join(at(run), name, ".."), { recursive: true })
+        writeFileSync(join(at(run), name), content)
+      }
+      symlinkSync(outside, join(at(run), "checkpoints", "sft-999"))
+      rmSync(join(at(run), "report.html"))
+      symlinkSync(join(outside, "kept.txt"), join(at(run), "report.html"))
+      for (const command of commands) await good(...command, ...args)
+      await good("data", ...args, "--fresh")
+      assert.isFalse(existsSync(join(at(run), "sids.json")))
+      assert.deepStrictEqual(readdirSync(join(at(run), "checkpoints")).toSorted(), [
+        "backup-4",
+        "notes.txt",
+        "sft-1-copy",
+        "sft-999"
+      ])
+      await good("demo", ...args, "--fresh")
+      const now = snapshot(folder)
+      for (const [name, hash] of others) assert.strictEqual(now.get(name), hash, name)
+      for (const [name, content] of foreign) {
+        assert.strictEqual(readFileSync(join(at(run), name), "utf8"), content, name)
+      }
+      assert.isTrue(lstatSync(join(at(run), "checkpoints", "sft-999")).isSymbolicLink())
+      symlinkSync(join(outside, "kept.txt"), join(at(run), "examples.json.partial"))
+      assert.match(await refused("Storage", "evaluate", "--run", at(run)), /examples\.json: ELOOP: /)
+      rmSync(join(at(run), "examples.json.partial"), { force: true })
+      assert.strictEqual(readFileSync(join(outside, "kept.txt"), "utf8"), "kept")
+      for (const command of reading) {
+        const held = snapshot(at(run))
+        await refused("SettingsError", command, "--run", at(run), "--fresh")
+        assert.deepStrictEqual(snapshot(at(run)), held)
+      }
+    }
+    await refused("HoldsData", "data", "--run", at("mine"), "--data", at("mine", "notes.txt"), "--fresh")
+    rmSync(at("shop", "inner"), { recursive: true })
+  }, 120_000)
+
+  it("is refused when its folders are links, or its log somebody else's", async () => {
+    await good("data", "--run", at("odd"), "--data", at("shop"))
+    mkdirSync(at("disk"))
+    symlinkSync(at("disk"), at("odd", "checkpoints"))
+    for (const fresh of [[], ["--fresh"]]) {
+      assert.include(await refused("NotOurs", "sft", "--run", at("odd"), ...fresh), "a link named checkpoints")
+    }
+    rmSync(at("odd", "checkpoints"))
+    cpSync(at("logs", "events.jsonl"), at("odd", "events.jsonl"))
+    for (const fresh of [[], ["--fresh"]]) {
+      assert.include(await refused("NotOurs", "sft", "--run", at("odd"), ...fresh), "which is no log of a run")
+    }
+    assert.deepStrictEqual(readFileSync(at("odd", "events.jsonl")), readFileSync(at("logs", "events.jsonl")))
+    assert.deepStrictEqual(readdirSync(at("disk")), [])
+  })
+
+  it("belongs to one process at a time; asking for recommendations goes on beside it and writes nothing", async () => {
+    const args = ["--run", at("mine")]
+    const { failures, held } = await Effect.gen(function*() {
+      yield* RunLock.acquire(at("mine"))
+      const held = snapshot(at("mine"))
+      const failures: Array<readonly [string, string]> = []
+      for (const command of commands) {
+        const { failure, tag } = yield* Effect.promise(() => sidereal(...command, ...args))
+        failures.push([tag, failure])
+      }
+      return { failures, held: [held, snapshot(at("mine"))] as const }
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer), Effect.runPromise)
+    assert.deepStrictEqual(
+      failures.map(([tag]) => tag),
+      commands.map(([name]) => (name === "recommend" ? "" : "InUse"))
+    )
+    assert.include(failures[0]![1], `is in use by process ${process.pid}`)
+    assert.deepStrictEqual(held[1], held[0])
+    const begun = snapshot(at("odd"))
+    rmSync(at("odd", "events.jsonl"))
+    await refused("NoArtefact", "recommend", "--run", at("odd"), "--user", "u1")
+    begun.delete("events.jsonl")
+    assert.deepStrictEqual(snapshot(at("odd")), begun)
+  })
+})
+
+describe("settings of a run", () => {
+  it("that made importing fail can be mended, left out, or replaced", async () => {
+    const run = at("failed")
+    await refused("TooFewItems", "data", "--run", run, "--data", at("shop"), "--core", "500")
+    assert.include((await good("data", "--run", run, "--data", at("shop"), "--core", "2")).notes, "core: 500 -> 2")
+    rmSync(run, { recursive: true })
+    await refused("TooFewItems", "data", "--run", run, "--data", at("shop"), "--core", "500")
+    await good("data", "--run", run, "--data", at("shop"))
+    rmSync(run, { recursive: true })
+    await refused("NoSplit", "data", "--run", run, "--data", at("shop"), "--split", "given")
+    assert.isFalse(existsSync(join(run, "dataset.safetensors")))
+    await good("data", "--run", run, "--data", at("shop"), "--split", "leave-one-out")
+    assert.match(await refused("Unreadable", "data", "--run", at("typo"), "--data", at("shpo")), /shpo: ENOENT/)
+    assert.isFalse(existsSync(at("typo")))
+  })
+
+  it("are fixed by what was made from them, and only those", async () => {
+    const run = at("fixed")
+    await good("data", "--run", run, "--data", at("shop"))
+    assert.include(await refused("OtherSettings", "data", "--run", run, "--seed", "7"), "was made with seed 1, not 7")
+    const changed = write("changed.json", { tokenizer: { shape: { levels: 2, codes: 4 } }, lsa: { width: 4 } })
+    assert.include((await good("tokenize", "--run", run, "--config", changed)).notes, "lsa.width: 128 -> 4")
+    assert.include(
+      await refused("OtherSettings", "sft", "--run", run, "--config", config),
+      "was made with lsa.width 4, not 8"
+    )
+    const later = write("later.json", { grpo: { steps: 3 }, policy: settings.policy, sft: settings.sft })
+    assert.include((await good("sft", "--run", run, "--config", later)).notes, "grpo.steps: 60 -> 3")
+    const wide = write("wide.json", { policy: { width: 32 } })
+    assert.include(await refused("OtherSettings", "sft", "--run", run, "--config", wide), "policy.width 16, not 32")
+    const rewards = write("rewards.json", { grpo: { rewards: { rule: 1 } } })
+    assert.match(
+      (await good("data", "--run", run, "--config", rewards)).notes,
+      /grpo\.rewards\.ranking: 1 -> its default/
+    )
+    const beams = write("beams.json", { evaluation: { beams: 30 } })
+    const evaluated = await good("evaluate", "--run", run, "--config", beams, "--json")
+    assert.strictEqual(JSON.parse(evaluated.out).beams, 30)
+    const reversed = write("reversed.json", {
+      sft: Object.fromEntries(Object.entries(settings.sft).toReversed()),
+      evaluation: { beams: 30 }
+    })
+    assert.strictEqual((await good("sft", "--run", run, "--config", reversed)).notes, "")
+  }, 60_000)
+
+  it("are checked before anything is made, each with its field, its value and its source", async () => {
+    const cases: ReadonlyArray<readonly [unknown, ReadonlyArray<string>]> = [
+      [null, ["(whole file): Expected an object of settings, got null"]],
+      [[], ["(whole file): Expected an object of settings, got []"]],
+      [3, ["got 3"]],
+      ["{", ["it is not JSON"]],
+      [{ policy: null }, ["policy: Expected object, got null"]],
+      [{ policy: { width: 90, heads: 4 } }, ["policy.width: Expected a multiple of 8", "got 90"]],
+      [{ policy: { width: 12, heads: 4, keyValueHeads: 2 } }, ["policy.width"]],
+      [{ policy: { keyValueHeads: 3 } }, ["policy.keyValueHeads: Expected a divisor of heads, 4, got 3"]],
+      [{ policy: { heads: 3 } }, ["policy.width", "got the default 128"]],
+      [{ grpo: { rewards: { rulle: 1 } } }, ["grpo.rewards.rulle", "did you mean rule?"]],
+      [{ grpo: { rewards: { ndcg: 1 } } }, ["grpo.rewards.ndcg", "known are rule, ranking"]],
+      [{ grpo: { rewards: { rule: 1e300 } } }, ["grpo.rewards.rule", "got 1e+300"]],
+      [{ grpo: { groupSize: 1 } }, ["grpo.groupSize", "got 1"]],
+      [{ grpo: { groupSize: 40 }, shop: { items: 30 } }, ["grpo.groupSize: Expected at most the 30 items", "got 40"]],
+      [{ sft: { epocs: 3 }, evaluation: { beams: 5 } }, [
+        "sft.epocs: there is no such setting; did you mean epochs?",
+        "evaluation.beams"
+      ]],
+      [{ sft: { learningRate: { floor: 2 } } }, ["sft.learningRate.floor", "got 2"]],
+      [{ filter: { from: 5, to: 3 } }, ["filter.from: Expected a time not after filter.to, 3, got 5"]],
+      [{ filter: { core: -1 } }, ["filter.core", "got -1"]],
+      [{ split: { kind: "given" } }, ["split.kind"]],
+      [{ lsa: { maximumShare: 1.5 } }, ["lsa.maximumShare", "got 1.5"]],
+      [{ shop: { chance: -0.1 } }, ["shop.chance", "got -0.1"]],
+      [{ tokenizer: { quantizer: "rqvae" } }, ["tokenizer.quantizer", "did you mean rq-vae?"]],
+      [{ tokenizer: { quantizer: "given" } }, ["tokenizer.given.path"]],
+      [{ tokenizer: { given: { path: "none.json" } } }, ["tokenizer.given.path", "none.json", "not there"]],
+      [{ encoder: { kind: "precomputed", path: "none.npy" } }, ["encoder.path", "none.npy", "not there"]],
+      [{ encoder: { kind: "onnx", path: config } }, ["encoder.path: Expected the path of a folder"]]
+    ]
+    for (const [value, words] of cases) {
+      const file = write("bad.json", value)
+      for (const command of ["data", "demo", "sft"]) {
+        const failure = await refused("SettingsError", command, "--run", at("never"), "--config", file)
+        for (const word of [...words, `${file} has settings that cannot be used`]) assert.include(failure, word)
+      }
+    }
+    for (const flags of [["--core=-3"], ["--user-core=-1"], ["--from", "9", "--to", "3"], ["--split", "given"]]) {
+      assert.include(
+        await refused("SettingsError", "data", "--run", at("never"), ...flags),
+        "the command line has settings that cannot be used"
+      )
+    }
+    assert.include(await refused("SettingsError", "data", "inspect", at("shop"), "--core=-3"), "got -3")
+    assert.isFalse(existsSync(at("never")))
+  })
+})
+
+describe("data that change", () => {
+  it("are told: refused where they are named, a note where a run only goes on", async () => {
+    const [data, run] = [at("moving"), at("moved")]
+    cpSync(at("shop"), data, { recursive: true })
+    const args = ["--run", run, "--data", data]
+    await good("sft", ...args, "--config", config)
+    const manifest = () => JSON.parse(readFileSync(join(run, "manifest.json"), "utf8"))
+    assert.match(manifest().hashes.data, /^[0-9a-f]{64}$/)
+    assert.deepStrictEqual(manifest().sources.map(({ name }: { name: string }) => name), ["events.csv", "items.csv"])
+
+    const file = join(data, "events.csv")
+    utimesSync(file, new Date(), new Date(Date.now() + 5000))
+    writeFileSync(join(data, "README.md"), "about")
+    assert.strictEqual((await good("data", ...args)).notes.includes("changed"), false)
+
+    const original = readFileSync(file)
+    appendFileSync(file, "\nu1,i3,1009999\nu1,i4,1009999")
+    for (const command of ["data", "tokenize", "sft", "grpo", "demo"]) {
+      assert.strictEqual(
+        await refused("DataChanged", command, ...args),
+        `${file} has changed since ${run} was made, which keeps what it read then; --fresh reads it anew`
+      )
+    }
+    for (const command of [["evaluate"], ["recommend", "--user", "u1"], ["report"]]) {
+      assert.include((await good(...command, ...args)).notes, `${file} has changed since`)
+    }
+    assert.include((await good("data", "--run", run)).notes, `${file} has changed since`)
+    writeFileSync(file, original)
+    assert.notInclude((await good("data", ...args)).notes, "changed")
+
+    writeFileSync(join(data, "events-2.csv"), table(3, 4, 9000))
+    assert.include(await refused("DataChanged", "sft", ...args), join(data, "events-2.csv"))
+    rmSync(join(data, "events-2.csv"))
+    rmSync(join(data, "items.csv"))
+    assert.include(await refused("DataChanged", "sft", ...args), join(data, "items.csv"))
+
+    renameSync(data, `${data}-away`)
+    for (const command of [["data"], ["sft"], ["evaluate"], ["recommend", "--user", "u1"]]) {
+      assert.include((await good(...command, "--run", run)).notes, "is not there any more")
+    }
+    assert.match(await refused("Unreadable", "data", ...args, "--fresh"), /ENOENT/)
+    assert.isTrue(existsSync(join(run, "sids.json")))
+    renameSync(`${data}-away`, data)
+    appendFileSync(file, "\nu1,i5,1009999")
+    const anew = JSON.parse((await good("data", "--run", run, "--fresh", "--json")).out)
+    assert.strictEqual(anew.counts[0].count, 12 * 6 + 1)
+  }, 60_000)
+})
+
+describe("a finished run", () => {
+  const run = at("longer")
+  const metaOf = (kind: string) => {
+    const steps = readdirSync(join(run, "checkpoints")).flatMap((name) =>
+      name.startsWith(`${kind}-`) ? [Number(name.slice(kind.length + 1))] : []
+    )
+    return JSON.parse(readFileSync(join(run, "checkpoints", `${kind}-${Math.max(...steps)}`, "meta.json"), "utf8"))
+  }
+  const more = (settings: object) => ["--run", run, "--config", write("more.json", settings)]
+
+  it("is trained longer, never shorter, and GRPO begins anew from a better SFT", async () => {
+    const first = JSON.parse((await good("sft", "--run", run, "--data", at("shop"), "--config", config, "--json")).out)
+    assert.strictEqual(first.epochs, 2)
+    await good("grpo", "--run", run)
+    const origin = metaOf("grpo").origin
+    const { notes, out } = await good("sft", ...more({ sft: { epochs: 6 } }), "--json")
+    assert.include(notes, `sft: 2 -> 6 epochs, going on from step ${first.steps}`)
+    const longer = JSON.parse(out)
+    assert.deepStrictEqual([longer.epochs, longer.steps], [6, 3 * first.steps])
+    assert.include(
+      await refused("DoneAlready", "sft", ...more({ sft: { epochs: 3 } })),
+      "has done 6 of sft.epochs, more than the 3 asked for"
+    )
+    assert.strictEqual(JSON.parse(readFileSync(join(run, "manifest.json"), "utf8")).settings.sft.epochs, 6)
+    const best = JSON.parse(readFileSync(join(run, "checkpoints", "best-sft.json"), "utf8")).step
+    assert.notStrictEqual(best, origin)
+    assert.include((await good("evaluate", "--run", run)).notes, `grpo began from step ${origin} of sft`)
+    await good("grpo", "--run", run)
+    assert.deepStrictEqual([metaOf("grpo").origin, metaOf("grpo").step], [best, 2])
+    assert.include(
+      (await good("grpo", ...more({ grpo: { steps: 4 } }))).notes,
+      "grpo: 2 -> 4 steps, going on from step 2"
+    )
+    assert.strictEqual(metaOf("grpo").step, 4)
+    await refused("DoneAlready", "grpo", ...more({ grpo: { steps: 3 } }))
+  }, 60_000)
+
+  it("goes on after an early stop when more is asked for", async () => {
+    rmSync(run, { recursive: true, force: true })
+    const eager = { ...settings, sft: { ...settings.sft, epochs: 40, patience: 1, learningRate: { peak: 1e-9 } } }
+    const args = ["--run", run, "--data", at("shop"), "--config", write("eager.json", eager), "--json"]
+    const stopped = JSON.parse((await good("sft", ...args)).out)
+    assert.isTrue(stopped.stoppedEarly)
+    assert.strictEqual(JSON.parse((await good("sft", ...args)).out).epochs, stopped.epochs)
+    const { notes, out } = await good("sft", ...more({ sft: { epochs: 41 } }), "--json")
+    assert.include(notes, `where it had stopped early after ${stopped.epochs} epochs`)
+    assert.isAbove(JSON.parse(out).epochs, stopped.epochs)
+  }, 60_000)
+})
