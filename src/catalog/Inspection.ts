@@ -77,24 +77,39 @@ const distribution = (values: ArrayLike<number>): Distribution => {
 
 /** Users, items and events left by cores of growing k; each goes on from what the one before left. */
 const cores = (dataset: Dataset, most: number): ReadonlyArray<CoreOutlook> => {
-  const out: Array<CoreOutlook> = []
-  let kept = dataset.sequences.map((list) => Array.from(list))
-  for (let k = 2; k <= most; k++) {
-    for (let before = -1, left = -2; before !== left;) {
-      before = kept.reduce((sum, list) => sum + list.length, 0)
-      kept = kept.filter((list) => list.length >= k)
-      const counts = new Int32Array(dataset.items.length)
-      for (const list of kept) for (const item of list) counts[item]!++
-      kept = kept.map((list) => list.filter((item) => counts[item]! >= k))
-      left = kept.reduce((sum, list) => sum + list.length, 0)
+  const { sequences } = dataset
+  const total = events(dataset)
+  const [items, users] = [new Int32Array(total), new Int32Array(total)]
+  let at = 0
+  for (const [user, list] of sequences.entries()) {
+    items.set(list, at)
+    users.fill(user, at, at + list.length)
+    at += list.length
+  }
+  const [perUser, perItem] = [new Int32Array(sequences.length), new Int32Array(dataset.items.length)]
+  let left = total
+  /** Keeps the events of users, or of items, with k events or more; the others give way to the ones behind them. */
+  const keep = (of: Int32Array, counts: Int32Array, k: number): void => {
+    counts.fill(0)
+    for (let e = 0; e < left; e++) counts[of[e]!]!++
+    let kept = 0
+    for (let e = 0; e < left; e++) {
+      if (counts[of[e]!]! < k) continue
+      items[kept] = items[e]!
+      users[kept++] = users[e]!
     }
-    const items = new Set(kept.flat())
-    out.push({
-      k,
-      users: kept.filter((list) => list.length > 0).length,
-      items: items.size,
-      events: kept.reduce((sum, list) => sum + list.length, 0)
-    })
+    left = kept
+  }
+  const out: Array<CoreOutlook> = []
+  for (let k = 2; k <= most; k++) {
+    for (let before = -1; before !== left;) {
+      before = left
+      keep(users, perUser, k)
+      keep(items, perItem, k)
+    }
+    // The last pass dropped nothing, so its counts are of what is left.
+    const met = (counts: Int32Array) => counts.reduce((sum, count) => sum + (count >= k ? 1 : 0), 0)
+    out.push({ k, users: met(perUser), items: met(perItem), events: left })
   }
   return out
 }
