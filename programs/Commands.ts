@@ -5,11 +5,10 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Inspection from "../src/catalog/Inspection.ts"
-import * as Durable from "../src/run/Durable.ts"
 import * as Bench from "./Bench.ts"
+import * as ConfigFile from "./ConfigFile.ts"
 import * as Demo from "./Demo.ts"
 import * as Devices from "./Devices.ts"
 import * as Evaluate from "./Evaluate.ts"
@@ -78,7 +77,7 @@ const partsOf = Effect.fnUntraced(function*(flags: Flags) {
   const config = Option.getOrUndefined(flags.config)
   const parts: ReadonlyArray<Settings.Part> = [
     ...(flags.quick ? [{ source: "--quick", settings: Settings.quick }] : []),
-    ...(config === undefined ? [] : [{ source: config, settings: yield* readConfig(config) }]),
+    ...(config === undefined ? [] : [{ source: config, settings: yield* ConfigFile.read(config) }]),
     {
       source: "the command line",
       settings: Settings.merge({
@@ -133,18 +132,6 @@ const dataSettings = (flags: Flags) => {
     ...(flags.strict ? { strict: true } : {})
   }
 }
-
-const readConfig = Effect.fnUntraced(function*(path: string) {
-  const fs = yield* FileSystem.FileSystem
-  const bad = (detail: string) => new Settings.SettingsError({ source: path, problems: [detail] })
-  const content = yield* fs.readFileString(path).pipe(
-    Effect.mapError((error) => bad(`it cannot be read: ${Durable.wordsOf(error)}`))
-  )
-  return yield* Effect.try({
-    try: () => JSON.parse(content.replace(/^\uFEFF/, "")) as unknown,
-    catch: (cause) => bad(`it is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`)
-  })
-})
 
 const example = (line: string, description: string) => [{ command: line, description }]
 

@@ -3,6 +3,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { type Dataset } from "../src/catalog/Dataset.ts"
 import * as Shop from "../src/catalog/shop/Shop.ts"
 import { type Example } from "../src/catalog/Split.ts"
@@ -29,12 +30,17 @@ import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
 /** A user of the report: what was known, what was recommended, what came. */
-export interface ExampleUser {
-  readonly user: string
-  readonly history: ReadonlyArray<string>
-  readonly recommendations: ReadonlyArray<{ readonly title: string; readonly logProb: number; readonly hit: boolean }>
-  readonly truth: string
-}
+export const ExampleUser = Schema.Struct({
+  user: Schema.String,
+  history: Schema.Array(Schema.String),
+  recommendations: Schema.Array(
+    Schema.Struct({ title: Schema.String, logProb: Schema.Finite, hit: Schema.Boolean })
+  ),
+  truth: Schema.String
+})
+
+/** @see ExampleUser */
+export type ExampleUser = typeof ExampleUser.Type
 
 /** Names of the files that an evaluation leaves in the run. */
 export const files = { record: "evaluation.json", examples: "examples.json" } as const

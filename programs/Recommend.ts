@@ -7,6 +7,7 @@ import { type Dataset } from "../src/catalog/Dataset.ts"
 import * as TitleSearch from "../src/catalog/TitleSearch.ts"
 import * as BeamSearch from "../src/decode/BeamSearch.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
+import * as Protocol from "../src/evaluation/Protocol.ts"
 import * as Group from "../src/grpo/Grpo.ts"
 import { PolicyModel } from "../src/policy/PolicyModel.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
@@ -64,7 +65,7 @@ const historyOf = (dataset: Dataset, question: Question): Int32Array | CatalogEr
   })
 }
 
-/** Answers a question with the run's latest phase. */
+/** Answers a question with the run's latest phase; lists hold the history or not, as those that are evaluated. */
 export const program = Effect.fn("recommend")(function*(
   question: Question,
   policy: Policies.PolicyLayer = Policies.flat
@@ -74,6 +75,8 @@ export const program = Effect.fn("recommend")(function*(
   const { index } = yield* Tokenize.program()
   const history = historyOf(dataset, question)
   if (history instanceof CatalogError) return yield* history
+  const { historyExcluded } = settings.evaluation
+  const excluded = Protocol.excludedItems(history, historyExcluded)
 
   return yield* Effect.gen(function*() {
     const { parameters } = yield* PolicyModel
@@ -84,11 +87,11 @@ export const program = Effect.fn("recommend")(function*(
     const ranked = yield* BeamSearch.searchBest(history, yield* parameters.feeds("average"), {
       count: question.count,
       beams: settings.evaluation.beams,
-      excluded: BeamSearch.leavesOf(index, history)
+      excluded: historyExcluded ? BeamSearch.leavesOf(index, history) : new Set()
     })
     const answer: Answer = {
       history: Array.from(history, (item) => dataset.items[item]!.title),
-      recommendations: PolicyRanking.rankedItems(index, ranked, new Set(history)).slice(0, question.count).map((
+      recommendations: PolicyRanking.rankedItems(index, ranked, excluded).slice(0, question.count).map((
         { item, logProb }
       ) => ({
         item: dataset.items[item]!.key,

@@ -7,7 +7,7 @@ import * as Path from "effect/Path"
 import * as Group from "../src/grpo/Grpo.ts"
 import * as Durable from "../src/run/Durable.ts"
 import * as Manifest from "../src/run/Manifest.ts"
-import { HoldsData, NotOurs, RunError } from "../src/run/RunError.ts"
+import { HoldsData, NoRun, NotOurs, RunError } from "../src/run/RunError.ts"
 import * as RunLock from "../src/run/RunLock.ts"
 import * as RunLog from "../src/run/RunLog.ts"
 import * as Supervised from "../src/sft/Sft.ts"
@@ -48,24 +48,64 @@ const kindOf = (file: string) =>
     Effect.map((found) => found._tag === "Some" ? found.value : undefined)
   )
 
+/** What a command wants of a folder. */
+export interface Wanted {
+  /** The run must be there. */
+  readonly existing: boolean
+  /** It is to be begun again. */
+  readonly fresh: boolean
+}
+
+/** What is wrong with a manifest that cannot be read. */
+const faultOf = (text: string): string => {
+  if (text.trim() === "") return "a manifest.json that is empty"
+  try {
+    const { created, hashes, version } = (JSON.parse(text) ?? {}) as Partial<Record<keyof Manifest.Manifest, unknown>>
+    return typeof created !== "string" || typeof hashes !== "object"
+      ? "a manifest.json of something else"
+      : version === 1
+      ? "a manifest.json with fields that are missing or damaged"
+      : `a manifest.json of version ${JSON.stringify(version)}, of which this sidereal reads 1`
+  } catch {
+    return "a manifest.json that is no JSON"
+  }
+}
+
 /**
  * Returns the manifest of the run in a folder, or undefined where a run may begin: the folder is absent or empty. Fails
- * with `NotOurs` for any other folder; `fresh` decides what its message says.
+ * with `NotOurs` for any other folder, with `NoRun` where a run must be.
  */
-export const inspect = Effect.fn("RunFolder.inspect")(function*(run: string, fresh: boolean) {
+export const inspect = Effect.fn("RunFolder.inspect")(function*(run: string, { existing, fresh }: Wanted) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
+  const noRun = (found: string) => new RunError({ reason: new NoRun({ path: run, found }) })
   const notOurs = (found: string, isRun = false) =>
-    new RunError({ reason: new NotOurs({ path: run, found, fresh: fresh && !isRun }) })
+    existing && !isRun
+      ? noRun(found)
+      : new RunError({ reason: new NotOurs({ path: run, found, fresh: fresh && !isRun }) })
   const info = yield* fs.stat(run).pipe(Effect.option)
-  // Where nothing is or can be, making the folder says so.
-  if (info._tag === "None") return undefined
-  if (info.value.type !== "Directory") return yield* Durable.makeFolder(run).pipe(Effect.as(undefined))
+  if (info._tag === "None") {
+    if (existing) return yield* noRun("nothing")
+    // Where nothing can be, making the folder says so.
+    return undefined
+  }
+  if (info.value.type !== "Directory") {
+    return yield* existing ? noRun("a file") : Durable.makeFolder(run).pipe(Effect.as(undefined))
+  }
   const names = yield* entries(run)
   const others = names.filter((name) => !RunLock.isLock(name) && name !== "manifest.json.partial")
-  if (others.length === 0) return undefined
-  if (!others.includes("manifest.json")) return yield* notOurs(described(others.toSorted()))
-  const manifest = yield* Manifest.read(run).pipe(Effect.mapError(() => notOurs("a manifest.json of something else")))
+  if (others.length === 0) return existing ? yield* noRun("an empty folder") : undefined
+  if (!others.includes("manifest.json")) {
+    return yield* existing ? noRun("no manifest.json") : notOurs(described(others.toSorted()))
+  }
+  const manifest = yield* Manifest.read(run).pipe(
+    Effect.catch(() =>
+      fs.readFileString(path.join(run, "manifest.json")).pipe(
+        Effect.mapError(Durable.storage("read", path.join(run, "manifest.json"))),
+        Effect.flatMap((text) => Effect.fail(notOurs(faultOf(text))))
+      )
+    )
+  )
   for (const name of [...folders, RunLog.fileName]) {
     const kind = yield* kindOf(path.join(run, name))
     const wanted = name === RunLog.fileName ? "File" : "Directory"

@@ -93,7 +93,7 @@ export interface Plan {
   readonly notes: ReadonlyArray<string>
 }
 
-const shown = (value: unknown) => JSON.stringify(value) ?? "its default"
+const shown = (value: unknown) => value === undefined ? "(not given)" : Settings.shown(value)
 
 /**
  * Returns the settings of a run with those given now; the same path by another name is no change. Fails with
@@ -127,6 +127,8 @@ export const plan = Effect.fn("RunSettings.plan")(function*(
   if (held === undefined) return { settings, partial, changed: true, notes } satisfies Plan
   const before = yield* Settings.decode(held, path.join(run, "manifest.json"))
   for (const change of Settings.changes(before, settings)) {
+    // With data of its own a run has no shop.
+    if (change.field.startsWith("shop.") && settings.data !== undefined) continue
     const stage = fixedBy[change.field.split(".")[0] as keyof Settings.PartialSettings]
     if (stage === undefined || made?.stages[stage] !== true) {
       notes.push(`${change.field}: ${shown(change.before)} -> ${shown(change.now)}`)

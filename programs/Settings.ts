@@ -9,6 +9,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import { FilterConfig } from "../src/catalog/Assemble.ts"
 import { ShopConfig } from "../src/catalog/shop/Shop.ts"
 import { SplitConfig } from "../src/catalog/Split.ts"
+import * as BeamSearch from "../src/decode/BeamSearch.ts"
 import { FusionConfig } from "../src/embedding/Fusion.ts"
 import { LsaConfig } from "../src/embedding/Lsa.ts"
 import { GrpoConfig } from "../src/grpo/Grpo.ts"
@@ -20,11 +21,11 @@ import * as Rewards from "./Rewards.ts"
 
 /** How models are compared. */
 export class EvaluationConfig extends Schema.Class<EvaluationConfig>("sidereal/programs/EvaluationConfig")({
-  /** Beams of the final search. @default 50 */
-  beams: Schema.Int.check(Schema.isGreaterThanOrEqualTo(20)).pipe(
+  /** Beams of the final search, 20 to 4,096. @default 50 */
+  beams: Schema.Int.check(Schema.isGreaterThanOrEqualTo(20), Schema.isLessThanOrEqualTo(BeamSearch.most)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(50))
   ),
-  /** Leaves items of the history out of every list. @default true */
+  /** Leaves items of the history out of every list, those of `recommend` among them. @default true */
   historyExcluded: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true)))
 }) {}
 
@@ -69,6 +70,7 @@ const combinations = ({ data, filter, grpo, lsa, shop, split }: {
 }): Found => {
   const { complement, earlierComplement, taste, popularity, chance } = shop
   return [
+    ...(data === "" ? problem("data", "Expected a path") : []),
     ...(filter.from !== undefined && filter.to !== undefined && filter.from > filter.to
       ? problem("filter.from", `Expected a time not after filter.to, ${filter.to}`)
       : []),
@@ -149,13 +151,25 @@ export interface Part {
 
 const valueAt = (value: unknown, path: ReadonlyArray<unknown>): unknown =>
   path.reduce<unknown>(
-    (at, key) => (typeof at === "object" && at !== null ? (at as Record<string, unknown>)[String(key)] : undefined),
+    (at, key) =>
+      typeof at === "object" && at !== null && Object.hasOwn(at, String(key))
+        ? (at as Record<string, unknown>)[String(key)]
+        : undefined,
     value
   )
 
 /** Whether a value is an object of settings. */
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
+
+const longest = 200
+
+/** A value as JSON has it, cut where it is long; a number that JSON writes as null by its name. */
+export const shown = (value: unknown): string => {
+  if (typeof value === "number" && !Number.isFinite(value)) return String(value)
+  const text = JSON.stringify(value)
+  return text.length > longest ? `${text.slice(0, longest)} ...` : text
+}
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
@@ -165,18 +179,24 @@ const defaultAt = (path: ReadonlyArray<string>): unknown => valueAt(Schema.decod
 const described = (message: string, keys: ReadonlyArray<string>, value: unknown): string => {
   const name = keys.at(-1) ?? ""
   if (message.includes("excess property")) {
-    return `there is no such setting; ${didYouMean(name, Object.keys(defaultAt(keys.slice(0, -1)) ?? {}))}`
+    // At the top there are settings without a default, too.
+    const known = keys.length === 1 ? Settings.fields : defaultAt(keys.slice(0, -1)) ?? {}
+    return `there is no such setting; ${didYouMean(name, Object.keys(known))}`
   }
   if (message === noReward) return `${message}; ${didYouMean(name, Rewards.names)}`
   const fallback = value === undefined ? defaultAt(keys) : undefined
+  // Integers beyond those that are exact in a number are none either.
+  const expected = message === "Expected an integer" && Number.isInteger(value)
+    ? `${message} of at most ${Number.MAX_SAFE_INTEGER}`
+    : message
   const got = value !== undefined
-    ? `, got ${JSON.stringify(value)}`
+    ? `, got ${shown(value)}`
     : fallback === undefined || isRecord(fallback)
     ? ""
-    : `, got the default ${JSON.stringify(fallback)}`
+    : `, got the default ${shown(fallback)}`
   const known = typeof value === "string" ? Array.from(message.matchAll(/"([^"]+)"(?=$| \|)/g), ([, one]) => one!) : []
   const meant = typeof value === "string" ? nearest(value, known) : undefined
-  return `${message}${got}${meant === undefined ? "" : `; did you mean ${meant}?`}`
+  return `${expected}${got}${meant === undefined ? "" : `; did you mean ${meant}?`}`
 }
 
 /** Fills in the defaults; every problem is named with its field, its value, what is expected and where it was given. */
@@ -186,7 +206,7 @@ export const decodeParts = (parts: ReadonlyArray<Part>): Effect.Effect<Settings,
     return Effect.fail(
       new SettingsError({
         source: shapeless.source,
-        problems: [`(whole file): Expected an object of settings, got ${JSON.stringify(shapeless.settings)}`]
+        problems: [`(whole file): Expected an object of settings, got ${shown(shapeless.settings)}`]
       })
     )
   }
@@ -223,7 +243,7 @@ export const located = Effect.fnUntraced(function*(partial: Readonly<Record<stri
   const path = yield* Path.Path
   const resolved = (value: unknown, at: ReadonlyArray<string>): unknown => {
     const [key, ...rest] = at
-    if (key === undefined) return typeof value === "string" ? path.resolve(value) : value
+    if (key === undefined) return typeof value === "string" && value !== "" ? path.resolve(value) : value
     return isRecord(value) && value[key] !== undefined ? { ...value, [key]: resolved(value[key], rest) } : value
   }
   return [["data"], ["encoder", "path"], ["tokenizer", "given", "path"]].reduce<Record<string, unknown>>(
@@ -296,13 +316,14 @@ const choices = new Set(["encoder", "rewards"])
 
 /** Later settings win, field by field. */
 export const merge = (...parts: ReadonlyArray<Readonly<Record<string, unknown>>>): Record<string, unknown> => {
-  const out: Record<string, unknown> = {}
+  // Of whatever name: `__proto__` is a key like others.
+  const out = new Map<string, unknown>()
   for (const part of parts) {
     for (const [key, value] of Object.entries(part)) {
       if (value === undefined) continue
-      const before = out[key]
-      out[key] = isRecord(before) && isRecord(value) && !choices.has(key) ? merge(before, value) : value
+      const before = out.get(key)
+      out.set(key, isRecord(before) && isRecord(value) && !choices.has(key) ? merge(before, value) : value)
     }
   }
-  return out
+  return Object.fromEntries(out)
 }

@@ -115,6 +115,12 @@ const open = Effect.fn("Workspace.open")(function*(options: WorkspaceOptions) {
   const path = yield* Path.Path
   const services = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
   const given = options.parts ?? [{ source: "the command line", settings: options.given }]
+  if (options.run === "") {
+    return yield* new Settings.SettingsError({
+      source: "the command line",
+      problems: ["run: Expected a path, got \"\""]
+    })
+  }
   if (existing && fresh) {
     return yield* new Settings.SettingsError({
       source: "the command line",
@@ -132,8 +138,7 @@ const open = Effect.fn("Workspace.open")(function*(options: WorkspaceOptions) {
     data === undefined ? "generated-shop" : path.basename(path.resolve(data)) || "data"
   const run = options.run ?? path.join("runs", nameOf(asked))
 
-  const found = yield* RunFolder.inspect(run, fresh)
-  if (found === undefined && existing) yield* Manifest.read(run)
+  const found = yield* RunFolder.inspect(run, { existing, fresh })
   if (fresh && asked === undefined && found?.settings["data"] !== undefined) {
     parts.unshift({
       source: path.join(run, "manifest.json"),
@@ -145,7 +150,7 @@ const open = Effect.fn("Workspace.open")(function*(options: WorkspaceOptions) {
   const data = (parts.findLast(({ settings }) => (settings as Settings.PartialSettings).data !== undefined)?.settings as
     | Settings.PartialSettings
     | undefined)?.data ?? found?.settings["data"]
-  if (typeof data === "string") yield* RunFolder.apart(run, data)
+  if (typeof data === "string" && data !== "") yield* RunFolder.apart(run, data)
   // A new run, or one begun again: everything is checked before anything is written.
   if (found === undefined || fresh) yield* checkedAnew()
 
@@ -156,7 +161,7 @@ const open = Effect.fn("Workspace.open")(function*(options: WorkspaceOptions) {
     }
   }
   // What was seen before the lock was taken may have changed meanwhile.
-  const before = yield* RunFolder.inspect(run, fresh)
+  const before = yield* RunFolder.inspect(run, { existing, fresh })
   const made = before === undefined || fresh ? undefined : yield* RunSettings.madeBy(run)
   const { changed, notes, partial, settings } = yield* RunSettings.plan(run, fresh ? undefined : before, made, parts)
   if (made?.stages.dataset !== true && settings.data !== undefined) yield* checkThere(settings.data)

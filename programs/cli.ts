@@ -1,57 +1,8 @@
 #!/usr/bin/env node
 /**
- * The entry point: exit status 0 done, 1 failed with an error, 2 usage (settings that cannot be used among it), 130
- * interrupted. Results are all that standard output ever sees.
+ * The entry point. Loading the program takes a moment, in which an interruption already ends as it does later.
  */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as NodeServices from "@effect/platform-node/NodeServices"
-import * as Cause from "effect/Cause"
-import * as Command from "effect/cli/Command"
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import * as Logger from "effect/Logger"
-import * as Runtime from "effect/Runtime"
-import packageJson from "../package.json" with { type: "json" }
-import * as Printable from "../src/text/Printable.ts"
-import { cli } from "./Commands.ts"
-
-class Failed extends Error {
-  override readonly [Runtime.errorExitCode]: number
-  override readonly [Runtime.errorReported] = false
-  constructor(status: number) {
-    super("failed")
-    this[Runtime.errorExitCode] = status
-  }
-}
-
-/** Says what went wrong on standard error; returns the status that the process ends with. */
-const told = (error: { readonly _tag: string; readonly message: string }): number => {
-  if (error._tag === "ShowHelp") return 2
-  process.stderr.write(`error: ${Printable.text(error.message)}\n`)
-  return error._tag === "SettingsError" ? 2 : 1
-}
-
-const internal = (cause: Cause.Cause<never>): number => {
-  const defect = Cause.squash(cause)
-  process.stderr.write(
-    `error: internal: ${Printable.text(defect instanceof Error ? defect.stack ?? defect.message : String(defect))}\n`
-  )
-  return 1
-}
-
-// A reader that has seen enough ends the pipe; any other failure means that results are lost.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") return
-  process.stderr.write(`error: cannot write to standard output: ${error.message}\n`)
-  process.exitCode = 1
-})
-
-Command.runWith(cli, { version: packageJson.version })(process.argv.slice(2)).pipe(
-  Effect.catch((error) => Effect.suspend(() => Effect.fail(new Failed(told(error))))),
-  Effect.catchCauseIf(
-    (cause) => Cause.hasDies(cause) && !Cause.hasInterrupts(cause),
-    (cause) => Effect.suspend(() => Effect.fail(new Failed(internal(cause as Cause.Cause<never>))))
-  ),
-  Effect.provide(Layer.merge(NodeServices.layer, Layer.succeed(Logger.LogToStderr, true))),
-  NodeRuntime.runMain
-)
+const interrupted = (): never => process.exit(130)
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, interrupted)
+await import("./Main.ts")
+for (const signal of ["SIGINT", "SIGTERM"]) process.off(signal, interrupted)

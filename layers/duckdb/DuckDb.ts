@@ -429,8 +429,9 @@ export const layer: Layer.Layer<TableReader, CatalogError, FileSystem.FileSystem
         })
       })
     const spill = yield* Effect.acquireRelease(
-      Effect.try({ try: () => mkdtempSync(join(tmpdir(), "sidereal-duckdb-")), catch: unreadable(tmpdir()) }),
-      (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+      // Without a folder for what exceeds the memory, such tables fail and all others are read.
+      Effect.try(() => mkdtempSync(join(tmpdir(), "sidereal-duckdb-"))).pipe(Effect.orElseSucceed(() => "")),
+      (folder) => Effect.sync(() => folder === "" ? undefined : rmSync(folder, { recursive: true, force: true }))
     )
     const connection = yield* Effect.acquireRelease(
       Effect.tryPromise({

@@ -1,7 +1,7 @@
 /**
  * The fused kernels of `src/tensor/FusedKernel.ts` as operators of ONNX and of onnxruntime's contributed domain.
  */
-import { emit, matrixProduct, register, valueOf } from "./Lowerings.ts"
+import { emit, matrixProduct, register, shapeValue, valueOf } from "./Lowerings.ts"
 import * as OnnxProto from "./OnnxProto.ts"
 import { current, tensorOf } from "./TracingBackend.ts"
 
@@ -31,15 +31,28 @@ register("SiderealRmsNorm", ({ gain, x }, { epsilon }) => {
 const toInt64 = (value: string, shape: ReadonlyArray<number>) =>
   current().graph.one("Cast", [value], { type: "int64", shape }, { to: OnnxProto.codeOf("int64") })
 
-register("SiderealRotary", ({ cos, positions, sin, x }, { heads }) =>
-  emit(
+// The operator wants an angle for every column of a row, whatever the positions: each position is a row of its own.
+register("SiderealRotary", ({ cos, positions, sin, x }, { heads }) => {
+  const { graph } = current()
+  const [batch, length, width] = x!.shape as [number, number, number]
+  const rows = { type: "float32" as const, shape: [batch * length, 1, width] }
+  const turned = graph.one(
     "RotaryEmbedding",
-    [valueOf(x!), toInt64(valueOf(positions!), positions!.shape), valueOf(cos!), valueOf(sin!)],
-    x!.shape,
-    "float32",
+    [
+      graph.one("Reshape", [valueOf(x!), graph.integers([-1, 1, width])], rows),
+      graph.one("Reshape", [toInt64(valueOf(positions!), positions!.shape), graph.integers([-1, 1])], {
+        type: "int64",
+        shape: [batch * length, 1]
+      }),
+      valueOf(cos!),
+      valueOf(sin!)
+    ],
+    rows,
     { num_heads: heads as number },
     "com.microsoft"
-  ))
+  )
+  return emit("Reshape", [turned, shapeValue("SiderealRotary", x!.shape)], x!.shape, "float32")
+})
 
 register(
   "SiderealScaledMatMul",

@@ -149,9 +149,14 @@ export class EmptyHistory extends Schema.TaggedError<EmptyHistory>()("EmptyHisto
 }
 
 /** Too few items to rank. */
-export class TooFewItems extends Schema.TaggedError<TooFewItems>()("TooFewItems", { items: Schema.Int }) {
+export class TooFewItems extends Schema.TaggedError<TooFewItems>()("TooFewItems", {
+  items: Schema.Int,
+  /** What importing counted on the way. */
+  counts: Schema.Array(Schema.String)
+}) {
   override get message() {
-    return `the catalogue has ${this.items} item(s); at least 2 are needed for there to be anything to rank`
+    const counted = this.counts.length === 0 ? "" : ` (${this.counts.join("; ")})`
+    return `the catalogue has ${this.items} item(s)${counted}; at least 2 are needed for there to be anything to rank`
   }
 }
 

@@ -470,12 +470,15 @@ export const load: (
   let loading: Loading | undefined
   for (const format of formats) if (loading === undefined) loading = yield* format.recognise(place)
   const dataset = yield* loading!(options)
+  const counts = dataset.counts.map(({ count, step }) => `${step}: ${count}`)
   if (dataset.items.length < 2) {
-    return yield* new CatalogError({ reason: new TooFewItems({ items: dataset.items.length }) })
+    return yield* new CatalogError({ reason: new TooFewItems({ items: dataset.items.length, counts }) })
   }
   if (dataset.split === undefined && dataset.sequences.every((items) => items.length < 3)) {
     return yield* new CatalogError({
-      reason: new NoEvents({ detail: "no user has three events; one each is needed to train, validate and test" })
+      reason: new NoEvents({
+        detail: `no user has three events (${counts.join("; ")}); one each is needed to train, validate and test`
+      })
     })
   }
   return dataset

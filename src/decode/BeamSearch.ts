@@ -13,6 +13,9 @@ import { type SidIndex } from "../sid/SidIndex.ts"
 import * as Trie from "../sid/trie/Trie.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 
+/** The most beams that a search is asked for; its memory grows with their square. */
+export const most = 4096
+
 /** What to search for. */
 export interface BeamOptions {
   /** Prefixes kept per prompt and level, and SIDs returned where the catalogue has as many. */
@@ -222,8 +225,12 @@ const first = ({ leaves, logProbs, steps }: RankedLeaves, count: number): Ranked
   steps: steps.slice(0, count)
 })
 
+/** Cells of the attention of a batch over its prompts and beams: 256 MB of float32. */
+const widestAttention = 2 ** 26
+
 /**
- * Searches for many histories in batches of similar length; results come back in the order given.
+ * Searches for many histories in batches of similar length, at most `batch` and fewer where histories or beams are many;
+ * results come back in the order given.
  *
  * `progress` is told how many histories are done.
  */
@@ -233,10 +240,16 @@ export const searchAll: (
   options: BeamOptions & { readonly batch: number; readonly progress?: ((done: number) => void) | undefined }
 ) => Effect.Effect<ReadonlyArray<RankedLeaves>, TensorError, PolicyModel> = Effect.fn("BeamSearch.searchAll")(
   function*(histories, weights, { batch, beams, excluded, progress }) {
+    const { index } = yield* PolicyModel
+    const width = Math.min(beams, index.trie.nodes)
+    const sizeOf = (history: number) => 1 + (histories[history]!.length + width) * index.levels
     const order = histories.map((_, i) => i).toSorted((a, b) => histories[a]!.length - histories[b]!.length || a - b)
     const results: Array<RankedLeaves> = []
-    for (let at = 0; at < order.length; at += batch) {
-      const members = order.slice(at, at + batch)
+    for (let at = 0, size = batch; at < order.length; at += size) {
+      // The longest history of a batch stands last.
+      size = Math.min(batch, order.length - at)
+      while (size > 1 && size * sizeOf(order[at + size - 1]!) ** 2 > widestAttention) size--
+      const members = order.slice(at, at + size)
       const found = yield* search(members.map((i) => histories[i]!), weights, {
         beams,
         excluded: excluded === undefined ? undefined : members.map((i) => excluded[i]!)

@@ -9,6 +9,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Example } from "../catalog/Split.ts"
+import * as BeamSearch from "../decode/BeamSearch.ts"
 import * as PolicyRanking from "../evaluation/PolicyRanking.ts"
 import * as Protocol from "../evaluation/Protocol.ts"
 import * as AdamW from "../optimizer/AdamW.ts"
@@ -38,12 +39,12 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
   steps: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(60))),
   /** Prompts of a step; with G = 16 a step sees 1,024 candidates. @default 64 */
   promptsPerStep: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(64))),
-  /** Candidates per prompt, G. @default 16 */
-  groupSize: Schema.Int.check(Schema.isGreaterThanOrEqualTo(2)).pipe(
+  /** Candidates per prompt, G, 2 to 4,096. @default 16 */
+  groupSize: Schema.Int.check(Schema.isGreaterThanOrEqualTo(2), Schema.isLessThanOrEqualTo(BeamSearch.most)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(16))
   ),
-  /** Weight of the divergence from the reference. @default 0.2 */
-  beta: NonNegative.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.2))),
+  /** Weight of the divergence from the reference, at most 1e6. @default 0.2 */
+  beta: NonNegative.check(Schema.isLessThanOrEqualTo(1e6)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.2))),
   /** Weights of the rewards by name. @default rule 1, ranking 1 */
   rewards: Schema.Record(Schema.String, Schema.Finite).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed({ rule: 1, ranking: 1 }))
@@ -52,8 +53,10 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
   stepsPerValidation: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(20))),
   /** Users drawn for validation. @default 1000 */
   validationUsers: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1000))),
-  /** Beams in validation. @default 20 */
-  validationBeams: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(20))),
+  /** Beams in validation, at most 4,096. @default 20 */
+  validationBeams: Count.check(Schema.isLessThanOrEqualTo(BeamSearch.most)).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(20))
+  ),
   /** @default peak 3e-5, warm-up 5 steps, floor 0.1 */
   learningRate: LearningRate.LearningRateConfig.pipe(
     Schema.withDecodingDefaultKey(Effect.succeed({ peak: 3e-5, warmupSteps: 5, floor: 0.1 }))

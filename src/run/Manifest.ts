@@ -60,9 +60,10 @@ export const exists = Effect.fn("Manifest.exists")(function*(run: string) {
 export const read = Effect.fn("Manifest.read")(function*(run: string) {
   const fs = yield* FileSystem.FileSystem
   const file = yield* fileOf(run)
-  return yield* fs.readFileString(file).pipe(
-    Effect.flatMap(Schema.decodeUnknownEffect(Schema.fromJsonString(Manifest))),
-    Effect.mapError(() => new RunError({ reason: new NoRun({ path: run }) }))
+  const noRun = (found: string) => () => new RunError({ reason: new NoRun({ path: run, found }) })
+  const text = yield* fs.readFileString(file).pipe(Effect.mapError(noRun("nothing")))
+  return yield* Schema.decodeUnknownEffect(Schema.fromJsonString(Manifest))(text).pipe(
+    Effect.mapError(noRun("a manifest.json that cannot be read"))
   )
 })
 

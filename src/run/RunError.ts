@@ -4,9 +4,16 @@
 import * as Schema from "effect/Schema"
 
 /** A directory that is not a run. */
-export class NoRun extends Schema.TaggedError<NoRun>()("NoRun", { path: Schema.String }) {
+export class NoRun extends Schema.TaggedError<NoRun>()("NoRun", {
+  path: Schema.String,
+  /** What is there instead. */
+  found: Schema.String
+}) {
   override get message() {
-    return `${this.path} is not a run (it has no readable manifest.json); \`sidereal demo --run ${this.path}\` makes one`
+    const remedy = this.found === "nothing" || this.found === "an empty folder"
+      ? `\`sidereal demo --run ${this.path}\` makes one`
+      : "name the folder of a run with --run"
+    return `${this.path} is not a run (there is ${this.found}); ${remedy}`
   }
 }
 
@@ -24,10 +31,13 @@ export class NoCheckpoint extends Schema.TaggedError<NoCheckpoint>()("NoCheckpoi
 export class Corrupt extends Schema.TaggedError<Corrupt>()("Corrupt", {
   file: Schema.String,
   expected: Schema.String,
-  found: Schema.String
+  found: Schema.String,
+  /** @default what helps with a checkpoint */
+  remedy: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return `${this.file} is damaged: expected ${this.expected}, found ${this.found}; delete its folder to fall back on an older one`
+    const { remedy = "delete its folder to fall back on an older one" } = this
+    return `${this.file} is damaged: expected ${this.expected}, found ${this.found}; ${remedy}`
   }
 }
 

@@ -77,6 +77,9 @@ const isGone = Effect.fnUntraced(function*(holder: Holder) {
   return started !== "" && holder.started !== "" && started !== holder.started
 })
 
+/** A lock is written in a moment: one that still is not whole after a minute was left by a process that ended meanwhile. */
+const unfinished = 60_000
+
 /** Other locks of the run whose processes may be alive; those of processes that are gone are removed and returned. */
 const others = Effect.fnUntraced(function*(run: string, own: string) {
   const fs = yield* FileSystem.FileSystem
@@ -85,8 +88,16 @@ const others = Effect.fnUntraced(function*(run: string, own: string) {
   const gone: Array<Holder> = []
   const names = yield* fs.readDirectory(run).pipe(Effect.mapError(Durable.storage("list", run)))
   for (const name of names) {
-    if (!isLock(name) || name.endsWith(".partial") || name === own) continue
+    if (!isLock(name) || name === own || name === `${own}.partial`) continue
     const file = path.join(run, name)
+    if (name.endsWith(".partial")) {
+      const info = yield* fs.stat(file).pipe(Effect.option)
+      const age = info._tag === "Some" && info.value.mtime._tag === "Some"
+        ? Date.now() - info.value.mtime.value.getTime()
+        : 0
+      if (age > unfinished) yield* Effect.ignore(fs.remove(file, { force: true }))
+      continue
+    }
     const holder = yield* fs.readFileString(file).pipe(
       Effect.flatMap(Schema.decodeEffect(Schema.fromJsonString(Holder))),
       Effect.option

@@ -9,6 +9,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Example } from "../catalog/Split.ts"
+import * as BeamSearch from "../decode/BeamSearch.ts"
 import * as PolicyRanking from "../evaluation/PolicyRanking.ts"
 import * as Adam from "../optimizer/Adam.ts"
 import * as AdamW from "../optimizer/AdamW.ts"
@@ -33,8 +34,10 @@ export class SftConfig extends Schema.Class<SftConfig>("sidereal/sft/SftConfig")
   epochsPerValidation: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2))),
   /** Users drawn for validation, the same ones every time. @default 1000 */
   validationUsers: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1000))),
-  /** Beams in validation. @default 20 */
-  validationBeams: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(20))),
+  /** Beams in validation, at most 4,096. @default 20 */
+  validationBeams: Count.check(Schema.isLessThanOrEqualTo(BeamSearch.most)).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(20))
+  ),
   learningRate: LearningRate.LearningRateConfig.pipe(
     Schema.withDecodingDefaultKey(Effect.succeed({}))
   ),

@@ -61,20 +61,27 @@ export const keep: CollisionPolicy = {
 }
 
 /**
- * Items that share their codes get one more code, 0, 1, 2 ... in item order; the others stay as they are. No SID begins
- * another, because within a group every member is extended.
+ * Items that share their codes get one more code, 0, 1, 2 ... in item order, those left out that make a SID of another
+ * item; the others stay as they are. Of SIDs of one length none begins another, because within a group every member is
+ * extended.
  */
 export const extraToken: CollisionPolicy = {
   name: "extra-token",
   resolve: (sids, codebookSizes) => {
     const extended = [...sids]
-    let most = 0
+    const sizes = [...codebookSizes]
+    const taken = new Set(sids.map((codes) => codes.join()))
     for (const group of Diagnostics.groups(sids)) {
       if (group.length === 1) continue
-      most = Math.max(most, group.length)
-      for (const [i, item] of group.entries()) extended[item] = Int32Array.of(...sids[item]!, i)
+      let code = 0
+      for (const item of group) {
+        const codes = sids[item]!
+        while (taken.has(`${codes.join()},${code}`)) code++
+        sizes[codes.length] = Math.max(sizes[codes.length] ?? 0, code + 1)
+        extended[item] = Int32Array.of(...codes, code++)
+      }
     }
-    return Effect.succeed({ sids: extended, codebookSizes: most === 0 ? codebookSizes : [...codebookSizes, most] })
+    return Effect.succeed({ sids: extended, codebookSizes: sizes })
   }
 }
 
@@ -85,4 +92,27 @@ export const resolve = (
   items: Items,
   { codes, model }: { readonly codes: Codes.Codes; readonly model: Model }
 ): Effect.Effect<Resolved, Failure> =>
-  policy.resolve(Codes.rowsOf(codes), model.codebookSizes, distancesOf(quantizer, items, model))
+  resolveSids(policy, Codes.rowsOf(codes), model.codebookSizes, distancesOf(quantizer, items, model))
+
+/**
+ * Resolves SIDs that may be of several lengths, as given ones are: those of one length share no leaf with others, so each
+ * length is a problem of its own, with the first of the codebooks. Only a code that is added looks at all of them.
+ */
+export const resolveSids: (
+  policy: CollisionPolicy,
+  ...problem: Parameters<CollisionPolicy["resolve"]>
+) => Effect.Effect<Resolved, Failure> = Effect.fnUntraced(function*(policy, sids, codebookSizes, distances) {
+  if (policy === extraToken || sids.every(({ length }) => length === codebookSizes.length)) {
+    return yield* policy.resolve(sids, codebookSizes, distances)
+  }
+  const moved = [...sids]
+  for (const [length, members] of Map.groupBy(sids.keys(), (item) => sids[item]!.length)) {
+    const resolved = yield* policy.resolve(
+      members.map((item) => sids[item]!),
+      codebookSizes.slice(0, length),
+      (chosen, codes, level) => distances(chosen.map((row) => members[row]!), codes, level)
+    )
+    for (const [row, codes] of resolved.sids.entries()) moved[members[row]!] = codes
+  }
+  return { sids: moved, codebookSizes }
+})

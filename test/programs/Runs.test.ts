@@ -343,7 +343,7 @@ describe("settings of a run", () => {
     const rewards = write("rewards.json", { grpo: { rewards: { rule: 1 } } })
     assert.match(
       (await good("data", "--run", run, "--config", rewards)).notes,
-      /grpo\.rewards\.ranking: 1 -> its default/
+      /grpo\.rewards\.ranking: 1 -> \(not given\)/
     )
     const beams = write("beams.json", { evaluation: { beams: 30 } })
     const evaluated = await good("evaluate", "--run", run, "--config", beams, "--json")

@@ -32,6 +32,9 @@ import * as FlatPrograms from "./FlatPrograms.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
+/** Weights of all blocks; with gradients and moments they take 10 GB. */
+const mostWeights = 2 ** 29
+
 /** Shape and training layout of the policy. */
 export class FlatPolicyConfig extends Schema.Class<FlatPolicyConfig>("sidereal/policy/FlatPolicyConfig")(
   Schema.Struct({
@@ -45,15 +48,20 @@ export class FlatPolicyConfig extends Schema.Class<FlatPolicyConfig>("sidereal/p
     keyValueHeads: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2))),
     /** @default 344 */
     feedForward: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(344))),
-    /** Items of a history that are read, the latest ones. @default 50 */
-    historyItems: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(50))),
+    /** Items of a history that are read, the latest ones, at most 10,000. @default 50 */
+    historyItems: Count.check(Schema.isLessThanOrEqualTo(10_000)).pipe(
+      Schema.withDecodingDefaultKey(Effect.succeed(50))
+    ),
     /** Positions of a training batch. @default 2048 */
     batchTokens: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2048))),
     /** Share of components dropped in training, 0 to 0.9. @default 0.2 */
     dropout: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(0.9)).pipe(
       Schema.withDecodingDefaultKey(Effect.succeed(0.2))
     )
-  }).check(Schema.makeFilter(({ heads, keyValueHeads, width }) => [
+  }).check(Schema.makeFilter(({ feedForward, heads, keyValueHeads, layers, width }) => [
+    ...(layers * width * (4 * width + 3 * feedForward) <= mostWeights
+      ? []
+      : [{ path: ["width"], issue: `Expected at most ${mostWeights} weights in ${layers} layers` }]),
     ...(width % (2 * heads) === 0
       ? []
       : [{ path: ["width"], issue: `Expected a multiple of ${2 * heads}, an even width for each of ${heads} heads` }]),
@@ -71,14 +79,16 @@ export const decoderConfig = (config: FlatPolicyConfig, index: SidIndex): Transf
     keyValueHeads: config.keyValueHeads,
     headWidth: config.width / config.heads,
     feedForward: config.feedForward,
-    // A row of a candidate tree is longer than its last position: onnxruntime wants an angle for every column.
-    maxPositions: Math.max(1024, 2 * (1 + (config.historyItems + 1) * index.levels)),
+    maxPositions: Math.max(1024, 1 + (config.historyItems + 1) * index.levels),
     ropeTheta: 10_000,
     attentionBias: false,
     queryKeyNorm: false,
     tied: true,
     epsilon: 1e-6
   })
+
+/** Cells of the attention of candidate trees that are computed together: 256 MB of float32. */
+const widestAttention = 2 ** 26
 
 const childScores = (
   index: SidIndex,
@@ -278,10 +288,25 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
       }
     }
 
-    const score = Effect.fn("PolicyModel.score")(function*(
-      groups: ReadonlyArray<CandidateGroup>,
-      weights: PolicyWeights
-    ) {
+    /** Groups in parts whose attention fits into memory, in order; usually one. */
+    const partsOf = <Group extends CandidateGroup>(groups: ReadonlyArray<Group>) => {
+      const parts: Array<Array<Group>> = []
+      let longest = 0
+      for (const group of groups) {
+        const columns = Math.min(promptPositions, 1 + group.history.length * index.levels) +
+          group.leaves.length * (index.levels - 1)
+        longest = Math.max(longest, columns)
+        const part = parts.at(-1)
+        if (part !== undefined && (part.length + 1) * longest ** 2 <= widestAttention) part.push(group)
+        else {
+          parts.push([group])
+          longest = columns
+        }
+      }
+      return parts
+    }
+
+    const scorePart = Effect.fnUntraced(function*(groups: ReadonlyArray<CandidateGroup>, weights: PolicyWeights) {
       const { feeds, rows } = treeFeeds(groups)
       const executable = yield* program("treeScores", () => FlatPrograms.treeScores(decoder, buffer))
       const outputs = yield* executable.run({ ...weights, ...feeds })
@@ -292,28 +317,32 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
       return result
     }, Effect.scoped)
 
+    const score = Effect.fn("PolicyModel.score")(
+      (groups: ReadonlyArray<CandidateGroup>, weights: PolicyWeights) =>
+        Effect.forEach(partsOf(groups), (part) => scorePart(part, weights)).pipe(Effect.map((scores) => scores.flat()))
+    )
+
     const improve = Effect.fn("PolicyModel.improve")(function*(groups: ReadonlyArray<ScoredGroup>, beta: number) {
-      const { feeds, rows } = treeFeeds(groups)
-      const edges = feeds.edges.data.length
-      const gain = new Float32Array(edges)
-      const share = new Float32Array(edges)
-      const behaviour = new Float32Array(edges)
-      const reference = new Float32Array(edges)
       const candidates = groups.reduce((sum, group) => sum + group.leaves.length, 0)
-      for (const [g, group] of groups.entries()) {
-        for (const [c, path] of rows.paths[g]!.entries()) {
-          const normaliser = 1 / (candidates * path.length)
-          for (const [l, edge] of path.entries()) {
-            gain[edge]! += group.advantages[c]! * normaliser
-            share[edge]! += normaliser
-            behaviour[edge] = group.behaviour[c]![l]!
-            reference[edge] = group.reference[c]![l]!
+      const feedsOf = (part: ReadonlyArray<ScoredGroup>) => {
+        const { feeds, rows } = treeFeeds(part)
+        const edges = feeds.edges.data.length
+        const gain = new Float32Array(edges)
+        const share = new Float32Array(edges)
+        const behaviour = new Float32Array(edges)
+        const reference = new Float32Array(edges)
+        for (const [g, group] of part.entries()) {
+          for (const [c, path] of rows.paths[g]!.entries()) {
+            const normaliser = 1 / (candidates * path.length)
+            for (const [l, edge] of path.entries()) {
+              gain[edge]! += group.advantages[c]! * normaliser
+              share[edge]! += normaliser
+              behaviour[edge] = group.behaviour[c]![l]!
+              reference[edge] = group.reference[c]![l]!
+            }
           }
         }
-      }
-      const executable = yield* program("policyGradient", () => FlatPrograms.policyGradient(decoder, buffer))
-      const [outputs] = yield* parameters.differentiate(executable, [{
-        feeds: {
+        return {
           ...feeds,
           gain: hostFloat32(gain, edges),
           share: hostFloat32(share, edges),
@@ -321,11 +350,18 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
           reference: hostFloat32(reference, edges),
           beta: hostFloat32(Float32Array.of(beta))
         }
-      }])
-      return {
-        loss: (yield* outputs!["loss"]!.read).data[0]!,
-        kl: (yield* outputs!["kl"]!.read).data[0]!
       }
+      const executable = yield* program("policyGradient", () => FlatPrograms.policyGradient(decoder, buffer))
+      const outputs = yield* parameters.differentiate(
+        executable,
+        partsOf(groups).map((part) => ({ feeds: feedsOf(part) }))
+      )
+      let [loss, kl] = [0, 0]
+      for (const output of outputs) {
+        loss += (yield* output["loss"]!.read).data[0]!
+        kl += (yield* output["kl"]!.read).data[0]!
+      }
+      return { loss, kl }
     }, Effect.scoped)
 
     return PolicyModel.of({ family: "flat", index, parameters, open, plan, supervise, score, improve })
