@@ -24,10 +24,14 @@ export class NoCheckpoint extends Schema.TaggedError<NoCheckpoint>()("NoCheckpoi
 export class Corrupt extends Schema.TaggedError<Corrupt>()("Corrupt", {
   file: Schema.String,
   expected: Schema.String,
-  found: Schema.String
+  found: Schema.String,
+  /** @default for checkpoints */
+  remedy: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return `${this.file} is damaged: expected ${this.expected}, found ${this.found}; delete its folder to fall back on an older one`
+    return `${this.file} is damaged: expected ${this.expected}, found ${this.found}; ${
+      this.remedy ?? "delete its folder to fall back on an older one"
+    }`
   }
 }
 
@@ -115,10 +119,12 @@ export class DataChanged extends Schema.TaggedError<DataChanged>()("DataChanged"
 /** An artefact that a command which only reads would have to make. */
 export class NoArtefact extends Schema.TaggedError<NoArtefact>()("NoArtefact", {
   path: Schema.String,
-  file: Schema.String
+  file: Schema.String,
+  /** The command that makes it. @default sft */
+  command: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return `${this.path} has no ${this.file}; run \`sidereal sft --run ${this.path}\` first`
+    return `${this.path} has no ${this.file}; run \`sidereal ${this.command ?? "sft"} --run ${this.path}\` first`
   }
 }
 
