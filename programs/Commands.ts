@@ -210,28 +210,49 @@ const tokenize = Command.make("tokenize", {
   compare: Flag.String("compare").pipe(
     Flag.withDescription(`Train several side by side and write a page: some of ${Quantizers.names.join(",")}, or all`),
     Flag.optional
+  ),
+  text: Flag.String("text").pipe(
+    Flag.withDescription("The title of a new item, to be given a SID by the run's models; may be given several times"),
+    Flag.atLeast(0)
   )
-}, ({ compare }) =>
-  Option.match(compare, {
-    onNone: () =>
-      within(Effect.gen(function*() {
-        const tokenized = yield* Tokenize.program()
-        yield* Output.result(tokenized.diagnosis, Output.describeSids(tokenized))
-      })),
-    onSome: (text) =>
-      Effect.flatMap(Quantizers.parseNames(text), (names) =>
-        within(Effect.gen(function*() {
-          const found = yield* Laboratory.program(names)
-          yield* Output.result(found, Output.describeLaboratory(found))
-        })))
-  })).pipe(
+}, ({ compare, text: titles }) =>
+  Option.isSome(compare) && titles.length > 0
+    ? Effect.fail(
+      new Settings.SettingsError({
+        source: "the command line",
+        problems: [
+          "compare, text: tokenizers are compared on the run's items alone; give --compare or --text, not both"
+        ]
+      })
+    )
+    : Option.match(compare, {
+      onNone: () =>
+        within(
+          titles.length > 0
+            ? Effect.gen(function*() {
+              const sids = yield* Tokenize.text(titles)
+              yield* Output.result(sids, Output.describeNewSids(sids))
+            })
+            : Effect.gen(function*() {
+              const tokenized = yield* Tokenize.program()
+              yield* Output.result(tokenized.diagnosis, Output.describeSids(tokenized))
+            })
+        ),
+      onSome: (text) =>
+        Effect.flatMap(Quantizers.parseNames(text), (names) =>
+          within(Effect.gen(function*() {
+            const found = yield* Laboratory.program(names)
+            yield* Output.result(found, Output.describeLaboratory(found))
+          })))
+    })).pipe(
     Command.withDescription("Embeddings to semantic ids, with their diagnostics; or tokenizers compared"),
     Command.withExamples([
       ...example("sidereal tokenize --run runs/mine --json", "Diagnostics as JSON"),
       ...example(
         "sidereal tokenize --compare rq-kmeans,rq-vae,random --run runs/mine",
         "Which tokenizer is best, and why"
-      )
+      ),
+      ...example("sidereal tokenize --run runs/mine --text \"a new title\"", "SID and neighbours of a new item")
     ])
   )
 

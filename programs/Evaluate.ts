@@ -17,13 +17,13 @@ import * as Protocol from "../src/evaluation/Protocol.ts"
 import * as Group from "../src/grpo/Grpo.ts"
 import { PolicyModel } from "../src/policy/PolicyModel.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
-import * as Durable from "../src/run/Durable.ts"
 import { Progress } from "../src/run/Progress.ts"
 import { NoCheckpoint, RunError } from "../src/run/RunError.ts"
 import * as Supervised from "../src/sft/Sft.ts"
 import * as Trie from "../src/sid/trie/Trie.ts"
 import * as Bootstrap from "../src/statistics/Bootstrap.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
+import * as EvaluationFiles from "./EvaluationFiles.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
 import * as Tokenize from "./Tokenize.ts"
@@ -42,15 +42,12 @@ export const ExampleUser = Schema.Struct({
 /** @see ExampleUser */
 export type ExampleUser = typeof ExampleUser.Type
 
-/** Names of the files that an evaluation leaves in the run. */
-export const files = { record: "evaluation.json", examples: "examples.json" } as const
-
 /** The phases whose policies are evaluated, in order. */
 const phases = [Supervised.kind, Group.kind]
 
 /** Evaluates and keeps the record. */
 export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLayer = Policies.flat) {
-  const { file, manifest, run, settings } = yield* Workspace
+  const { keep, manifest, run, settings } = yield* Workspace
   const { dataset, split } = yield* Prepare.program()
   const { index } = yield* Tokenize.program()
   const { historyExcluded } = settings.evaluation
@@ -148,8 +145,8 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
       }]
     })
   }
-  yield* Durable.write(file(files.record), JSON.stringify(record, undefined, 2))
-  yield* Durable.write(file(files.examples), JSON.stringify(users))
+  yield* keep(EvaluationFiles.record.name, record, EvaluationFiles.record.codec)
+  yield* keep(EvaluationFiles.examples.name, users, EvaluationFiles.examples.codec)
   return record
 })
 

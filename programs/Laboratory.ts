@@ -2,6 +2,7 @@
  * Tokenizers side by side: one page and one JSON file that say which is best for these items, and why.
  */
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { availableParallelism } from "node:os"
 import * as Laboratory from "../src/laboratory/Laboratory.ts"
 import * as LaboratoryPage from "../src/report/LaboratoryPage.ts"
@@ -9,6 +10,7 @@ import * as Durable from "../src/run/Durable.ts"
 import * as Manifest from "../src/run/Manifest.ts"
 import { Progress } from "../src/run/Progress.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
+import * as Artefacts from "./Artefacts.ts"
 import * as Prepare from "./Prepare.ts"
 import * as Quantizers from "./Quantizers.ts"
 import * as Settings from "./Settings.ts"
@@ -16,17 +18,12 @@ import * as Tokenize from "./Tokenize.ts"
 import * as TokenizerWorker from "./TokenizerWorker.ts"
 import { Workspace } from "./Workspace.ts"
 
-interface Kept {
-  readonly entry: Laboratory.Entry
-  readonly perUser: ReadonlyArray<number>
-  readonly sids: ReadonlyArray<ReadonlyArray<number>>
-  readonly codebookSizes: ReadonlyArray<number>
-}
-
-const codec = {
-  encode: (kept: Kept): Uint8Array => Buffer.from(JSON.stringify(kept)),
-  decode: (bytes: Uint8Array) => JSON.parse(Buffer.from(bytes).toString()) as Kept
-}
+const codec = Artefacts.json(Schema.Struct({
+  entry: Laboratory.Entry,
+  perUser: Schema.Array(Schema.Finite),
+  sids: Tokenize.StoredSids,
+  codebookSizes: Schema.Array(Schema.Int)
+}))
 
 /** Trains and measures the named tokenizers, or reads what an earlier comparison of the run kept of them. */
 export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Quantizers.Name>) {

@@ -30,7 +30,10 @@ export const layer = (options: WorkspaceOptions & { readonly device?: Devices.De
       tokenized
         ? encoder.pipe(
           Layer.catch((error) =>
-            Layer.succeed(TextEncoder, TextEncoder.of({ id: "absent", encode: () => Effect.fail(error) }))
+            Layer.succeed(
+              TextEncoder,
+              TextEncoder.of({ id: "absent", fit: () => Effect.fail(error), encode: () => Effect.fail(error) })
+            )
           )
         )
         : encoder,

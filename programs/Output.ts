@@ -13,7 +13,7 @@ import * as Evaluate from "./Evaluate.ts"
 import type * as Laboratory from "./Laboratory.ts"
 import * as Note from "./Note.ts"
 import { type Answer } from "./Recommend.ts"
-import { type Tokenized } from "./Tokenize.ts"
+import { type NewSid, type Tokenized } from "./Tokenize.ts"
 
 /** Whether results are printed as JSON. */
 export const AsJson = Context.Reference<boolean>("sidereal/programs/AsJson", { defaultValue: () => false })
@@ -53,6 +53,19 @@ export const describeSids = ({ diagnosis, index, quantizer }: Tokenized): string
     )
   ].join("\n")
 }
+
+/** SIDs of new items with their neighbours. */
+export const describeNewSids = (sids: ReadonlyArray<NewSid>): string =>
+  sids.flatMap(({ free, nearest, sharedWith, sid, text }) => [
+    `${Printable.line(text)}: ${sid}, ${
+      free
+        ? "free"
+        : sharedWith.length === 0
+        ? "not free: it is part of another SID"
+        : `not free: ${sharedWith.map(Printable.line).join(", ")}`
+    }`,
+    ...nearest.map((near) => `  ${near.similarity.toFixed(3)}  ${near.sid}  ${Printable.line(near.title)}`)
+  ]).join("\n")
 
 /** Tokenizers compared. */
 export const describeLaboratory = (found: Effect.Success<ReturnType<typeof Laboratory.program>>): string =>

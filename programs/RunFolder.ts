@@ -24,7 +24,7 @@ const own: ReadonlyArray<RegExp> = [
   `laboratory/(${Quantizers.names.join("|")})(-[0-9a-f]{16})?\\.json`,
   `checkpoints/best-(${phases})\\.json`,
   `checkpoints/(\\.(${phases})-\\d+\\.partial|(${phases})-\\d+)/(commit\\.json|meta\\.json|tensors\\.safetensors)`,
-  "sids\\.json",
+  "sids\\.json|(quantizer|fusion|encoder)\\.safetensors",
   // A table of the embeddings' database is a folder, all of it.
   "embeddings/v\\d+_[0-9a-f]{32}\\.lance/.*",
   "encoding/[0-9a-f]{24}-\\d+\\.f32",

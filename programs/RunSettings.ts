@@ -16,8 +16,14 @@ import * as Settings from "./Settings.ts"
 /** The stages of a run, in order; each fixes the settings that what it made depends on. */
 type Stage = "dataset" | "sids" | "sft" | "grpo"
 
-/** The files of the first two stages. */
-export const artefacts = { dataset: "dataset.safetensors", sids: "sids.json" } as const
+/** The files of the first two stages: data, the fitted models behind the SIDs, the SIDs. */
+export const artefacts = {
+  dataset: "dataset.safetensors",
+  encoder: "encoder.safetensors",
+  fusion: "fusion.safetensors",
+  quantizer: "quantizer.safetensors",
+  sids: "sids.json"
+} as const
 
 /** The stage that fixes a setting; what is only evaluated with is never fixed. */
 const fixedBy: Readonly<Record<keyof Settings.PartialSettings, Stage | undefined>> = {

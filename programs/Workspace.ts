@@ -10,14 +10,14 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
-import * as Semaphore from "effect/Semaphore"
 import packageJson from "../package.json" with { type: "json" }
 import { CatalogError, Unreadable } from "../src/catalog/CatalogError.ts"
 import * as TableConfig from "../src/catalog/table/TableConfig.ts"
 import * as Durable from "../src/run/Durable.ts"
 import * as Manifest from "../src/run/Manifest.ts"
-import { Corrupt, DataChanged, NoArtefact, type RunError, RunError as RunFailure } from "../src/run/RunError.ts"
+import { DataChanged, type RunError, RunError as RunFailure } from "../src/run/RunError.ts"
 import * as RunLock from "../src/run/RunLock.ts"
+import * as Artefacts from "./Artefacts.ts"
 import * as DataHash from "./DataHash.ts"
 import * as RunFolder from "./RunFolder.ts"
 import * as RunSettings from "./RunSettings.ts"
@@ -39,28 +39,23 @@ export interface WorkspaceOptions {
   readonly readOnly?: boolean | undefined
 }
 
-/** How an artefact is kept. */
-export interface Codec<A> {
-  readonly encode: (value: A) => Uint8Array
-  readonly decode: (bytes: Uint8Array) => A
-}
-
 /** A run. */
-export class Workspace extends Context.Service<Workspace, {
-  readonly run: string
-  readonly settings: Settings.Settings
-  /** The settings as they were given, without defaults: what another thread is sent. */
-  readonly given: Settings.PartialSettings
-  /** Whether the run had its SIDs already, so that nothing they are made from is needed. */
-  readonly tokenized: boolean
-  file(name: string): string
-  /** Reads an artefact, or makes and keeps it. */
-  artefact<A, E, R>(name: string, make: Effect.Effect<A, E, R>, codec: Codec<A>): Effect.Effect<A, E | RunError, R>
-  readonly manifest: Effect.Effect<Manifest.Manifest, RunError>
-  record(name: string, hash: string): Effect.Effect<void, RunError>
-  /** Records what the files of the data are now; of a single file's neighbours only those that were read. */
-  recordSources(data: string, read?: ReadonlyArray<string>): Effect.Effect<void, RunError>
-}>()("sidereal/programs/Workspace") {
+export class Workspace extends Context.Service<
+  Workspace,
+  Omit<Artefacts.Artefacts, "change"> & {
+    readonly run: string
+    readonly settings: Settings.Settings
+    /** The settings as they were given, without defaults: what another thread is sent. */
+    readonly given: Settings.PartialSettings
+    /** Whether the run had its SIDs already, so that nothing they are made from is needed. */
+    readonly tokenized: boolean
+    file(name: string): string
+    /** Records a hash that is no artefact's in the manifest. */
+    record(name: string, hash: string): Effect.Effect<void, RunError>
+    /** Records what the files of the data are now; of a single file's neighbours only those that were read. */
+    recordSources(data: string, read?: ReadonlyArray<string>): Effect.Effect<void, RunError>
+  }
+>()("sidereal/programs/Workspace") {
   /** Opens or begins a run and keeps it from other processes until the scope closes. */
   static readonly layer = (options: WorkspaceOptions) => Layer.effect(Workspace, open(options))
 }
@@ -191,57 +186,24 @@ const open = Effect.fn("Workspace.open")(function*(options: WorkspaceOptions) {
   if (stale !== undefined) yield* Console.error(stale)
 
   const file = (name: string) => path.join(run, name)
-  const known = new Map<string, unknown>()
-  // Artefacts may be made side by side; the manifest is read, changed and written by one at a time.
-  const manifestLock = yield* Semaphore.make(1)
-  const record = (name: string, hash: string) =>
-    Manifest.record(run, name, hash).pipe(Effect.provideContext(services), manifestLock.withPermits(1))
+  const { change, ...artefacts } = yield* Artefacts.make(run, readOnly === true)
   return Workspace.of({
+    ...artefacts,
     run,
     settings,
     given: partial,
     tokenized: made?.stages.sids === true,
     file,
-    artefact: <A, E, R>(name: string, make: Effect.Effect<A, E, R>, codec: Codec<A>) =>
-      Effect.gen(function*() {
-        // The stages of one command ask for the same artefacts.
-        if (known.has(name)) return known.get(name) as A
-        const at = file(name)
-        const kept = yield* fs.readFile(at).pipe(
-          Effect.catchReason("PlatformError", "NotFound", () => Effect.void),
-          Effect.mapError(Durable.storage("read", at))
-        )
-        if (kept instanceof Uint8Array) {
-          const value = yield* Effect.try({
-            try: () => codec.decode(kept),
-            catch: (cause) =>
-              new RunFailure({
-                reason: new Corrupt({ file: at, expected: "what the run wrote", found: (cause as Error).message })
-              })
-          })
-          known.set(name, value)
-          return value
-        }
-        if (readOnly === true) return yield* new RunFailure({ reason: new NoArtefact({ path: run, file: name }) })
-        const value = yield* make
-        known.set(name, value)
-        const bytes = codec.encode(value)
-        yield* Durable.write(at, bytes).pipe(Effect.provideContext(services))
-        yield* record(name, Manifest.hash([bytes]))
-        return value
-      }),
-    manifest: Manifest.read(run).pipe(Effect.provideContext(services)),
-    record,
+    record: (name, hash) =>
+      change((manifest) => Effect.succeed({ ...manifest, hashes: { ...manifest.hashes, [name]: hash } })),
     recordSources: (data, read) =>
-      Effect.gen(function*() {
-        const manifest = yield* Manifest.read(run)
+      change(Effect.fnUntraced(function*(manifest) {
         const { folder, isFolder, sources: all } = yield* DataHash.of(data, manifest.sources)
         const isRead = ({ name }: Manifest.Source) =>
           name === TableConfig.fileName || read?.some((one) => path.relative(folder, one) === name) === true
         const sources = isFolder || read === undefined ? all : all.filter(isRead)
-        const hashes = { ...manifest.hashes, data: DataHash.total(sources) }
-        yield* Manifest.write(run, { ...manifest, hashes, sources })
-      }).pipe(Effect.provideContext(services), manifestLock.withPermits(1))
+        return { ...manifest, hashes: { ...manifest.hashes, data: DataHash.total(sources) }, sources }
+      })).pipe(Effect.provideContext(services))
   })
 
   function checkThere(location: string) {

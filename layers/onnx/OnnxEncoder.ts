@@ -15,7 +15,7 @@ import { createHash } from "node:crypto"
 import { availableParallelism } from "node:os"
 import * as ort from "onnxruntime-node"
 import { BadFile, EmbeddingError, EncoderFailure } from "../../src/embedding/EmbeddingError.ts"
-import { TextEncoder } from "../../src/embedding/TextEncoder.ts"
+import { checkModel, type EncoderModel, TextEncoder } from "../../src/embedding/TextEncoder.ts"
 import * as Matrix from "../../src/matrix/Matrix.ts"
 import * as Durable from "../../src/run/Durable.ts"
 import { Progress } from "../../src/run/Progress.ts"
@@ -206,7 +206,15 @@ export const layer = (
         }
         return config.normalize ? Matrix.normalizeRows(out) : out
       })
-      return TextEncoder.of({ id, encode: (texts) => encode(texts).pipe(Effect.provideContext(services)) })
+      // The graph is fitted already; what changes it changes the id.
+      const model: EncoderModel = { encoder: id, tensors: new Map() }
+      return TextEncoder.of({
+        id,
+        fit: (texts) =>
+          encode(texts).pipe(Effect.map((embeddings) => ({ model, embeddings })), Effect.provideContext(services)),
+        encode: (texts, given) =>
+          checkModel(id, given).pipe(Effect.andThen(encode(texts)), Effect.provideContext(services))
+      })
     })
   )
 

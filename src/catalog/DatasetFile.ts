@@ -57,7 +57,7 @@ const setLists = (tensors: Tensors, name: string, lists: ReadonlyArray<Int32Arra
 
 const slices = <T extends Int32Array | Float64Array>(all: T, lengths: Int32Array): Array<T> => {
   let at = 0
-  const found = Array.from(lengths, (length) => all.slice(at, at += length) as T)
+  const found = Array.from(lengths, (length) => all.slice(at, at += Math.max(0, length)) as T)
   if (at === all.length) return found
   throw new Safetensors.SafetensorsError({ tensor: "", detail: `has ${all.length} numbers where its lists take ${at}` })
 }
@@ -90,17 +90,30 @@ export const encode = (
   return Safetensors.encode(tensors)
 }
 
+/** Throws unless every number of a tensor is below `count`. */
+const checkBelow = (tensor: string, numbers: Int32Array, count: number, what: string): void => {
+  for (const number of numbers) {
+    if (number >= 0 && number < count) continue
+    throw new Safetensors.SafetensorsError({ tensor, detail: `has the number ${number}; there are ${count} ${what}` })
+  }
+}
+
+const checkLength = (tensor: string, length: number, expected: number): void => {
+  if (length === expected) return
+  throw new Safetensors.SafetensorsError({ tensor, detail: `has ${length} entries; expected ${expected}` })
+}
+
 /** The data set of a file's bytes; throws when it is not one. */
 export const decode = (file: Uint8Array): Dataset => {
   const tensors = Safetensors.decode(file)
-  const data = <T>(name: string): T => {
-    const found = tensors.get(name)
-    if (found === undefined) throw new Safetensors.SafetensorsError({ tensor: name, detail: "is not there" })
-    return found.data as T
+  const numbers = (name: string) => Safetensors.pick(tensors, name, "I32").data
+  const lists = (name: string) => {
+    const all = numbers(name)
+    checkBelow(name, all, items.length, "items")
+    return slices(all, numbers(`${name}.lengths`))
   }
-  const lists = (name: string) => slices(data<Int32Array>(name), data<Int32Array>(`${name}.lengths`))
   const lines = <T>(name: string, schema: Schema.Codec<T, string>): Array<T> => {
-    const text = data<Uint8Array>(name)
+    const text = Safetensors.pick(tensors, name, "U8").data
     const read = Schema.decodeSync(schema)
     const found: Array<T> = []
     for (let from = 0, to = text.indexOf(10); to >= 0; from = to + 1, to = text.indexOf(10, from)) {
@@ -109,16 +122,24 @@ export const decode = (file: Uint8Array): Dataset => {
     return found
   }
   const examples = (part: string): Array<Example> => {
-    const [users, targets] = [data<Int32Array>(`${part}.user`), data<Int32Array>(`${part}.target`)]
-    return lists(`${part}.history`).map((history, i) => ({ user: users[i]!, history, target: targets[i]! }))
+    const [users, targets] = [numbers(`${part}.user`), numbers(`${part}.target`)]
+    const histories = lists(`${part}.history`)
+    checkLength(`${part}.user`, users.length, histories.length)
+    checkLength(`${part}.target`, targets.length, histories.length)
+    checkBelow(`${part}.target`, targets, items.length, "items")
+    return histories.map((history, i) => ({ user: users[i]!, history, target: targets[i]! }))
   }
+  const items = lines("items", Stored.items)
+  const userKeys = lines("users", Stored.users)
+  const sequences = lists("sequences")
+  checkLength("users", userKeys.length, sequences.length)
   return {
-    ...Schema.decodeSync(About)(Buffer.from(data<Uint8Array>("about")).toString()),
-    items: lines("items", Stored.items),
-    userKeys: lines("users", Stored.users),
-    sequences: lists("sequences"),
+    ...Schema.decodeSync(About)(Buffer.from(Safetensors.pick(tensors, "about", "U8").data).toString()),
+    items,
+    userKeys,
+    sequences,
     ...(tensors.has("times")
-      ? { times: slices(data<Float64Array>("times"), data<Int32Array>("sequences.lengths")) }
+      ? { times: slices(Safetensors.pick(tensors, "times", "F64").data, numbers("sequences.lengths")) }
       : {}),
     ...(tensors.has("train")
       ? { split: { train: lists("train"), validation: examples("validation"), test: examples("test") } }

@@ -52,7 +52,7 @@ export class MissingItem extends Schema.TaggedError<MissingItem>()("MissingItem"
   item: Schema.String
 }) {
   override get message() {
-    return `${this.file} has no embedding of item "${this.item}"; every item of the catalogue needs one`
+    return `${this.file} has no embedding of item "${this.item}"; every item needs one: add its row, or choose an encoder of texts (lsa, onnx)`
   }
 }
 
@@ -78,9 +78,57 @@ export class EncoderFailure extends Schema.TaggedError<EncoderFailure>()("Encode
   }
 }
 
+/** A model that another encoder fitted. */
+export class OtherEncoder extends Schema.TaggedError<OtherEncoder>()("OtherEncoder", {
+  expected: Schema.String,
+  found: Schema.String
+}) {
+  override get message() {
+    return `the model was fitted by the encoder ${this.expected}, which is not ${this.found}; ` +
+      `encode with the files and settings that it was fitted with, or fit again`
+  }
+}
+
+/** A model that lacks what its encoder needs. */
+export class BadModel extends Schema.TaggedError<BadModel>()("BadModel", {
+  encoder: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `the model of the encoder ${this.encoder} cannot be used: ${this.detail}; fit it again`
+  }
+}
+
+/** A text of which the encoder knows nothing. */
+export class UnknownText extends Schema.TaggedError<UnknownText>()("UnknownText", { text: Schema.String }) {
+  override get message() {
+    return `the encoder knows no word of ${
+      JSON.stringify(this.text)
+    }; give a text that has words in common with the items'`
+  }
+}
+
+/** Items whose embeddings are not made from texts. */
+export class NoEncoder extends Schema.TaggedError<NoEncoder>()("NoEncoder", { detail: Schema.String }) {
+  override get message() {
+    return `a new text cannot be embedded: ${this.detail}; give the items titles or descriptions and begin the run again with --fresh`
+  }
+}
+
 /** Every way in which encoding fails. */
 export class EmbeddingError extends Schema.TaggedError<EmbeddingError>()("EmbeddingError", {
-  reason: Schema.Union([NoText, BadFile, WrongRows, MissingItem, NotANumber, EncoderFailure])
+  reason: Schema.Union([
+    NoText,
+    BadFile,
+    WrongRows,
+    MissingItem,
+    NotANumber,
+    EncoderFailure,
+    OtherEncoder,
+    BadModel,
+    UnknownText,
+    NoEncoder
+  ])
 }) {
   override get message() {
     return this.reason.message

@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import { Matrix as Dense, SingularValueDecomposition } from "ml-matrix"
 import * as Matrix from "../matrix/Matrix.ts"
 import * as Pca from "../matrix/Pca.ts"
+import * as Safetensors from "../storage/Safetensors.ts"
 import { CollaborativeConfig } from "./Collaborative.ts"
 
 /** Settings. */
@@ -28,31 +29,108 @@ export class FusionConfig extends Schema.Class<FusionConfig>("sidereal/embedding
   collaborative: CollaborativeConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))
 }) {}
 
+/** A fitted fusion as plain data: what places an item that it was not fitted on. */
+export interface FusionModel {
+  /** `none` also where too few items have events. */
+  readonly kind: FusionConfig["kind"]
+  readonly weight: number
+  /** Whitening and directions of both halves, float64. */
+  readonly tensors: ReadonlyMap<string, Safetensors.StoredTensor>
+}
+
+/** A fitted fusion and the embeddings [N, D] of the items it was fitted on. */
+export interface Fitted {
+  readonly model: FusionModel
+  readonly embeddings: Matrix.Matrix
+}
+
 /** Rows that are not zero. */
 const present = (matrix: Matrix.Matrix): ReadonlyArray<number> =>
   Array.from({ length: matrix.rows }, (_, r) => r).filter((r) => Matrix.row(matrix, r).some((value) => value !== 0))
 
-/** Half-whitened rows of length 1; rows of zeros, which know nothing, stay zero. */
-export const halfWhiten = (matrix: Matrix.Matrix): Matrix.Matrix => {
-  const known = present(matrix)
-  if (known.length === 0) return matrix
-  const pca = Pca.fit(Matrix.take(matrix, known), matrix.width)
+/** Principal components and the factor of each coordinate. */
+interface Whitening {
+  readonly pca: Pca.Pca
+  readonly scales: Float64Array
+}
+
+const project = (matrix: Matrix.Matrix, { pca, scales }: Whitening): Matrix.Matrix => {
   const coordinates = Pca.project(matrix, pca)
+  return { ...coordinates, data: coordinates.data.map((value, i) => value * scales[i % coordinates.width]!) }
+}
+
+/** Undefined for rows that are all zero. */
+const fitHalf = (matrix: Matrix.Matrix): Whitening | undefined => {
+  const known = present(matrix)
+  if (known.length === 0) return undefined
+  const pca = Pca.fit(Matrix.take(matrix, known), matrix.width)
   const floor = 1e-9 * (pca.variances[0] ?? 0)
-  const scales = pca.variances.map((variance) => (variance > floor ? variance ** -0.25 : 0))
+  return { pca, scales: pca.variances.map((variance) => (variance > floor ? variance ** -0.25 : 0)) }
+}
+
+const applyHalf = (matrix: Matrix.Matrix, half: Whitening | undefined): Matrix.Matrix => {
+  if (half === undefined) return matrix
+  const rows = project(matrix, half)
   const isKnown = new Uint8Array(matrix.rows)
-  for (const r of known) isKnown[r] = 1
+  for (const r of present(matrix)) isKnown[r] = 1
   return Matrix.normalizeRows({
-    ...coordinates,
-    data: coordinates.data.map((value, i) =>
-      isKnown[Math.floor(i / coordinates.width)] === 1 ? value * scales[i % coordinates.width]! : 0
-    )
+    ...rows,
+    data: rows.data.map((value, i) => (isKnown[Math.floor(i / rows.width)] === 1 ? value : 0))
   })
 }
 
-/** The parts side by side. */
-export const concatenate = (text: Matrix.Matrix, collaborative: Matrix.Matrix, weight: number): Matrix.Matrix => {
-  const [a, b] = [halfWhiten(text), halfWhiten(collaborative)]
+/** Half-whitened rows of length 1; rows of zeros, which know nothing, stay zero. */
+export const halfWhiten = (matrix: Matrix.Matrix): Matrix.Matrix => applyHalf(matrix, fitHalf(matrix))
+
+const halves = ["text", "collaborative"] as const
+
+const setWhitening = (
+  tensors: Map<string, Safetensors.StoredTensor>,
+  name: string,
+  { pca, scales }: Whitening
+): void => {
+  const components = Float64Array.from(pca.components.flatMap((row) => [...row]))
+  tensors.set(`${name}.mean`, { dtype: "F64", shape: [pca.mean.length], data: pca.mean })
+  tensors.set(`${name}.components`, { dtype: "F64", shape: [pca.components.length, pca.mean.length], data: components })
+  tensors.set(`${name}.scales`, { dtype: "F64", shape: [scales.length], data: scales })
+}
+
+const whiteningOf = (tensors: FusionModel["tensors"], name: string): Whitening | undefined => {
+  if (!tensors.has(`${name}.mean`)) return undefined
+  const { data, shape: [rank, width] } = Safetensors.pick(tensors, `${name}.components`, "F64", 2)
+  return {
+    scales: Safetensors.pick(tensors, `${name}.scales`, "F64").data,
+    pca: {
+      mean: Safetensors.pick(tensors, `${name}.mean`, "F64").data,
+      variances: new Float64Array(rank!),
+      components: Array.from({ length: rank! }, (_, c) => data.subarray(c * width!, (c + 1) * width!))
+    }
+  }
+}
+
+const fitConcatenation = (parts: Readonly<Record<(typeof halves)[number], Matrix.Matrix>>) => {
+  const tensors = new Map<string, Safetensors.StoredTensor>()
+  for (const name of halves) {
+    const half = fitHalf(parts[name])
+    if (half !== undefined) setWhitening(tensors, name, half)
+    tensors.set(`${name}.width`, {
+      dtype: "I32",
+      shape: [1],
+      data: Int32Array.of(half?.pca.components.length ?? parts[name].width)
+    })
+  }
+  return tensors
+}
+
+const concatenate = (
+  { tensors, weight }: FusionModel,
+  text: Matrix.Matrix,
+  collaborative: Matrix.Matrix | undefined
+): Matrix.Matrix => {
+  const a = applyHalf(text, whiteningOf(tensors, "text"))
+  const b = collaborative === undefined
+    ? Matrix.zeros(text.rows, Safetensors.pick(tensors, "collaborative.width", "I32").data[0]!)
+    : applyHalf(collaborative, whiteningOf(tensors, "collaborative"))
   const out = Matrix.zeros(a.rows, a.width + b.width)
   for (let r = 0; r < a.rows; r++) {
     out.data.set(Matrix.row(a, r), r * out.width)
@@ -61,49 +139,38 @@ export const concatenate = (text: Matrix.Matrix, collaborative: Matrix.Matrix, w
   return Matrix.normalizeRows(out)
 }
 
-interface Whitened {
-  readonly pca: Pca.Pca
-  readonly scales: Float64Array
-  readonly rows: Matrix.Matrix
-}
-
-const whiten = (matrix: Matrix.Matrix, known: ReadonlyArray<number>, ridge: number): Whitened => {
+const whiten = (matrix: Matrix.Matrix, known: ReadonlyArray<number>, ridge: number): Whitening => {
   const pca = Pca.fit(Matrix.take(matrix, known), matrix.width)
   const mean = pca.variances.reduce((sum, value) => sum + value, 0) / Math.max(1, pca.variances.length)
   // Rows that are all the same have no direction; what rounding makes of them must not be blown up.
-  const scales = pca.variances.map((variance) => (mean > 0 ? 1 / Math.sqrt(variance + ridge * mean) : 0))
-  const coordinates = Pca.project(matrix, pca)
-  return {
-    pca,
-    scales,
-    rows: { ...coordinates, data: coordinates.data.map((value, i) => value * scales[i % coordinates.width]!) }
-  }
+  return { pca, scales: pca.variances.map((variance) => (mean > 0 ? 1 / Math.sqrt(variance + ridge * mean) : 0)) }
 }
 
-/** Rows times a matrix [W, R]. */
-const multiply = ({ data, rows, width }: Matrix.Matrix, by: Dense): Matrix.Matrix => {
-  const out = Matrix.zeros(rows, by.columns)
+/** Rows times a matrix [W, R] of float64. */
+const multiply = ({ data, rows, width }: Matrix.Matrix, by: Float64Array): Matrix.Matrix => {
+  const rank = by.length / width
+  const out = Matrix.zeros(rows, rank)
   for (let r = 0; r < rows; r++) {
     for (let w = 0; w < width; w++) {
       const value = data[r * width + w]!
       if (value === 0) continue
-      for (let c = 0; c < by.columns; c++) out.data[r * by.columns + c]! += value * by.get(w, c)
+      for (let c = 0; c < rank; c++) out.data[r * rank + c]! += value * by[w * rank + c]!
     }
   }
   return out
 }
 
-/** The mean of both parts in the directions that agree, each weighted by its correlation. */
-export const correlate = (
+const fitCorrelation = (
   text: Matrix.Matrix,
   collaborative: Matrix.Matrix,
-  { ridge, weight, width }: FusionConfig
-): Matrix.Matrix => {
-  const known = present(collaborative)
-  const [a, b] = [whiten(text, known, ridge), whiten(collaborative, known, ridge)]
-  const cross = Dense.zeros(a.rows.width, b.rows.width)
+  known: ReadonlyArray<number>,
+  { ridge, width }: FusionConfig
+) => {
+  const [left, right] = [whiten(text, known, ridge), whiten(collaborative, known, ridge)]
+  const [a, b] = [project(text, left), project(collaborative, right)]
+  const cross = Dense.zeros(a.width, b.width)
   for (const r of known) {
-    const [x, y] = [Matrix.row(a.rows, r), Matrix.row(b.rows, r)]
+    const [x, y] = [Matrix.row(a, r), Matrix.row(b, r)]
     for (let i = 0; i < x.length; i++) {
       for (let j = 0; j < y.length; j++) cross.set(i, j, cross.get(i, j) + x[i]! * y[j]! / known.length)
     }
@@ -112,26 +179,65 @@ export const correlate = (
     autoTranspose: true
   })
   const rank = Math.min(width, diagonal.length)
-  const directions = (vectors: Dense) => {
-    const out = vectors.subMatrix(0, vectors.rows - 1, 0, rank - 1)
-    for (let c = 0; c < rank; c++) out.mulColumn(c, Math.sqrt(diagonal[c]!))
-    return out
+  const tensors = new Map<string, Safetensors.StoredTensor>()
+  const set = (name: string, half: Whitening, vectors: Dense) => {
+    const directions = vectors.subMatrix(0, vectors.rows - 1, 0, rank - 1)
+    for (let c = 0; c < rank; c++) directions.mulColumn(c, Math.sqrt(diagonal[c]!))
+    setWhitening(tensors, name, half)
+    tensors.set(`${name}.directions`, {
+      dtype: "F64",
+      shape: [vectors.rows, rank],
+      data: Float64Array.from(directions.to1DArray())
+    })
   }
-  const [x, y] = [multiply(a.rows, directions(leftSingularVectors)), multiply(b.rows, directions(rightSingularVectors))]
+  set("text", left, leftSingularVectors)
+  set("collaborative", right, rightSingularVectors)
+  return tensors
+}
+
+const correlate = (
+  { tensors, weight }: FusionModel,
+  text: Matrix.Matrix,
+  collaborative: Matrix.Matrix | undefined
+): Matrix.Matrix => {
+  const along = (matrix: Matrix.Matrix, name: string) =>
+    multiply(
+      project(matrix, whiteningOf(tensors, name)!),
+      Safetensors.pick(tensors, `${name}.directions`, "F64", 2).data
+    )
+  const x = along(text, "text")
+  if (collaborative === undefined) return Matrix.normalizeRows(x)
+  const y = along(collaborative, "collaborative")
   const both = new Uint8Array(text.rows)
-  for (const r of known) both[r] = 1
+  for (const r of present(collaborative)) both[r] = 1
   return Matrix.normalizeRows({
     ...x,
     data: x.data.map((value, i) =>
-      both[Math.floor(i / rank)] === 1 ? (value + weight * y.data[i]!) / (1 + weight) : value
+      both[Math.floor(i / x.width)] === 1 ? (value + weight * y.data[i]!) / (1 + weight) : value
     )
   })
 }
 
-/** Both parts as one, [N, D]. */
-export const fuse = (text: Matrix.Matrix, collaborative: Matrix.Matrix, config: FusionConfig): Matrix.Matrix =>
-  config.kind === "none" || present(collaborative).length < 2
+/** Fits a fusion of text and collaborative rows [N, D] of the same items. */
+export const fit = (text: Matrix.Matrix, collaborative: Matrix.Matrix, config: FusionConfig): Fitted => {
+  const known = present(collaborative)
+  const kind = known.length < 2 ? "none" : config.kind
+  const tensors = kind === "concat"
+    ? fitConcatenation({ text, collaborative })
+    : kind === "cca"
+    ? fitCorrelation(text, collaborative, known, config)
+    : new Map<string, Safetensors.StoredTensor>()
+  const model: FusionModel = { kind, weight: config.weight, tensors }
+  return { model, embeddings: place(model, text, collaborative) }
+}
+
+/**
+ * Returns fused embeddings [B, D] of items, fitted on or new. Without collaborative rows every item is placed by its text
+ * alone, as an item without events is.
+ */
+export const place = (model: FusionModel, text: Matrix.Matrix, collaborative?: Matrix.Matrix): Matrix.Matrix =>
+  model.kind === "none"
     ? text
-    : config.kind === "concat"
-    ? concatenate(text, collaborative, config.weight)
-    : correlate(text, collaborative, config)
+    : model.kind === "concat"
+    ? concatenate(model, text, collaborative)
+    : correlate(model, text, collaborative)

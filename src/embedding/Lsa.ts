@@ -10,9 +10,10 @@ import * as Schema from "effect/Schema"
 import * as Matrix from "../matrix/Matrix.ts"
 import * as TruncatedSvd from "../matrix/TruncatedSvd.ts"
 import { Progress, type Tracker } from "../run/Progress.ts"
+import * as Safetensors from "../storage/Safetensors.ts"
 import * as Words from "../text/Words.ts"
-import { EmbeddingError, NoText } from "./EmbeddingError.ts"
-import { TextEncoder } from "./TextEncoder.ts"
+import { BadModel, EmbeddingError, NoText } from "./EmbeddingError.ts"
+import { checkModel, type EncoderModel, type Fitted, TextEncoder } from "./TextEncoder.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
@@ -75,54 +76,140 @@ const frequencies = Effect.fnUntraced(function*(
   return frequency
 })
 
-/** The weighted term matrix of texts, one row per text. */
-export const tfIdf = Effect.fn("Lsa.tfIdf")(function*(
+/** Terms in the order of the matrix's columns, with their weights `idf`, [T]. */
+interface Vocabulary {
+  readonly terms: ReadonlyArray<string>
+  readonly idf: Float64Array
+}
+
+const vocabularyOf = Effect.fnUntraced(function*(
   texts: ReadonlyArray<string>,
   config: LsaConfig,
-  counted = mostCounted
-): Effect.fn.Return<TruncatedSvd.SparseMatrix, never, Progress> {
-  // Every text is read twice: to keep the terms of all would take more memory than the texts.
-  const tracker = (yield* Progress).start("terms", 2 * texts.length, "texts")
+  counted: number,
+  tracker: Tracker
+) {
   const frequency = yield* frequencies(texts, config.bigrams, counted, tracker)
   const most = Math.max(config.minimumTexts, config.maximumShare * texts.length)
   const shared = [...frequency].filter(([, df]) => df >= config.minimumTexts)
   const telling = shared.filter(([, df]) => df <= most)
   // Texts that all say the same are still texts.
-  const known = (telling.length > 0 ? telling : shared)
+  const terms = (telling.length > 0 ? telling : shared)
     .toSorted(([a, x], [b, y]) => y - x || (a < b ? -1 : 1)).slice(0, config.terms).map(([term]) => term).toSorted()
-  const column = new Map(known.map((term, i) => [term, i]))
+  const idf = Float64Array.from(terms, (term) => Math.log((1 + texts.length) / (1 + frequency.get(term)!)) + 1)
+  return { terms, idf } satisfies Vocabulary as Vocabulary
+})
+
+/** Returns the weighted terms of texts, a row of length 1 each; `done` texts count as finished before. */
+const weighted = Effect.fnUntraced(function*(
+  texts: ReadonlyArray<string>,
+  { idf, terms }: Vocabulary,
+  bigrams: boolean,
+  tracker: Tracker,
+  done: number
+) {
+  const column = new Map(terms.map((term, i) => [term, i]))
   const entries = TruncatedSvd.builder()
   for (const [i, text] of texts.entries()) {
-    yield* turn(tracker, texts.length + i)
+    yield* turn(tracker, done + i)
     const row: Array<readonly [number, number]> = []
-    for (const [term, count] of termsOf(text, config.bigrams)) {
+    for (const [term, count] of termsOf(text, bigrams)) {
       const at = column.get(term)
-      if (at === undefined) continue
-      row.push([at, (1 + Math.log(count)) * (Math.log((1 + texts.length) / (1 + frequency.get(term)!)) + 1)])
+      if (at !== undefined) row.push([at, (1 + Math.log(count)) * idf[at]!])
     }
     const norm = Math.sqrt(row.reduce((sum, [, value]) => sum + value * value, 0))
     for (const [at, value] of row.toSorted((a, b) => a[0] - b[0])) entries.add(at, value / norm)
     entries.endRow()
   }
-  tracker.finish()
-  return entries.finish(known.length)
+  return entries.finish(terms.length)
 })
 
-/** The embedding of texts. */
-export const embed: (texts: ReadonlyArray<string>, config: LsaConfig, seed: number) => Effect.Effect<
-  Matrix.Matrix,
-  EmbeddingError,
-  Progress
-> = Effect.fn("Lsa.embed")(function*(texts, config, seed) {
-  const terms = yield* tfIdf(texts, config)
-  if (terms.columns === 0) {
+const counting = Effect.fnUntraced(function*(texts: ReadonlyArray<string>, config: LsaConfig, counted: number) {
+  // Every text is read twice: to keep the terms of all would take more memory than the texts.
+  const tracker = (yield* Progress).start("terms", 2 * texts.length, "texts")
+  const vocabulary = yield* vocabularyOf(texts, config, counted, tracker)
+  const matrix = yield* weighted(texts, vocabulary, config.bigrams, tracker, texts.length)
+  tracker.finish()
+  return { vocabulary, matrix }
+})
+
+/** Returns the weighted term matrix [N, T] of texts. */
+export const tfIdf = Effect.fn("Lsa.tfIdf")(function*(
+  texts: ReadonlyArray<string>,
+  config: LsaConfig,
+  counted = mostCounted
+): Effect.fn.Return<TruncatedSvd.SparseMatrix, never, Progress> {
+  return (yield* counting(texts, config, counted)).matrix
+})
+
+const idOf = (config: LsaConfig, seed: number): string => `lsa:any script:${JSON.stringify(config)}:${seed}`
+
+/** The tensors of a fitted model. */
+const names = { terms: "terms", idf: "idf", folding: "folding", values: "values" } as const
+
+/** Fits vocabulary and singular vectors to texts. */
+export const fit: (
+  texts: ReadonlyArray<string>,
+  config: LsaConfig,
+  seed: number
+) => Effect.Effect<Fitted, EmbeddingError, Progress> = Effect.fn("Lsa.fit")(function*(texts, config, seed) {
+  const { matrix, vocabulary: { idf, terms } } = yield* counting(texts, config, mostCounted)
+  if (matrix.columns === 0) {
     const worded = texts.filter((text) => words(text).length > 0).length
     return yield* new EmbeddingError({
       reason: new NoText({ items: texts.length, worded, minimumTexts: config.minimumTexts })
     })
   }
-  return fromSvd(yield* TruncatedSvd.compute("factors of texts", terms, config.width, seed), terms.rows, config.whiten)
+  const svd = yield* TruncatedSvd.compute("factors of texts", matrix, config.width, seed)
+  const lines = Buffer.from(terms.map((term) => `${term}\n`).join(""))
+  return {
+    embeddings: fromSvd(svd, matrix.rows, config.whiten),
+    model: {
+      encoder: idOf(config, seed),
+      tensors: new Map<string, Safetensors.StoredTensor>([
+        [names.terms, { dtype: "U8", shape: [lines.length], data: lines }],
+        [names.idf, { dtype: "F64", shape: [idf.length], data: idf }],
+        [names.folding, { dtype: "F32", shape: [idf.length, svd.rank], data: yield* svd.folding }],
+        [names.values, { dtype: "F64", shape: [svd.rank], data: svd.values }]
+      ])
+    }
+  }
 })
+
+/** Folds texts in: `x P S` of their weighted terms x, or `x P sqrt(S)` scaled to length 1. */
+export const encode: (
+  texts: ReadonlyArray<string>,
+  model: EncoderModel,
+  config: LsaConfig
+) => Effect.Effect<Matrix.Matrix, EmbeddingError, Progress> = Effect.fn("Lsa.encode")(
+  function*(texts, { encoder, tensors }, config) {
+    const { folding, idf, terms, values } = yield* Effect.try({
+      try: () => ({
+        terms: Buffer.from(Safetensors.pick(tensors, names.terms, "U8").data).toString().split("\n").slice(0, -1),
+        idf: Safetensors.pick(tensors, names.idf, "F64").data,
+        folding: Safetensors.pick(tensors, names.folding, "F32", 2).data,
+        values: Safetensors.pick(tensors, names.values, "F64").data
+      }),
+      catch: (cause) => new EmbeddingError({ reason: new BadModel({ encoder, detail: (cause as Error).message }) })
+    })
+    const tracker = (yield* Progress).start("fold in", texts.length, "texts")
+    const rows = yield* weighted(texts, { terms, idf }, config.bigrams, tracker, 0)
+    tracker.finish()
+    const rank = values.length
+    const out = Matrix.zeros(texts.length, rank)
+    const sums = new Float64Array(rank)
+    for (let r = 0; r < rows.rows; r++) {
+      sums.fill(0)
+      for (let i = rows.start[r]!; i < rows.start[r + 1]!; i++) {
+        const from = rows.column[i]! * rank
+        for (let d = 0; d < rank; d++) sums[d]! += rows.value[i]! * folding[from + d]!
+      }
+      for (let d = 0; d < rank; d++) {
+        out.data[r * rank + d] = sums[d]! * (config.whiten ? Math.sqrt(values[d]!) : values[d]!)
+      }
+    }
+    return config.whiten ? Matrix.normalizeRows(out) : out
+  }
+)
 
 /** Rows `U S`, or `U sqrt(S)` of length 1. */
 export const fromSvd = (svd: TruncatedSvd.Svd, rows: number, whiten: boolean): Matrix.Matrix => {
@@ -138,9 +225,16 @@ export const fromSvd = (svd: TruncatedSvd.Svd, rows: number, whiten: boolean): M
 export const layer = (config: LsaConfig, seed: number): Layer.Layer<TextEncoder, never, Progress> =>
   Layer.effect(
     TextEncoder,
-    Effect.map(Progress, (progress) =>
-      TextEncoder.of({
-        id: `lsa:any script:${JSON.stringify(config)}:${seed}`,
-        encode: (texts) => embed(texts, config, seed).pipe(Effect.provideService(Progress, progress))
-      }))
+    Effect.map(Progress, (progress) => {
+      const id = idOf(config, seed)
+      return TextEncoder.of({
+        id,
+        fit: (texts) => fit(texts, config, seed).pipe(Effect.provideService(Progress, progress)),
+        encode: (texts, model) =>
+          checkModel(id, model).pipe(
+            Effect.andThen(encode(texts, model, config)),
+            Effect.provideService(Progress, progress)
+          )
+      })
+    })
   )

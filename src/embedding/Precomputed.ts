@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import { type PlatformError } from "effect/PlatformError"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
 import { TableReader } from "../catalog/reader/TableReader.ts"
@@ -16,16 +17,22 @@ import * as Matrix from "../matrix/Matrix.ts"
 import * as MatrixFile from "../matrix/MatrixFile.ts"
 import * as Npy from "../matrix/Npy.ts"
 import * as Safetensors from "../storage/Safetensors.ts"
-import { BadFile, EmbeddingError, MissingItem, NotANumber, WrongRows } from "./EmbeddingError.ts"
-import { TextEncoder } from "./TextEncoder.ts"
+import { BadFile, BadModel, EmbeddingError, MissingItem, NotANumber, WrongRows } from "./EmbeddingError.ts"
+import { checkModel, type EncoderModel, TextEncoder } from "./TextEncoder.ts"
 
-/** The matrix of a file in the order of `keys`. */
-export const read = Effect.fn("Precomputed.read")(function*(file: string, keys: ReadonlyArray<string>) {
+/**
+ * Reads the embeddings [keys, D] of a file. `inFile` names the rows of a file without keys, in their order; by default
+ * the same keys.
+ */
+export const read = Effect.fn("Precomputed.read")(function*(
+  file: string,
+  keys: ReadonlyArray<string>,
+  inFile: ReadonlyArray<string> = keys
+) {
   const bad = (detail: string) => new EmbeddingError({ reason: new BadFile({ file, detail }) })
-  const matrix = file.toLowerCase().endsWith(".parquet") ? yield* fromTable(file, keys) : yield* matrixOf(file)
-  if (matrix.rows !== keys.length) {
-    return yield* new EmbeddingError({ reason: new WrongRows({ file, expected: keys.length, actual: matrix.rows }) })
-  }
+  const matrix = file.toLowerCase().endsWith(".parquet")
+    ? yield* fromTable(file, keys)
+    : yield* rowsOf(file, keys, inFile)
   if (matrix.width === 0) return yield* bad("its rows have no components")
   const wrong = Matrix.findNonFinite(matrix)
   if (wrong !== undefined) {
@@ -51,6 +58,18 @@ export const matrixOf = Effect.fn("Precomputed.matrixOf")(function*(file: string
     const layout = yield* layoutOf(opened)
     return "problem" in layout ? yield* bad(layout.problem) : yield* MatrixFile.read(opened, layout)
   }).pipe(Effect.scoped, Effect.catchTag("PlatformError", (error) => Effect.fail(bad(error.message))))
+})
+
+const rowsOf = Effect.fnUntraced(function*(file: string, keys: ReadonlyArray<string>, inFile: ReadonlyArray<string>) {
+  const matrix = yield* matrixOf(file)
+  if (matrix.rows !== inFile.length) {
+    return yield* new EmbeddingError({ reason: new WrongRows({ file, expected: inFile.length, actual: matrix.rows }) })
+  }
+  if (keys === inFile) return matrix
+  const rows = new Map(inFile.map((key, row) => [key, row]))
+  const missing = keys.find((key) => !rows.has(key))
+  if (missing !== undefined) return yield* new EmbeddingError({ reason: new MissingItem({ file, item: missing }) })
+  return Matrix.take(matrix, keys.map((key) => rows.get(key)!))
 })
 
 const types: Partial<Record<Safetensors.StoredType, MatrixFile.MatrixLayout["type"]>> = {
@@ -133,13 +152,32 @@ export const layer = (
         Stream.runForEach((bytes) => Effect.sync(() => hash.update(bytes))),
         Effect.mapError((error) => new EmbeddingError({ reason: new BadFile({ file, detail: error.message }) }))
       )
+      const id = `precomputed:${hash.digest("hex")}`
+      const reading = (...given: Parameters<typeof read>) =>
+        read(...given).pipe(
+          Effect.provideService(FileSystem.FileSystem, fs),
+          Effect.provideService(TableReader, reader)
+        )
       return TextEncoder.of({
-        id: `precomputed:${hash.digest("hex")}`,
-        encode: (_, keys) =>
-          read(file, keys).pipe(
-            Effect.provideService(FileSystem.FileSystem, fs),
-            Effect.provideService(TableReader, reader)
-          )
+        id,
+        fit: (_, keys) => Effect.map(reading(file, keys), (embeddings) => ({ embeddings, model: modelOf(id, keys) })),
+        encode: Effect.fn("Precomputed.encode")(function*(texts, model, keys = texts) {
+          yield* checkModel(id, model)
+          return yield* reading(file, keys, yield* keysOf(model))
+        })
       })
     })
   )
+
+const modelOf = (encoder: string, keys: ReadonlyArray<string>): EncoderModel => {
+  const data = Buffer.from(JSON.stringify(keys))
+  return { encoder, tensors: new Map([["keys", { dtype: "U8", shape: [data.length], data }]]) }
+}
+
+const decodeKeys = Schema.decodeSync(Schema.fromJsonString(Schema.Array(Schema.String)))
+
+const keysOf = ({ encoder, tensors }: EncoderModel) =>
+  Effect.try({
+    try: () => decodeKeys(Buffer.from(Safetensors.pick(tensors, "keys", "U8").data).toString()),
+    catch: (cause) => new EmbeddingError({ reason: new BadModel({ encoder, detail: (cause as Error).message }) })
+  })

@@ -2,19 +2,48 @@
  * Texts to embeddings.
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import { type Item } from "../catalog/Dataset.ts"
 import { type Matrix } from "../matrix/Matrix.ts"
+import { type StoredTensor } from "../storage/Safetensors.ts"
 import * as Words from "../text/Words.ts"
-import { type EmbeddingError } from "./EmbeddingError.ts"
+import { EmbeddingError, OtherEncoder } from "./EmbeddingError.ts"
+
+/** A fitted encoder as plain data: what it needs to encode texts that it was not fitted on. */
+export interface EncoderModel {
+  /** `id` of the encoder that fitted it. */
+  readonly encoder: string
+  readonly tensors: ReadonlyMap<string, StoredTensor>
+}
+
+/** A fitted encoder and the embeddings [N, D] of the texts it was fitted on. */
+export interface Fitted {
+  readonly model: EncoderModel
+  readonly embeddings: Matrix
+}
 
 /** An encoder of item texts. */
 export class TextEncoder extends Context.Service<TextEncoder, {
-  /** Names encoder and settings: equal ids give equal embeddings. */
+  /** Names encoder and settings: equal ids give equal embeddings of equal texts. */
   readonly id: string
-  /** One row per text; `keys` name the items the texts are of. */
-  encode(texts: ReadonlyArray<string>, keys: ReadonlyArray<string>): Effect.Effect<Matrix, EmbeddingError>
+  /** Fits the encoder to texts; `keys` name the items they belong to. */
+  fit(texts: ReadonlyArray<string>, keys: ReadonlyArray<string>): Effect.Effect<Fitted, EmbeddingError>
+  /**
+   * Returns embeddings [B, D] of texts, fitted on or new; of the former, those that `fit` returned within rounding.
+   * `keys` name the items and are the texts themselves by default.
+   */
+  encode(
+    texts: ReadonlyArray<string>,
+    model: EncoderModel,
+    keys?: ReadonlyArray<string>
+  ): Effect.Effect<Matrix, EmbeddingError>
 }>()("sidereal/embedding/TextEncoder") {}
+
+/** Fails unless a model was fitted by the encoder `id`. */
+export const checkModel = (id: string, model: EncoderModel): Effect.Effect<void, EmbeddingError> =>
+  model.encoder === id
+    ? Effect.void
+    : Effect.fail(new EmbeddingError({ reason: new OtherEncoder({ expected: model.encoder, found: id }) }))
 
 /** The text of an item: title twice, brand, categories, the first 60 words of the description. */
 export const itemText = (item: Item): string =>

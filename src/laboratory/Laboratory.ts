@@ -1,6 +1,7 @@
 /**
  * Tokenizers measured side by side before any language model is trained, and the rule by which one is recommended.
  */
+import * as Schema from "effect/Schema"
 import { type Dataset } from "../catalog/Dataset.ts"
 import { type Split } from "../catalog/Split.ts"
 import * as Evaluator from "../evaluation/Evaluator.ts"
@@ -28,42 +29,48 @@ export interface Specimen {
 }
 
 /** How well counts over SIDs predict validation targets. */
-export interface Prediction {
-  readonly users: number
+export const Prediction = Schema.Struct({
+  users: Schema.Int,
   /** Mean surprise of a target item. */
-  readonly bits: number
-  readonly hr10: number
-  readonly ndcg10: number
-  readonly ndcg10Interval: Bootstrap.Interval
-}
+  bits: Schema.Finite,
+  hr10: Schema.Finite,
+  ndcg10: Schema.Finite,
+  ndcg10Interval: Schema.Tuple([Schema.Finite, Schema.Finite])
+})
+
+/** @see Prediction */
+export type Prediction = typeof Prediction.Type
 
 /** The figures of one tokenizer. */
-export interface Entry {
-  readonly name: string
-  readonly id: string
-  readonly seconds: number
-  readonly items: number
+export const Entry = Schema.Struct({
+  name: Schema.String,
+  id: Schema.String,
+  seconds: Schema.Finite,
+  items: Schema.Int,
   /** N - distinct over N, before the policy. */
-  readonly collisionRate: number
+  collisionRate: Schema.Finite,
   /** Share of training events whose item shared its codes with another, before the policy. */
-  readonly collidingEvents: number
+  collidingEvents: Schema.Finite,
   /** Share of test targets whose item did. */
-  readonly collidingTargets: number
-  readonly meanSquaredError: number
-  readonly varianceLeft: number
-  readonly levels: ReadonlyArray<Diagnostics.LevelUse>
+  collidingTargets: Schema.Finite,
+  meanSquaredError: Schema.Finite,
+  varianceLeft: Schema.Finite,
+  levels: Schema.Array(Diagnostics.LevelUse),
   /** Inequality of the first level's codes over items: 0 when all are used equally. */
-  readonly gini: number
-  readonly collisionPolicy: string
+  gini: Schema.Finite,
+  collisionPolicy: Schema.String,
   /** Share of items whose codes the policy changed. */
-  readonly moved: number
+  moved: Schema.Finite,
   /** Distinct SIDs after the policy. */
-  readonly distinct: number
-  readonly nodes: ReadonlyArray<number>
-  readonly branching: ReadonlyArray<number>
-  readonly agreement: ReadonlyArray<Neighbourhood.Agreement>
-  readonly prediction: Prediction
-}
+  distinct: Schema.Int,
+  nodes: Schema.Array(Schema.Int),
+  branching: Schema.Array(Schema.Finite),
+  agreement: Schema.Array(Neighbourhood.Agreement),
+  prediction: Prediction
+})
+
+/** @see Entry */
+export type Entry = typeof Entry.Type
 
 /** Validation users that are asked at most. */
 const mostUsers = 1000

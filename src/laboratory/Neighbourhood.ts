@@ -1,23 +1,39 @@
 /**
  * Whether items that share the first codes of their SIDs share what people know of them.
  */
+import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
 import { type Item } from "../catalog/Dataset.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
 import * as Trie from "../sid/trie/Trie.ts"
 import * as Random from "../statistics/Random.ts"
 
+/** A share or NaN, which JSON has as null. */
+const Share = Schema.NullOr(Schema.Finite).pipe(
+  Schema.decodeTo(
+    Schema.Number,
+    SchemaTransformation.transform({
+      decode: (share) => share ?? Number.NaN,
+      encode: (share) => (Number.isNaN(share) ? null : share)
+    })
+  )
+)
+
 /** Shares of pairs that agree; NaN where no pair has the attribute. */
-export interface Agreement {
+export const Agreement = Schema.Struct({
   /** Codes that the items of a pair have in common; 0 for pairs drawn from the whole catalogue. */
-  readonly prefix: number
+  prefix: Schema.Int,
   /** Distinct pairs there are. */
-  readonly pairs: number
+  pairs: Schema.Int,
   /** Finest category. */
-  readonly category: number
-  readonly brand: number
+  category: Share,
+  brand: Share,
   /** At least one training user of both. */
-  readonly buyers: number
-}
+  buyers: Share
+})
+
+/** @see Agreement */
+export type Agreement = typeof Agreement.Type
 
 const sampled = 20_000
 

@@ -153,33 +153,57 @@ export const symmetricEigen = (
   return { values, vectors }
 }
 
-/** Orthonormal columns spanning those of `x` [rows, k], twice for full orthogonality; dependent columns become zero. */
-const orthonormalize = (x: Float64Array, rows: number, k: number): Float64Array => {
+/** An orthonormal basis and how it follows from the columns it spans. */
+interface Basis {
+  /** Q = x C, [rows, k]. */
+  readonly q: Float64Array
+  /** The columns of C, [k] each. */
+  readonly coefficients: ReadonlyArray<Float64Array>
+}
+
+/** Orthonormalises the columns of `x` [rows, k], twice for full orthogonality; dependent columns become zero. */
+const orthonormalize = (x: Float64Array, rows: number, k: number): Basis => {
   const columns = Array.from({ length: k }, (_, j) => Float64Array.from({ length: rows }, (_, r) => x[r * k + j]!))
+  const coefficients = Array.from({ length: k }, (_, j) => {
+    const column = new Float64Array(k)
+    column[j] = 1
+    return column
+  })
   for (const [j, column] of columns.entries()) {
+    const own = coefficients[j]!
     const before = Math.sqrt(column.reduce((sum, value) => sum + value * value, 0))
     for (let pass = 0; pass < 2; pass++) {
       for (let i = 0; i < j; i++) {
         const other = columns[i]!
         let dot = 0
         for (let r = 0; r < rows; r++) dot += column[r]! * other[r]!
-        if (dot !== 0) { for (let r = 0; r < rows; r++) column[r] = column[r]! - dot * other[r]! }
+        if (dot === 0) continue
+        for (let r = 0; r < rows; r++) column[r] = column[r]! - dot * other[r]!
+        for (let c = 0; c < k; c++) own[c] = own[c]! - dot * coefficients[i]![c]!
       }
     }
     const norm = Math.sqrt(column.reduce((sum, value) => sum + value * value, 0))
     const scale = norm <= 1e-10 * before || norm === 0 ? 0 : 1 / norm
     for (let r = 0; r < rows; r++) column[r] = column[r]! * scale
+    for (let c = 0; c < k; c++) own[c] = own[c]! * scale
   }
   const out = new Float64Array(rows * k)
   for (const [j, column] of columns.entries()) for (let r = 0; r < rows; r++) out[r * k + j] = column[r]!
-  return out
+  return { q: out, coefficients }
 }
 
-/** Left singular vectors [rows, rank] and singular values, largest first. */
+/** The leading singular triples A = U S V', the largest value first. */
 export interface Svd {
   readonly rank: number
+  /** U, [rows, rank]. */
   readonly left: Float64Array
+  /** S, [rank]. */
   readonly values: Float64Array
+  /**
+   * Computes P [columns, rank] with A P = U, which folds in a row x that was not decomposed: x P. P is V / S where the
+   * iterations have converged; where they have not, V / S would not map the rows of A to their own coordinates.
+   */
+  readonly folding: Effect.Effect<Float32Array>
 }
 
 /** Entries of the matrix that a pass goes through before others have their turn: some tens of milliseconds. */
@@ -211,11 +235,13 @@ export const compute = Effect.fn("TruncatedSvd.compute")(function*(
     tracker.update(++done)
     return out
   })
-  const start = Float64Array.from({ length: a.columns * k }, next)
-  let q = orthonormalize(yield* pass(times, start), a.rows, k)
+  let y = Float64Array.from({ length: a.columns * k }, next)
+  let basis = orthonormalize(yield* pass(times, y), a.rows, k)
   for (let i = 0; i < iterations; i++) {
-    q = orthonormalize(yield* pass(times, yield* pass(transposedTimes, q)), a.rows, k)
+    y = yield* pass(transposedTimes, basis.q)
+    basis = orthonormalize(yield* pass(times, y), a.rows, k)
   }
+  const { coefficients, q } = basis
   const z = yield* pass(transposedTimes, q)
   const { values, vectors } = symmetricEigen(gram(z, a.columns, k), k)
   const singular = values.map((value) => Math.sqrt(Math.max(0, value)))
@@ -238,5 +264,28 @@ export const compute = Effect.fn("TruncatedSvd.compute")(function*(
     }
   }
   tracker.finish()
-  return { rank: kept, left, values: singular.slice(0, kept) }
+  // U = Q W and Q = A Y C, so that P = Y (C W).
+  const folding = Effect.gen(function*() {
+    const mixed = new Float64Array(k * kept)
+    for (let i = 0; i < k; i++) {
+      for (let c = 0; c < k; c++) {
+        const value = coefficients[i]![c]!
+        if (value === 0) continue
+        for (let j = 0; j < kept; j++) mixed[c * kept + j]! += value * vectors[i * k + j]! * signs[j]!
+      }
+    }
+    const out = new Float32Array(a.columns * kept)
+    const row = new Float64Array(kept)
+    for (let column = 0; column < a.columns; column++) {
+      if (column % 4096 === 4095) yield* Effect.yieldNow
+      row.fill(0)
+      for (let c = 0; c < k; c++) {
+        const value = y[column * k + c]!
+        for (let j = 0; j < kept; j++) row[j]! += value * mixed[c * kept + j]!
+      }
+      out.set(row, column * kept)
+    }
+    return out
+  })
+  return { rank: kept, left, values: singular.slice(0, kept), folding }
 })

@@ -125,10 +125,12 @@ export class DataChanged extends Schema.TaggedError<DataChanged>()("DataChanged"
 /** An artefact that a command which only reads would have to make. */
 export class NoArtefact extends Schema.TaggedError<NoArtefact>()("NoArtefact", {
   path: Schema.String,
-  file: Schema.String
+  file: Schema.String,
+  /** The command that makes it. @default sft */
+  command: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    return `${this.path} has no ${this.file}; run \`sidereal sft --run ${this.path}\` first`
+    return `${this.path} has no ${this.file}; run \`sidereal ${this.command ?? "sft"} --run ${this.path}\` first`
   }
 }
 

@@ -1,6 +1,7 @@
 /**
  * How good a set of SIDs is before any model is trained on it.
  */
+import * as Schema from "effect/Schema"
 import * as Trie from "./trie/Trie.ts"
 
 /** Items by identical codes, in item order. */
@@ -16,24 +17,30 @@ export const groups = (sids: ReadonlyArray<Int32Array>): ReadonlyArray<ReadonlyA
 }
 
 /** Use of the codes of one level. */
-export interface LevelUse {
-  readonly codes: number
-  readonly used: number
+export const LevelUse = Schema.Struct({
+  codes: Schema.Int,
+  used: Schema.Int,
   /** `exp` of the entropy in nats of the code distribution over items: as if so many codes were used equally. */
-  readonly perplexity: number
-}
+  perplexity: Schema.Finite
+})
 
-/** The figures. */
-export interface Diagnostics {
-  readonly items: number
-  /** Distinct SIDs before the collision policy. */
-  readonly distinct: number
+/** @see LevelUse */
+export type LevelUse = typeof LevelUse.Type
+
+/** Figures of SIDs before the collision policy. */
+export const Diagnostics = Schema.Struct({
+  items: Schema.Int,
+  /** Distinct SIDs. */
+  distinct: Schema.Int,
   /** `(N - distinct) / N`. */
-  readonly collisionRate: number
+  collisionRate: Schema.Finite,
   /** Items that share their SID with another. */
-  readonly collidingItems: number
-  readonly levels: ReadonlyArray<LevelUse>
-}
+  collidingItems: Schema.Int,
+  levels: Schema.Array(LevelUse)
+})
+
+/** @see Diagnostics */
+export type Diagnostics = typeof Diagnostics.Type
 
 /** The figures of SIDs. */
 export const measure = (

@@ -100,12 +100,16 @@ export interface QuantizerParts {
 }
 
 /** Figures of codes and of what they keep of the embeddings. */
-export interface Diagnosis extends Diagnostics.Diagnostics {
+export const Diagnosis = Schema.Struct({
+  ...Diagnostics.Diagnostics.fields,
   /** Squared difference between embedding and decoded codes, per component. */
-  readonly meanSquaredError: number
+  meanSquaredError: Schema.Finite,
   /** That difference as a share of the embeddings' variance. */
-  readonly varianceLeft: number
-}
+  varianceLeft: Schema.Finite
+})
+
+/** @see Diagnosis */
+export type Diagnosis = typeof Diagnosis.Type
 
 /** A way to make SIDs out of embeddings. */
 export class Quantizer extends Context.Service<

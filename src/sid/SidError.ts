@@ -89,9 +89,21 @@ export class BadTrie extends Schema.TaggedError<BadTrie>()("BadTrie", { detail: 
   }
 }
 
+/** Models fitted anew that do not lead to the SIDs of the run. */
+export class OtherModels extends Schema.TaggedError<OtherModels>()("OtherModels", {
+  items: Schema.Int,
+  /** Items that would get another SID. */
+  differing: Schema.Int
+}) {
+  override get message() {
+    return `the tokenizer was fitted anew and gives ${this.differing} of ${this.items} items another SID than the run has; ` +
+      `new texts get SIDs only from what the run was made with: restore the encoder's files, or begin the run again with --fresh`
+  }
+}
+
 /** Every way in which making SIDs fails. */
 export class SidError extends Schema.TaggedError<SidError>()("SidError", {
-  reason: Schema.Union([BadEmbedding, TooFewItems, BadIndex, WrongWidth, TooFewCodes, BadSetting, BadTrie])
+  reason: Schema.Union([BadEmbedding, TooFewItems, BadIndex, WrongWidth, TooFewCodes, BadSetting, BadTrie, OtherModels])
 }) {
   override get message() {
     return this.reason.message

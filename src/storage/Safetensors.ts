@@ -145,3 +145,26 @@ export const decode = (bytes: Uint8Array): Map<string, StoredTensor> => {
   }
   return tensors
 }
+
+/** Arrays by the type that is stored; half precision is read as float32. */
+interface Arrays {
+  readonly F64: Float64Array
+  readonly F32: Float32Array
+  readonly I32: Int32Array
+  readonly U8: Uint8Array
+}
+
+/** Returns the tensor `name`; throws `SafetensorsError` where it is missing, of another type or of other axes. */
+export const pick = <T extends keyof Arrays>(
+  tensors: ReadonlyMap<string, StoredTensor>,
+  name: string,
+  dtype: T,
+  axes = 1
+): { readonly shape: ReadonlyArray<number>; readonly data: Arrays[T] } => {
+  const found = tensors.get(name)
+  if (found === undefined) return fail(name, "is missing")
+  if (found.dtype !== dtype || found.shape.length !== axes) {
+    return fail(name, `is ${found.dtype} of shape [${found.shape.join(", ")}]; expected ${dtype} with ${axes} axes`)
+  }
+  return { shape: found.shape, data: found.data as Arrays[T] }
+}

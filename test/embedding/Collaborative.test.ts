@@ -104,8 +104,8 @@ describe("Collaborative.embed", () => {
     const text = gaussian(18, 6, 1)
     for (const kind of ["concat", "cca"] as const) {
       assert.deepStrictEqual(
-        Fusion.fuse(text, a!, fusion({ kind })),
-        Fusion.fuse(text, b!, fusion({ kind }))
+        Fusion.fit(text, a!, fusion({ kind })),
+        Fusion.fit(text, b!, fusion({ kind }))
       )
     }
   })
@@ -156,8 +156,8 @@ describe("Fusion", () => {
     const agree = (a: ReadonlyArray<number>, b: ReadonlyArray<number>) => a.filter((value, i) => value === b[i]).length
     const textual = nearest(Fusion.halfWhiten(text))
     const bought = nearest(Fusion.halfWhiten(collaborative))
-    const light = nearest(Fusion.concatenate(text, collaborative, 0.05))
-    const heavy = nearest(Fusion.concatenate(text, collaborative, 20))
+    const light = nearest(Fusion.fit(text, collaborative, fusion({ weight: 0.05 })).embeddings)
+    const heavy = nearest(Fusion.fit(text, collaborative, fusion({ weight: 20 })).embeddings)
     assert.isAbove(agree(light, textual), 55)
     assert.isAbove(agree(heavy, bought), 55)
   })
@@ -174,7 +174,7 @@ describe("Fusion", () => {
     }
     const [text, collaborative] = [mix(20, 7), mix(30, 5)]
     for (let d = 0; d < 5; d++) collaborative.data[11 * 5 + d] = 0
-    const fused = Fusion.correlate(text, collaborative, fusion({ kind: "cca", width: 2, ridge: 0.01 }))
+    const { embeddings: fused } = Fusion.fit(text, collaborative, fusion({ kind: "cca", width: 2, ridge: 0.01 }))
     // Items that are near in what is shared are near in the fusion.
     const [a, b] = [gram(Matrix.normalizeRows(shared)), gram(fused)]
     let [sab, saa, sbb] = [0, 0, 0]
@@ -185,6 +185,6 @@ describe("Fusion", () => {
     }
     assert.isAbove(sab / Math.sqrt(saa * sbb), 0.9)
     assert.isTrue(Matrix.row(fused, 11).some((value) => value !== 0))
-    assert.deepStrictEqual(Fusion.fuse(text, Matrix.zeros(400, 5), fusion({ kind: "cca" })), text)
+    assert.deepStrictEqual(Fusion.fit(text, Matrix.zeros(400, 5), fusion({ kind: "cca" })).embeddings, text)
   })
 })

@@ -52,6 +52,36 @@ describe("TruncatedSvd.compute", () => {
     }
   })
 
+  it("folds rows in by V / S where it has converged, and maps every row to its own left vector where it has not", async () => {
+    const [rows, columns] = [60, 40]
+    const next = Random.normal(4)
+    const dense = Float64Array.from({ length: rows * columns }, next)
+    const a = TruncatedSvd.sparse(
+      columns,
+      Array.from(
+        { length: rows },
+        (_, r) => Array.from({ length: columns }, (_, c) => [c, dense[r * columns + c]!] as const)
+      )
+    )
+    for (const iterations of [0, 1, 60]) {
+      const { folding, left, rank, values } = await svdOf(a, 8, 3, iterations)
+      const p = await Effect.runPromise(folding)
+      for (let j = 0; j < rank; j++) {
+        for (let r = 0; r < rows; r++) {
+          let folded = 0
+          for (let c = 0; c < columns; c++) folded += dense[r * columns + c]! * p[c * rank + j]!
+          assert.closeTo(folded, left[r * rank + j]!, 1e-6, `${iterations} iterations`)
+        }
+        if (iterations < 60) continue
+        for (let c = 0; c < columns; c++) {
+          let right = 0
+          for (let r = 0; r < rows; r++) right += dense[r * columns + c]! * left[r * rank + j]! / values[j]!
+          assert.closeTo(p[c * rank + j]!, right / values[j]!, 1e-5)
+        }
+      }
+    }
+  })
+
   it("returns as many triples as the matrix has", async () => {
     const a = TruncatedSvd.sparse(3, [[[0, 1], [1, 2]], [[0, 2], [1, 4]], []])
     const { rank, values } = await svdOf(a, 3, 1)
@@ -64,14 +94,14 @@ describe("Lsa", () => {
   it.effect("puts texts with common words near each other; a text of its own gets zeros", () =>
     Effect.gen(function*() {
       const texts = ["red cotton shirt", "blue cotton shirt", "steel frying pan", "cast iron frying pan", "zzz"]
-      const matrix = yield* Lsa.embed(texts, config({ maximumShare: 0.9 }), 1)
+      const matrix = (yield* Lsa.fit(texts, config({ maximumShare: 0.9 }), 1)).embeddings
       const dot = (a: number, b: number) =>
         Matrix.row(matrix, a).reduce((sum, value, i) => sum + value * Matrix.row(matrix, b)[i]!, 0)
       assert.isAbove(dot(0, 1), 0.9)
       assert.isAbove(dot(2, 3), 0.9)
       assert.isBelow(Math.abs(dot(0, 2)), 0.1)
       assert.isTrue(Matrix.row(matrix, 4).every((value) => value === 0))
-      assert.deepStrictEqual((yield* Lsa.embed(texts, config({ maximumShare: 0.9 }), 1)).data, matrix.data)
+      assert.deepStrictEqual((yield* Lsa.fit(texts, config({ maximumShare: 0.9 }), 1)).embeddings.data, matrix.data)
     }).pipe(Effect.provide(Progress.layerSilent)))
 
   it.effect("puts texts of any script with common words near each other", () =>
@@ -84,7 +114,7 @@ describe("Lsa", () => {
         ["빨간 면 셔츠", "파란 면 셔츠", "큰 나무 책상", "작은 나무 책상", "컵"]
       ]
       for (const texts of scripts) {
-        const matrix = yield* Lsa.embed(texts, config(), 1)
+        const matrix = (yield* Lsa.fit(texts, config(), 1)).embeddings
         const dot = (a: number, b: number) =>
           Matrix.row(matrix, a).reduce((sum, value, i) => sum + value * Matrix.row(matrix, b)[i]!, 0)
         assert.isAbove(dot(0, 1), dot(0, 2) + 0.3, texts[0])
@@ -94,7 +124,7 @@ describe("Lsa", () => {
 
   it.effect("embeds texts that all say the same, whose every word is too common", () =>
     Effect.gen(function*() {
-      const matrix = yield* Lsa.embed(Array.from({ length: 12 }, () => "Gift card"), config(), 1)
+      const matrix = (yield* Lsa.fit(Array.from({ length: 12 }, () => "Gift card"), config(), 1)).embeddings
       assert.deepStrictEqual([matrix.rows, matrix.width], [12, 1])
       assert.isTrue(matrix.data.every((value) => Math.abs(value - 1) < 1e-6))
     }).pipe(Effect.provide(Progress.layerSilent)))
@@ -102,7 +132,7 @@ describe("Lsa", () => {
   it.effect("says why texts cannot be embedded", () =>
     Effect.gen(function*() {
       const failing = (texts: ReadonlyArray<string>, values: typeof Lsa.LsaConfig.Encoded = {}) =>
-        Effect.map(Effect.flip(Lsa.embed(texts, config(values), 1)), ({ message, reason }) => {
+        Effect.map(Effect.flip(Lsa.fit(texts, config(values), 1)), ({ message, reason }) => {
           assert.strictEqual(reason._tag, "NoText")
           return message
         })

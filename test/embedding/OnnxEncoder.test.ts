@@ -276,7 +276,8 @@ const encoding = (
   Effect.gen(function*() {
     const path = yield* folderWith({ "model.onnx": model(kind), "tokenizer.json": tokenizerJson })
     const kept = yield* folderWith({})
-    return yield* Effect.flatMap(TextEncoder, (encoder) => encoder.encode(given, given)).pipe(
+    return yield* Effect.flatMap(TextEncoder, (encoder) => encoder.fit(given, given)).pipe(
+      Effect.map(({ embeddings }) => embeddings),
       Effect.provide(OnnxEncoder.layer(config({ path, ...values }), kept))
     )
   }).pipe(Effect.scoped)
@@ -312,6 +313,20 @@ describe("OnnxEncoder", () => {
       assert.deepStrictEqual(prefixed, written)
     }).pipe(Effect.provide(services)))
 
+  it.effect("encodes texts it was not fitted on, and refuses the model of another graph", () =>
+    Effect.gen(function*() {
+      const files = { "model.onnx": model("states"), "tokenizer.json": tokenizerJson }
+      const layer = OnnxEncoder.layer(config({ path: yield* folderWith(files) }), yield* folderWith({}))
+      yield* Effect.gen(function*() {
+        const encoder = yield* TextEncoder
+        const { embeddings, model: fitted } = yield* encoder.fit(texts, texts)
+        const alone = yield* encoder.encode([texts[1]!], fitted)
+        assert.isBelow(distance(alone.data, Matrix.row(embeddings, 1)), 1e-5)
+        const error = yield* Effect.flip(encoder.encode(texts, { ...fitted, encoder: "onnx:another" }))
+        assert.strictEqual(error.reason._tag, "OtherEncoder")
+      }).pipe(Effect.provide(layer))
+    }).pipe(Effect.scoped, Effect.provide(services)))
+
   it.effect("takes rows that the graph itself pooled", () =>
     Effect.gen(function*() {
       const found = yield* encoding({ normalize: false }, "rows", [texts[0]!])
@@ -330,7 +345,7 @@ describe("OnnxEncoder", () => {
         (_, i) => `${"red pen ".repeat(1 + i % 5)}${i % 2 === 0 ? "ink" : "blue"}`
       )
       const settings = config({ path, batch: 1 })
-      const whole = yield* Effect.flatMap(TextEncoder, (encoder) => encoder.encode(many, many)).pipe(
+      const whole = yield* Effect.flatMap(TextEncoder, (encoder) => encoder.fit(many, many)).pipe(
         Effect.provide(OnnxEncoder.layer(settings, yield* folderWith({})))
       )
       let shown = 0
@@ -346,7 +361,7 @@ describe("OnnxEncoder", () => {
           })
         })
       )
-      yield* Effect.flatMap(TextEncoder, (encoder) => encoder.encode(many, many)).pipe(
+      yield* Effect.flatMap(TextEncoder, (encoder) => encoder.fit(many, many)).pipe(
         Effect.provide(OnnxEncoder.layer(settings, kept).pipe(Layer.provide(stopping))),
         Effect.exit
       )
@@ -357,7 +372,7 @@ describe("OnnxEncoder", () => {
         Progress,
         Progress.of({ start: () => ({ update: () => runs++, finish: () => {} }) })
       )
-      const again = yield* Effect.flatMap(TextEncoder, (encoder) => encoder.encode(many, many)).pipe(
+      const again = yield* Effect.flatMap(TextEncoder, (encoder) => encoder.fit(many, many)).pipe(
         Effect.provide(OnnxEncoder.layer(settings, kept).pipe(Layer.provide(counting)))
       )
       assert.deepStrictEqual(again, whole)
@@ -376,7 +391,7 @@ describe("OnnxEncoder", () => {
       ]
       for (const [files, tag, words] of cases) {
         const path = yield* folderWith(files)
-        const error = yield* Effect.flatMap(TextEncoder, (encoder) => encoder.encode(texts, texts)).pipe(
+        const error = yield* Effect.flatMap(TextEncoder, (encoder) => encoder.fit(texts, texts)).pipe(
           Effect.provide(OnnxEncoder.layer(config({ path }), path)),
           Effect.flip
         )

@@ -111,11 +111,38 @@ describe("Precomputed.read", () => {
       const error = yield* Effect.flip(Precomputed.read(file, ["a", "nobody"]))
       assert.include(error.message, "no embedding of item \"nobody\"")
       const encoder = yield* Effect.provide(TextEncoder, Precomputed.layer(file))
-      assert.deepStrictEqual([...(yield* encoder.encode(["", "", ""], keys)).data], values)
+      const fitted = yield* encoder.fit(["", "", ""], keys)
+      assert.deepStrictEqual([...fitted.embeddings.data], values)
+      assert.deepStrictEqual([...(yield* encoder.encode(["", ""], fitted.model, ["c", "a"])).data], [5, 6.5, 1, 2])
+      const unknown = yield* Effect.flip(encoder.encode(["a new title"], fitted.model))
+      assert.strictEqual(unknown.reason._tag, "MissingItem")
+      assert.include(unknown.message, "no embedding of item \"a new title\"")
       assert.match(encoder.id, /^precomputed:[\da-f]{64}$/)
     }).pipe(Effect.scoped, Effect.provide(services)))
 
-  it.effect("refuses what it cannot use, naming file, item and the mend", () =>
+  it.effect("encodes items of a file without keys by the keys it was fitted with", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const file = (yield* Path.Path).join(yield* fs.makeTempDirectoryScoped(), "e.npy")
+      yield* fs.writeFile(file, npy("f4"))
+      const encoder = yield* Effect.provide(TextEncoder, Precomputed.layer(file))
+      const { embeddings, model } = yield* encoder.fit(["", "", ""], keys)
+      assert.deepStrictEqual([...embeddings.data], values)
+      assert.deepStrictEqual([...(yield* encoder.encode(["", "", ""], model, ["b", "a", "b"])).data], [
+        3,
+        4,
+        1,
+        2,
+        3,
+        4
+      ])
+      const unknown = yield* Effect.flip(encoder.encode([""], model, ["d"]))
+      assert.include(unknown.message, `${file} has no embedding of item "d"; every item needs one`)
+      const other = yield* Effect.flip(encoder.encode([""], { ...model, encoder: "lsa" }, ["a"]))
+      assert.strictEqual(other.reason._tag, "OtherEncoder")
+    }).pipe(Effect.scoped, Effect.provide(services)))
+
+  it.effect("refuses what it cannot use, naming file, item and remedy", () =>
     Effect.gen(function*() {
       const whole = npy("f4")
       const nan = Buffer.from(whole)

@@ -50,6 +50,7 @@ const embed = (
               tokenized: false,
               file: (name) => name,
               settings,
+              artefact: (_, make) => make,
               record: () => Effect.void
             })
           ).pipe(Layer.provideMerge(Progress.layerSilent))
@@ -110,7 +111,14 @@ describe("Tokenize.embed", () => {
         titled(["", "", ""]),
         ring(3),
         { encoder: { kind: "precomputed", path: "x.npy" }, fusion: { kind: "none" } },
-        Layer.succeed(TextEncoder, TextEncoder.of({ id: "rows", encode: () => Effect.succeed(rows) }))
+        Layer.succeed(
+          TextEncoder,
+          TextEncoder.of({
+            id: "rows",
+            fit: () => Effect.succeed({ embeddings: rows, model: { encoder: "rows", tensors: new Map() } }),
+            encode: () => Effect.succeed(rows)
+          })
+        )
       )
       assert.deepStrictEqual(matrix, rows)
       assert.strictEqual(notes, "")
@@ -128,7 +136,8 @@ describe("Fusion of parts that know nothing", () => {
       ]
       for (const text of parts) {
         for (const events of parts) {
-          const fused = Fusion.fuse({ rows: 6, width: 4, data: text }, { rows: 6, width: 4, data: events }, config)
+          const fused = Fusion.fit({ rows: 6, width: 4, data: text }, { rows: 6, width: 4, data: events }, config)
+            .embeddings
           assert.isUndefined(Matrix.findNonFinite(fused))
         }
       }

@@ -36,7 +36,7 @@ describe("RQ-VAE with its mends on real texts", () => {
         Effect.gen(function*() {
           const dataset = yield* Import.load(join(data, folder))
           const config = Schema.decodeSync(Lsa.LsaConfig)({})
-          const items = Quantizer.itemsOf(yield* Lsa.embed(dataset.items.map(itemText), config, 1))
+          const items = Quantizer.itemsOf((yield* Lsa.fit(dataset.items.map(itemText), config, 1)).embeddings)
           const diagnose = Effect.gen(function*() {
             const quantizer = yield* Quantizer.Quantizer
             const started = performance.now()

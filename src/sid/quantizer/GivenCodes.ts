@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import { createHash } from "node:crypto"
 import { type Progress } from "../../run/Progress.ts"
 import { type TensorRuntime } from "../../tensor/TensorRuntime.ts"
 import * as ResidualCodebooks from "../codebook/ResidualCodebooks.ts"
@@ -20,13 +21,19 @@ export interface GivenCodes {
   readonly keyOffset?: number | undefined
 }
 
+const hashOf = (sids: SidIndex.SidsByKey): string => {
+  const sum = createHash("sha256")
+  for (const [key, codes] of sids) sum.update(JSON.stringify([key, ...codes]))
+  return sum.digest("hex").slice(0, 16)
+}
+
 /** The quantizer; items that the file lacks are an error, and the codes of new items are the nearest ones. */
 export const layer = (given: GivenCodes): Layer.Layer<Quantizer, never, TensorRuntime | Progress> => {
   const offset = given.keyOffset ?? 0
   const keyOf = (key: string) => (offset === 0 ? key : String(Number(key) - offset))
   return ResidualCodebooks.layer({
     name: "given",
-    settings: [given.source, offset],
+    settings: [given.source, offset, hashOf(given.sids)],
     train: Effect.fn("GivenCodes.train")(function*(items) {
       const sids: Array<Int32Array> = []
       for (const key of items.keys) {

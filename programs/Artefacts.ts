@@ -1,0 +1,157 @@
+/**
+ * The files that a run makes once and keeps, each verified whenever it is read.
+ *
+ * The manifest holds the sha256 of every artefact. Before an artefact is replaced its hash is removed, and the new hash is
+ * recorded after the file stands; so a file without a hash is one whose writer was stopped in between, or one of an older
+ * version. It is whole, since files are replaced in one step: where its content is valid its hash is recorded. A file
+ * whose hash is another is damaged.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
+import * as Durable from "../src/run/Durable.ts"
+import * as Manifest from "../src/run/Manifest.ts"
+import { Corrupt, NoArtefact, RunError } from "../src/run/RunError.ts"
+
+/** How an artefact is kept. */
+export interface Codec<A> {
+  readonly encode: (value: A) => Uint8Array
+  /** Throws when the bytes are not of such an artefact. */
+  readonly decode: (bytes: Uint8Array) => A
+}
+
+/** Returns the codec of an artefact that is JSON; `indent` is the number of blanks per level. */
+export const json = <A, I>(schema: Schema.Codec<A, I>, indent?: number): Codec<A> => {
+  const [encode, decode] = [Schema.encodeSync(schema), Schema.decodeUnknownSync(schema)]
+  return {
+    encode: (value) => Buffer.from(JSON.stringify(encode(value), undefined, indent)),
+    decode: (bytes) => decode(JSON.parse(Buffer.from(bytes).toString()))
+  }
+}
+
+/** What a caller says of an artefact besides its name, maker and codec. */
+export interface ArtefactOptions<A> {
+  /** Whether a file of the run may be used; another is made anew. @default every one */
+  readonly isCurrent?: ((value: A) => boolean) | undefined
+  /** Whether the value stays in memory for the next caller of this process. @default true */
+  readonly remember?: boolean | undefined
+}
+
+/** Reads, makes and keeps the artefacts of a run. */
+export interface Artefacts {
+  /** Reads an artefact, or makes and keeps it; of several callers at once one makes it. */
+  artefact<A, E, R>(
+    name: string,
+    make: Effect.Effect<A, E, R>,
+    codec: Codec<A>,
+    options?: ArtefactOptions<A>
+  ): Effect.Effect<A, E | RunError, R>
+  /** Reads an artefact that `command` makes; fails with `NoArtefact` where it is missing. */
+  kept<A>(name: string, codec: Codec<A>, command: string): Effect.Effect<A, RunError>
+  /** Writes an artefact, replacing an older one. */
+  keep<A>(name: string, value: A, codec: Codec<A>): Effect.Effect<void, RunError>
+  readonly manifest: Effect.Effect<Manifest.Manifest, RunError>
+  /** Changes the manifest; one change at a time. */
+  change<E, R>(
+    how: (manifest: Manifest.Manifest) => Effect.Effect<Manifest.Manifest, E, R>
+  ): Effect.Effect<void, E | RunError, R>
+}
+
+/** Opens the artefacts in the folder of a run; with `readOnly` none is made, adopted or written. */
+export const make = Effect.fnUntraced(function*(run: string, readOnly: boolean) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const services = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+  const known = new Map<string, unknown>()
+  const makers = new Map<string, Semaphore.Semaphore>()
+  const makerOf = (name: string) => {
+    const found = makers.get(name) ?? Semaphore.makeUnsafe(1)
+    makers.set(name, found)
+    return found
+  }
+  const lock = yield* Semaphore.make(1)
+  const manifest = Manifest.read(run).pipe(Effect.provideContext(services))
+  const setHash = (name: string, hash: string | undefined) =>
+    Effect.gen(function*() {
+      const now = yield* manifest
+      const { [name]: _, ...others } = now.hashes
+      yield* Manifest.write(run, { ...now, hashes: hash === undefined ? others : { ...others, [name]: hash } })
+    }).pipe(Effect.provideContext(services))
+
+  const write = (name: string, bytes: Uint8Array) =>
+    Effect.gen(function*() {
+      if ((yield* manifest).hashes[name] !== undefined) yield* setHash(name, undefined)
+      yield* Durable.write(path.join(run, name), bytes).pipe(Effect.provideContext(services))
+      yield* setHash(name, Manifest.hash([bytes]))
+    }).pipe(lock.withPermit, Effect.uninterruptible)
+
+  const read = Effect.fnUntraced(function*<A>(name: string, codec: Codec<A>, remedy: string) {
+    const at = path.join(run, name)
+    const bytes = yield* fs.readFile(at).pipe(
+      Effect.catchReason("PlatformError", "NotFound", () => Effect.void),
+      Effect.mapError(Durable.storage("read", at))
+    )
+    if (!(bytes instanceof Uint8Array)) return undefined
+    const corrupt = (expected: string, found: string) =>
+      new RunError({ reason: new Corrupt({ file: at, expected, found, remedy }) })
+    const expected = (yield* manifest).hashes[name]
+    const found = Manifest.hash([bytes])
+    if (expected !== undefined && expected !== found) {
+      return yield* corrupt(`sha256 ${expected}`, `${bytes.byteLength} bytes with sha256 ${found}`)
+    }
+    const value = yield* Effect.try({
+      try: () => codec.decode(bytes),
+      catch: (cause) => {
+        const detail = cause instanceof Error ? cause.message : String(cause)
+        return corrupt("what the run wrote", `content that cannot be read (${detail.replaceAll(/\s*\n\s*/g, " ")})`)
+      }
+    })
+    if (expected === undefined && !readOnly) yield* setHash(name, found).pipe(lock.withPermit)
+    return { value }
+  })
+
+  const artefacts: Artefacts = {
+    artefact: <A, E, R>(name: string, making: Effect.Effect<A, E, R>, codec: Codec<A>, {
+      isCurrent = () => true,
+      remember = true
+    }: ArtefactOptions<A> = {}) =>
+      Effect.gen(function*() {
+        // The stages of one command ask for the same artefacts.
+        if (known.has(name)) return known.get(name) as A
+        const found = yield* read(
+          name,
+          codec,
+          readOnly
+            ? `delete it and run \`sidereal tokenize --run ${run}\`: it is made anew`
+            : "delete it and run the command again: it is made anew"
+        )
+        if (found === undefined || !isCurrent(found.value)) {
+          if (readOnly) return yield* new RunError({ reason: new NoArtefact({ path: run, file: name }) })
+          const value = yield* making
+          yield* write(name, codec.encode(value))
+          if (remember) known.set(name, value)
+          return value
+        }
+        if (remember) known.set(name, found.value)
+        return found.value
+      }).pipe(makerOf(name).withPermit),
+    kept: (name, codec, command) =>
+      Effect.gen(function*() {
+        const again = `sidereal ${command} --run ${run}`
+        const found = yield* read(name, codec, `run \`${again}\`, which makes it anew`)
+        return found === undefined
+          ? yield* new RunError({ reason: new NoArtefact({ path: run, file: name, command }) })
+          : found.value
+      }),
+    keep: (name, value, codec) => Effect.suspend(() => write(name, codec.encode(value))),
+    manifest,
+    change: (how) =>
+      Effect.gen(function*() {
+        const next = yield* how(yield* manifest)
+        yield* Manifest.write(run, next).pipe(Effect.provideContext(services))
+      }).pipe(lock.withPermit)
+  }
+  return artefacts
+})
