@@ -53,6 +53,10 @@ export class FilterConfig extends Schema.Class<FilterConfig>("sidereal/catalog/F
 /** The filter that keeps everything but duplicates. */
 export const noFilter: FilterConfig = Schema.decodeSync(FilterConfig)({})
 
+/** The first wish of a filter that needs the times of events, in words. */
+export const timesWanted = ({ from, ties, to }: FilterConfig): string | undefined =>
+  from !== undefined || to !== undefined ? "a time range" : ties === "shuffled" ? "--ties shuffled" : undefined
+
 /** What a source suggests where the filter says nothing, and what it has counted before. */
 export interface AssembleOptions {
   readonly filter: FilterConfig

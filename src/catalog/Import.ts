@@ -88,8 +88,15 @@ export const ownIndex: (
 ) => Effect.Effect<string | undefined, never, FileSystem.FileSystem | Path.Path> = Effect.fn("Import.ownIndex")(
   function*(location) {
     const fs = yield* FileSystem.FileSystem
-    const names = yield* fs.readDirectory(location).pipe(Effect.orElseSucceed((): Array<string> => []))
-    return MiniOneRecFolder.isOne(names) ? (yield* indexFiles(location))[0] : undefined
+    let folder = location
+    for (let depth = 0; depth < 3; depth++) {
+      const names = yield* fs.readDirectory(folder).pipe(Effect.orElseSucceed((): Array<string> => []))
+      if (MiniOneRecFolder.isOne(names)) return (yield* indexFiles(folder))[0]
+      const [only, ...others] = yield* TableFolder.inside(folder)
+      if (only === undefined || others.length > 0) return undefined
+      folder = only
+    }
+    return undefined
   }
 )
 
@@ -101,11 +108,7 @@ const filtered =
   (load: (strict: boolean) => Effect.Effect<Dataset, CatalogError, Needs>): Loading => ({ filter, seed, strict }) =>
     Effect.flatMap(load(strict), (dataset) => {
       if (JSON.stringify(filter) === JSON.stringify(Assemble.noFilter)) return Effect.succeed(dataset)
-      const wanted = filter.from !== undefined || filter.to !== undefined
-        ? "a time range"
-        : filter.ties === "shuffled"
-        ? "--ties shuffled"
-        : undefined
+      const wanted = Assemble.timesWanted(filter)
       if (wanted !== undefined && dataset.times === undefined) {
         return Effect.fail(new CatalogError({ reason: new NoTimes({ wanted }) }))
       }
@@ -168,6 +171,9 @@ const sequences = ({ config, folder, name }: Place, file: string): Loading =>
 
 const tables = ({ config, name }: Place, found: EventTable.Tables): Loading => (options) =>
   EventTable.load(name, found, config, options)
+
+/** Whether a format is that of tables which a `sidereal.json` can name. */
+const isTables = (format: string): boolean => format === "tables"
 
 /** The formats, in the order in which they are tried. */
 const formats: ReadonlyArray<Format> = [
@@ -351,9 +357,10 @@ const formats: ReadonlyArray<Format> = [
         const { config, file, folder } = place
         const { looked, tables: found } = yield* TableFolder.discover(folder, config, file)
         if (found === undefined) {
+          if ((yield* innerOf(place)) !== undefined) return undefined
           const [only] = looked
           // Of one file in a folder, its own error says more.
-          return looked.length === 1 && !(only instanceof CatalogError)
+          return looked.length === 1 && !(only instanceof CatalogError) && !TableFolder.isItems(only!)
             ? tables(place, { events: TableConfig.found(config, [only!.file], "events") })
             : yield* unknown(place, looked)
         }
@@ -372,28 +379,62 @@ const formats: ReadonlyArray<Format> = [
 ]
 
 /** Says what every file of a folder is and lacks. */
-const unknown = (place: Place, looked: ReadonlyArray<TableFile.TableFile | CatalogError>) => {
+const unknown = Effect.fnUntraced(function*(
+  place: Place,
+  looked: ReadonlyArray<TableFile.TableFile | CatalogError>
+): Effect.fn.Return<never, CatalogError, Needs> {
   const columns = place.config.columns ?? {}
-  const read = looked.filter((table): table is TableFile.TableFile => !(table instanceof CatalogError))
-  const best = read.find((table) => table.columns.length > 1)
-  return Effect.fail(
-    new CatalogError({
-      reason: new UnknownForm({
-        path: place.location,
-        found: place.names.slice(0, 8).join(", ") || "nothing",
-        candidates: [
-          ...looked.slice(0, 8).map((table) =>
-            table instanceof CatalogError ? table.message : TableProposal.describe(table, columns)
-          ),
-          ...TableFolder.unread(place.names).map((name) => `${name}: an archive or document; unpack or export it first`)
-        ],
-        ...(best === undefined ? {} : {
-          proposal: TableProposal.text(TableProposal.ofEvents(best, columns, best.file.slice(place.folder.length + 1)))
-        })
-      })
+  const inside = place.file === undefined ? yield* TableFolder.inside(place.folder) : []
+  const best = looked.filter((table): table is TableFile.TableFile => !(table instanceof CatalogError))
+    .filter((table) => table.columns.length > 1 && !TableFolder.isItems(table))
+    .toSorted((a, b) => TableProposal.likeness(b) - TableProposal.likeness(a))[0]
+  const proposal = best === undefined
+    ? ""
+    : TableProposal.text(TableProposal.ofEvents(best, columns, best.file.slice(place.folder.length + 1)))
+  return yield* new CatalogError({
+    reason: new UnknownForm({
+      path: place.location,
+      found: place.names.slice(0, 8).join(", ") || "nothing",
+      candidates: [
+        ...looked.slice(0, 8).map((table) =>
+          table instanceof CatalogError ? table.message : TableProposal.describe(table, columns)
+        ),
+        ...TableFolder.unread(place.names).map((name) => `${name}: an archive or document; unpack or export it first`),
+        ...inside.map((one) => `${one}: a folder with tables of its own; give its path if it is the one that is meant`)
+      ],
+      ...(proposal === "" ? {} : { proposal })
     })
-  )
+  })
+})
+
+/** The place of the only folder below that holds data, as archives unpack; `location` stays what was given. */
+const innerOf: (place: Place) => Effect.Effect<Place | undefined, CatalogError, Needs> = Effect.fnUntraced(
+  function*(place) {
+    const inside = place.file === undefined ? yield* TableFolder.inside(place.folder) : []
+    if (inside.length !== 1) return undefined
+    const inner = yield* placeOf(inside[0]!)
+    return { ...inner, name: place.name, config: inner.config === TableConfig.none ? place.config : inner.config }
+  }
+)
+
+/** What the data at a place are. */
+interface Recognised {
+  readonly place: Place
+  readonly format: string
+  readonly loading: Loading
 }
+
+/** The first format that the data at a place have, or those of the only folder with data below it. */
+const recognised: (place: Place) => Effect.Effect<Recognised, CatalogError, Needs> = Effect.fnUntraced(
+  function*(place) {
+    for (const { name: format, recognise } of formats) {
+      const loading = yield* recognise(place)
+      if (loading !== undefined) return { place, format, loading }
+    }
+    const inner = yield* innerOf(place)
+    return inner === undefined ? yield* unknown(place, []) : yield* recognised(inner)
+  }
+)
 
 /** Looks at a place: its folder, the names in it, and the settings beside the data. */
 const placeOf = Effect.fnUntraced(function*(location: string): Effect.fn.Return<Place, CatalogError, Needs> {
@@ -426,7 +467,9 @@ export const propose: (
   path: string
 ) => Effect.Effect<{ readonly file: string; readonly text: string }, CatalogError, Needs> = Effect.fn("Import.propose")(
   function*(location) {
-    const place = yield* placeOf(location)
+    const given = yield* placeOf(location)
+    const found = yield* Effect.result(recognised(given))
+    const place = found._tag === "Success" ? found.success.place : given
     const { at, config, folder, names } = place
     const path = yield* Path.Path
     const file = at(TableConfig.fileName)
@@ -438,19 +481,25 @@ export const propose: (
         })
       })
     }
-    const { looked, tables: found } = yield* TableFolder.discover(folder, config, place.file)
+    // What is told by other signs than columns needs no setting, and files that are named would end it.
+    if (found._tag === "Success" && !isTables(found.success.format)) return { file, text: "{}\n" }
+    const { looked, tables } = yield* TableFolder.discover(folder, config, place.file)
     const read = looked.filter((table): table is TableFile.TableFile => !(table instanceof CatalogError))
-    const events = place.file !== undefined || found !== undefined
-      ? yield* TableFile.open(place.file ?? found!.events.files[0]!)
+    const events = place.file !== undefined || tables !== undefined
+      ? yield* TableFile.open(place.file ?? tables!.events.files[0]!)
       : read.toSorted((a, b) => TableProposal.likeness(b) - TableProposal.likeness(a))[0]
     if (events === undefined) return yield* unknown(place, looked)
-    const items = found?.items === undefined ? undefined : yield* TableFile.open(found.items.files[0]!)
+    if (found._tag === "Success" && OnlineRetail.columnsOf(events.columns) !== undefined) return { file, text: "{}\n" }
+    const items = tables?.items === undefined ? undefined : yield* TableFile.open(tables.items.files[0]!)
     const relative = (one: string) => path.relative(folder, one)
     const proposal = TableProposal.ofTables(
-      events,
-      (found?.events.files ?? [events.file]).map(relative),
-      items,
-      (found?.items?.files ?? []).map(relative)
+      {
+        table: events,
+        files: (tables?.events.files ?? [events.file]).map(relative),
+        parts: tables?.parts,
+        header: tables?.events.form?.columns
+      },
+      items === undefined ? undefined : { table: items, files: tables!.items!.files.map(relative) }
     )
     return { file, text: `${JSON.stringify(proposal, undefined, 2)}\n` }
   }
@@ -467,9 +516,11 @@ export const load: (
     seed: given.seed ?? 1,
     strict: given.strict ?? false
   }
-  let loading: Loading | undefined
-  for (const format of formats) if (loading === undefined) loading = yield* format.recognise(place)
-  const dataset = yield* loading!(options)
+  const { loading, place: found } = yield* recognised(place)
+  const read = yield* loading(options)
+  const dataset = found.folder === place.folder
+    ? read
+    : { ...read, notes: [`the data are those in ${found.folder}`, ...read.notes ?? []] }
   const counts = dataset.counts.map(({ count, step }) => `${step}: ${count}`)
   if (dataset.items.length < 2) {
     return yield* new CatalogError({ reason: new TooFewItems({ items: dataset.items.length, counts }) })

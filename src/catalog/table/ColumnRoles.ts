@@ -91,10 +91,17 @@ export const usualNames = {
     "order_date",
     "review_date",
     "review_time",
+    "date_updated",
+    "updated_at",
+    "date_added",
+    "added_at",
+    "utc_timestamp",
     "visit_time",
     "interaction_time",
     "click_time",
     "start_time",
+    "timestamps",
+    "times",
     "played_at",
     "watched_at",
     "submitted",
@@ -161,6 +168,11 @@ export const columnsOf = (
   // A description is a title only where there is no other.
   return role === "title" && all.length > 1 ? all.filter((column) => plain(column) !== "description") : all
 }
+
+/** Whether a column's name says that its cells hold several items: `items`, `item_ids`, `item_id_list`, `sequence`. */
+export const isListOfItems = (column: string): boolean =>
+  /^((item|product|article|movie|track|song|news|video|book|poi|aid|asin|sku)s?(id)?s?(list|seq|sequence|history)?|history|sequence|seq|basket|clicks)$/
+    .test(plain(column)) && columnOf("item", [column], {}) === undefined
 
 /** The column of a role among those that a table has. */
 export const columnOf = (

@@ -126,6 +126,9 @@ const scan = Effect.fnUntraced(function*(
     : (yield* TableReader).events(table.file, named, options)
 })
 
+/** What an empty part of a table holds. */
+const nothing: EventScan = { log: EventLog.builder().build(), rows: 0, problems: [], malformed: [] }
+
 /** Reads files of events as one table. */
 export const readEvents = Effect.fn("EventTable.readEvents")(function*(
   source: Files,
@@ -135,10 +138,23 @@ export const readEvents = Effect.fn("EventTable.readEvents")(function*(
   const scans: Array<EventScan> = []
   const notes = new Set<string>()
   const undecided: Array<number> = []
+  const empty: Array<string> = []
   let dates: DateOrder | undefined
   const tables: Array<{ readonly table: TableFile.TableFile; readonly named: EventColumns }> = []
   for (const [at, file] of source.files.entries()) {
-    const table = yield* TableFile.open(file, source.form)
+    const table = yield* TableFile.open(file, source.form).pipe(
+      Effect.catch((error) =>
+        Effect.flatMap(TableFile.isEmpty(file), (is) =>
+          is && source.files.length > 1
+            ? Effect.succeed(undefined)
+            : Effect.fail(error))
+      )
+    )
+    if (table === undefined) {
+      empty.push(file)
+      scans[at] = nothing
+      continue
+    }
     for (const note of table.notes) notes.add(note)
     const time = timeOf(table, source.columns)
     for (const column of TimedEvents.columnsOf(time)) {
@@ -150,11 +166,12 @@ export const readEvents = Effect.fn("EventTable.readEvents")(function*(
     }
     const named: EventColumns = {
       user: yield* required("user", table, source.columns),
-      item: yield* required("item", table, source.columns),
+      item: (yield* optional("item", table, source.columns)) ?? table.listed ??
+        (yield* missing("item", table, source.columns)),
       time,
       rating: options.filter.ratingFloor === undefined ? undefined : rating
     }
-    tables.push({ table, named })
+    tables[at] = { table, named }
     const found = yield* scan(table, named, source, config, dates).pipe(
       Effect.catchReason(
         "CatalogError",
@@ -179,17 +196,24 @@ export const readEvents = Effect.fn("EventTable.readEvents")(function*(
   for (const [at, { findings }] of scans.map((findings) => ({ findings })).entries()) {
     yield* Malformed.settle(source.files[at]!, findings, options.strict)
   }
-  const withTimes = tables.filter(({ named }) => named.time !== undefined).length
-  if (withTimes > 0 && withTimes < tables.length) {
-    const without = tables.find(({ named }) => named.time === undefined)!.table
+  const read = tables.filter((table) => table !== undefined)
+  if (read.length === 0) {
+    return yield* new CatalogError({ reason: new NoEvents({ detail: `${source.files.join(", ")} are empty files` }) })
+  }
+  const withTimes = read.filter(({ named }) => named.time !== undefined).length
+  if (withTimes > 0 && withTimes < read.length) {
+    const without = read.find(({ named }) => named.time === undefined)!.table
     return yield* missing("time", without, source.columns)
+  }
+  if (empty.length > 0) {
+    notes.add(`${empty.length} ${empty.length === 1 ? "file is" : "files are"} empty, such as ${empty[0]!}`)
   }
   const { log, starts } = EventLog.concatenate(scans.map((found) => found.log))
   return {
     log,
     starts,
     findings: Malformed.joined(scans),
-    table: tables[0]!.table,
+    table: read[0]!.table,
     hasTimes: withTimes > 0,
     notes: [...notes]
   }
@@ -369,11 +393,7 @@ export const load = Effect.fn("EventTable.load")(function*(
     return yield* new CatalogError({ reason: new NoEvents({ detail: `${events.files.join(", ")} ${detail}` }) })
   }
   const { filter, seed } = options
-  const wish = filter.from !== undefined || filter.to !== undefined
-    ? "a time range"
-    : filter.ties === "shuffled"
-    ? "--ties shuffled"
-    : undefined
+  const wish = Assemble.timesWanted(filter)
   const notes = [...tables.notes ?? [], ...eventNotes]
   if (!hasTimes) {
     const proposed = TableProposal.timeColumns(table)

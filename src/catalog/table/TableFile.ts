@@ -17,7 +17,18 @@ export interface TableFile extends Sample {
   readonly json: boolean
   /** The column whose objects are the events of a row, where rows are sessions; the objects' keys are columns too. */
   readonly nested?: string | undefined
+  /** The column of lists of items, where no column holds one item a row: told by its name and by the brackets. */
+  readonly listed?: string | undefined
 }
+
+const listedIn = (
+  columns: ReadonlyArray<string>,
+  rows: ReadonlyArray<ReadonlyArray<string | null>>
+): string | undefined =>
+  ColumnRoles.columnOf("item", columns, {}) !== undefined ? undefined : columns.find((column, at) =>
+    ColumnRoles.isListOfItems(column) && rows.length > 0 &&
+    rows.every((row) => !row[at] || /^\s*\[.*\]\s*$/s.test(row[at]))
+  )
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
@@ -48,6 +59,10 @@ export const rowsOf = (
 const textOf = (value: unknown): string | null =>
   value === undefined || value === null ? null : typeof value === "string" ? value : JSON.stringify(value)
 
+/** Whether a file, or what it packs, has no bytes. */
+export const isEmpty = (file: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>
+  FileKind.peek(file).pipe(Effect.map(({ content }) => content === "empty"), Effect.orElseSucceed(() => false))
+
 /** Opens a file and looks at its first rows. Fails for a file that is no table at all. */
 export const open = Effect.fn("TableFile.open")(function*(
   file: string,
@@ -56,17 +71,22 @@ export const open = Effect.fn("TableFile.open")(function*(
   const kind = yield* FileKind.peek(file, form?.encoding)
   const json = kind.content === "text" && form?.columns === undefined && form?.separator === undefined &&
     JsonLines.looksLikeJson((yield* TextLines.head(file, { encoding: form?.encoding })).join("\n"))
-  if (!json) return { ...(yield* (yield* TableReader).sample(file, form)), file, json }
+  if (!json) {
+    const sample = yield* (yield* TableReader).sample(file, form)
+    return { ...sample, file, json, listed: listedIn(sample.columns, sample.rows) }
+  }
   const records = yield* JsonLines.head(file, { encoding: form?.encoding })
   const nested = nestedIn(records)
   const rows = records.flatMap((record) => rowsOf(record, nested))
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))].filter((column) => column !== nested)
+  const cells = rows.slice(0, 50).map((row) => columns.map((column) => textOf(row[column])))
   return {
     file,
     json,
     columns,
     nested,
-    rows: rows.slice(0, 50).map((row) => columns.map((column) => textOf(row[column]))),
+    listed: listedIn(columns, cells),
+    rows: cells,
     header: true,
     what: kind.what,
     notes: kind.notes

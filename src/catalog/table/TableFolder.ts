@@ -23,8 +23,12 @@ interface Group {
 
 type Needs = FileSystem.FileSystem | Path.Path | TableReader
 
-/** Endings of names, packed or not, of files that may be tables; a part of a table may have none. */
-const ending = /\.(csv|tsv|tab|psv|txt|dat|data|log|json|jsonl|ndjson|parquet|pq|inter|item)(\.gz|\.gzip)?$/i
+/** Endings of names, packed or not, of files that may be tables. */
+const ending = /\.(csv|tsv|tab|psv|txt|dat|data|log|json|jsonl|ndjson|jl|parquet|pq|inter|item)(\.gz|\.gzip)?$/i
+
+/** Names of texts about the data: a licence is no table, whatever its commas. */
+const document =
+  /^(?!.*\.(csv|tsv|jsonl?|parquet|gz)$)(.*[-_. ])?(read[-_]?me|licen[cs]e|copying|notice|changelog|changes|citation|terms|makefile|dockerfile|version)([-_. ].*)?$/i
 
 /** Endings of files that are archives or documents: told in messages, never read. */
 const foreign =
@@ -35,9 +39,31 @@ const isHidden = (name: string): boolean => /^[._~]/.test(name) || name === Tabl
 /** Whether a folder's name shows that its files are parts of one table, as Spark and Hive write them. */
 const isPartitioned = (name: string): boolean => ending.test(name) || /^[\w-]+=/.test(name)
 
-/** Whether a file may hold a table, by its name. */
+const partWords: Readonly<Record<string, number>> = {
+  train: 0,
+  training: 0,
+  valid: 1,
+  validation: 1,
+  val: 1,
+  dev: 1,
+  test: 2,
+  testing: 2
+}
+
+/** Whether a file may hold a table, by its name, which may have no ending. */
 export const isRead = (name: string): boolean =>
-  !isHidden(name) && !name.endsWith(".index.json") && (ending.test(name) || /^part-\d+[\w-]*$/.test(name))
+  !isHidden(name) && !name.endsWith(".index.json") && !document.test(name) &&
+  (ending.test(name) || !name.includes("."))
+
+/** Whether a file is an archive or a document that holds no table as it is, by its name. */
+export const isForeign = (name: string): boolean => !isHidden(name) && foreign.test(name)
+
+/** Folders among names that are the parts of a split: one to train and one to test. */
+const splitFolders = (names: ReadonlyArray<string>): ReadonlySet<string> => {
+  const found = names.filter((name) => partWords[name.toLowerCase()] !== undefined)
+  const parts = new Set(found.map((name) => partWords[name.toLowerCase()]))
+  return new Set(parts.has(0) && parts.has(2) ? found : [])
+}
 
 /** Files of a folder, and of the partitions below it, that may be tables, in the order of their paths. */
 export const list: (
@@ -52,27 +78,70 @@ export const list: (
     Effect.mapError((error) => new CatalogError({ reason: new Unreadable({ path: folder, detail: error.message }) }))
   )).toSorted()
   const found: Array<string> = []
+  const split = splitFolders(names)
+  const isOpened = (name: string) => isPartitioned(name) || split.has(name)
   for (const name of names) {
     if (isHidden(name)) continue
     const at = path.join(folder, name)
-    if (!isRead(name) && !isPartitioned(name)) continue
+    if (!isRead(name) && !isOpened(name)) continue
     // A link that leads nowhere is passed over.
     const info = yield* fs.stat(at).pipe(Effect.option)
     if (info._tag === "None") continue
     if (info.value.type === "File" && isRead(name)) found.push(at)
-    if (info.value.type === "Directory" && isPartitioned(name) && depth > 0) found.push(...(yield* list(at, depth - 1)))
+    if (info.value.type === "Directory" && isOpened(name) && depth > 0) found.push(...(yield* list(at, depth - 1)))
   }
   return found
 })
 
 /** Archives and documents of a folder that hold no table as they are. */
-export const unread = (names: ReadonlyArray<string>): ReadonlyArray<string> =>
-  names.filter((name) => !isHidden(name) && foreign.test(name))
+export const unread = (names: ReadonlyArray<string>): ReadonlyArray<string> => names.filter(isForeign)
+
+/** Folders in a folder that may hold data: neither hidden nor runs. */
+const below = Effect.fnUntraced(function*(folder: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const names = (yield* fs.readDirectory(folder).pipe(Effect.orElseSucceed((): Array<string> => []))).toSorted()
+  const folders: Array<string> = []
+  for (const name of names) {
+    if (isHidden(name) || name === "node_modules" || name === "runs") continue
+    const at = path.join(folder, name)
+    const info = yield* fs.stat(at).pipe(Effect.option)
+    if (info._tag === "None" || info.value.type !== "Directory") continue
+    if (!(yield* fs.exists(path.join(at, "manifest.json")).pipe(Effect.orElseSucceed(() => false)))) folders.push(at)
+  }
+  return folders
+})
+
+const holdsTables: (
+  folder: string,
+  depth: number
+) => Effect.Effect<boolean, never, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(function*(folder, depth) {
+  const files = yield* list(folder).pipe(Effect.orElseSucceed((): ReadonlyArray<string> => []))
+  if (files.length > 0) return true
+  if (depth === 0) return false
+  for (const one of yield* below(folder)) if (yield* holdsTables(one, depth - 1)) return true
+  return false
+})
+
+/** Folders below a folder that has no data itself: those that hold tables, at most three levels down. */
+export const inside: (
+  folder: string
+) => Effect.Effect<ReadonlyArray<string>, never, FileSystem.FileSystem | Path.Path> = Effect.fn("TableFolder.inside")(
+  function*(folder) {
+    const found: Array<string> = []
+    for (const one of yield* below(folder)) if (yield* holdsTables(one, 2)) found.push(one)
+    return found
+  }
+)
+
+const months =
+  /(?<![a-z])(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)(?![a-z])/g
 
 /** A name without its ending and with a mark for every number or identifier in it. */
 const stemOf = (name: string): string =>
   name.toLowerCase().replace(/\.(gz|gzip)$/, "")
     .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "#")
+    .replaceAll(months, "#")
     .replaceAll(/(?<![a-z])[0-9a-f]*\d[0-9a-f]*(?![a-z])/g, "#")
     .replaceAll(/\d+/g, "#")
     .replaceAll(/#([-_. ]#)+/g, "#")
@@ -83,9 +152,24 @@ const stemIn = (folder: string, file: string, path: Path.Path): string => {
   const parts = path.relative(folder, file).split(path.sep)
   const partition = parts.slice(0, -1).findIndex((part) => ending.test(part))
   if (partition >= 0) return stemOf(parts.slice(0, partition + 1).join("/"))
+  const [first = ""] = parts
+  if (parts.length > 1 && partWords[first.toLowerCase()] !== undefined) {
+    return `${first.toLowerCase()}/${stemOf(parts.at(-1)!)}`
+  }
   const within = parts.slice(0, -1).filter((part) => isPartitioned(part))
   return within.length > 0 ? parts.filter((part) => !isPartitioned(part)).map(stemOf).join("/") : stemOf(parts.at(-1)!)
 }
+
+/** The first part that is not empty, or the error of the first. */
+const firstOf = Effect.fnUntraced(function*(members: ReadonlyArray<string>, form: TableForm | undefined) {
+  const open = (file: string) => TableFile.open(file, form).pipe(Effect.catch((error) => Effect.succeed(error)))
+  const first = yield* open(members[0]!)
+  if (!(first instanceof CatalogError)) return first
+  for (const [at, file] of members.entries()) {
+    if (!(yield* TableFile.isEmpty(file))) return at === 0 ? first : yield* open(file)
+  }
+  return first
+})
 
 const groupsOf = Effect.fnUntraced(
   function*(folder: string, files: ReadonlyArray<string>, form: TableForm | undefined) {
@@ -101,43 +185,32 @@ const groupsOf = Effect.fnUntraced(
     }
     const groups: Array<Group> = []
     for (const [stem, members] of stems) {
-      const table = yield* TableFile.open(members[0]!, form).pipe(Effect.catch((error) => Effect.succeed(error)))
-      groups.push({ stem, files: members, table })
+      groups.push({ stem, files: members, table: yield* firstOf(members, form) })
     }
     return groups
   }
 )
 
-const partWords: Readonly<Record<string, number>> = {
-  train: 0,
-  training: 0,
-  valid: 1,
-  validation: 1,
-  val: 1,
-  dev: 1,
-  test: 2,
-  testing: 2
-}
-
 /** The part of a split that a stem names, and the rest of the stem. */
 const partOf = (stem: string): { readonly part: number; readonly rest: string } | undefined => {
-  const words = stem.split(/[-_. ]+/)
-  const at = words.findIndex((word) => partWords[word] !== undefined)
-  return at < 0
+  const words = stem.split(/[-_. /]+/)
+  const part = words.map((word) => partWords[word]).find((one) => one !== undefined)
+  return part === undefined
     ? undefined
-    : {
-      part: partWords[words[at]!]!,
-      rest: words.filter((word, w) => w !== at && word !== "#" && word !== "of").join(" ")
-    }
+    : { part, rest: words.filter((word) => partWords[word] !== part && word !== "#" && word !== "of").join(" ") }
 }
 
 const isEvents = (table: TableFile.TableFile, columns: TableConfig.Files["columns"]): boolean => {
   const has = (role: ColumnRoles.Role) => ColumnRoles.columnOf(role, table.columns, columns) !== undefined
-  return (has("user") && (has("item") || table.nested !== undefined)) ||
+  return (has("user") && (has("item") || table.nested !== undefined || table.listed !== undefined)) ||
     AmazonRatings.formOf(table.columns) !== undefined
 }
 
-const isItems = (table: TableFile.TableFile, source: TableConfig.Files): boolean =>
+/** Whether a table is one of items: it has a key and a title, and no users. */
+export const isItems = (
+  table: TableFile.TableFile,
+  source: TableConfig.Files = TableConfig.found(TableConfig.none, [], "items")
+): boolean =>
   ColumnRoles.itemKeyOf(table.columns, source) !== undefined &&
   ColumnRoles.columnOf("title", table.columns, source.columns) !== undefined &&
   ColumnRoles.columnOf("user", table.columns, source.columns) === undefined

@@ -63,17 +63,46 @@ const guess = (table: TableFile, columns: Files["columns"]): Readonly<Record<str
   }
   const times = timeColumns(table)
   const named = (role: "user" | "item") => table.columns.filter((column) => hints[role].test(column))
+  const listed = table.listed ?? listColumn(table)?.column
+  if (listed !== undefined) {
+    taken.add(listed)
+    if (listed !== table.listed) chosen["item"] = listed
+  }
   take("time", times)
   take("user", named("user"))
-  take("item", named("item"))
-  const rest = table.columns.filter((column) => !taken.has(column))
+  if (listed === undefined) take("item", named("item"))
+  // Names that say nothing: keys rather than measures.
+  const rest = table.columns.filter((column) => !taken.has(column) && isKeys(cells(table, column)))
+    .toSorted((a, b) => Number(keyName.test(b)) - Number(keyName.test(a)))
   if (chosen["user"] === undefined && ColumnRoles.columnOf("user", table.columns, columns) === undefined) {
     take("user", rest)
   }
-  if (chosen["item"] === undefined && ColumnRoles.columnOf("item", table.columns, columns) === undefined) {
+  if (
+    listed === undefined && chosen["item"] === undefined &&
+    ColumnRoles.columnOf("item", table.columns, columns) === undefined
+  ) {
     take("item", rest)
   }
   return chosen
+}
+
+const keyName = /(id|key|code|no|nr|number)s?$/i
+
+/** Whether values may be keys: no fractions, and not one word in every row. */
+const isKeys = (values: ReadonlyArray<string>): boolean =>
+  !values.some((value) => /^-?\d*[.,]\d*[1-9]\d*$/.test(value)) && (values.length < 3 || new Set(values).size > 1)
+
+/** A column whose name says that it holds several items and whose cells are parted by a sign. */
+const listColumn = (table: TableFile): { readonly column: string; readonly separator: string } | undefined => {
+  for (const column of table.columns.filter((name) => ColumnRoles.isListOfItems(name))) {
+    const values = cells(table, column)
+    for (const separator of ["|", ";", ",", " ", "-"]) {
+      if (values.length > 0 && 2 * values.filter((value) => value.includes(separator)).length > values.length) {
+        return { column, separator }
+      }
+    }
+  }
+  return undefined
 }
 
 /** Names for the columns of a file without a header line, by their values. */
@@ -98,11 +127,29 @@ const headerOf = (table: TableFile): readonly [string, ...Array<string>] => {
 /** Proposes the settings for a table of events. */
 export const ofEvents = (table: TableFile, columns: Files["columns"] = {}, file?: string): Proposal => {
   const events = file === undefined ? {} : { events: file }
-  if (table.columns.length < 2) return {}
+  if (table.columns.length < 2 || isMatrix(table)) return {}
   if (table.header === false) return { ...events, header: headerOf(table) }
   const chosen = guess(table, columns)
-  return { ...events, ...(Object.keys(chosen).length === 0 ? {} : { columns: chosen }) }
+  return { ...events, ...(Object.keys(chosen).length === 0 ? {} : { columns: chosen }), ...listsOf(table) }
 }
+
+const listsOf = (table: TableFile): { readonly lists?: string } => {
+  const list = table.listed === undefined ? listColumn(table) : undefined
+  return list === undefined ? {} : { lists: list.separator }
+}
+
+/** Whether a table has a column for every item, as matrices of ratings have. */
+export const isMatrix = ({ columns, header, rows }: TableFile): boolean =>
+  columns.length > 20 && header !== true &&
+  rows.every((row) => row.every((cell) => cell === null || cell === "" || /^-?[\d.,]+$/.test(cell)))
+
+/** Proposes the settings for titles in a file without a header line. */
+export const ofItems = (file: string, table: TableFile): Proposal => ({
+  items: {
+    file,
+    header: ["item", ...table.columns.slice(1).map((_, at) => at === 0 ? "title" : `column_${at + 2}`)]
+  }
+})
 
 /** How much a table looks like one of events: its columns and rows that people and things, or moments, are in. */
 export const likeness = (table: TableFile): number =>
@@ -120,7 +167,7 @@ export const likeness = (table: TableFile): number =>
 const named = (table: TableFile): Readonly<Record<string, string>> => {
   const usual = Object.fromEntries(
     (["user", "item", "time", "rating"] as const).flatMap((role) => {
-      const column = ColumnRoles.columnOf(role, table.columns, {})
+      const column = ColumnRoles.columnOf(role, table.columns, {}) ?? (role === "item" ? table.listed : undefined)
       return column === undefined ? [] : [[role, column]]
     })
   )
@@ -129,24 +176,40 @@ const named = (table: TableFile): Readonly<Record<string, string>> => {
 
 /** Proposes the settings for a table of events and one of items, with every column named. */
 export const ofTables = (
-  events: TableFile,
-  eventFiles: ReadonlyArray<string>,
-  items: TableFile | undefined,
-  itemFiles: ReadonlyArray<string>
+  events: {
+    readonly table: TableFile
+    readonly files: ReadonlyArray<string>
+    readonly parts: ReadonlyArray<number> | undefined
+    readonly header: ReadonlyArray<string> | undefined
+  },
+  items: { readonly table: TableFile; readonly files: ReadonlyArray<string> } | undefined
 ): Proposal => {
   const list = (files: ReadonlyArray<string>) => files.length === 1 ? files[0]! : files as [string, ...Array<string>]
-  const layout = events.header === false ? { header: headerOf(events) } : { columns: named(events) }
+  const layout = events.header !== undefined
+    ? { header: events.header as [string, ...Array<string>] }
+    : events.table.header === false
+    ? { header: headerOf(events.table) }
+    : { columns: named(events.table) }
   const itemColumns = items === undefined ? {} : Object.fromEntries(
     (["item", "title", "description", "brand", "categories"] as const).flatMap((role) => {
       const column = role === "item"
-        ? ColumnRoles.itemKeyOf(items.columns, { columns: {} })
-        : ColumnRoles.columnOf(role, items.columns, {})
+        ? ColumnRoles.itemKeyOf(items.table.columns, { columns: {} })
+        : ColumnRoles.columnOf(role, items.table.columns, {})
       return column === undefined ? [] : [[role, column]]
     })
   )
+  const of = (part: number) => events.files.filter((_, at) => events.parts?.[at] === part)
+  const files = (names: ReadonlyArray<string>) => ({ file: list(names), ...layout })
   return {
-    events: { file: list(eventFiles), ...layout },
-    ...(items === undefined ? {} : { items: { file: list(itemFiles), columns: itemColumns } })
+    ...(events.parts === undefined ? { events: files(events.files) } : {
+      split: {
+        train: files(of(0)),
+        ...(of(1).length === 0 ? {} : { validation: files(of(1)) }),
+        test: files(of(2))
+      }
+    }),
+    ...(items === undefined ? {} : { items: { file: list(items.files), columns: itemColumns } }),
+    ...listsOf(events.table)
   }
 }
 
@@ -176,6 +239,10 @@ export const describe = (table: TableFile, columns: Files["columns"]): string =>
           " and "
         )
       }`) +
-    (table.header === false ? "; the first line looks like a row, not like names of columns" : "") +
+    (isMatrix(table)
+      ? "; it looks like a matrix with a column for every item: write a row for every event, with its user and item"
+      : table.header === false
+      ? "; the first line looks like a row, not like names of columns"
+      : "") +
     firstRows(table).map((row) => `\n      ${row}`).join("")
 }
