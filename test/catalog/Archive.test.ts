@@ -53,10 +53,16 @@ const stored = (bytes: Uint8Array): Buffer => {
   const end = Buffer.concat([size, flags])
   return Buffer.concat([
     Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]),
-    ...[flags, sum(flags)],
-    ...[block, padding, sum(bytes)],
-    ...[index, sum(index)],
-    ...[sum(end), end, Buffer.from("YZ")]
+    flags,
+    sum(flags),
+    block,
+    padding,
+    sum(bytes),
+    index,
+    sum(index),
+    sum(end),
+    end,
+    Buffer.from("YZ")
   ])
 }
 
