@@ -9,6 +9,7 @@ import * as Group from "../src/grpo/Grpo.ts"
 import { PolicyLearner } from "../src/grpo/PolicyLearner.ts"
 import { ReferenceModel } from "../src/grpo/ReferenceModel.ts"
 import { RolloutActor } from "../src/grpo/RolloutActor.ts"
+import * as Adam from "../src/optimizer/Adam.ts"
 import { PolicyModel } from "../src/policy/PolicyModel.ts"
 import { areZero, RewardActor, type WeightedReward } from "../src/reward/Reward.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
@@ -65,7 +66,7 @@ export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
     RolloutActor.layerBeams({ groupSize: settings.grpo.groupSize, batch: 32, historyExcluded }),
     RewardActor.layer(rewards),
     ReferenceModel.layerFrozen,
-    PolicyLearner.layer({ beta: settings.grpo.beta, optimizer: settings.grpo.optimizer })
+    PolicyLearner.layer({ beta: settings.grpo.beta, optimizer: Adam.adamW(settings.grpo.optimizer) })
   )
   return yield* Group.train(
     settings.grpo,

@@ -4,8 +4,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Adam from "../optimizer/Adam.ts"
-import { type AdamWConfig } from "../optimizer/AdamW.ts"
+import type * as Optimizer from "../optimizer/Optimizer.ts"
 import { PolicyModel, type ScoredGroup } from "../policy/PolicyModel.ts"
 import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 
@@ -31,13 +30,12 @@ export class PolicyLearner extends Context.Service<PolicyLearner, {
   /** A learner in this process with weight `beta` on the divergence from the reference. */
   static readonly layer = (options: {
     readonly beta: number
-    readonly optimizer: AdamWConfig
+    readonly optimizer: Optimizer.Optimizer
   }): Layer.Layer<PolicyLearner, never, PolicyModel> =>
     Layer.effect(
       PolicyLearner,
       Effect.gen(function*() {
         const policy = yield* PolicyModel
-        const optimizer = Adam.adamW(options.optimizer)
         return PolicyLearner.of({
           step: Effect.fn("PolicyLearner.step")(function*(groups, learningRate) {
             const { kl, loss } = yield* policy.improve(groups, options.beta)
@@ -47,7 +45,7 @@ export class PolicyLearner extends Context.Service<PolicyLearner, {
                 reason: new NonFinite({ tensor: "policy-gradient loss", step, value: String(loss) })
               })
             }
-            const applied = yield* policy.parameters.apply(optimizer, learningRate)
+            const applied = yield* policy.parameters.apply(options.optimizer, learningRate)
             return { version: yield* policy.parameters.version, loss, kl, gradientNorm: applied.gradientNorm }
           })
         })

@@ -13,6 +13,7 @@ import * as PolicyRanking from "../evaluation/PolicyRanking.ts"
 import * as Adam from "../optimizer/Adam.ts"
 import * as AdamW from "../optimizer/AdamW.ts"
 import * as LearningRate from "../optimizer/LearningRate.ts"
+import type * as Optimizer from "../optimizer/Optimizer.ts"
 import { PolicyModel } from "../policy/PolicyModel.ts"
 import { Checkpointer } from "../run/Checkpointer.ts"
 import { Progress } from "../run/Progress.ts"
@@ -61,20 +62,20 @@ export interface SftReport {
 /** Marks the checkpoints of this phase. */
 export const kind = "sft"
 
-/** Trains the policy of the context; afterwards its weights and average are those of the best validation. */
+/** Trains the policy of the context, with another optimizer than that of the settings where one is given; afterwards its weights and average are those of the best validation. */
 export const train: (
   config: SftConfig,
   data: SftData,
-  seed: number
+  seed: number,
+  optimizer?: Optimizer.Optimizer
 ) => Effect.Effect<SftReport, TensorError | RunError, PolicyModel | Checkpointer | RunLog | Progress> = Effect.fn(
   "Sft.train"
-)(function*(config, data, seed) {
+)(function*(config, data, seed, optimizer = Adam.adamW(config.optimizer)) {
   const policy = yield* PolicyModel
   const checkpointer = yield* Checkpointer
   const log = yield* RunLog
   const progress = yield* Progress
   const { parameters } = policy
-  const optimizer = Adam.adamW(config.optimizer)
   const validation = TrainingState.sample(data.validation, config.validationUsers, seed)
 
   const state = yield* TrainingState.resume(parameters, kind, config.optimizer)
