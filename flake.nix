@@ -59,7 +59,6 @@
             packages = [
               pkgs.nodejs_24
               pkgs.git
-              pkgs.xz
             ];
             # what onnxruntime-node's install script would fetch during `npm ci`
             ONNXRUNTIME_NODE_INSTALL = "skip";

@@ -10,7 +10,7 @@ import { createWriteStream, mkdtempSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as DuckDb from "../layers/duckdb/DuckDb.ts"
-import * as SystemTar from "../layers/xz/SystemTar.ts"
+import * as TarXz from "../layers/xz/TarXz.ts"
 import { FilterConfig } from "../src/catalog/Assemble.ts"
 import * as Import from "../src/catalog/Import.ts"
 import * as Random from "../src/statistics/Random.ts"
@@ -58,7 +58,7 @@ export const benchmarks: ReadonlyArray<Benchmark> = [{
       fileMiB: Math.round(statSync(file).size / 2 ** 20),
       filter: "rating >= 2, 5-core"
     }
-    const services = Layer.merge(DuckDb.layer, SystemTar.layer).pipe(Layer.provideMerge(NodeServices.layer))
+    const services = Layer.merge(DuckDb.layer, TarXz.layer).pipe(Layer.provideMerge(NodeServices.layer))
     const filter = Schema.decodeSync(FilterConfig)({ core: 5, ratingFloor: 2 })
     return {
       work,

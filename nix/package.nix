@@ -64,7 +64,6 @@ pkgs.runCommand "${pname}-${manifest.version}"
       cat > "$out/bin/$1" <<END
     #!${pkgs.runtimeShell}
     ${builtins.replaceStrings [ "$" ] [ "\\$" ] libraryPath}
-    export PATH="${pkgs.xz}/bin:\$PATH"
     exec ${nodejs}/bin/node "$lib/programs/cli.ts" $2 "\$@"
     END
       chmod +x "$out/bin/$1"

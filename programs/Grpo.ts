@@ -9,6 +9,7 @@ import * as Group from "../src/grpo/Grpo.ts"
 import { PolicyLearner } from "../src/grpo/PolicyLearner.ts"
 import { ReferenceModel } from "../src/grpo/ReferenceModel.ts"
 import { RolloutActor } from "../src/grpo/RolloutActor.ts"
+import * as Adam from "../src/optimizer/Adam.ts"
 import { PolicyModel } from "../src/policy/PolicyModel.ts"
 import { areZero, RewardActor, type WeightedReward } from "../src/reward/Reward.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
@@ -58,16 +59,14 @@ export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
 
   const policy = Layer.effectDiscard(Effect.gen(function*() {
     const { parameters } = yield* PolicyModel
-    yield* TrainingState.restore(parameters, start.tensors, ["weights", "average"])
-    parameters.buffer.flat("weights").set(parameters.buffer.flat("average"))
-    yield* parameters.push
+    yield* TrainingState.begin(parameters, start, settings.sft.optimizer)
   })).pipe(Layer.provideMerge((options.policy ?? Policies.flat)(settings, index)))
 
   const actors = Layer.mergeAll(
     RolloutActor.layerBeams({ groupSize: settings.grpo.groupSize, batch: 32, historyExcluded }),
     RewardActor.layer(rewards),
     ReferenceModel.layerFrozen,
-    PolicyLearner.layer({ beta: settings.grpo.beta, optimizer: settings.grpo.optimizer })
+    PolicyLearner.layer({ beta: settings.grpo.beta, optimizer: Adam.adamW(settings.grpo.optimizer) })
   )
   return yield* Group.train(
     settings.grpo,

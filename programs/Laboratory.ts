@@ -28,7 +28,7 @@ const codec = Artefacts.json(Schema.Struct({
 /** Trains and measures the named tokenizers, or reads what an earlier comparison of the run kept of them. */
 export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Quantizers.Name>) {
   const { artefact, file, given, settings } = yield* Workspace
-  // A thread is sent settings without defaults; the file of SIDs that data bring along is one.
+  // Data may bring a file of SIDs along.
   const { given: own } = yield* Quantizers.chosen(settings)
   const { dataset, split } = yield* Prepare.program()
   if (names.includes("given") && own === undefined) {
@@ -38,6 +38,8 @@ export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Qu
     })
   }
   const items = yield* Tokenize.items({ dataset, split })
+  const of = (quantizer: Quantizers.Name) =>
+    new Quantizers.TokenizerConfig({ ...settings.tokenizer, ...(own === undefined ? {} : { given: own }), quantizer })
   const tracker = (yield* Progress).start("tokenizers", names.length, "tokenizers")
   let done = 0
   const kept = yield* Effect.forEach(
@@ -45,11 +47,11 @@ export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Qu
     (name) => {
       const tokenizer = { ...given.tokenizer, ...(own === undefined ? {} : { given: own }), quantizer: name }
       // Settings may change until SIDs are made: what was measured with others is not read again.
-      const of = Manifest.hash([JSON.stringify([items.version, tokenizer])]).slice(0, 16)
+      const version = Manifest.hash([JSON.stringify([items.version, tokenizer])]).slice(0, 16)
       return artefact(
-        `laboratory/${name}-${of}.json`,
+        `laboratory/${name}-${version}.json`,
         Effect.gen(function*() {
-          const answer = yield* TokenizerWorker.run({ tokenizer, seed: settings.seed, items })
+          const answer = yield* TokenizerWorker.run({ tokenizer: of(name), seed: settings.seed, items })
           const index = SidIndex.fromResolved(answer.resolved, answer.collisionPolicy)
           const { entry, perUser } = Laboratory.measure({ ...answer, name, index }, dataset, split, settings.seed)
           return {

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as DuckDb from "../layers/duckdb/DuckDb.ts"
 import * as LanceDb from "../layers/lancedb/LanceDb.ts"
-import * as SystemTar from "../layers/xz/SystemTar.ts"
+import * as TarXz from "../layers/xz/TarXz.ts"
 import { EmbeddingStore } from "../src/embedding/EmbeddingStore.ts"
 import { TextEncoder } from "../src/embedding/TextEncoder.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
@@ -18,7 +18,7 @@ import * as Quantizers from "./Quantizers.ts"
 import { Workspace, type WorkspaceOptions } from "./Workspace.ts"
 
 /** What importing needs, without a run. */
-export const importers = Layer.merge(DuckDb.layer, SystemTar.layer).pipe(Layer.provideMerge(NodeServices.layer))
+export const importers = Layer.merge(DuckDb.layer, TarXz.layer).pipe(Layer.provideMerge(NodeServices.layer))
 
 /** Everything a command needs, for one run on a device. The device is looked for before the run is touched. */
 export const layer = (options: WorkspaceOptions & { readonly device?: Devices.Device | undefined }) =>
@@ -38,7 +38,7 @@ export const layer = (options: WorkspaceOptions & { readonly device?: Devices.De
         )
         : encoder,
       options.readOnly === true ? EmbeddingStore.layerMemory : LanceDb.layer(file("embeddings")),
-      SystemTar.layer,
+      TarXz.layer,
       Checkpointer.layer(run),
       RunLog.layer(run),
       Quantizers.layer(

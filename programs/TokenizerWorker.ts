@@ -1,29 +1,31 @@
 /**
- * One tokenizer trained on a thread of its own, so that several go side by side.
+ * Tokenizers on threads of their own, so that several train side by side.
  *
- * A worker trains once and ends; its memory, onnxruntime's included, goes with it. Interruption ends it at once and
- * loses its tokenizer alone.
+ * A thread trains once and ends; its memory, onnxruntime's included, goes with it. Interruption ends it, in the middle of
+ * a computation too.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as NodeWorker from "@effect/platform-node/NodeWorker"
+import * as NodeWorkerRunner from "@effect/platform-node/NodeWorkerRunner"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Rpc from "effect/rpc/Rpc"
+import * as RpcClient from "effect/rpc/RpcClient"
+import * as RpcGroup from "effect/rpc/RpcGroup"
+import * as RpcServer from "effect/rpc/RpcServer"
 import * as Schema from "effect/Schema"
-import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
+import * as Transferable from "effect/workers/Transferable"
+import { isMainThread, Worker, workerData } from "node:worker_threads"
 import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
 import { Progress } from "../src/run/Progress.ts"
 import * as Codes from "../src/sid/Codes.ts"
 import * as CollisionPolicy from "../src/sid/CollisionPolicy.ts"
 import * as Quantizer from "../src/sid/Quantizer.ts"
+import { SidError } from "../src/sid/SidError.ts"
+import { TensorError } from "../src/tensor/TensorError.ts"
 import * as Quantizers from "./Quantizers.ts"
 
-/** What a worker is asked. */
-export interface Task {
-  readonly tokenizer: typeof Quantizers.TokenizerConfig.Encoded
-  readonly seed: number
-  readonly items: Quantizer.Items
-}
-
-/** What it answers. */
+/** A trained tokenizer and its codes. */
 export interface Answer {
   readonly id: string
   /** Seconds of training, encoding included. */
@@ -34,70 +36,94 @@ export interface Answer {
   readonly resolved: CollisionPolicy.Resolved
 }
 
-/** A tokenizer that failed on its thread. */
+/** Plain data and typed arrays, copied between threads as they are; the sender keeps its own. */
+const copied = <A>() => Transferable.schema(Schema.Unknown as unknown as Schema.declare<A>, () => [])
+
+const payload = { tokenizer: Quantizers.TokenizerConfig, seed: Schema.Int, items: copied<Quantizer.Items>() }
+
+/** What a thread is asked. */
+const Tokenizers = RpcGroup.make(
+  Rpc.make("train", { payload, success: copied<Answer>(), error: Schema.Union([SidError, TensorError]) })
+)
+
+/** A tokenizer to train: its settings, the seed and the items. */
+export type Task = Schema.Struct<typeof payload>["Type"]
+
+/** A thread that ended before it answered. */
+export class ThreadEnded extends Schema.TaggedError<ThreadEnded>()("ThreadEnded", { detail: Schema.String }) {
+  override get message() {
+    return `its thread ended before it was done (${this.detail}); if memory is short, compare fewer tokenizers at once`
+  }
+}
+
+/** A tokenizer that failed on its thread, with the reason inside. */
 export class TokenizerFailed extends Schema.TaggedError<TokenizerFailed>()("TokenizerFailed", {
   tokenizer: Schema.String,
-  detail: Schema.String
+  reason: Schema.Union([SidError, TensorError, ThreadEnded])
 }) {
   override get message() {
-    return `the tokenizer ${this.tokenizer} failed: ${this.detail}`
+    return `the tokenizer ${this.tokenizer} failed: ${this.reason.message}`
   }
 }
 
 /** Trains a tokenizer and resolves its collisions. */
-export const work = Effect.fn("TokenizerWorker.work")(
-  function*({ items }: Task, tokenizer: Quantizers.TokenizerConfig) {
-    const quantizer = yield* Quantizer.Quantizer
-    const started = performance.now()
-    const trained = yield* quantizer.train(items)
-    const seconds = (performance.now() - started) / 1000
-    const policy = Quantizers.policyOf(tokenizer)
-    return {
-      id: quantizer.id,
-      seconds,
-      codes: Codes.rowsOf(trained.codes).map((codes) => codes.slice()),
-      diagnosis: yield* quantizer.diagnose(items, trained),
-      collisionPolicy: policy.name,
-      resolved: yield* CollisionPolicy.resolve(policy, quantizer, items, trained)
-    } satisfies Answer
-  }
-)
+export const work = Effect.fn("TokenizerWorker.work")(function*({ items, tokenizer }: Task) {
+  const quantizer = yield* Quantizer.Quantizer
+  const started = performance.now()
+  const trained = yield* quantizer.train(items)
+  const seconds = (performance.now() - started) / 1000
+  const policy = Quantizers.policyOf(tokenizer)
+  return {
+    id: quantizer.id,
+    seconds,
+    codes: Codes.rowsOf(trained.codes).map((codes) => codes.slice()),
+    diagnosis: yield* quantizer.diagnose(items, trained),
+    collisionPolicy: policy.name,
+    resolved: yield* CollisionPolicy.resolve(policy, quantizer, items, trained)
+  } satisfies Answer
+})
 
 const marker = "sidereal-tokenizer"
 
-/** Runs a task on a new thread. */
-export const run = (task: Task): Effect.Effect<Answer, TokenizerFailed> => {
-  const name = task.tokenizer.quantizer ?? "rq-kmeans"
-  return Effect.callback<Answer, TokenizerFailed>((resume) => {
-    const worker = new Worker(new URL(import.meta.url), { workerData: { [marker]: task } })
-    const failed = (detail: string) => resume(Effect.fail(new TokenizerFailed({ tokenizer: name, detail })))
-    worker.once(
-      "message",
-      (message: { readonly answer?: Answer; readonly error?: string }) =>
-        message.answer === undefined ? failed(message.error ?? "no answer") : resume(Effect.succeed(message.answer))
-    )
-    worker.once("error", (error) => failed(error instanceof Error ? error.message : String(error)))
-    worker.once("exit", (code) => failed(`its thread ended with status ${code}`))
-    return Effect.promise(() => worker.terminate())
+const thread = () => new Worker(new URL(import.meta.url), { workerData: marker })
+
+/** Runs a task on a new thread; `spawn` starts another than the usual one. */
+export const run = Effect.fn("TokenizerWorker.run")(function*(task: Task, spawn: () => Worker = thread) {
+  const training = Effect.gen(function*() {
+    // One that does not end when it is asked is killed after 5 s: at once would abort the process inside onnxruntime.
+    const protocol = yield* RpcClient.makeProtocolWorker({ size: 1 }).pipe(Effect.provide(NodeWorker.layer(spawn)))
+    const client = yield* RpcClient.make(Tokenizers).pipe(Effect.provideService(RpcClient.Protocol, protocol))
+    return yield* client.train(task)
   })
-}
-
-const asked = isMainThread ? undefined : (workerData as Readonly<Record<string, Task>> | null)?.[marker]
-
-if (asked !== undefined) {
-  const tokenizer = Schema.decodeSync(Quantizers.TokenizerConfig)(asked.tokenizer)
-  const answered = await Effect.runPromise(
-    work(asked, tokenizer).pipe(
-      Effect.provide(
-        Quantizers.layer(tokenizer, asked.seed).pipe(
-          Layer.provide(Layer.mergeAll(OnnxRuntime.layerCpu({ threads: 1 }), Progress.layerSilent, NodeServices.layer))
-        )
-      ),
-      Effect.match({
-        onFailure: (error) => ({ error: error.message }),
-        onSuccess: (answer) => ({ answer })
+  return yield* Effect.scoped(training).pipe(
+    Effect.mapError((error) =>
+      new TokenizerFailed({
+        tokenizer: task.tokenizer.quantizer ?? "rq-kmeans",
+        reason: error._tag === "SidError" || error._tag === "TensorError"
+          ? error
+          : new ThreadEnded({ detail: error.message })
       })
     )
   )
-  parentPort!.postMessage(answered)
+})
+
+const handlers = Tokenizers.toLayer({
+  train: (task) =>
+    work(task).pipe(
+      Effect.provide(
+        Quantizers.layer(task.tokenizer, task.seed).pipe(
+          Layer.provide(Layer.mergeAll(OnnxRuntime.layerCpu({ threads: 1 }), Progress.layerSilent, NodeServices.layer))
+        )
+      )
+    )
+})
+
+if (!isMainThread && workerData === marker) {
+  await RpcServer.layer(Tokenizers).pipe(
+    Layer.provide(handlers),
+    Layer.provide(RpcServer.layerProtocolWorkerRunner),
+    Layer.provide(NodeWorkerRunner.layer),
+    Layer.launch,
+    Effect.runPromiseExit
+  )
 }

@@ -120,5 +120,4 @@ rec {
 
   bashInteractive = runCommand "bash-interactive" { } ''mkdir -p "$out/bin"; ln -s /bin/bash "$out/bin/bash"'';
   git = runCommand "git" { } ''mkdir -p "$out/bin"; ln -s /usr/bin/git "$out/bin/git"'';
-  xz = runCommand "xz" { } ''mkdir -p "$out/bin"; for tool in xz unxz; do ln -s "/usr/bin/$tool" "$out/bin/$tool"; done'';
 }

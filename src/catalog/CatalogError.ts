@@ -167,13 +167,13 @@ export class NoEvents extends Schema.TaggedError<NoEvents>()("NoEvents", { detai
   }
 }
 
-/** A program that an importer needs and the machine lacks. */
-export class MissingProgram extends Schema.TaggedError<MissingProgram>()("MissingProgram", {
-  program: Schema.String,
-  file: Schema.String
+/** An archive that cannot be unpacked. */
+export class DamagedArchive extends Schema.TaggedError<DamagedArchive>()("DamagedArchive", {
+  file: Schema.String,
+  detail: Schema.String
 }) {
   override get message() {
-    return `reading ${this.file} needs the program "${this.program}"; install it (Debian: apt install xz-utils), or unpack the archive`
+    return `cannot unpack ${this.file}: ${this.detail}; copy or download it again, or pack it anew with tar and xz`
   }
 }
 
@@ -285,7 +285,7 @@ export class CatalogError extends Schema.TaggedError<CatalogError>()("CatalogErr
     EmptyHistory,
     TooFewItems,
     NoEvents,
-    MissingProgram,
+    DamagedArchive,
     NoSplit,
     MostlyMalformed,
     NoTimes,

@@ -14,6 +14,7 @@ import * as PolicyRanking from "../evaluation/PolicyRanking.ts"
 import * as Adam from "../optimizer/Adam.ts"
 import * as AdamW from "../optimizer/AdamW.ts"
 import * as LearningRate from "../optimizer/LearningRate.ts"
+import type * as Optimizer from "../optimizer/Optimizer.ts"
 import { PolicyModel } from "../policy/PolicyModel.ts"
 import { Checkpointer } from "../run/Checkpointer.ts"
 import { Progress } from "../run/Progress.ts"
@@ -64,23 +65,23 @@ export interface SftReport {
 /** Marks the checkpoints of this phase. */
 export const kind = "sft"
 
-/** Trains the policy of the context; afterwards its weights and average are those of the best validation. */
+/** Trains the policy of the context, with another optimizer than that of the settings where one is given; afterwards its weights and average are those of the best validation. */
 export const train: (
   config: SftConfig,
   data: SftData,
-  seed: number
+  seed: number,
+  optimizer?: Optimizer.Optimizer
 ) => Effect.Effect<SftReport, TensorError | RunError, PolicyModel | Checkpointer | RunLog | Progress> = Effect.fn(
   "Sft.train"
-)(function*(config, data, seed) {
+)(function*(config, data, seed, optimizer = Adam.adamW(config.optimizer)) {
   const policy = yield* PolicyModel
   const checkpointer = yield* Checkpointer
   const log = yield* RunLog
   const progress = yield* Progress
   const { parameters } = policy
-  const optimizer = Adam.adamW(config.optimizer)
   const validation = TrainingState.sample(data.validation, config.validationUsers, seed)
 
-  const state = yield* TrainingState.resume(parameters, kind)
+  const state = yield* TrainingState.resume(parameters, kind, config.optimizer)
   let { best, bestEpoch, epoch, step } = state
   // Training that had stopped early goes on when more epochs are asked for than then.
   let sinceBest = state.asked > 0 && config.epochs > state.asked ? 0 : state.sinceBest
@@ -96,8 +97,8 @@ export const train: (
       if (!Number.isFinite(loss)) {
         return yield* new TensorError({ reason: new NonFinite({ tensor: "loss", step, value: String(loss) }) })
       }
+      const report = yield* parameters.apply(optimizer, learningRate)
       step++
-      const report = yield* parameters.apply(optimizer, step, learningRate)
       lossSum += loss
       if (step % 10 === 0 || i === batches.length - 1) {
         yield* log.append({
@@ -115,9 +116,9 @@ export const train: (
     }
     epoch++
     if (epoch % config.epochsPerValidation === 0 || epoch === config.epochs) {
-      const ranked = yield* TrainingState.evaluationWeights(parameters, config.optimizer).pipe(
-        Effect.flatMap((weights) =>
-          PolicyRanking.rankAll(validation, weights, {
+      const ranked = yield* parameters.evaluation.pipe(
+        Effect.flatMap(({ feeds }) =>
+          PolicyRanking.rankAll(validation, feeds, {
             beams: config.validationBeams,
             batch: 32,
             historyExcluded: data.historyExcluded
@@ -146,6 +147,6 @@ export const train: (
     }
   }
   tracker.finish(`best NDCG@10 ${best.toFixed(4)} after epoch ${bestEpoch}`, step)
-  yield* TrainingState.loadBest(parameters, checkpointer, kind)
+  yield* TrainingState.loadBest(parameters, checkpointer, kind, config.optimizer)
   return { steps: step, epochs: epoch, bestEpoch, bestNdcg: best, stoppedEarly: epoch < config.epochs }
 })

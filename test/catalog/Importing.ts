@@ -8,12 +8,12 @@ import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import * as DuckDb from "../../layers/duckdb/DuckDb.ts"
-import * as SystemTar from "../../layers/xz/SystemTar.ts"
+import * as TarXz from "../../layers/xz/TarXz.ts"
 import { FilterConfig } from "../../src/catalog/Assemble.ts"
 import * as Import from "../../src/catalog/Import.ts"
 
 /** What importing needs. */
-export const services = Layer.merge(DuckDb.layer, SystemTar.layer).pipe(Layer.provideMerge(NodeServices.layer))
+export const services = Layer.merge(DuckDb.layer, TarXz.layer).pipe(Layer.provideMerge(NodeServices.layer))
 
 /** A filter by its settings. */
 export const filter = (values: typeof FilterConfig.Encoded) => Schema.decodeSync(FilterConfig)(values)

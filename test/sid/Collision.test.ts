@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { linearSumAssignment } from "linear-sum-assignment"
+import * as MlMatrix from "ml-matrix"
 import { join } from "node:path"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import { type Matrix } from "../../src/matrix/Matrix.ts"
@@ -273,6 +275,26 @@ describe("Assignment.solve", () => {
       const chosen = LinearAssignment.solve(costs, rows, columns)
       assert.strictEqual(new Set(chosen).size, rows)
       assert.strictEqual(chosen.reduce((sum, c, row) => sum + costs[row * columns + c]!, 0), best(0, 0))
+    }
+  })
+
+  it("pays as little as linear-sum-assignment for matrices too large for brute force, ties among them", () => {
+    const next = Random.uniform(8)
+    for (const [rows, columns] of [[1, 300], [40, 40], [64, 256], [100, 130]] as const) {
+      for (const levels of [1, 4, 100, Infinity]) {
+        const costs = Float64Array.from(
+          { length: rows * columns },
+          () => levels === Infinity ? next() * 10 - 3 : Math.floor(next() * levels) - 3
+        )
+        const chosen = LinearAssignment.solve(costs, rows, columns)
+        const { rowAssignments } = linearSumAssignment(MlMatrix.Matrix.from1DArray(rows, columns, costs), {
+          maximaze: false
+        })
+        const cost = (columnOf: ArrayLike<number>) =>
+          Array.from(columnOf).reduce((sum, c, row) => sum + costs[row * columns + c]!, 0)
+        assert.strictEqual(new Set(chosen).size, rows)
+        assert.closeTo(cost(chosen), cost(rowAssignments), 1e-9, `${rows} x ${columns}, ${levels} levels`)
+      }
     }
   })
 })

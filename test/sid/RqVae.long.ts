@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 import { join } from "node:path"
 import * as DuckDb from "../../layers/duckdb/DuckDb.ts"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
-import * as SystemTar from "../../layers/xz/SystemTar.ts"
+import * as TarXz from "../../layers/xz/TarXz.ts"
 import * as Import from "../../src/catalog/Import.ts"
 import * as Lsa from "../../src/embedding/Lsa.ts"
 import { itemText } from "../../src/embedding/TextEncoder.ts"
@@ -20,7 +20,7 @@ import { data, list } from "../Golden.ts"
 const services = Layer.mergeAll(
   OnnxRuntime.layerCpu({ threads: 2 }),
   Progress.layerSilent,
-  Layer.merge(DuckDb.layer, SystemTar.layer).pipe(Layer.provideMerge(NodeServices.layer))
+  Layer.merge(DuckDb.layer, TarXz.layer).pipe(Layer.provideMerge(NodeServices.layer))
 )
 const shape = Schema.decodeSync(Quantizer.SidShape)({ codes: 256 })
 

@@ -25,10 +25,12 @@ const listedIn = (
   columns: ReadonlyArray<string>,
   rows: ReadonlyArray<ReadonlyArray<string | null>>
 ): string | undefined =>
-  ColumnRoles.columnOf("item", columns, {}) !== undefined ? undefined : columns.find((column, at) =>
-    ColumnRoles.isListOfItems(column) && rows.length > 0 &&
-    rows.every((row) => !row[at] || /^\s*\[.*\]\s*$/s.test(row[at]))
-  )
+  ColumnRoles.columnOf("item", columns, {}) !== undefined ?
+    undefined :
+    columns.find((column, at) =>
+      ColumnRoles.isListOfItems(column) && rows.length > 0 &&
+      rows.every((row) => !row[at] || /^\s*\[.*\]\s*$/s.test(row[at]))
+    )
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)

@@ -1,0 +1,36 @@
+/**
+ * The command `demo`: the whole pipeline.
+ */
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Demo from "../Demo.ts"
+import * as Output from "../Output.ts"
+import { Workspace } from "../Workspace.ts"
+import * as Root from "./Root.ts"
+
+/** The command. */
+export const command = Command.make("demo", {}, () =>
+  Root.within(Effect.gen(function*() {
+    const { file, run } = yield* Workspace
+    const done = yield* Demo.program()
+    yield* Output.result(
+      done.record,
+      [
+        Output.describeRecord(done.record),
+        "",
+        `Report: ${done.report}`,
+        `Try: npx sidereal recommend --run ${run} --user ${
+          done.record.dataset === "generated-shop" ? "user-1" : "USER"
+        }`
+      ].join("\n")
+    )
+    yield* Effect.logDebug(file("manifest.json"))
+  }))).pipe(
+    Command.withDescription("Everything: data, SIDs, SFT, GRPO, evaluation, report"),
+    Command.withExamples(
+      [{
+        command: "sidereal demo --data ./my-shop --run runs/mine",
+        description: "The whole pipeline on your own tables"
+      }]
+    )
+  )

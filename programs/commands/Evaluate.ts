@@ -1,0 +1,24 @@
+/**
+ * The command `evaluate`: policies and baselines on the same users.
+ */
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Evaluate from "../Evaluate.ts"
+import * as Output from "../Output.ts"
+import * as Root from "./Root.ts"
+
+/** The command. */
+export const command = Command.make("evaluate", {}, () =>
+  Root.within(
+    Effect.gen(function*() {
+      const record = yield* Evaluate.program()
+      yield* Output.result(record, Output.describeRecord(record))
+    }),
+    { existing: true }
+  )).pipe(
+    Command.withDescription("Compare the run's policies with the baselines on the same users"),
+    Command.withExamples([{
+      command: "sidereal evaluate --run runs/mine --json",
+      description: "The evaluation record"
+    }])
+  )

@@ -1,0 +1,37 @@
+/**
+ * The command `data inspect`: looks at data without a run.
+ */
+import * as Argument from "effect/cli/Argument"
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Inspection from "../../src/catalog/Inspection.ts"
+import * as Inspect from "../Inspect.ts"
+import * as Layers from "../Layers.ts"
+import * as Output from "../Output.ts"
+import * as Settings from "../Settings.ts"
+import * as Root from "./Root.ts"
+
+/** The command. */
+export const command = Command.make("inspect", {
+  path: Argument.String("path").pipe(Argument.withDescription("File or folder of the data")),
+  write: Root.toggle(
+    "write",
+    "Write the sidereal.json that names files and columns, guessed where it must be, beside the data"
+  )
+}, ({ path, write }) =>
+  Effect.gen(function*() {
+    const flags = yield* Root.command
+    if (write) yield* Output.note(`wrote ${yield* Inspect.write(path).pipe(Effect.provide(Layers.importers))}`)
+    const settings = yield* Settings.decodeParts(yield* Root.partsOf({ ...flags, data: Option.some(path) }))
+    const found = yield* Inspect.program(path, settings).pipe(Effect.provide(Layers.importers))
+    yield* Output.result(found, Inspection.describe(found)).pipe(
+      Effect.provideService(Output.AsJson, flags.json)
+    )
+  })).pipe(
+    Command.withDescription("Counts, distributions, texts, repeats, ties, and what a core would drop"),
+    Command.withExamples([
+      { command: "sidereal data inspect ./my-shop", description: "Look at data before training on them" },
+      { command: "sidereal data inspect ./my-shop --write", description: "Write a sidereal.json to start from" }
+    ])
+  )

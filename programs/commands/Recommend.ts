@@ -1,0 +1,40 @@
+/**
+ * The command `recommend`: titles for a user or a history.
+ */
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Output from "../Output.ts"
+import * as Recommend from "../Recommend.ts"
+import * as Root from "./Root.ts"
+
+/** The command. */
+export const command = Command.make("recommend", {
+  user: Root.text("user", "A user of the data"),
+  history: Root.text("history", "Titles separated by semicolons, oldest first"),
+  count: Flag.Int("count").pipe(
+    Flag.withDescription("How many to print, at least 1 (default: 10)"),
+    Flag.withDefault(10)
+  )
+}, ({ count, history, user }) =>
+  Effect.gen(function*() {
+    const question = yield* Recommend.check({
+      user: Option.getOrUndefined(user),
+      history: Option.getOrUndefined(history),
+      count
+    })
+    yield* Root.within(
+      Effect.gen(function*() {
+        const answer = yield* Recommend.program(question)
+        yield* Output.result(answer, Output.describeAnswer(answer))
+      }),
+      // A run can be asked while it is trained.
+      { existing: true, readOnly: true }
+    )
+  })).pipe(
+    Command.withDescription("Recommend titles for a user or a history"),
+    Command.withExamples(
+      [{ command: `sidereal recommend --run runs/mine --history "a title; another title"`, description: "By titles" }]
+    )
+  )

@@ -1,0 +1,26 @@
+/**
+ * The command `sft`: supervised fine-tuning.
+ */
+import * as Command from "effect/cli/Command"
+import * as Effect from "effect/Effect"
+import * as Output from "../Output.ts"
+import * as Sft from "../Sft.ts"
+import * as Root from "./Root.ts"
+
+/** The command. */
+export const command = Command.make("sft", {}, () =>
+  Root.within(Effect.gen(function*() {
+    const report = yield* Sft.program()
+    yield* Output.result(
+      report,
+      `SFT: ${report.steps} steps, ${report.epochs} epochs, best validation NDCG@10 ${
+        report.bestNdcg.toFixed(4)
+      } after epoch ${report.bestEpoch}`
+    )
+  }))).pipe(
+    Command.withDescription("Train the policy on histories; goes on where it stopped"),
+    Command.withExamples([{
+      command: "sidereal sft --run runs/mine --config settings.json",
+      description: "Train with your settings"
+    }])
+  )
