@@ -37,7 +37,7 @@ export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Qu
       problems: ["given: Expected tokenizer.given.path, an index.json, item key to tokens; the data bring none along"]
     })
   }
-  const items = yield* Tokenize.items({ dataset, split })
+  const { items, version } = yield* Tokenize.items({ dataset, split })
   const tracker = (yield* Progress).start("tokenizers", names.length, "tokenizers")
   let done = 0
   const kept = yield* Effect.forEach(
@@ -45,7 +45,7 @@ export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Qu
     (name) => {
       const tokenizer = { ...given.tokenizer, ...(own === undefined ? {} : { given: own }), quantizer: name }
       // Settings may change until SIDs are made: what was measured with others is not read again.
-      const of = Manifest.hash([JSON.stringify([items.version, tokenizer])]).slice(0, 16)
+      const of = Manifest.hash([JSON.stringify([version, tokenizer])]).slice(0, 16)
       return artefact(
         `laboratory/${name}-${of}.json`,
         Effect.gen(function*() {
