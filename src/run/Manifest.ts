@@ -71,8 +71,9 @@ export const write = Effect.fn("Manifest.write")(function*(run: string, manifest
   yield* Durable.write(yield* fileOf(run), `${JSON.stringify(manifest, undefined, 2)}\n`)
 })
 
-/** Records a hash by its name. */
-export const record = Effect.fn("Manifest.record")(function*(run: string, name: string, value: string) {
+/** Records a hash by its name; undefined removes it. */
+export const record = Effect.fn("Manifest.record")(function*(run: string, name: string, value: string | undefined) {
   const manifest = yield* read(run)
-  yield* write(run, { ...manifest, hashes: { ...manifest.hashes, [name]: value } })
+  const { [name]: _, ...others } = manifest.hashes
+  yield* write(run, { ...manifest, hashes: value === undefined ? others : { ...others, [name]: value } })
 })
