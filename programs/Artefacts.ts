@@ -74,11 +74,7 @@ export const make = Effect.fnUntraced(function*(run: string, readOnly: boolean) 
   const lock = yield* Semaphore.make(1)
   const manifest = Manifest.read(run).pipe(Effect.provideContext(services))
   const setHash = (name: string, hash: string | undefined) =>
-    Effect.gen(function*() {
-      const now = yield* manifest
-      const { [name]: _, ...others } = now.hashes
-      yield* Manifest.write(run, { ...now, hashes: hash === undefined ? others : { ...others, [name]: hash } })
-    }).pipe(Effect.provideContext(services))
+    Manifest.record(run, name, hash).pipe(Effect.provideContext(services))
 
   const write = (name: string, bytes: Uint8Array) =>
     Effect.gen(function*() {

@@ -37,7 +37,7 @@ export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Qu
       problems: ["given: Expected tokenizer.given.path, an index.json, item key to tokens; the data bring none along"]
     })
   }
-  const items = yield* Tokenize.items({ dataset, split })
+  const { items, version: embedded } = yield* Tokenize.items({ dataset, split })
   const of = (quantizer: Quantizers.Name) =>
     new Quantizers.TokenizerConfig({ ...settings.tokenizer, ...(own === undefined ? {} : { given: own }), quantizer })
   const tracker = (yield* Progress).start("tokenizers", names.length, "tokenizers")
@@ -47,7 +47,7 @@ export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Qu
     (name) => {
       const tokenizer = { ...given.tokenizer, ...(own === undefined ? {} : { given: own }), quantizer: name }
       // Settings may change until SIDs are made: what was measured with others is not read again.
-      const version = Manifest.hash([JSON.stringify([items.version, tokenizer])]).slice(0, 16)
+      const version = Manifest.hash([JSON.stringify([embedded, tokenizer])]).slice(0, 16)
       return artefact(
         `laboratory/${name}-${version}.json`,
         Effect.gen(function*() {

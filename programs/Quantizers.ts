@@ -96,7 +96,7 @@ export class TokenizerConfig extends Schema.Class<TokenizerConfig>("sidereal/pro
   /** @default nearest-free-leaf; `keep` for given SIDs */
   collision: Schema.optionalKey(Schema.Literals(policyNames)),
   rqKMeans: RqKMeans.RqKMeansConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-  rqVae: RqVaeModel.RqVaeConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed(RqVae.mended))),
+  rqVae: RqVaeModel.RqVaeConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed(RqVae.stabilized))),
   balanced: BalancedRqKMeans.BalancedRqKMeansConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   rqKMeansPlus: RqKMeansPlus.RqKMeansPlusConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   opq: Opq.OpqConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),

@@ -165,24 +165,27 @@ const codec: Artefacts.Codec<Tokenized> = {
   }
 }
 
-/** Returns what SIDs are made from: embeddings, and how often an item was met in training. */
+/**
+ * Returns what SIDs are made from: embeddings with their version, how often an item was met in training, and how new
+ * texts are embedded, where they can be.
+ */
 export const items = Effect.fn("tokenize.items")(function*(prepared: Prepare.Prepared) {
   const { dataset, split } = prepared
   const { embedTexts, keys, matrix, version } = yield* embed(prepared)
   const popularity = new Float64Array(dataset.items.length)
   for (const sequence of split.train) for (const item of sequence) popularity[item]!++
-  return { keys, embeddings: matrix, popularity, version, embedTexts }
+  return { items: { keys, embeddings: matrix, popularity } satisfies Quantizer.Items, version, embedTexts }
 })
 
 /** Reads the trained quantizer of the run, or trains it; tells which. */
-const trainedOn = Effect.fnUntraced(function*(found: Effect.Success<ReturnType<typeof items>>) {
+const trainedOn = Effect.fnUntraced(function*(items: Quantizer.Items, itemsVersion: string) {
   const { artefact, tokenized } = yield* Workspace
   const quantizer = yield* Quantizer.Quantizer
-  const version = Manifest.hash([JSON.stringify([found.version, quantizer.id, Array.from(found.popularity)])])
+  const version = Manifest.hash([JSON.stringify([itemsVersion, quantizer.id, Array.from(items.popularity)])])
   let isNew = false
   const { model } = yield* artefact(
     artefacts.quantizer,
-    Effect.map(quantizer.train(found), (model) => {
+    Effect.map(quantizer.train(items), (model) => {
       isNew = true
       return { version, model }
     }),
@@ -206,8 +209,8 @@ export const program = Effect.fn("tokenize")(function*() {
     artefacts.sids,
     Effect.gen(function*() {
       const quantizer = yield* Quantizer.Quantizer
-      const found = yield* items(yield* Prepare.program())
-      const { trained } = yield* trainedOn(found)
+      const { items: found, version } = yield* items(yield* Prepare.program())
+      const { trained } = yield* trainedOn(found, version)
       const tokenized: Tokenized = {
         index: yield* resolve(found, trained),
         diagnosis: yield* quantizer.diagnose(found, trained),
@@ -269,14 +272,14 @@ export const text = Effect.fn("tokenize.text")(function*(titles: ReadonlyArray<s
   const prepared = yield* Prepare.program()
   return yield* Effect.gen(function*() {
     const quantizer = yield* Quantizer.Quantizer
-    const found = yield* items(prepared)
-    if (found.embedTexts === undefined) {
+    const { embedTexts, items: found, version } = yield* items(prepared)
+    if (embedTexts === undefined) {
       return yield* new EmbeddingError({
         reason: new NoEncoder({ detail: "the items of the run are embedded without texts" })
       })
     }
-    const embeddings = yield* found.embedTexts(titles.map((title) => itemText({ ...nameless(title), title })), titles)
-    const { isNew, trained } = yield* trainedOn(found)
+    const embeddings = yield* embedTexts(titles.map((title) => itemText({ ...nameless(title), title })), titles)
+    const { isNew, trained } = yield* trainedOn(found, version)
     if (isNew) {
       const again = yield* resolve(found, trained)
       const differing = index.sids.filter((codes, item) => String(codes) !== String(again.sids[item])).length
@@ -293,7 +296,7 @@ export const text = Effect.fn("tokenize.text")(function*(titles: ReadonlyArray<s
     return yield* Effect.forEach(
       Codes.rowsOf(codes),
       Effect.fnUntraced(function*(sid, row) {
-        const near = yield* store.nearest(found.version, Matrix.row(embeddings, row).slice(), nearItems)
+        const near = yield* store.nearest(version, Matrix.row(embeddings, row).slice(), nearItems)
         const leaf = Trie.find(index.trie, sid)
         const result: NewSid = {
           text: titles[row]!,

@@ -2,8 +2,8 @@
  * Embeddings in LanceDB: one table per version in a folder.
  *
  * Rows are written and read a block at a time. Besides `key`, `position` and `vector` every row carries the number of
- * rows and the hash of the whole version, so a table that is damaged is detected when it is read; one that was never
- * written to its end lacks its tag and is as if absent.
+ * rows and the hash of the whole version, so a damaged table is detected when it is read; an incomplete one lacks its tag
+ * and is as if absent.
  */
 import { connect, type Table } from "@lancedb/lancedb"
 import {
@@ -37,7 +37,7 @@ import {
 } from "../../src/embedding/EmbeddingStore.ts"
 import { row, zeros } from "../../src/matrix/Matrix.ts"
 
-/** The number is that of the form; tables of another form are as if absent. */
+/** Returns the table of a version. The number is that of the format; tables of another format are as if absent. */
 const tableOf = (version: string) => `v3_${createHash("sha256").update(version).digest("hex").slice(0, 32)}`
 
 /** The tag of a table that was written to its end. */
@@ -142,7 +142,7 @@ const attempt = <A>(run: () => Promise<A>) =>
 const damaged = (version: string) => (cause: unknown) =>
   corrupt(version, cause instanceof Error ? cause.message.split("\n")[0]! : String(cause))
 
-/** The store in a folder, which is made when it is not there; a block is what is written at once, in bytes. */
+/** Provides the store in a folder, which is made where it is missing; `block` is the number of bytes written at once. */
 export const layer = (folder: string, block = 1 << 26): Layer.Layer<EmbeddingStore, EmbeddingStoreError> =>
   Layer.effect(
     EmbeddingStore,

@@ -24,17 +24,17 @@ const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
 /** Settings. */
 export class OnnxEncoderConfig extends Schema.Class<OnnxEncoderConfig>("sidereal/layers/onnx/OnnxEncoderConfig")({
-  /** The folder. */
+  /** Folder of the graph and the tokenizer. */
   path: Schema.String,
-  /** How the last hidden states become one row: their mean, the first, or the last one. @default mean */
+  /** Pooling of the last hidden states to one row: their mean, the first, or the last one. @default mean */
   pooling: Schema.Literals(["mean", "cls", "last"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("mean" as const))
   ),
-  /** Tokens of a text at most. @default 256 */
+  /** Most tokens of a text. @default 256 */
   maximumLength: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(256))),
-  /** What stands before every text, such as `passage: `. @default nothing */
+  /** Prefix of every text, such as `passage: `. @default empty */
   prefix: Schema.String.pipe(Schema.withDecodingDefaultKey(Effect.succeed(""))),
-  /** Rows of length 1. @default true */
+  /** Whether rows are scaled to length 1. @default true */
   normalize: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true))),
   /** Texts in one run. @default 16 */
   batch: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(16))),
@@ -70,7 +70,7 @@ const readTokenizer = Effect.fnUntraced(function*(folder: string) {
   return { tokenizer, text: text + config }
 })
 
-/** The encoder; finished chunks are kept in `folder` until a version is whole. */
+/** Provides the encoder; finished chunks are kept in `folder` until all texts are encoded. */
 export const layer = (
   config: OnnxEncoderConfig,
   folder: string
@@ -218,7 +218,7 @@ export const layer = (
     })
   )
 
-/** Hidden states [B, T, D] as one row per text. */
+/** Pools hidden states [B, T, D] to rows [B, D], one per text. */
 export const pool = (
   states: Float32Array,
   texts: ReadonlyArray<{ readonly ids: ReadonlyArray<number> }>,

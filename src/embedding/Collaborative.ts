@@ -1,11 +1,11 @@
 /**
- * Embeddings of items from what is bought together: positive pointwise mutual information of windowed co-occurrence,
+ * Item embeddings from co-occurrence in training sequences: positive pointwise mutual information within a window,
  * factorised (Levy and Goldberg 2014).
  *
  * Items at positions i < j <= i + window of a training sequence count `decay^(j - i - 1)` for each other. With n(x, y)
  * these counts, `ppmi = max(0, ln(n(x, y) N_s / (n(x) n(y)^s)) - ln shift)` where the contexts' counts are raised to the
  * power s (0.75, Levy et al. 2015) and N_s is their sum; the embedding is `U sqrt(S)` of the leading singular triples.
- * An item without a neighbour gets a row of zeros. Only training sequences are looked at.
+ * An item without a neighbour gets a row of zeros. Only training sequences are read.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -17,31 +17,31 @@ const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
 /** Settings. */
 export class CollaborativeConfig extends Schema.Class<CollaborativeConfig>("sidereal/embedding/CollaborativeConfig")({
-  /** Components, fewer when the events have fewer. @default 96 */
+  /** Most components; fewer where the events have lower rank. @default 96 */
   width: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(96))),
-  /** Positions between two items that count at most. @default 20 */
+  /** Largest distance of two items that co-occur, in positions. @default 20 */
   window: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(20))),
   /** Weight of a pair per position between them. @default 0.9 */
   decay: Schema.Finite.check(Schema.isBetween({ minimum: 0, maximum: 1 })).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(0.9))
   ),
-  /** Power of the contexts' counts. @default 0.75 */
+  /** Exponent s of the contexts' counts. @default 0.75 */
   smoothing: Schema.Finite.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.75))),
-  /** Pairs must be this many times as frequent as chance to count. @default 1 */
+  /** Factor over chance that a pair must exceed to count. @default 1 */
   shift: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
-  /** Most pairs kept, an equal share for every item, its most frequent first: what bounds memory. @default 2^26 */
+  /** Most pairs kept, which bounds memory: an equal share for every item, its most frequent first. @default 2^26 */
   pairs: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2 ** 26)))
 }) {}
 
-/** Where the items of all sequences stand. */
+/** Positions of items in all sequences. */
 interface Positions {
-  /** Sequences one after another. */
+  /** Items of all sequences, concatenated. */
   readonly items: Int32Array
-  /** The sequence of each position. */
+  /** Sequence of each position. */
   readonly sequence: Int32Array
-  /** Where each sequence begins, and the end. */
+  /** First position of each sequence, and the number of positions. */
   readonly begin: Int32Array
-  /** Positions by item. */
+  /** Returns the positions of an item. */
   readonly of: (item: number) => Int32Array
 }
 
@@ -63,7 +63,7 @@ const positionsOf = (train: ReadonlyArray<Int32Array>, items: number): Positions
   return { items: all, sequence, begin, of: (item) => positions.subarray(first[item]!, first[item + 1]!) }
 }
 
-/** The first `length` of `met`, ascending; nearly all items are found faster by their counts than by sorting. */
+/** Sorts the first `length` of `met`; where these are many, a pass over all counts is faster than sorting. */
 const ascending = (met: Int32Array, length: number, counts: Float64Array): Int32Array => {
   if (16 * length < counts.length) return met.subarray(0, length).toSorted()
   let at = 0
@@ -71,7 +71,7 @@ const ascending = (met: Int32Array, length: number, counts: Float64Array): Int32
   return met.subarray(0, at)
 }
 
-/** Those of `items` with the `most` greatest counts, ascending; of equal counts the lower item. */
+/** Returns the `most` items of greatest count, ascending; ties go to the lower item. */
 const mostFrequent = (items: Int32Array, counts: Float64Array, most: number): Int32Array => {
   if (items.length <= most) return items
   const own = new Float64Array(items.length)
@@ -86,7 +86,7 @@ const mostFrequent = (items: Int32Array, counts: Float64Array, most: number): In
   return kept
 }
 
-/** Embeddings [N, D] of items 0 .. N-1. */
+/** Computes embeddings [N, D] of items 0 .. N-1. */
 export const embed = Effect.fn("Collaborative.embed")(function*(
   train: ReadonlyArray<Int32Array>,
   items: number,

@@ -1,17 +1,17 @@
 /**
- * What goes wrong when texts become embeddings.
+ * Errors of making embeddings from texts, files and events.
  */
 import * as Schema from "effect/Schema"
 
-/** No text holds a term that enough items share. */
+/** Texts without a term that enough items share. */
 export class NoText extends Schema.TaggedError<NoText>()("NoText", {
   items: Schema.Int,
-  /** Texts that hold a word at all. */
+  /** Texts with at least one word. */
   worded: Schema.Int,
-  /** Texts that a word must be in to count. */
+  /** Fewest texts that a term must occur in. */
   minimumTexts: Schema.Int
 }) {
-  /** The cause alone. */
+  /** Cause without the remedy. */
   get why() {
     return this.worded === 0
       ? `none of the ${this.items} item texts holds a word`
@@ -24,7 +24,7 @@ export class NoText extends Schema.TaggedError<NoText>()("NoText", {
   }
 }
 
-/** A file of embeddings, or of an encoder, that cannot be used. */
+/** A file of embeddings or of an encoder that cannot be used. */
 export class BadFile extends Schema.TaggedError<BadFile>()("BadFile", {
   file: Schema.String,
   detail: Schema.String
@@ -34,7 +34,7 @@ export class BadFile extends Schema.TaggedError<BadFile>()("BadFile", {
   }
 }
 
-/** Embeddings of another number of items. */
+/** A file with another number of rows than items. */
 export class WrongRows extends Schema.TaggedError<WrongRows>()("WrongRows", {
   file: Schema.String,
   expected: Schema.Int,
@@ -46,7 +46,7 @@ export class WrongRows extends Schema.TaggedError<WrongRows>()("WrongRows", {
   }
 }
 
-/** An item that a table of embeddings lacks. */
+/** An item without a row in a file of embeddings. */
 export class MissingItem extends Schema.TaggedError<MissingItem>()("MissingItem", {
   file: Schema.String,
   item: Schema.String
@@ -115,7 +115,7 @@ export class NoEncoder extends Schema.TaggedError<NoEncoder>()("NoEncoder", { de
   }
 }
 
-/** Every way in which encoding fails. */
+/** Failure of making embeddings. */
 export class EmbeddingError extends Schema.TaggedError<EmbeddingError>()("EmbeddingError", {
   reason: Schema.Union([
     NoText,

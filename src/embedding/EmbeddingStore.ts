@@ -1,5 +1,5 @@
 /**
- * Embeddings kept by item, one version for each thing that made them.
+ * Embeddings by item, one version per encoder and texts.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -19,7 +19,7 @@ export class BadComponent extends Schema.TaggedError<BadComponent>()("BadCompone
   }
 }
 
-/** Keys and rows that do not belong together, or a query of another width. */
+/** Different numbers of keys and rows, or a query of another width. */
 export class WrongSize extends Schema.TaggedError<WrongSize>()("WrongSize", {
   what: Schema.String,
   expected: Schema.Int,
@@ -37,7 +37,7 @@ export class NoVersion extends Schema.TaggedError<NoVersion>()("NoVersion", { ve
   }
 }
 
-/** A store whose content is not what was written. */
+/** Stored embeddings that differ from those that were written. */
 export class CorruptStore extends Schema.TaggedError<CorruptStore>()("CorruptStore", {
   version: Schema.String,
   detail: Schema.String
@@ -54,7 +54,7 @@ export class StoreFailure extends Schema.TaggedError<StoreFailure>()("StoreFailu
   }
 }
 
-/** Every way in which the store fails. */
+/** Failure of the embedding store. */
 export class EmbeddingStoreError extends Schema.TaggedError<EmbeddingStoreError>()("EmbeddingStoreError", {
   reason: Schema.Union([BadComponent, WrongSize, NoVersion, CorruptStore, StoreFailure])
 }) {
@@ -63,39 +63,38 @@ export class EmbeddingStoreError extends Schema.TaggedError<EmbeddingStoreError>
   }
 }
 
-/** Keys with their rows. */
+/** Item keys and their embeddings [N, D], in the same order. */
 export interface StoredEmbeddings {
   readonly keys: ReadonlyArray<string>
   readonly matrix: Matrix
 }
 
-/** An item near a vector. */
+/** An item and its similarity to a query. */
 export interface Neighbour {
   readonly key: string
-  /** Cosine of the angle between them. */
+  /** Cosine similarity, -1 .. 1. */
   readonly similarity: number
 }
 
-/** The store. A version is there as a whole or not at all. */
+/** Store of embeddings by version; a version is complete or absent. */
 export class EmbeddingStore extends Context.Service<EmbeddingStore, {
   /** Stores a version, replacing an older one of the same name. */
   put(version: string, embeddings: StoredEmbeddings): Effect.Effect<void, EmbeddingStoreError>
-  /** A whole version in the order in which it was stored. */
+  /** Reads a whole version in its stored order. */
   get(version: string): Effect.Effect<StoredEmbeddings, EmbeddingStoreError>
   /**
-   * A version in its order, some rows at a time; the last part is followed by an error when the whole is not what was
-   * stored.
+   * Streams a version in its stored order, `rows` at a time; fails after the last part where the version is damaged.
    */
   stream(version: string, rows: number): Stream.Stream<StoredEmbeddings, EmbeddingStoreError>
   has(version: string): Effect.Effect<boolean, EmbeddingStoreError>
-  /** The nearest items by cosine, nearest first. */
+  /** Returns the `count` nearest items by cosine, nearest first. */
   nearest(
     version: string,
     vector: Float32Array,
     count: number
   ): Effect.Effect<ReadonlyArray<Neighbour>, EmbeddingStoreError>
 }>()("sidereal/embedding/EmbeddingStore") {
-  /** A store in memory. */
+  /** Provides a store in memory. */
   static readonly layerMemory: Layer.Layer<EmbeddingStore> = Layer.sync(EmbeddingStore, () => {
     const versions = new Map<string, StoredEmbeddings>()
     const get = (version: string) =>

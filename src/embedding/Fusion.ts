@@ -1,10 +1,10 @@
 /**
- * One embedding of what an item says and of what it is bought with.
+ * Fusion of text and co-occurrence embeddings to one embedding per item.
  *
- * Concatenation: each part is centred, turned to its principal components, divided by the fourth root of their variances
- * (half whitening), scaled to rows of length 1, weighted, and the parts stand side by side. Canonical correlation
- * (Hotelling 1936, regularised): the directions of both parts that agree most, found on items that have both; an item
- * without events is placed by its text alone.
+ * Concatenation: each part is centred, rotated to its principal components, divided by the fourth root of their variances
+ * (half whitening), scaled to rows of length 1, weighted, and concatenated. Canonical correlation (Hotelling 1936,
+ * regularised): the most correlated directions of both parts, fitted on items that have both. Either way an item without
+ * events is placed by its text alone.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -16,13 +16,13 @@ import { CollaborativeConfig } from "./Collaborative.ts"
 
 /** Settings. */
 export class FusionConfig extends Schema.Class<FusionConfig>("sidereal/embedding/FusionConfig")({
-  /** @default concat */
+  /** Method of fusion; `none` keeps the text alone. @default concat */
   kind: Schema.Literals(["none", "concat", "cca"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("concat" as const))
   ),
   /** Length of the collaborative part beside a text part of length 1. @default 1 */
   weight: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
-  /** Components of the canonical correlation, at most. @default 96 */
+  /** Most components of the canonical correlation. @default 96 */
   width: Schema.Int.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(96))),
   /** Share of a part's mean variance that is added to every direction before correlating. @default 0.1 */
   ridge: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.1))),
@@ -44,7 +44,7 @@ export interface Fitted {
   readonly embeddings: Matrix.Matrix
 }
 
-/** Rows that are not zero. */
+/** Returns the numbers of the rows that are not zero. */
 const present = (matrix: Matrix.Matrix): ReadonlyArray<number> =>
   Array.from({ length: matrix.rows }, (_, r) => r).filter((r) => Matrix.row(matrix, r).some((value) => value !== 0))
 
@@ -79,7 +79,7 @@ const applyHalf = (matrix: Matrix.Matrix, half: Whitening | undefined): Matrix.M
   })
 }
 
-/** Half-whitened rows of length 1; rows of zeros, which know nothing, stay zero. */
+/** Half-whitens rows and scales them to length 1; rows of zeros stay zero. */
 export const halfWhiten = (matrix: Matrix.Matrix): Matrix.Matrix => applyHalf(matrix, fitHalf(matrix))
 
 const halves = ["text", "collaborative"] as const
@@ -142,11 +142,11 @@ const concatenate = (
 const whiten = (matrix: Matrix.Matrix, known: ReadonlyArray<number>, ridge: number): Whitening => {
   const pca = Pca.fit(Matrix.take(matrix, known), matrix.width)
   const mean = pca.variances.reduce((sum, value) => sum + value, 0) / Math.max(1, pca.variances.length)
-  // Rows that are all the same have no direction; what rounding makes of them must not be blown up.
+  // Equal rows have no direction; their rounding errors must not be scaled up.
   return { pca, scales: pca.variances.map((variance) => (mean > 0 ? 1 / Math.sqrt(variance + ridge * mean) : 0)) }
 }
 
-/** Rows times a matrix [W, R] of float64. */
+/** Multiplies rows [B, W] by a matrix [W, R] of float64. */
 const multiply = ({ data, rows, width }: Matrix.Matrix, by: Float64Array): Matrix.Matrix => {
   const rank = by.length / width
   const out = Matrix.zeros(rows, rank)

@@ -19,24 +19,24 @@ const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
 /** Settings. */
 export class LsaConfig extends Schema.Class<LsaConfig>("sidereal/embedding/LsaConfig")({
-  /** Components, fewer when the texts have fewer. @default 128 */
+  /** Most components; fewer where the texts have lower rank. @default 128 */
   width: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(128))),
-  /** Texts a term must occur in. @default 2 */
+  /** Fewest texts that a term must occur in. @default 2 */
   minimumTexts: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2))),
-  /** Largest share of texts a term may occur in, where some term is that rare. @default 0.5 */
+  /** Largest share of texts that a term may occur in; ignored where every term is more frequent. @default 0.5 */
   maximumShare: Schema.Finite.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.5))),
-  /** Pairs of neighbouring words as terms of their own. @default true */
+  /** Whether pairs of neighbouring words are terms too. @default true */
   bigrams: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true))),
-  /** Most terms, those in the most texts first: what bounds memory. @default 2^19 */
+  /** Most terms, which bounds memory; the most frequent are kept. @default 2^19 */
   terms: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2 ** 19))),
-  /** Divides component i by the root of its singular value and scales rows to 1. @default true */
+  /** Divides component i by the root of its singular value and scales rows to length 1. @default true */
   whiten: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true)))
 }) {}
 
-/** Words of a text, as they become terms. */
+/** Returns the words of a text that become terms. */
 export const words = Words.of
 
-/** Terms of a text and how often it has them. */
+/** Counts the terms of a text. */
 const termsOf = (text: string, bigrams: boolean): Map<string, number> => {
   const list = words(text)
   const terms = new Map<string, number>()
@@ -48,16 +48,16 @@ const termsOf = (text: string, bigrams: boolean): Map<string, number> => {
   return terms
 }
 
-/** Lets other fibers have their turn now and then. */
+/** Updates progress and yields to other fibers every 1024 texts. */
 const turn = (tracker: Tracker, done: number): Effect.Effect<void> =>
   done % 1024 === 1023 ? Effect.andThen(Effect.sync(() => tracker.update(done)), Effect.yieldNow) : Effect.void
 
-/** Terms that are counted at once: what bounds memory, and the size of a `Map`. */
+/** Most terms counted at once, which bounds memory and the size of a `Map`. */
 const mostCounted = 1 << 23
 
 /**
- * In how many texts each term occurs. Where there are more terms than fit, the rarest so far are forgotten, as in lossy
- * counting (Manku and Motwani 2002).
+ * Counts the texts that each term occurs in. Beyond `most` terms the rarest so far are dropped, as in lossy counting
+ * (Manku and Motwani 2002).
  */
 const frequencies = Effect.fnUntraced(function*(
   texts: ReadonlyArray<string>,
@@ -76,7 +76,7 @@ const frequencies = Effect.fnUntraced(function*(
   return frequency
 })
 
-/** Terms in the order of the matrix's columns, with their weights `idf`, [T]. */
+/** Terms in the order of the matrix's columns, and their inverse document frequencies [T]. */
 interface Vocabulary {
   readonly terms: ReadonlyArray<string>
   readonly idf: Float64Array
@@ -211,7 +211,7 @@ export const encode: (
   }
 )
 
-/** Rows `U S`, or `U sqrt(S)` of length 1. */
+/** Returns embeddings [N, D]: `U S`, or `U sqrt(S)` with rows of length 1. */
 export const fromSvd = (svd: TruncatedSvd.Svd, rows: number, whiten: boolean): Matrix.Matrix => {
   const matrix = Matrix.zeros(rows, svd.rank)
   for (let i = 0; i < matrix.data.length; i++) {
@@ -221,7 +221,7 @@ export const fromSvd = (svd: TruncatedSvd.Svd, rows: number, whiten: boolean): M
   return whiten ? Matrix.normalizeRows(matrix) : matrix
 }
 
-/** The encoder. */
+/** Provides the encoder. */
 export const layer = (config: LsaConfig, seed: number): Layer.Layer<TextEncoder, never, Progress> =>
   Layer.effect(
     TextEncoder,

@@ -1,5 +1,5 @@
 /**
- * Embeddings that something else made: `.npy`, `.safetensors` or Parquet.
+ * Embeddings from a file: `.npy`, `.safetensors` or Parquet.
  *
  * Rows of `.npy` and safetensors stand in the order of the items; a Parquet table has a column of item keys and one of
  * lists of numbers, in any order.
@@ -43,7 +43,7 @@ export const read = Effect.fn("Precomputed.read")(function*(
   return matrix
 })
 
-/** The matrix of a `.npy` or safetensors file, read a block at a time: it may be larger than a buffer can be. */
+/** Reads the matrix of a `.npy` or safetensors file block by block: it may be larger than a buffer can be. */
 export const matrixOf = Effect.fn("Precomputed.matrixOf")(function*(file: string) {
   const bad = (detail: string) => new EmbeddingError({ reason: new BadFile({ file, detail }) })
   const layoutOf = file.toLowerCase().endsWith(".npy")
@@ -79,7 +79,7 @@ const types: Partial<Record<Safetensors.StoredType, MatrixFile.MatrixLayout["typ
   F64: "f8"
 }
 
-/** The tensor "embeddings", or the only matrix of a file. */
+/** Finds the tensor "embeddings", or the only matrix of a file. */
 const layoutOfSafetensors = Effect.fnUntraced(function*(
   file: FileSystem.File
 ): Effect.fn.Return<MatrixFile.MatrixLayout | MatrixFile.Problem, PlatformError> {
@@ -138,7 +138,7 @@ const fromTable = Effect.fnUntraced(function*(file: string, keys: ReadonlyArray<
   return matrix
 })
 
-/** The encoder; its id is the hash of the file. */
+/** Provides the encoder; its id is the hash of the file. */
 export const layer = (
   file: string
 ): Layer.Layer<TextEncoder, EmbeddingError, FileSystem.FileSystem | TableReader> =>

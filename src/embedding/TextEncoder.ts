@@ -1,5 +1,5 @@
 /**
- * Texts to embeddings.
+ * Encoders of texts: fitted to a catalogue, then applied to any text.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -45,7 +45,7 @@ export const checkModel = (id: string, model: EncoderModel): Effect.Effect<void,
     ? Effect.void
     : Effect.fail(new EmbeddingError({ reason: new OtherEncoder({ expected: model.encoder, found: id }) }))
 
-/** The text of an item: title twice, brand, categories, the first 60 words of the description. */
+/** Returns the text of an item: title twice, brand, categories, the first 60 words of the description. */
 export const itemText = (item: Item): string =>
   [
     item.title,
@@ -55,7 +55,7 @@ export const itemText = (item: Item): string =>
     item.description.split(/\s+/).slice(0, 60).join(" ")
   ].join(" ")
 
-/** Whether an item has a text of its own: more than a key that stands as its title, unless the key reads as a title. */
+/** Tells whether an item has a text: more than its key as title, unless the key is prose. */
 export const hasText = ({ brand, categories, description, key, title }: Item): boolean =>
   (title === key ? Words.isProse(title) : title.trim() !== "") || brand.trim() !== "" || description.trim() !== "" ||
   categories.some((category) => category.trim() !== "")

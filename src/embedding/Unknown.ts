@@ -1,5 +1,5 @@
 /**
- * Embeddings of items of which nothing is known: no texts, and nothing that is bought together.
+ * Random embeddings for items without texts and without co-occurrence.
  */
 import * as Matrix from "../matrix/Matrix.ts"
 import * as Random from "../statistics/Random.ts"

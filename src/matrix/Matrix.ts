@@ -1,18 +1,18 @@
 /**
- * Rows of float32, one per item.
+ * Dense matrices of float32, one row per item.
  */
 
-/** [rows, width], row-major. */
+/** Matrix [rows, width], row-major. */
 export interface Matrix {
   readonly rows: number
   readonly width: number
   readonly data: Float32Array
 }
 
-/** A matrix of zeros. */
+/** Returns a matrix of zeros. */
 export const zeros = (rows: number, width: number): Matrix => ({ rows, width, data: new Float32Array(rows * width) })
 
-/** A view of one row. */
+/** Returns a view of one row. */
 export const row = (matrix: Matrix, index: number): Float32Array =>
   matrix.data.subarray(index * matrix.width, (index + 1) * matrix.width)
 
@@ -29,7 +29,7 @@ export const normalizeRows = (matrix: Matrix): Matrix => {
   return { ...matrix, data }
 }
 
-/** The first component that is NaN or infinite. */
+/** Finds the first component that is NaN or infinite; undefined where all are finite. */
 export const findNonFinite = (
   matrix: Matrix
 ): { readonly row: number; readonly component: number; readonly value: number } | undefined => {
@@ -42,7 +42,7 @@ export const findNonFinite = (
     : { row: Math.floor(at / matrix.width), component: at % matrix.width, value: matrix.data[at]! }
 }
 
-/** Some rows, in the given order; written into `memory` where that is given and large enough. */
+/** Copies the given rows in their order, into `memory` where it is given and large enough. */
 export const take = (matrix: Matrix, rows: ArrayLike<number>, memory?: Float32Array): Matrix => {
   const size = rows.length * matrix.width
   const data = memory !== undefined && memory.length >= size ? memory.subarray(0, size) : new Float32Array(size)

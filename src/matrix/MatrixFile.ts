@@ -1,6 +1,6 @@
 /**
- * A matrix that lies in a file as plain little-endian numbers, read some at a time: the file may be larger than a
- * buffer can be, and beside the matrix itself only a block of it is held.
+ * Reading of a matrix stored as plain little-endian numbers, block by block: the file may be larger than a buffer can be,
+ * and only one block is in memory beside the matrix.
  */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
@@ -8,10 +8,10 @@ import { type PlatformError } from "effect/PlatformError"
 import * as Half from "../storage/Half.ts"
 import * as Matrix from "./Matrix.ts"
 
-/** Bytes of a number by its type. */
+/** Bytes per number by type. */
 export const sizes = { f2: 2, bf2: 2, f4: 4, f8: 8 } as const
 
-/** Where the numbers are and what they are. */
+/** Place, shape and type of the numbers in a file. */
 export interface MatrixLayout {
   /** Bytes before the first number. */
   readonly offset: number
@@ -22,12 +22,12 @@ export interface MatrixLayout {
   readonly byColumn: boolean
 }
 
-/** Why a file cannot be used. */
+/** Reason why a file cannot be used. */
 export interface Problem {
   readonly problem: string
 }
 
-/** Bytes of all numbers. */
+/** Returns the bytes of all numbers. */
 export const bytesOf = ({ rows, type, width }: MatrixLayout): number => rows * width * sizes[type]
 
 const block = 1 << 22
@@ -47,7 +47,7 @@ const numbersOf = (bytes: Uint8Array, type: MatrixLayout["type"]): Float32Array 
   }
 }
 
-/** Up to `size` bytes from a place in a file; fewer where it ends. */
+/** Reads `size` bytes from an offset in a file; fewer where the file ends. */
 export const readAt = Effect.fnUntraced(function*(
   file: FileSystem.File,
   offset: number,
@@ -63,7 +63,7 @@ export const readAt = Effect.fnUntraced(function*(
   return bytes.subarray(0, filled)
 })
 
-/** Reads the matrix; the caller has seen that the file is long enough. */
+/** Reads the matrix; the file must be long enough, which the caller checks. */
 export const read = Effect.fn("MatrixFile.read")(function*(
   file: FileSystem.File,
   layout: MatrixLayout

@@ -8,7 +8,7 @@ import * as MatrixFile from "./MatrixFile.ts"
 
 const isType = (type: string): type is "f2" | "f4" | "f8" => type === "f2" || type === "f4" || type === "f8"
 
-/** Where the numbers of a file lie; rows of C and of Fortran order. */
+/** Reads the layout of a file, in C or Fortran order; returns a problem where it cannot be used. */
 export const layout = Effect.fn("Npy.layout")(function*(
   file: FileSystem.File
 ): Effect.fn.Return<MatrixFile.MatrixLayout | MatrixFile.Problem, PlatformError> {

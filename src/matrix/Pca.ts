@@ -4,17 +4,17 @@
 import { EigenvalueDecomposition, Matrix as Dense } from "ml-matrix"
 import { type Matrix } from "./Matrix.ts"
 
-/** Directions of most variance, most first. */
+/** Principal components in descending order of variance. */
 export interface Pca {
-  /** [D]. */
+  /** Mean of the rows, [D]. */
   readonly mean: Float64Array
-  /** [R, D]: orthonormal rows; of each the entry of most size is positive. */
+  /** Orthonormal rows [R, D]; the entry of largest magnitude of each is positive. */
   readonly components: ReadonlyArray<Float64Array>
-  /** [R]: variance along each. */
+  /** Variance along each component, [R]. */
   readonly variances: Float64Array
 }
 
-/** The second moments [D, D] of centred rows. */
+/** Computes the covariance [D, D] of rows around `mean`, divided by N. */
 export const covariance = ({ data, rows, width }: Matrix, mean: Float64Array): Dense => {
   const sums = new Float64Array(width * width)
   const row = new Float64Array(width)
@@ -37,14 +37,14 @@ export const covariance = ({ data, rows, width }: Matrix, mean: Float64Array): D
   return out
 }
 
-/** Means of the components. */
+/** Computes the mean of the rows, [D]. */
 export const meanOf = ({ data, rows, width }: Matrix): Float64Array => {
   const mean = new Float64Array(width)
   for (let at = 0; at < data.length; at += width) for (let d = 0; d < width; d++) mean[d]! += data[at + d]! / rows
   return mean
 }
 
-/** The first `rank` components. */
+/** Fits the first `rank` components to rows. */
 export const fit = (matrix: Matrix, rank: number): Pca => {
   const mean = meanOf(matrix)
   const { eigenvectorMatrix, realEigenvalues } = new EigenvalueDecomposition(covariance(matrix, mean), {
@@ -63,7 +63,7 @@ export const fit = (matrix: Matrix, rank: number): Pca => {
   }
 }
 
-/** Coordinates [N, R] of rows. */
+/** Projects rows to coordinates [N, R]. */
 export const project = ({ data, rows, width }: Matrix, { components, mean }: Pca): Matrix => {
   const rank = components.length
   const out = new Float32Array(rows * rank)
@@ -77,7 +77,7 @@ export const project = ({ data, rows, width }: Matrix, { components, mean }: Pca
   return { rows, width: rank, data: out }
 }
 
-/** Rows [N, D] of coordinates. */
+/** Reconstructs rows [N, D] from coordinates. */
 export const reconstruct = (coordinates: Matrix, { components, mean }: Pca): Matrix => {
   const width = mean.length
   const out = new Float32Array(coordinates.rows * width)

@@ -1,15 +1,15 @@
 /**
- * Components with mean 0 and deviation 1.
+ * Standardisation of components to mean 0 and deviation 1.
  */
 import { type Matrix } from "./Matrix.ts"
 
-/** Mean and deviation per component, [D] each; a component that does not vary has deviation 1. */
+/** Mean and standard deviation per component, [D] each; a constant component has deviation 1. */
 export interface Standardization {
   readonly mean: Float32Array
   readonly deviation: Float32Array
 }
 
-/** The figures of a matrix, summed in float64. */
+/** Measures mean and deviation of a matrix, summed in float64. */
 export const measure = ({ data, rows, width }: Matrix): Standardization => {
   const sums = new Float64Array(width)
   const squares = new Float64Array(width)
@@ -25,13 +25,13 @@ export const measure = ({ data, rows, width }: Matrix): Standardization => {
   }
 }
 
-/** `(x - mean) / deviation`. */
+/** Returns `(x - mean) / deviation`. */
 export const apply = (matrix: Matrix, { deviation, mean }: Standardization): Matrix => ({
   ...matrix,
   data: matrix.data.map((value, i) => (value - mean[i % matrix.width]!) / deviation[i % matrix.width]!)
 })
 
-/** `x deviation + mean`. */
+/** Returns `x deviation + mean`. */
 export const undo = (matrix: Matrix, { deviation, mean }: Standardization): Matrix => ({
   ...matrix,
   data: matrix.data.map((value, i) => value * deviation[i % matrix.width]! + mean[i % matrix.width]!)

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import { Progress } from "../run/Progress.ts"
 import * as Random from "../statistics/Random.ts"
 
-/** Compressed sparse rows. */
+/** Sparse matrix in compressed rows: entries of row r are `start[r] .. start[r + 1] - 1`. */
 export interface SparseMatrix {
   readonly rows: number
   readonly columns: number
@@ -15,14 +15,14 @@ export interface SparseMatrix {
   readonly value: Float64Array
 }
 
-/** Takes a sparse matrix entry by entry, row after row. */
+/** Builder of a sparse matrix, entry by entry in the order of the rows. */
 export interface Builder {
   add(column: number, value: number): void
   endRow(): void
   finish(columns: number): SparseMatrix
 }
 
-/** An empty matrix to add to. */
+/** Starts an empty matrix. */
 export const builder = (): Builder => {
   const start = [0]
   let column = new Int32Array(1024)
@@ -51,7 +51,7 @@ export const builder = (): Builder => {
   }
 }
 
-/** Rows given as lists of (column, value). */
+/** Builds a sparse matrix from rows given as lists of (column, value). */
 export const sparse = (
   columns: number,
   rows: ReadonlyArray<ReadonlyArray<readonly [number, number]>>
@@ -64,10 +64,10 @@ export const sparse = (
   return entries.finish(columns)
 }
 
-/** Adds the part of a product that some rows of A make. */
+/** Function that adds the contribution of the rows `from .. to - 1` of A to a product. */
 type AddRows = (a: SparseMatrix, x: Float64Array, k: number, out: Float64Array, from: number, to: number) => void
 
-/** `A x` for [columns, k] dense `x`, giving [rows, k]. */
+/** Adds `A x` [rows, k] for dense `x` [columns, k]. */
 const times: AddRows = (a, x, k, out, first, end) => {
   for (let r = first; r < end; r++) {
     for (let i = a.start[r]!; i < a.start[r + 1]!; i++) {
@@ -79,7 +79,7 @@ const times: AddRows = (a, x, k, out, first, end) => {
   }
 }
 
-/** `A' x` for [rows, k] dense `x`, giving [columns, k]. */
+/** Adds `A' x` [columns, k] for dense `x` [rows, k]. */
 const transposedTimes: AddRows = (a, x, k, out, first, end) => {
   for (let r = first; r < end; r++) {
     for (let i = a.start[r]!; i < a.start[r + 1]!; i++) {
@@ -104,7 +104,7 @@ const gram = (x: Float64Array, rows: number, k: number): Float64Array => {
   return out
 }
 
-/** Eigenvalues, descending, and eigenvectors as columns of a symmetric [k, k] matrix, by cyclic Jacobi rotations. */
+/** Decomposes a symmetric [k, k] matrix by cyclic Jacobi rotations: eigenvalues descending, eigenvectors as columns. */
 export const symmetricEigen = (
   matrix: Float64Array,
   k: number
@@ -206,12 +206,12 @@ export interface Svd {
   readonly folding: Effect.Effect<Float32Array>
 }
 
-/** Entries of the matrix that a pass goes through before others have their turn: some tens of milliseconds. */
+/** Entries between two yields to other fibers: some tens of milliseconds. */
 const entriesAtOnce = 1 << 18
 
 /**
- * At most `rank` leading triples; fewer when the matrix has fewer. The sign of each is chosen so that the entry of
- * largest size in its right vector is positive. Other fibers have their turn while it works.
+ * Computes at most `rank` leading triples; fewer where the matrix has fewer. The sign of each is chosen so that the entry
+ * of largest magnitude of its right vector is positive. Yields to other fibers; `name` labels the progress line.
  */
 export const compute = Effect.fn("TruncatedSvd.compute")(function*(
   name: string,

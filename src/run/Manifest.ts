@@ -1,5 +1,5 @@
 /**
- * The manifest of a run: what it was made of.
+ * The manifest of a run: settings, versions, and hashes of data and artefacts.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -22,7 +22,7 @@ export const Source = Schema.Struct({
 /** @see Source */
 export type Source = typeof Source.Type
 
-/** Settings, origin and hashes. `hashes` grows as stages finish: `data`, `dataset`, `embeddings`, `sids` ... */
+/** Settings, origin and hashes. `hashes` grows as stages finish: `data`, `embeddings`, and each artefact by its name. */
 export const Manifest = Schema.Struct({
   version: Schema.Literal(1),
   created: Schema.String,
@@ -38,7 +38,7 @@ export const Manifest = Schema.Struct({
 /** @see Manifest */
 export type Manifest = typeof Manifest.Type
 
-/** The sha256 of texts and bytes, one after another. */
+/** Returns the sha256 of concatenated texts and bytes, in hexadecimal. */
 export const hash = (parts: Iterable<string | Uint8Array>): string => {
   const sum = createHash("sha256")
   for (const part of parts) sum.update(part)
@@ -49,7 +49,7 @@ const fileOf = Effect.fnUntraced(function*(run: string) {
   return (yield* Path.Path).join(run, "manifest.json")
 })
 
-/** Whether there is a manifest. */
+/** Tells whether a run has a manifest. */
 export const exists = Effect.fn("Manifest.exists")(function*(run: string) {
   const fs = yield* FileSystem.FileSystem
   const file = yield* fileOf(run)
@@ -72,8 +72,9 @@ export const write = Effect.fn("Manifest.write")(function*(run: string, manifest
   yield* Durable.write(yield* fileOf(run), `${JSON.stringify(manifest, undefined, 2)}\n`)
 })
 
-/** Adds a hash. */
-export const record = Effect.fn("Manifest.record")(function*(run: string, name: string, value: string) {
+/** Records a hash by its name; undefined removes it. */
+export const record = Effect.fn("Manifest.record")(function*(run: string, name: string, value: string | undefined) {
   const manifest = yield* read(run)
-  yield* write(run, { ...manifest, hashes: { ...manifest.hashes, [name]: value } })
+  const { [name]: _, ...others } = manifest.hashes
+  yield* write(run, { ...manifest, hashes: value === undefined ? others : { ...others, [name]: value } })
 })

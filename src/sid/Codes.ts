@@ -2,13 +2,13 @@
  * Codes of many items in one array.
  */
 
-/** Codes of N rows, [N, L]; a SID that ends before level l has -1 there. */
+/** Codes [N, L] of N rows, row-major; a SID that ends before level l has -1 there. */
 export interface Codes {
   readonly levels: number
   readonly codes: Int32Array
 }
 
-/** The codes of each row as a view. */
+/** Returns a view of each row's codes, without the -1 at its end. */
 export const rowsOf = ({ codes, levels }: Codes): ReadonlyArray<Int32Array> =>
   Array.from({ length: codes.length / levels }, (_, row) => {
     const sid = codes.subarray(row * levels, (row + 1) * levels)
@@ -16,7 +16,7 @@ export const rowsOf = ({ codes, levels }: Codes): ReadonlyArray<Int32Array> =>
     return end < 0 ? sid : sid.subarray(0, end)
   })
 
-/** Columns of codes, one per level, as codes [N, L]. */
+/** Builds codes [N, L] from one column per level. */
 export const fromColumns = (columns: ReadonlyArray<ArrayLike<number>>): Codes => {
   const levels = columns.length
   const codes = new Int32Array(columns[0]!.length * levels)

@@ -1,5 +1,5 @@
 /**
- * What is done when several items get the same codes.
+ * Policies for items that get the same codes.
  */
 import * as Effect from "effect/Effect"
 import * as Matrix from "../matrix/Matrix.ts"
@@ -12,7 +12,7 @@ import { type SidError } from "./SidError.ts"
 type Failure = SidError | TensorError
 
 /**
- * Squared distances [rows, K] of some items to the codes of a level, given their codes at the levels before it.
+ * Function that returns squared distances [items, K] from each item's residual at `level` to the codes of that level.
  */
 export type Distances = (
   items: ReadonlyArray<number>,
@@ -20,13 +20,13 @@ export type Distances = (
   level: number
 ) => Effect.Effect<Matrix.Matrix, Failure>
 
-/** Codes after a policy: SIDs by item, and the codebook size of every level, an extra one included. */
+/** Result of a policy: SIDs by item, and the codebook size of every level, an extra one included. */
 export interface Resolved {
   readonly sids: ReadonlyArray<Int32Array>
   readonly codebookSizes: ReadonlyArray<number>
 }
 
-/** A policy: its name, and what it does with the codes of each item. */
+/** A named policy that maps the codes of all items to SIDs. */
 export interface CollisionPolicy {
   readonly name: string
   readonly resolve: (
@@ -36,7 +36,7 @@ export interface CollisionPolicy {
   ) => Effect.Effect<Resolved, Failure>
 }
 
-/** Distances as a trained quantizer sees them, a few thousand rows at a time; a call is finished before the next begins. */
+/** Returns the distances of a trained quantizer, a few thousand rows at a time; calls must not overlap. */
 export const distancesOf = (quantizer: Quantizer["Service"], items: Items, model: Model): Distances => {
   // One block after another is taken: fresh memory for each would cost more than the distances.
   let memory: Float32Array | undefined
@@ -54,16 +54,15 @@ export const distancesOf = (quantizer: Quantizer["Service"], items: Items, model
   }
 }
 
-/** Items keep their codes and share SIDs. */
+/** Policy that keeps codes: items may share SIDs. */
 export const keep: CollisionPolicy = {
   name: "keep",
   resolve: (sids, codebookSizes) => Effect.succeed({ sids, codebookSizes })
 }
 
 /**
- * Items that share their codes get one more code, 0, 1, 2 ... in item order, those left out that make a SID of another
- * item; the others stay as they are. Of SIDs of one length none begins another, because within a group every member is
- * extended.
+ * Policy that appends one more code, 0, 1, 2 ... in item order, to items that share their codes, leaving out codes that
+ * would make a SID of another item. Of SIDs of one length none begins another, because every member of a group is extended.
  */
 export const extraToken: CollisionPolicy = {
   name: "extra-token",

@@ -4,7 +4,7 @@
 import * as Schema from "effect/Schema"
 import * as Trie from "./trie/Trie.ts"
 
-/** Items by identical codes, in item order. */
+/** Groups items by identical codes, in item order. */
 export const groups = (sids: ReadonlyArray<Int32Array>): ReadonlyArray<ReadonlyArray<number>> => {
   const byCodes = new Map<string, Array<number>>()
   for (const [item, codes] of sids.entries()) {
@@ -42,7 +42,7 @@ export const Diagnostics = Schema.Struct({
 /** @see Diagnostics */
 export type Diagnostics = typeof Diagnostics.Type
 
-/** The figures of SIDs. */
+/** Measures SIDs. */
 export const measure = (
   sids: ReadonlyArray<Int32Array>,
   codebookSizes: ReadonlyArray<number>
@@ -69,7 +69,7 @@ export const measure = (
   }
 }
 
-/** Nodes of each depth, and children per node that has children. */
+/** Returns the number of nodes per level, and the mean number of children of inner nodes per level. */
 export const shape = (
   trie: Trie.Trie
 ): { readonly nodes: ReadonlyArray<number>; readonly branching: ReadonlyArray<number> } => {

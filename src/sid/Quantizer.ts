@@ -1,5 +1,5 @@
 /**
- * Embeddings to codes: the one interface behind which every tokenizer stands.
+ * Embeddings to codes: the interface of every tokenizer.
  *
  * A trained quantizer is plain data, so that it can be kept, sent to a worker or put into a bundle.
  */
@@ -15,34 +15,34 @@ import { type SidError } from "./SidError.ts"
 /** Most codes of a level. */
 const mostCodes = 65_536
 
-/** The shape of SIDs. */
+/** Shape of SIDs: levels, and codes per level. */
 export class SidShape extends Schema.Class<SidShape>("sidereal/sid/SidShape")({
-  /** L. @default 3 */
+  /** Levels L. @default 3 */
   levels: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 16 })).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(3))
   ),
-  /** K of every level; by default chosen from the catalogue's size. */
+  /** Codes K of every level. @default chosen from the catalogue's size */
   codes: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 2, maximum: mostCodes })))
 }) {}
 
 /**
- * K for N items: the power of two nearest to `sqrt(N) * 2`, between 16 and 256. 1,200 items get 64, 4,344 get 128 and
+ * Returns K for N items: the power of two nearest to `sqrt(N) * 2`, between 16 and 256. 1,200 items get 64, 4,344 get 128 and
  * 12,101 get 256; three levels then leave few collisions.
  */
 export const defaultCodes = (items: number): number =>
   Math.min(256, Math.max(16, 2 ** Math.round(Math.log2(2 * Math.sqrt(items)))))
 
-/** K as the shape asks, or by default what the catalogue's size suggests and enough for N SIDs with a tenth to spare. */
+/** Returns K of the shape, or the catalogue's default K with room for N SIDs and a tenth to spare. */
 export const wantedCodes = ({ codes, levels }: SidShape, items: number): number =>
   codes ?? Math.min(mostCodes, Math.max(defaultCodes(items), 2 ** Math.ceil(Math.log2((1.1 * items) ** (1 / levels)))))
 
 /**
- * The wanted K, but no more than there are items. It does not follow the number of distinct embeddings: items with equal
- * ones are parted by codes that no embedding needs.
+ * Returns the wanted K, at most the number of items. It does not depend on the number of distinct embeddings: items with
+ * equal ones are separated by codes that no embedding needs.
  */
 export const codesFor = (shape: SidShape, items: number): number => Math.min(wantedCodes(shape, items), items)
 
-/** What SIDs are made from. */
+/** Items that a quantizer is trained on, or encodes. */
 export interface Items {
   readonly keys: ReadonlyArray<string>
   /** [N, D]. */
@@ -51,28 +51,28 @@ export interface Items {
   readonly popularity: ArrayLike<number>
 }
 
-/** Items that are known by their embeddings alone: numbered, equally popular. */
+/** Builds items from embeddings alone: numbered, equally popular. */
 export const itemsOf = (embeddings: Matrix): Items => ({
   keys: Array.from({ length: embeddings.rows }, (_, item) => String(item)),
   embeddings,
   popularity: new Float64Array(embeddings.rows).fill(1)
 })
 
-/** What training found. */
+/** A trained quantizer as plain data. */
 export interface Model {
-  /** K of each level. */
+  /** Codes K_l of each level, [L]; codes of level l are 0 .. K_l - 1. */
   readonly codebookSizes: ReadonlyArray<number>
-  /** Everything that `encode` and `decode` need, by name. */
+  /** Tensors by name, all that `encode`, `decode` and `distances` need. */
   readonly tensors: ReadonlyMap<string, ModelTensor>
 }
 
-/** A part of a model. */
+/** A tensor of a model, row-major. */
 export interface ModelTensor {
   readonly shape: ReadonlyArray<number>
   readonly data: Float32Array
 }
 
-/** A model and the codes of the items it was trained on, which need not be the nearest ones. */
+/** A model and the codes [N, L] of the items it was trained on, which need not be the nearest ones. */
 export interface Trained {
   readonly model: Model
   readonly codes: Codes.Codes
@@ -80,26 +80,25 @@ export interface Trained {
 
 type Failure = SidError | TensorError
 
-/** What a tokenizer must know to be a quantizer. */
+/** Functions that make a quantizer. */
 export interface QuantizerParts {
-  /** The name by which it is chosen. */
+  /** Name in the settings. */
   readonly name: string
-  /** Name, settings and seed: whatever changes its codes. */
+  /** Name, settings and seed: everything besides the items that changes its codes. */
   readonly id: string
-  /** Learns from items. */
+  /** Trains on items. */
   train(items: Items): Effect.Effect<Trained, Failure>
-  /** Codes of items, seen before or not. */
+  /** Returns codes [N, L] of items, trained on or new. */
   encode(items: Items, model: Model): Effect.Effect<Codes.Codes, Failure>
-  /** The embeddings [N, D] that codes stand for. */
+  /** Decodes codes to embeddings [N, D]. */
   decode(codes: Codes.Codes, model: Model): Effect.Effect<Matrix, Failure>
   /**
-   * Squared distances [N, K] of what the levels before `level` leave of each row to every code of that level; a policy
-   * for collisions chooses by them.
+   * Squared distances [N, K] from each row's residual at `level` to the codes of that level, for collision policies.
    */
   distances(items: Items, codes: Codes.Codes, level: number, model: Model): Effect.Effect<Matrix, Failure>
 }
 
-/** Figures of codes and of what they keep of the embeddings. */
+/** Figures of codes and of their reconstruction of the embeddings. */
 export const Diagnosis = Schema.Struct({
   ...Diagnostics.Diagnostics.fields,
   /** Squared difference between embedding and decoded codes, per component. */
@@ -111,16 +110,16 @@ export const Diagnosis = Schema.Struct({
 /** @see Diagnosis */
 export type Diagnosis = typeof Diagnosis.Type
 
-/** A way to make SIDs out of embeddings. */
+/** A tokenizer of embeddings. */
 export class Quantizer extends Context.Service<
   Quantizer,
   QuantizerParts & {
-    /** How good the codes are before any policy for collisions. */
+    /** Measures the codes before any collision policy. */
     diagnose(items: Items, trained: Trained): Effect.Effect<Diagnosis, Failure>
   }
 >()("sidereal/sid/Quantizer") {}
 
-/** A quantizer of its parts. */
+/** Builds a quantizer from its parts. */
 export const make = (parts: QuantizerParts): Quantizer["Service"] =>
   Quantizer.of({
     ...parts,

@@ -1,5 +1,5 @@
 /**
- * What goes wrong between embeddings and SIDs.
+ * Errors between embeddings and SIDs.
  */
 import * as Schema from "effect/Schema"
 
@@ -11,11 +11,11 @@ export class BadEmbedding extends Schema.TaggedError<BadEmbedding>()("BadEmbeddi
 }) {
   override get message() {
     return `the embedding of item ${this.row} has ${this.value} in component ${this.component}; ` +
-      `every component must be a finite number, so look at what made it`
+      `every component must be a finite number; check the encoder or the file that it comes from`
   }
 }
 
-/** Too few items to make SIDs for. */
+/** A catalogue of fewer than two items. */
 export class TooFewItems extends Schema.TaggedError<TooFewItems>()("TooFewItems", { items: Schema.Int }) {
   override get message() {
     return `a catalogue of ${this.items} item(s) has nothing to rank; at least 2 items are needed`
@@ -46,7 +46,7 @@ export class WrongWidth extends Schema.TaggedError<WrongWidth>()("WrongWidth", {
 const mostLevels = 16
 const mostCodes = 65_536
 
-/** Fewest levels of K codes, and the power of two of codes on L levels, that make N SIDs and a tenth to spare. */
+/** Suggests shapes with room for N SIDs and a tenth to spare: more codes on L levels, and more levels of K codes. */
 const shapesFor = (items: number, levels: number, codes: number): ReadonlyArray<string> => {
   const out: Array<string> = []
   const wide = 2 ** Math.ceil(Math.log2((1.1 * items) ** (1 / levels)))
@@ -70,7 +70,7 @@ export class TooFewCodes extends Schema.TaggedError<TooFewCodes>()("TooFewCodes"
   }
 }
 
-/** Settings that a quantizer cannot work with on these items. */
+/** A setting that a quantizer cannot use on these items. */
 export class BadSetting extends Schema.TaggedError<BadSetting>()("BadSetting", {
   quantizer: Schema.String,
   setting: Schema.String,
@@ -101,7 +101,7 @@ export class OtherModels extends Schema.TaggedError<OtherModels>()("OtherModels"
   }
 }
 
-/** Every way in which making SIDs fails. */
+/** Failure between embeddings and SIDs. */
 export class SidError extends Schema.TaggedError<SidError>()("SidError", {
   reason: Schema.Union([BadEmbedding, TooFewItems, BadIndex, WrongWidth, TooFewCodes, BadSetting, BadTrie, OtherModels])
 }) {

@@ -15,12 +15,12 @@ export interface SidIndex {
   /** Codes of each item. */
   readonly sids: ReadonlyArray<Int32Array>
   readonly trie: Trie.Trie
-  /** Item to trie node. */
+  /** Trie node of each item, [N]. */
   readonly leafOf: Int32Array
   readonly collisionPolicy: string
 }
 
-/** The index of SIDs that are already resolved. */
+/** Builds the index of resolved SIDs. */
 export const make = (
   sids: ReadonlyArray<Int32Array>,
   codebookSizes: ReadonlyArray<number>,
@@ -30,22 +30,22 @@ export const make = (
   return { levels: trie.depth, codebookSizes, sids, trie, leafOf: Trie.leaves(trie), collisionPolicy }
 }
 
-/** The index of codes after a collision policy. */
+/** Builds the index from the result of a collision policy. */
 export const fromResolved = ({ codebookSizes, sids }: Resolved, collisionPolicy: string): SidIndex =>
   make(sids, codebookSizes, collisionPolicy)
 
 const letter = (level: number) => String.fromCharCode(97 + level)
 
-/** A SID as tokens: `["<a_12>", "<b_3>", "<c_7>"]`. */
+/** Returns a SID as tokens: `["<a_12>", "<b_3>", "<c_7>"]`. */
 export const tokens = (codes: ArrayLike<number>): ReadonlyArray<string> =>
   Array.from(codes, (code, level) => `<${letter(level)}_${code}>`)
 
-/** A SID as text: `<a_12><b_3><c_7>`. */
+/** Returns a SID as text: `<a_12><b_3><c_7>`. */
 export const format = (codes: ArrayLike<number>): string => tokens(codes).join("")
 
 /**
- * The form of MiniOneRec's `index.json`: item number to tokens. `offset` is added to every code; MiniOneRec's k-means
- * variants count from 1.
+ * Returns the index in the format of MiniOneRec's `index.json`: item number to tokens. `offset` is added to every code;
+ * MiniOneRec's k-means variants count from 1.
  */
 export const toJson = (index: SidIndex, offset = 0): Record<string, ReadonlyArray<string>> =>
   Object.fromEntries(
@@ -54,13 +54,13 @@ export const toJson = (index: SidIndex, offset = 0): Record<string, ReadonlyArra
 
 const token = /^<([a-z])_(\d+)>$/
 
-/** Codes by the key that a file gives to an item. */
+/** Codes by the item's key in a file. */
 export type SidsByKey = ReadonlyMap<string, Int32Array>
 
 const bad = (item: string, value: unknown) =>
   new SidError({ reason: new BadIndex({ item, value: JSON.stringify(value) ?? "nothing" }) })
 
-/** Reads an `index.json`: every key with its tokens. */
+/** Parses an `index.json` to codes by key; fails with `BadIndex`. */
 export const parse: (json: unknown) => Effect.Effect<SidsByKey, SidError> = Effect.fn("SidIndex.parse")(
   function*(json) {
     if (typeof json !== "object" || json === null || Array.isArray(json)) return yield* bad("(whole file)", json)
@@ -79,7 +79,7 @@ export const parse: (json: unknown) => Effect.Effect<SidsByKey, SidError> = Effe
   }
 )
 
-/** Reads MiniOneRec's `index.json`; items must be numbered 0 .. N-1. */
+/** Parses MiniOneRec's `index.json` to an index; items must be numbered 0 .. N-1. */
 export const fromJson: (json: unknown, collisionPolicy?: string) => Effect.Effect<SidIndex, SidError> = Effect.fn(
   "SidIndex.fromJson"
 )(function*(json, collisionPolicy = "given") {

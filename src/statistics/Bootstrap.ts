@@ -1,16 +1,16 @@
 /**
- * Percentile intervals over users: the mean is taken again and again over users drawn with replacement.
+ * Percentile bootstrap intervals of means over users, which are drawn with replacement.
  */
 import * as Random from "./Random.ts"
 
-/** A lower and an upper bound. */
+/** Lower and upper bound of an interval. */
 export type Interval = readonly [number, number]
 
-/** Draws used for every interval. */
+/** Resamples per interval. */
 export const defaultResamples = 2000
 
 /**
- * 95 % intervals of the means of several metrics over the same users, all from the same draws.
+ * Computes 95 % intervals of the means of several metrics over the same users, all from the same resamples.
  *
  * Values are grouped first: users with equal values of a metric need only their number to be drawn, so the cost depends
  * on resamples times users for the draw and not on the number of metrics.
@@ -44,7 +44,7 @@ export const intervals = (
   })
 }
 
-/** How many of `count` draws with probability `share` succeed; a normal approximation where both sides are large. */
+/** Draws from a binomial distribution; by a normal approximation where its variance is above 100. */
 const binomial = (count: number, share: number, next: () => number): number => {
   if (share <= 0) return 0
   if (share >= 1) return count
@@ -58,6 +58,6 @@ const binomial = (count: number, share: number, next: () => number): number => {
   return successes
 }
 
-/** The interval of the mean difference `a - b` of paired values. */
+/** Computes the 95 % interval of the mean difference `a - b` of paired values. */
 export const pairedInterval = (a: Float64Array, b: Float64Array, seed: number): Interval =>
   intervals([a.map((value, user) => value - b[user]!)], seed)[0]!

@@ -2,7 +2,7 @@
  * The Gini coefficient of inequality.
  */
 
-/** Returns the Gini coefficient of non-negative counts: 0 when all are equal, towards 1 when one has everything. */
+/** Returns the Gini coefficient of non-negative counts: 0 for equal counts, towards 1 for a single non-zero one. */
 export const of = (counts: ArrayLike<number>): number => {
   const sorted = Float64Array.from(counts).toSorted()
   let weighted = 0

@@ -1,8 +1,8 @@
 /**
- * Random numbers as a function of integer keys, never of call order between places: initial weights, data order.
+ * Random numbers as a function of integer keys, never of the call order between places.
  */
 
-/** The murmur3 finaliser over a sequence of integers: a 32-bit key for (seed, step, site). */
+/** Hashes integers such as (seed, step, site) to a 32-bit key by the murmur3 finaliser. */
 export const key = (...parts: ReadonlyArray<number>): number => {
   let hash = 0x2545_f491
   for (const part of parts) {
@@ -14,7 +14,7 @@ export const key = (...parts: ReadonlyArray<number>): number => {
   return hash >>> 0
 }
 
-/** A generator of uniform numbers in [0, 1) for a key (xoshiro-free: a counter through murmur3's finaliser). */
+/** Returns a generator of uniform numbers in [0, 1) for a key: a counter through the murmur3 finaliser. */
 export const uniform = (...keys: ReadonlyArray<number>): () => number => {
   const seed = key(...keys)
   let counter = 0
@@ -26,7 +26,7 @@ export const uniform = (...keys: ReadonlyArray<number>): () => number => {
   }
 }
 
-/** Standard normal numbers for a key, by Box and Muller. */
+/** Returns a generator of standard normal numbers for a key, by Box and Muller. */
 export const normal = (...keys: ReadonlyArray<number>): () => number => {
   const next = uniform(...keys)
   let spare: number | undefined
@@ -43,7 +43,7 @@ export const normal = (...keys: ReadonlyArray<number>): () => number => {
   }
 }
 
-/** The numbers 0 .. count-1 in an order drawn from the key. */
+/** Returns the numbers 0 .. count-1 in an order drawn from the key. */
 export const permutation = (count: number, ...keys: ReadonlyArray<number>): Int32Array => {
   const order = Int32Array.from({ length: count }, (_, i) => i)
   const next = uniform(...keys)

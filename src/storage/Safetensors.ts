@@ -6,17 +6,17 @@
 import * as Schema from "effect/Schema"
 import * as Half from "./Half.ts"
 
-/** Types that are read; `F16` and `BF16` are never written. */
+/** Type of a stored tensor; `F16` and `BF16` are read and never written. */
 export type StoredType = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "U8" | "BOOL"
 
-/** A tensor as it is held in memory. */
+/** A tensor in memory, row-major. */
 export interface StoredTensor {
   readonly dtype: StoredType
   readonly shape: ReadonlyArray<number>
   readonly data: Float64Array | Float32Array | BigInt64Array | Int32Array | Uint8Array
 }
 
-/** A file that is not safetensors, or is damaged. */
+/** Error for a file that is no safetensors file or is damaged. */
 export class SafetensorsError extends Schema.TaggedError<SafetensorsError>()("SafetensorsError", {
   tensor: Schema.String,
   detail: Schema.String
@@ -30,7 +30,7 @@ const width: Record<StoredType, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64
 
 const sizeOf = (shape: ReadonlyArray<number>) => shape.reduce((a, b) => a * b, 1)
 
-/** The bytes of a file with these tensors, in the order of the map. */
+/** Encodes tensors to the bytes of a file, in the order of the map. */
 export const encode = (
   tensors: ReadonlyMap<string, StoredTensor>,
   metadata: Readonly<Record<string, string>> = {}
@@ -84,10 +84,10 @@ const fail = (tensor: string, detail: string): never => {
   throw new SafetensorsError({ tensor, detail })
 }
 
-/** Bytes before the JSON header: its length. */
+/** Bytes before the JSON header, which hold its length. */
 export const headerStart = 8
 
-/** Bytes of the JSON header of a file of `size` bytes that begins so; throws `SafetensorsError`. */
+/** Returns the length in bytes of the JSON header, from a file's first bytes and its size; throws `SafetensorsError`. */
 export const headerLength = (begin: Uint8Array, size: number): number => {
   if (size < headerStart) fail("", `has ${size} bytes; the header length alone takes ${headerStart}`)
   const length = Number(new DataView(begin.buffer, begin.byteOffset, headerStart).getBigUint64(0, true))
@@ -95,7 +95,7 @@ export const headerLength = (begin: Uint8Array, size: number): number => {
   return length
 }
 
-/** What a header says of a tensor; bytes count from the header's end. */
+/** Entry of a tensor in the header; offsets are bytes from the header's end. */
 export interface StoredEntry {
   readonly dtype: StoredType
   readonly shape: ReadonlyArray<number>
@@ -103,7 +103,7 @@ export interface StoredEntry {
   readonly to: number
 }
 
-/** The tensors that a JSON header names before `body` bytes; throws `SafetensorsError`. */
+/** Parses a JSON header that is followed by `body` bytes; throws `SafetensorsError`. */
 export const entries = (json: Uint8Array, body: number): Map<string, StoredEntry> => {
   let header: Record<string, unknown> = {}
   try {
@@ -135,7 +135,7 @@ export const entries = (json: Uint8Array, body: number): Map<string, StoredEntry
   return found
 }
 
-/** The tensors of a file; throws `SafetensorsError`. */
+/** Decodes the tensors of a file; throws `SafetensorsError`. */
 export const decode = (bytes: Uint8Array): Map<string, StoredTensor> => {
   const start = headerStart + headerLength(bytes, bytes.byteLength)
   const tensors = new Map<string, StoredTensor>()

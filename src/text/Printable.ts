@@ -1,6 +1,6 @@
 /**
- * Texts from files as they may be printed: control characters could move the cursor, change colours, or turn the reading
- * direction of what follows, so they are shown as escapes (`\x1b`, `\u202e`) instead.
+ * Texts from files made safe to print: control characters could move the cursor, change colours, or reverse the reading
+ * direction, so they are escaped (`\x1b`, `\u202e`) instead.
  */
 
 /** C0 but tab and line feed, DEL, C1, separators of lines, and overrides and isolates of direction. */
@@ -12,11 +12,11 @@ const wide = (character: string): string => `\\u${character.charCodeAt(0).toStri
 const shown = (character: string): string =>
   character < "\u0100" ? `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}` : wide(character)
 
-/** Shows a whole text: lines and tabs stay. */
+/** Escapes control characters of a text; line feeds and tabs stay. */
 export const text = (value: string): string => value.replaceAll(control, shown)
 
-/** Shows a value that stands in a line with others, such as a title: its line feeds and tabs become blanks. */
+/** Escapes control characters of a value within a line, such as a title; line feeds and tabs become blanks. */
 export const line = (value: string): string => text(value.replaceAll(/\r?\n|\t/g, " "))
 
-/** Writes a value as JSON whose strings hold no character of control as itself; it reads back as the same value. */
+/** Writes a value as JSON with all control characters escaped; it parses to the same value. */
 export const json = (value: unknown): string => JSON.stringify(value).replaceAll(control, wide)

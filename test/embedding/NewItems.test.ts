@@ -82,7 +82,7 @@ describe("TextEncoder.encode", () => {
 describe("items that nothing was fitted on", () => {
   const quantizers = {
     "rq-kmeans": RqKMeans.layer(Schema.decodeSync(RqKMeans.RqKMeansConfig)({}), shape, 1),
-    "rq-vae": RqVae.layer(Schema.decodeSync(RqVaeModel.RqVaeConfig)({ ...RqVae.mended, epochs: 20 }), shape, 1)
+    "rq-vae": RqVae.layer(Schema.decodeSync(RqVaeModel.RqVaeConfig)({ ...RqVae.stabilized, epochs: 20 }), shape, 1)
   }
   for (const kind of ["concat", "cca", "none"] as const) {
     for (const [name, layer] of Object.entries(quantizers)) {

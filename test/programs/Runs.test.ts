@@ -1,7 +1,5 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import * as Command from "effect/cli/Command"
-import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { createHash } from "node:crypto"
 import {
@@ -22,56 +20,13 @@ import {
 } from "node:fs"
 import { tmpdir } from "node:os"
 import { join, relative } from "node:path"
-import { cli } from "../../programs/Commands.ts"
 import * as Checkpointer from "../../src/run/Checkpointer.ts"
 import * as RunLock from "../../src/run/RunLock.ts"
+import { good, refused, sidereal } from "./CommandLine.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "sidereal-runs-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 const at = (...parts: ReadonlyArray<string>) => join(folder, ...parts)
-
-interface Outcome {
-  /** Empty when the command ended well. */
-  readonly failure: string
-  readonly tag: string
-  readonly out: string
-  readonly notes: string
-}
-
-/** Runs a command line in this process. */
-const sidereal = (...args: ReadonlyArray<string>): Promise<Outcome> => {
-  const out: Array<string> = []
-  const notes: Array<string> = []
-  const heard: Console.Console = Object.assign(Object.create(console), {
-    log: (text: string) => out.push(text),
-    error: (text: string) => notes.push(text)
-  })
-  return Command.runWith(cli, { version: "test" })(args).pipe(
-    Effect.provideService(Console.Console, heard),
-    Effect.provide(NodeServices.layer),
-    Effect.match({
-      onSuccess: () => ({ failure: "", tag: "" }),
-      onFailure: (error) => {
-        const reason = "reason" in error ? error.reason as { readonly _tag: string } : error
-        return { failure: error.message, tag: reason._tag }
-      }
-    }),
-    Effect.map((ended) => ({ ...ended, out: out.join("\n"), notes: notes.join("\n") })),
-    Effect.runPromise
-  )
-}
-
-const good = async (...args: ReadonlyArray<string>): Promise<Outcome> => {
-  const outcome = await sidereal(...args)
-  assert.strictEqual(outcome.failure, "", args.join(" "))
-  return outcome
-}
-
-const refused = async (tag: string, ...args: ReadonlyArray<string>): Promise<string> => {
-  const { failure, tag: found } = await sidereal(...args)
-  assert.strictEqual(found, tag, `${args.join(" ")}: ${failure}`)
-  return failure
-}
 
 /** Everything below a folder: hashes of files, targets of links. */
 const snapshot = (root: string): Map<string, string> => {

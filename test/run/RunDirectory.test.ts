@@ -206,6 +206,8 @@ describe("Manifest", () => {
       yield* Manifest.write(folder, manifest)
       yield* Manifest.record(folder, "sids", "abc")
       assert.deepStrictEqual(yield* Manifest.read(folder), { ...manifest, hashes: { sids: "abc" } })
+      yield* Manifest.record(folder, "sids", undefined)
+      assert.deepStrictEqual(yield* Manifest.read(folder), manifest)
     })))
 })
 

@@ -27,7 +27,7 @@ const shape = Schema.decodeSync(Quantizer.SidShape)({ codes: 256 })
 /** Folders whose items have texts as LETTER keeps them. */
 const folders = list(data).filter((folder) => list(data, folder).some((file) => file.endsWith(".inter.json")))
 
-describe("RQ-VAE with its mends on real texts", () => {
+describe("RQ-VAE with its remedies on real texts", () => {
   if (folders.length === 0) it.skipIf(true)("no data is here", () => {})
   for (const folder of folders) {
     it.effect(
@@ -44,15 +44,15 @@ describe("RQ-VAE with its mends on real texts", () => {
             const seconds = (performance.now() - started) / 1000
             return { seconds, diagnosis: yield* quantizer.diagnose(items, trained) }
           })
-          const vae = Schema.decodeSync(RqVaeModel.RqVaeConfig)(RqVae.mended)
-          const mended = yield* diagnose.pipe(Effect.provide(RqVae.layer(vae, shape, 1)))
+          const vae = Schema.decodeSync(RqVaeModel.RqVaeConfig)(RqVae.stabilized)
+          const stabilized = yield* diagnose.pipe(Effect.provide(RqVae.layer(vae, shape, 1)))
           const kMeans = yield* diagnose.pipe(
             Effect.provide(RqKMeans.layer(Schema.decodeSync(RqKMeans.RqKMeansConfig)({}), shape, 1))
           )
-          for (const { codes, used } of mended.diagnosis.levels) assert.isAtLeast(used, 0.95 * codes)
-          assert.isAtMost(mended.diagnosis.collisionRate, 0.01)
-          assert.isAtMost(mended.diagnosis.meanSquaredError, 1.05 * kMeans.diagnosis.meanSquaredError)
-          assert.isBelow(mended.seconds, 300)
+          for (const { codes, used } of stabilized.diagnosis.levels) assert.isAtLeast(used, 0.95 * codes)
+          assert.isAtMost(stabilized.diagnosis.collisionRate, 0.01)
+          assert.isAtMost(stabilized.diagnosis.meanSquaredError, 1.05 * kMeans.diagnosis.meanSquaredError)
+          assert.isBelow(stabilized.seconds, 300)
         }).pipe(Effect.provide(services)),
       600_000
     )

@@ -11,14 +11,14 @@ import { type TensorError } from "../../tensor/TensorError.ts"
 import { type SidError } from "../SidError.ts"
 import * as BalancedAssignment from "./BalancedAssignment.ts"
 
-/** Integer costs [count, K] of the rows `from .. from + count - 1`, or of chosen rows. */
+/** Function that returns integer costs [rows, K] of the chosen rows to all clusters. */
 export type CostsOf = (rows: ArrayLike<number>) => Effect.Effect<Float64Array, SidError | TensorError>
 
 const block = 16_384
 const sampledPerCluster = 48
 const passes = 12
 
-/** Labels of N rows within the bounds. */
+/** Assigns N rows to clusters within the bounds; returns labels [N]. */
 export const assign: (
   costsOf: CostsOf,
   rows: number,
@@ -40,7 +40,7 @@ export const assign: (
     const labels = new Int32Array(rows)
     const margins = new Float64Array(rows)
     const sizes = new Int32Array(K)
-    /** Gives every row its cheapest cluster; the mean margin to the second. */
+    /** Labels every row with its cheapest cluster; returns the mean margin to the second cheapest. */
     const choose = Effect.fnUntraced(function*() {
       sizes.fill(0)
       let sum = 0

@@ -9,21 +9,21 @@
  */
 import { BadSetting, SidError } from "../SidError.ts"
 
-/** Bounds of every cluster's size. */
+/** Bounds of every cluster's size, in rows, both included. */
 export interface SizeBounds {
   readonly least: number
   readonly most: number
 }
 
-/** The optimum. */
+/** An assignment of least total cost. */
 export interface BalancedAssignment {
   readonly labels: Int32Array
   readonly cost: number
-  /** What would be paid more for a row in a full cluster, less in one that lacks rows; a start for the next problem. */
+  /** Dual prices of the size bounds, one per cluster; a warm start for a similar problem. */
   readonly prices: Float64Array
 }
 
-/** Why no assignment exists, or nothing. */
+/** Returns the error that says why no assignment exists; undefined where one does. */
 export const problemOf = (rows: number, clusters: number, { least, most }: SizeBounds): SidError | undefined => {
   const bad = (setting: string, value: string, expected: string) =>
     new SidError({ reason: new BadSetting({ quantizer: "balanced k-means", setting, value, expected }) })
@@ -46,8 +46,8 @@ export const problemOf = (rows: number, clusters: number, { least, most }: SizeB
 const rounds = 24
 
 /**
- * Moves prices towards where demand fits the bounds (subgradient steps of the dual), as long as many rows are too many
- * somewhere, and gives every row its cheapest cluster: a step over all costs is cheaper than a path for each such row.
+ * Takes subgradient steps of the dual while many rows exceed some bound, and assigns every row to its cheapest cluster:
+ * one step over all costs is cheaper than a shortest path for each of those rows.
  */
 const approach = (
   costs: Float64Array | Int32Array,
@@ -117,7 +117,7 @@ export const solve = (
 ): BalancedAssignment =>
   solveEach(costs, rows, new Int32Array(clusters).fill(least), new Int32Array(clusters).fill(most), start)
 
-/** Solves costs [N, K] with bounds of its own for every cluster; they must leave room for N rows and ask for no more. */
+/** Solves costs [N, K] with separate bounds per cluster; the bounds must be feasible for N rows. */
 export const solveEach = (
   costs: Float64Array | Int32Array,
   rows: number,

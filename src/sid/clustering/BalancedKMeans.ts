@@ -9,10 +9,10 @@ import { type SidError } from "../SidError.ts"
 import * as BalancedAssignment from "./BalancedAssignment.ts"
 import * as HalfToEven from "./HalfToEven.ts"
 
-/** Squared distances [N, K] of rows to centres. */
+/** Function that returns squared distances [N, K] from rows to centres. */
 export type SquaredDistances = (rows: Dense, centres: Dense) => Effect.Effect<Float64Array, TensorError>
 
-/** Rows in float64. */
+/** Matrix [rows, width] of float64, row-major. */
 export interface Dense {
   readonly rows: number
   readonly width: number
@@ -26,18 +26,18 @@ export interface BalancedOptions {
   /** Stops when the centres move less than this times the mean variance of a component, squared and summed. */
   readonly tolerance: number
   /**
-   * What an assignment costs: the squared distance, which the iterations lower, or as k-means-constrained has it the
-   * distance in thousandths, rounded half to even.
+   * Cost of an assignment: the squared distance, which the iterations lower, or as in k-means-constrained the distance in
+   * thousandths, rounded half to even.
    */
   readonly cost: "squared" | "thousandths"
   /**
-   * What is returned: the centres of the best iterate with labels for them, or as k-means-constrained does the centres
-   * of the best iterate with the labels and the inertia of one more assignment to the last centres.
+   * Result: the centres of the best iterate with labels for them, or as in k-means-constrained the centres of the best
+   * iterate with the labels and the inertia of one more assignment to the last centres.
    */
   readonly returned: "consistent" | "last-step"
 }
 
-/** Where the iterations ended. */
+/** Result of the iterations. */
 export interface BalancedClustering {
   readonly labels: Int32Array
   readonly centres: Dense
@@ -47,7 +47,7 @@ export interface BalancedClustering {
   readonly trace: ReadonlyArray<{ readonly inertia: number; readonly cost: number; readonly shift: number }>
 }
 
-/** Integer costs of squared distances: thousandths of the distance, or the square times a scale. */
+/** Returns integer costs of squared distances: thousandths of the distance, or the square times `scale`. */
 export const costsOf = (
   squares: Float32Array | Float64Array,
   cost: BalancedOptions["cost"],
@@ -62,14 +62,14 @@ export const costsOf = (
   return costs
 }
 
-/** The scale by which the largest square becomes 2^24. */
+/** Returns the scale that maps the largest square to 2^24. */
 export const scaleOf = (squares: Float32Array | Float64Array): number => {
   let most = 0
   for (const square of squares) if (square > most) most = square
   return most === 0 ? 0 : 2 ** 24 / most
 }
 
-/** Iterates from given centres. */
+/** Runs balanced Lloyd iterations from the given centres. */
 export const lloyd: (
   distances: SquaredDistances,
   given: Matrix.Matrix | Dense,

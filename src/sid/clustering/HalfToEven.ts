@@ -1,8 +1,8 @@
 /**
- * Rounding as numpy and torch do it.
+ * Rounding as NumPy and PyTorch do it.
  */
 
-/** The nearest integer; of two equally near ones the even one. */
+/** Rounds to the nearest integer; ties go to the even one, as in NumPy and PyTorch. */
 export const round = (value: number): number => {
   const floor = Math.floor(value)
   const rest = value - floor

@@ -20,7 +20,7 @@ export interface Assignment {
   readonly distances: Float64Array
 }
 
-/** Finds the nearest centre of every row; the lowest number wins a tie. */
+/** Function that finds the nearest centre of every row; ties go to the lowest number. */
 export type Assign = (rows: Matrix, centres: Matrix) => Effect.Effect<Assignment, TensorError>
 
 const program = TensorProgram.make({
@@ -53,7 +53,7 @@ const squaredLengths = (): (rows: Matrix) => Float64Array => {
   }
 }
 
-/** The engine's nearest-centre search. */
+/** Compiles the engine's nearest-centre search. */
 export const assigner: Effect.Effect<Assign, TensorError, TensorRuntime | Scope.Scope> = Effect.gen(function*() {
   const runtime = yield* TensorRuntime
   const executable = yield* runtime.compile(program)
@@ -77,7 +77,7 @@ export const assigner: Effect.Effect<Assign, TensorError, TensorRuntime | Scope.
   })
 })
 
-/** Where Lloyd's iterations ended. */
+/** Result of Lloyd's iterations. */
 export interface Clustering extends Assignment {
   readonly centres: Matrix
   /** Sum of squared distances to the centres. */
@@ -166,7 +166,7 @@ const meanVariance = ({ data, rows, width }: Matrix): number => {
   return (squares - sums.reduce((total, sum) => total + sum * sum / rows, 0)) / (rows * width)
 }
 
-/** Iterates from given centres until the labels repeat or the centres hardly move. */
+/** Runs Lloyd's iterations from the given centres until the labels repeat or the centres move less than the tolerance. */
 export const lloyd: (
   assign: Assign,
   rows: Matrix,
@@ -192,8 +192,8 @@ export const lloyd: (
 })
 
 /**
- * One pass over all rows in random order, a batch at a time: every centre moves to the mean of the rows it was given so
- * far, those that it stood for at the start included (Sculley 2010).
+ * Passes over all rows once in random order, a batch at a time: every centre moves to the running mean of the rows
+ * assigned to it, those that it stood for at the start included (Sculley 2010).
  */
 export const miniBatch: (
   assign: Assign,
@@ -236,7 +236,7 @@ export interface TrainOptions extends LloydOptions {
   readonly miniBatch: number
 }
 
-/** The start that is best after a few iterations, iterated to its end; every row has the label of its nearest centre in the end. */
+/** Clusters rows: compares starts after a few iterations and finishes the best one; labels are those of the nearest centres. */
 export const train: (
   rows: Matrix,
   k: number,

@@ -13,7 +13,7 @@ import { type TensorError } from "../../tensor/TensorError.ts"
 import * as TensorProgram from "../../tensor/TensorProgram.ts"
 import { TensorRuntime } from "../../tensor/TensorRuntime.ts"
 
-/** Chooses K rows as centres; at most `sample` rows are looked at. */
+/** Function that chooses K rows as centres out of at most `sample` rows. */
 export type Seed = (rows: Matrix.Matrix, k: number, sample: number, ...keys: ReadonlyArray<number>) => Effect.Effect<
   Matrix.Matrix,
   TensorError
@@ -25,7 +25,7 @@ const program = TensorProgram.make({
   body: ({ rows }) => ({ gram: tf.matMul(rows as tf.Tensor2D, rows as tf.Tensor2D, false, true) })
 })
 
-/** Rows chosen by their products [N, N]. */
+/** Chooses K rows by their inner products [N, N]; returns their numbers. */
 export const choose = (gram: Float32Array, rows: number, k: number, next: () => number): Int32Array => {
   const trials = 2 + Math.floor(Math.log(k))
   const chosen = new Int32Array(k)
@@ -78,7 +78,7 @@ export const choose = (gram: Float32Array, rows: number, k: number, next: () => 
   return chosen
 }
 
-/** The engine's seeding. */
+/** Compiles the engine's seeding. */
 export const seeder: Effect.Effect<Seed, TensorError, TensorRuntime | Scope.Scope> = Effect.gen(function*() {
   const runtime = yield* TensorRuntime
   const executable = yield* runtime.compile(program)

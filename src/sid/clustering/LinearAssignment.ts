@@ -4,7 +4,7 @@
  * Shortest augmenting paths with potentials (Jonker and Volgenant 1987), exact in float64, O(R^2 C).
  */
 
-/** The column of each row; `columns >= rows`. */
+/** Returns the column of each row at the least total cost; `columns >= rows`. */
 export const solve = (costs: ArrayLike<number>, rows: number, columns: number): Int32Array => {
   // Row and column 0 stand for "none", as in the textbook form.
   const rowPotential = new Float64Array(rows + 1)

@@ -4,7 +4,7 @@
 import { type Matrix } from "../../matrix/Matrix.ts"
 
 /**
- * Distances moved to about [-1, 1]: `(d - (max + min) / 2) / (max - (max + min) / 2 + 1e-5)`, in float32.
+ * Centres and scales distances to about [-1, 1]: `(d - (max + min) / 2) / (max - (max + min) / 2 + 1e-5)`, in float32.
  */
 export const centre = ({ data, rows, width }: Matrix): Matrix => {
   let [least, most] = [Infinity, -Infinity]
@@ -18,7 +18,7 @@ export const centre = ({ data, rows, width }: Matrix): Matrix => {
 }
 
 /**
- * The plan [B, K] over centred distances: `exp(-d / epsilon)`, then rows and columns scaled in turn to 1/B and 1/K;
+ * Computes the transport plan [B, K] of centred distances: `exp(-d / epsilon)`, then rows and columns scaled in turn to 1/B and 1/K;
  * times B at the end.
  */
 export const plan = ({ data, rows, width }: Matrix, epsilon: number, iterations: number): Float64Array => {
@@ -46,7 +46,7 @@ export const plan = ({ data, rows, width }: Matrix, epsilon: number, iterations:
   return q
 }
 
-/** The code with most of each row's mass; the lowest wins a tie. */
+/** Returns the code with the most mass of each row; ties go to the lowest code. */
 export const codesOf = (plan: Float64Array, rows: number, width: number): Int32Array =>
   Int32Array.from({ length: rows }, (_, r) => {
     let best = 0
@@ -54,6 +54,6 @@ export const codesOf = (plan: Float64Array, rows: number, width: number): Int32A
     return best
   })
 
-/** Codes of rows by their distances to K codes; all rows are assigned together. */
+/** Assigns all rows together to codes by their squared distances [B, K]; returns codes [B]. */
 export const assign = (distances: Matrix, epsilon: number, iterations: number): Int32Array =>
   codesOf(plan(centre(distances), epsilon, iterations), distances.rows, distances.width)

@@ -9,7 +9,7 @@ import { type TensorError } from "../../tensor/TensorError.ts"
 import * as TensorProgram from "../../tensor/TensorProgram.ts"
 import { TensorRuntime } from "../../tensor/TensorRuntime.ts"
 
-/** Of one row to one centre: difference by difference, summed in float64. */
+/** Returns the squared distance from one row to one centre, summed in float64. */
 export const between = ({ data: x, width }: Matrix, r: number, { data: c }: Matrix, k: number): number => {
   let sum = 0
   for (let d = 0, from = r * width, at = k * width; d < width; d++) {
@@ -19,7 +19,7 @@ export const between = ({ data: x, width }: Matrix, r: number, { data: c }: Matr
   return sum
 }
 
-/** Of all rows to all centres in the same way. */
+/** Returns the squared distances [N, K] from all rows to all centres, summed in float64. */
 export const exact = (rows: Matrix, centres: Matrix): Matrix => {
   const K = centres.rows
   const data = new Float32Array(rows.rows * K)
@@ -38,10 +38,10 @@ const program = TensorProgram.make({
   })
 })
 
-/** The search of the engine: one product, `|x|^2 + |c|^2 - 2 x.c` in float32, which can be slightly below 0. */
+/** Function of the engine for distances [N, K]: `|x|^2 + |c|^2 - 2 x.c` in float32, which can be slightly below 0. */
 export type Engine = (rows: Matrix, centres: Matrix) => Effect.Effect<Matrix, TensorError>
 
-/** The engine's distances; all rows at once. */
+/** Compiles the engine's distances; all rows are taken at once. */
 export const engine: Effect.Effect<Engine, TensorError, TensorRuntime | Scope.Scope> = Effect.gen(function*() {
   const runtime = yield* TensorRuntime
   const executable = yield* runtime.compile(program)

@@ -4,17 +4,17 @@
  */
 import { type Matrix } from "../../matrix/Matrix.ts"
 
-/** The running sums of one level. */
+/** Running sums of one level. */
 export interface CodebookMeans {
-  /** Takes a codebook as it is. */
+  /** Starts the sums from a codebook. */
   begin(codebook: Float32Array): void
-  /** Puts one code elsewhere. */
+  /** Restarts one code at a row. */
   place(code: number, at: Float32Array): void
   /** Moves the codebook towards the rows that have its codes; a code with none stays. */
   follow(rows: Matrix, codes: ArrayLike<number>, codebook: Float32Array): void
 }
 
-/** Sums for K codes of d components; `decay` is the share g of the past. */
+/** Builds sums for K codes of d components; `decay` is the weight g of the past. */
 export const make = (codes: number, width: number, decay: number): CodebookMeans => {
   const counts = new Float64Array(codes)
   const sums = new Float64Array(codes * width)

@@ -3,7 +3,7 @@
  */
 import type * as Codes from "../Codes.ts"
 
-/** Bytes [N, ceil(L bits / 8)]. */
+/** Packs codes to bytes [N, ceil(L bits / 8)]. */
 export const pack = ({ codes, levels }: Codes.Codes, bits: number): Uint8Array => {
   const rows = codes.length / levels
   const width = Math.ceil(levels * bits / 8)
@@ -17,7 +17,7 @@ export const pack = ({ codes, levels }: Codes.Codes, bits: number): Uint8Array =
   return out
 }
 
-/** Codes of such bytes. */
+/** Unpacks codes [N, L] from bytes. */
 export const unpack = (bytes: Uint8Array, levels: number, bits: number): Codes.Codes => {
   const width = Math.ceil(levels * bits / 8)
   const rows = bytes.length / width

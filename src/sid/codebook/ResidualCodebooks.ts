@@ -1,6 +1,6 @@
 /**
- * One codebook per level, each for what the levels before it left over: the model of RQ-KMeans and of everything whose
- * codes stand for sums of vectors.
+ * One codebook per level, each fitted to the residuals of the previous levels: the model of RQ-KMeans and of every
+ * quantizer that decodes codes to sums of vectors.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -20,26 +20,26 @@ export type Codebooks = ReadonlyArray<Matrix.Matrix>
 
 const nameOf = (level: number) => `codebook_${level}`
 
-/** The codebooks as a model. */
+/** Builds a model from codebooks. */
 export const toModel = (codebooks: Codebooks): Model => ({
   codebookSizes: codebooks.map(({ rows }) => rows),
   tensors: new Map(codebooks.map(({ data, rows, width }, level) => [nameOf(level), { shape: [rows, width], data }]))
 })
 
-/** The codebooks of a model. */
+/** Reads the codebooks of a model. */
 export const ofModel = ({ codebookSizes, tensors }: Model): Codebooks =>
   codebookSizes.map((_, level) => {
     const { data, shape: [rows, width] } = tensors.get(nameOf(level))!
     return { rows: rows!, width: width!, data }
   })
 
-/** At least two rows, every component finite. */
+/** Fails unless there are at least two rows, all finite. */
 export const check = (embeddings: Matrix.Matrix): Effect.Effect<void, SidError> =>
   embeddings.rows < 2
     ? Effect.fail(new SidError({ reason: new TooFewItems({ items: embeddings.rows }) }))
     : checkFinite(embeddings)
 
-/** Every component finite. */
+/** Fails with `BadEmbedding` unless every component is finite. */
 export const checkFinite = (embeddings: Matrix.Matrix): Effect.Effect<void, SidError> => {
   const bad = Matrix.findNonFinite(embeddings)
   return bad === undefined
@@ -49,7 +49,7 @@ export const checkFinite = (embeddings: Matrix.Matrix): Effect.Effect<void, SidE
     )
 }
 
-/** Rows as wide as what the model was trained on. */
+/** Fails unless rows are finite and as wide as those the model was trained on. */
 export const checkWidth = (embeddings: Matrix.Matrix, width: number): Effect.Effect<void, SidError> =>
   embeddings.width === width
     ? checkFinite(embeddings)
@@ -68,7 +68,7 @@ const subtractFrom = (
   }
 }
 
-/** What a level leaves over: each row less its centre. */
+/** Subtracts from each row its centre; a label below 0 subtracts nothing. */
 export const subtract = (
   rows: Matrix.Matrix,
   centres: Matrix.Matrix,
@@ -79,11 +79,11 @@ export const subtract = (
   return left
 }
 
-/** The codes of one level. */
+/** Returns the codes [N] of one level. */
 export const column = ({ codes, levels }: Codes.Codes, level: number): Int32Array =>
   Int32Array.from({ length: codes.length / levels }, (_, row) => codes[row * levels + level]!)
 
-/** What the first `level` levels leave of rows. */
+/** Returns the residuals [N, D] of rows at `level`, before its own codes are subtracted. */
 export const residual = (
   embeddings: Matrix.Matrix,
   { codes, levels }: Codes.Codes,
@@ -96,7 +96,7 @@ export const residual = (
   return left
 }
 
-/** Greedy codes: at each level the centre nearest to what is left. */
+/** Encodes rows greedily: at each level the centre nearest to the residual. */
 export const encode: (
   assign: KMeans.Assign,
   embeddings: Matrix.Matrix,
@@ -116,8 +116,8 @@ export const encode: (
 )
 
 /**
- * Codes by a beam: of every row the `beams` prefixes with the least squared rest are kept from level to level, as faiss's
- * residual quantizer does. One beam is greedy; more lower the error for `beams` times the work.
+ * Encodes rows by beam search: the `beams` prefixes of least squared residual are kept per row and level, as in faiss's
+ * residual quantizer. One beam is greedy; more lower the error at `beams` times the cost.
  */
 export const encodeBeam = (embeddings: Matrix.Matrix, codebooks: Codebooks, beams: number): Codes.Codes => {
   const { rows, width } = embeddings
@@ -163,7 +163,7 @@ export const encodeBeam = (embeddings: Matrix.Matrix, codebooks: Codebooks, beam
   return { levels, codes }
 }
 
-/** The sum of the chosen centres of every level. */
+/** Decodes codes to the sum of their centres over the levels, [N, D]. */
 export const decode = ({ codes, levels }: Codes.Codes, codebooks: Codebooks): Matrix.Matrix => {
   const width = codebooks[0]!.width
   const rows = codes.length / levels
@@ -177,7 +177,7 @@ export const decode = ({ codes, levels }: Codes.Codes, codebooks: Codebooks): Ma
   return out
 }
 
-/** The number at the least distance of each row; the lowest wins a tie. */
+/** Returns the column of the least distance of each row; ties go to the lowest. */
 export const nearest = ({ data, rows, width }: Matrix.Matrix): Int32Array =>
   Int32Array.from({ length: rows }, (_, r) => {
     let best = 0
@@ -186,8 +186,8 @@ export const nearest = ({ data, rows, width }: Matrix.Matrix): Int32Array =>
   })
 
 /**
- * The codebooks that decode given codes best, level by level: means of what is left of the items with a code. Codes.Codes that
- * no item has stand for nothing.
+ * Fits the codebooks that decode given codes best, level by level: the mean residual of the items with a code. A code that
+ * no item has decodes to zero.
  */
 export const ofCodes = (
   embeddings: Matrix.Matrix,
@@ -220,7 +220,7 @@ export const ofCodes = (
   return codebooks
 }
 
-/** Distinct rows, counted up to `limit`. */
+/** Counts distinct rows, up to `limit`. */
 export const distinctRows = (rows: Matrix.Matrix, limit: number): number => {
   const seen = new Set<string>()
   for (let r = 0; r < rows.rows && seen.size < limit; r++) {
@@ -230,25 +230,25 @@ export const distinctRows = (rows: Matrix.Matrix, limit: number): number => {
   return seen.size
 }
 
-/** Pads a codebook to K rows: codes beyond the centres stand for the same as the others, in turn. */
+/** Pads a codebook to K rows by repeating its centres in order. */
 export const pad = (centres: Matrix.Matrix, codes: number): Matrix.Matrix =>
   centres.rows >= codes
     ? centres
     : Matrix.take(centres, Int32Array.from({ length: codes }, (_, code) => code % centres.rows))
 
-/** What a level found: its centres, and the one of each row. */
+/** Centres [K, D] of one level, and the label of each row. */
 export interface Level {
   readonly centres: Matrix.Matrix
   readonly labels: Int32Array
 }
 
-/** Codebooks and the codes of the rows they were found on. */
+/** Codebooks and the codes of the rows they were fitted to. */
 export interface Found {
   readonly codebooks: Codebooks
   readonly codes: Codes.Codes
 }
 
-/** Finds level after level on what those before left over; `name` is what progress says. */
+/** Fits one codebook per level on the residuals of the previous levels; `name` labels the progress line. */
 export const trainLevels = Effect.fnUntraced(function*<E, R>(
   name: string,
   embeddings: Matrix.Matrix,
@@ -277,17 +277,17 @@ export const trainLevels = Effect.fnUntraced(function*<E, R>(
 
 type Failure = SidError | TensorError
 
-/** What distinguishes one quantizer over codebooks from another. */
+/** Parts of a quantizer over residual codebooks. */
 export interface ResidualQuantizer {
   readonly name: string
-  /** What its codes follow from besides the items: settings, shape, seed. */
+  /** Everything besides the items that changes its codes: settings, shape, seed. */
   readonly settings: unknown
   readonly train: (items: Items) => Effect.Effect<Found, Failure, TensorRuntime | Progress | Scope.Scope>
-  /** Codes of rows where they are not the greedy ones. */
+  /** Encodes rows. @default greedily */
   readonly encode?: ((embeddings: Matrix.Matrix, codebooks: Codebooks) => Codes.Codes) | undefined
 }
 
-/** A quantizer whose model is codebooks. */
+/** Provides a quantizer whose model is residual codebooks. */
 export const layer = (
   { encode: own, name, settings, train }: ResidualQuantizer
 ): Layer.Layer<Quantizer, never, TensorRuntime | Progress> =>

@@ -1,20 +1,20 @@
 /**
- * Which SIDs are taken, and how many items stand below every prefix: what a policy needs to find free leaves.
+ * Counts of the items below every prefix, by which a collision policy finds free leaves.
  */
 
-/** The counts; they change as items move. */
+/** Mutable counts of taken leaves. */
 export interface Leaves {
   /** Whether some leaf below the first `length` codes is free; of all L codes, whether no item has them. */
   hasRoom(codes: Int32Array, length: number): boolean
   /** The same for the first `length` codes and one more, to be asked of many. */
   roomBelow(codes: Int32Array, length: number): (code: number) => boolean
-  /** One free leaf less below the first `length` codes, whichever it is; of all L codes, that leaf. */
+  /** Reserves one free leaf below the prefix; with all L codes, that leaf itself. */
   take(codes: Int32Array, length: number): void
   add(codes: Int32Array): void
   remove(codes: Int32Array): void
 }
 
-/** Counts of the given SIDs, all of L codes. */
+/** Counts the leaves that the given SIDs take; every SID has L codes. */
 export const make = (sids: Iterable<Int32Array>, codebookSizes: ReadonlyArray<number>): Leaves => {
   const levels = codebookSizes.length
   const capacity = Array.from(

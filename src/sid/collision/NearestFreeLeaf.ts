@@ -13,7 +13,7 @@ import * as Diagnostics from "../Diagnostics.ts"
 import { type SidError, SidError as Failure, TooFewCodes } from "../SidError.ts"
 import * as FreeLeaves from "./FreeLeaves.ts"
 
-/** The nearest code with room, the lower one of equals; -1 when none has. */
+/** Returns the nearest code with room, -1 where there is none; ties go to the lower code. */
 const nearest = (distances: ArrayLike<number>, hasRoom: (code: number) => boolean): number => {
   let best = -1
   for (let code = 0; code < distances.length; code++) {
@@ -22,7 +22,7 @@ const nearest = (distances: ArrayLike<number>, hasRoom: (code: number) => boolea
   return best
 }
 
-/** Fails when there are fewer SIDs than items. */
+/** Fails with `TooFewCodes` where there are fewer SIDs than items. */
 export const checkRoom = (
   items: number,
   codebookSizes: ReadonlyArray<number>
@@ -34,10 +34,10 @@ export const checkRoom = (
 const block = 4096
 
 /**
- * Moves items one after another to the nearest leaf with room, each changing as few of its last codes as it must.
+ * Moves items in order to their nearest free leaf, each changing as few of its last codes as possible.
  *
  * The work goes level by level, so that distances are found for thousands of items at once: at each level an item takes
- * one of the leaves below its prefix, whichever it will be, and so leaves less room for those after it.
+ * reserves one of the leaves below its prefix.
  */
 export const placeAll = Effect.fnUntraced(function*(
   items: ReadonlyArray<number>,
@@ -65,7 +65,7 @@ export const placeAll = Effect.fnUntraced(function*(
   return placed
 })
 
-/** The policy. */
+/** Policy that gives every item a SID of its own, of the same length. */
 export const policy: CollisionPolicy = {
   name: "nearest-free-leaf",
   resolve: Effect.fn("NearestFreeLeaf.resolve")(function*(sids, codebookSizes, distances) {

@@ -1,6 +1,6 @@
 /**
- * Last codes given out anew: within every prefix that holds a collision no two items share one, and the sum of squared
- * distances is the least possible. LC-Rec (Zheng et al. 2024) asks for the same by entropic transport, in part.
+ * Reassignment of last codes: within every prefix that holds a collision no two items share one, and the sum of squared
+ * distances is minimal. LC-Rec (Zheng et al. 2024) asks for the same by entropic transport, in part.
  */
 import * as Effect from "effect/Effect"
 import { type TensorError } from "../../tensor/TensorError.ts"
@@ -11,7 +11,7 @@ import { type SidError } from "../SidError.ts"
 import * as FreeLeaves from "./FreeLeaves.ts"
 import * as NearestFreeLeaf from "./NearestFreeLeaf.ts"
 
-/** SIDs with distinct last codes, and the items for which their prefix has none left, the farthest ones. */
+/** SIDs with distinct last codes, and the farthest items, for which their prefix had no code left. */
 export interface Distinct {
   readonly sids: ReadonlyArray<Int32Array>
   readonly away: ReadonlyArray<number>
@@ -38,7 +38,7 @@ const batches = (
   return out
 }
 
-/** Gives out the last codes. */
+/** Reassigns the last codes within every prefix that holds a collision. */
 export const distinct: (
   sids: ReadonlyArray<Int32Array>,
   seats: number,
@@ -71,7 +71,7 @@ export const distinct: (
   }
 )
 
-/** The policy; items that their prefix has no code left for move to the nearest leaf with room elsewhere. */
+/** Policy of least total distance; items for which their prefix has no code left move to the nearest free leaf elsewhere. */
 export const policy: CollisionPolicy = {
   name: "optimal",
   resolve: Effect.fn("OptimalReassignment.resolve")(function*(sids, codebookSizes, distances) {

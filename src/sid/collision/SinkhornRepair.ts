@@ -4,7 +4,7 @@
  *
  * Not the default: a group has far fewer rows than codes, so the transport picks the code that is most exclusive to an
  * item instead of a near one (number 253 of 256 by distance in a measured group), and two items can chase each other
- * until the rounds end. What collides then is left so, as in MiniOneRec, or moves to its nearest free leaf.
+ * until the rounds end. Items that still collide are kept so, as in MiniOneRec, or move to their nearest free leaf.
  */
 import * as Effect from "effect/Effect"
 import * as Sinkhorn from "../clustering/Sinkhorn.ts"
@@ -17,14 +17,14 @@ export interface SinkhornRepairOptions {
   readonly epsilon: number
   readonly iterations: number
   readonly rounds: number
-  /** What becomes of items that collide after the last round. @default kept */
+  /** Treatment of items that collide after the last round. @default kept */
   readonly remaining?: "kept" | "moved" | undefined
 }
 
 /** MiniOneRec's settings. */
 export const defaults: SinkhornRepairOptions = { epsilon: 0.003, iterations: 50, rounds: 20 }
 
-/** The policy. */
+/** Policy of MiniOneRec's repair. */
 export const policy = (options: SinkhornRepairOptions = defaults): CollisionPolicy => ({
   name: "sinkhorn",
   resolve: Effect.fn("SinkhornRepair.resolve")(function*(sids, codebookSizes, distances) {

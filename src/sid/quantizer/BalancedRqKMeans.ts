@@ -1,6 +1,6 @@
 /**
  * Residual k-means whose codes are all used equally often: MiniOneRec's constrained variant, each level a balanced
- * k-means on what the levels before it left over.
+ * k-means on the residuals of the previous levels.
  *
  * Codes of the training items are those of the balanced assignment, not the nearest; new items get the nearest. Up to
  * `exactRows` rows the assignment is exact; beyond that it is the approximate one over k-means centres. Differs from
@@ -29,7 +29,7 @@ const Count = Schema.Int.check(Schema.isGreaterThan(0))
 /** Settings. */
 export class BalancedRqKMeansConfig
   extends Schema.Class<BalancedRqKMeansConfig>("sidereal/sid/BalancedRqKMeansConfig")({
-    /** @default 100 */
+    /** Most iterations per level. @default 100 */
     iterations: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(100))),
     /** k-means++ starts per level; the least inertia wins. @default 1 */
     starts: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
@@ -37,7 +37,7 @@ export class BalancedRqKMeansConfig
     slack: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(
       Schema.withDecodingDefaultKey(Effect.succeed(1))
     ),
-    /** @default squared */
+    /** Cost of an assignment: the squared distance, or the distance in thousandths. @default squared */
     cost: Schema.Literals(["squared", "thousandths"]).pipe(
       Schema.withDecodingDefaultKey(Effect.succeed("squared" as const))
     ),
@@ -46,13 +46,13 @@ export class BalancedRqKMeansConfig
   })
 {}
 
-/** Sizes of K clusters of N rows: `max(1, floor(N / K) - slack) .. floor(N / K) + slack`, and always enough room. */
+/** Returns the size bounds of K clusters of N rows: `max(1, floor(N / K) - slack) .. floor(N / K) + slack`, and always enough room. */
 export const boundsOf = (rows: number, clusters: number, slack: number) => ({
   least: Math.max(1, Math.floor(rows / clusters) - slack),
   most: Math.max(Math.ceil(rows / clusters), Math.floor(rows / clusters) + slack)
 })
 
-/** A matrix in float64. */
+/** Copies a matrix to float64. */
 const dense = (matrix: Matrix.Matrix): BalancedKMeans.Dense => ({
   rows: matrix.rows,
   width: matrix.width,
@@ -66,7 +66,7 @@ const inFloat64 = (distances: SquaredDistances.Engine): BalancedKMeans.SquaredDi
 
 const plainIterations = 8
 
-/** One level of K clusters. */
+/** Clusters the rows of one level to K clusters. */
 export const level: (
   config: BalancedRqKMeansConfig,
   rows: Matrix.Matrix,
@@ -126,7 +126,7 @@ export const level: (
   }
 )
 
-/** Every level. */
+/** Fits the codebooks of every level. */
 export const train = (
   config: BalancedRqKMeansConfig,
   shape: Quantizer.SidShape,
@@ -142,7 +142,7 @@ export const train = (
   )
 }
 
-/** The quantizer. */
+/** Provides the quantizer. */
 export const layer = (
   config: BalancedRqKMeansConfig,
   shape: Quantizer.SidShape,

@@ -1,5 +1,5 @@
 /**
- * Codes that know nothing of what items are like: what a tokenizer must beat to be worth its name.
+ * Content-free baseline codes (random, hashed, by popularity) that any useful tokenizer must beat.
  */
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
@@ -11,7 +11,7 @@ import * as Quantizer from "../Quantizer.ts"
 
 type CodesOf = (items: Quantizer.Items, levels: number, size: number) => Int32Array
 
-/** 32 bits of a text (FNV-1a, finished by murmur3). */
+/** Hashes a text to 32 bits (FNV-1a, finished by murmur3). */
 const hashOf = (text: string, seed: number): number => {
   let hash = (0x811c_9dc5 ^ seed) >>> 0
   for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x0100_0193) >>> 0
@@ -46,10 +46,10 @@ const controls: Readonly<Record<"random" | "hash" | "popularity", (seed: number)
   }
 }
 
-/** Names of the controls. */
+/** Name of a control. */
 export type Control = keyof typeof controls
 
-/** A control; it decodes by the codebooks that fit its codes best. */
+/** Provides a control; it decodes by the codebooks that fit its codes best. */
 export const layer = (
   control: Control,
   shape: Quantizer.SidShape,

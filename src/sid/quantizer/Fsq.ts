@@ -21,11 +21,11 @@ import * as Quantizer from "../Quantizer.ts"
 
 const epsilon = 1e-3
 
-/** What a value of one dimension becomes. */
+/** A quantised value of one dimension. */
 export interface Scalar {
   readonly bounded: number
   readonly digit: number
-  /** In -1 .. 1, what the network's next layer sees. */
+  /** Quantised value in -1 .. 1, the input of a network's next layer. */
   readonly code: number
   /** Straight-through derivative of `code`. */
   readonly gradient: number
@@ -47,7 +47,7 @@ export const scalar = (z: number, digits: number): Scalar => {
   }
 }
 
-/** The value in the middle of a digit, and the bounded value that the digit stands for. */
+/** Returns the value in the middle of a digit's interval, and the digit's bounded value. */
 export const valueOf = (digit: number, digits: number): { readonly z: number; readonly bounded: number } => {
   const half = (digits - 1) * (1 - epsilon) / 2
   const offset = digits % 2 === 0 ? 0.5 : 0
@@ -56,7 +56,7 @@ export const valueOf = (digit: number, digits: number): { readonly z: number; re
   return { bounded, z: Math.atanh(squashed) - Math.tan(offset / half) }
 }
 
-/** The number that digits write, the first fastest. */
+/** Returns the number with these digits, the first digit varying fastest. */
 export const indexOf = (digits: ArrayLike<number>, sizes: ReadonlyArray<number>): number => {
   let [index, basis] = [0, 1]
   for (const [i, size] of sizes.entries()) {
@@ -81,11 +81,11 @@ export class FsqConfig extends Schema.Class<FsqConfig>("sidereal/sid/FsqConfig")
   digits: Schema.optionalKey(
     Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 2, maximum: 64 }))).check(Schema.isMinLength(1))
   ),
-  /** Deviations of a component that become 1 before squashing. @default 1 */
+  /** Standard deviations of a component that are scaled to 1 before squashing. @default 1 */
   scale: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1)))
 }) {}
 
-/** Digits whose product is at most K: as many sixes as fit, the rest in one. */
+/** Returns numbers of digits near 6 whose product is at most K. */
 export const defaultDigits = (codes: number): ReadonlyArray<number> => {
   const dimensions = Math.max(1, Math.round(Math.log(codes) / Math.log(6)))
   const digits = Array.from({ length: dimensions }, () => Math.max(2, Math.floor(codes ** (1 / dimensions))))
@@ -120,7 +120,7 @@ const fittedOf = ({ tensors }: Quantizer.Model): Fitted => {
   }
 }
 
-/** Values [N, R] that are squashed: coordinates in deviations. */
+/** Returns the values [N, R] to squash: principal coordinates in standard deviations. */
 const standing = (embeddings: Matrix, { pca, scale }: Fitted): Matrix => {
   const coordinates = Pca.project(embeddings, pca)
   return {
@@ -142,7 +142,7 @@ const encode = (embeddings: Matrix, model: Quantizer.Model): Codes.Codes => {
   return { levels, codes }
 }
 
-/** Mean coordinate [R, most digits] of the rows that have a digit, NaN where none has: what a digit decodes to. */
+/** Returns the decoded coordinate of each digit [R, most digits]: the mean of the rows that have it, NaN where none has. */
 const meansOf = (
   coordinates: Matrix,
   { codes, levels }: Codes.Codes,
@@ -161,14 +161,14 @@ const meansOf = (
   return Float32Array.from(sums, (sum, i) => sum / counts[i]!)
 }
 
-/** Components up to a rank; those that the embeddings lack are 0, and all items have their middle digit. */
+/** Pads components to a rank with zeros, which all items quantise to the middle digit. */
 const widened = ({ components, mean, variances }: Pca.Pca, rank: number): Pca.Pca => ({
   mean,
   variances: Float64Array.from({ length: rank }, (_, c) => variances[c] ?? 0),
   components: Array.from({ length: rank }, (_, c) => components[c] ?? new Float64Array(mean.length))
 })
 
-/** The quantizer. */
+/** Provides the quantizer. */
 export const layer = (config: FsqConfig, shape: Quantizer.SidShape): Layer.Layer<Quantizer.Quantizer> =>
   Layer.succeed(
     Quantizer.Quantizer,

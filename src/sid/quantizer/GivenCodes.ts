@@ -1,5 +1,5 @@
 /**
- * SIDs that somebody else made: an `index.json` of MiniOneRec, LETTER, LC-Rec and others.
+ * SIDs from a file: an `index.json` of MiniOneRec, LETTER, LC-Rec and others.
  */
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
@@ -12,12 +12,12 @@ import { type Quantizer } from "../Quantizer.ts"
 import { BadIndex, SidError } from "../SidError.ts"
 import type * as SidIndex from "../SidIndex.ts"
 
-/** Where the SIDs are from. */
+/** SIDs of a file by item. */
 export interface GivenCodes {
-  /** A name for people, such as the file's. */
+  /** Name for messages, such as the file's. */
   readonly source: string
   readonly sids: SidIndex.SidsByKey
-  /** What is added to the file's numbers to get the items' keys: 1 for LETTER's files on S3-Rec's data. @default 0 */
+  /** Number added to the items' numeric keys to get the file's: 1 for LETTER's files on S3-Rec's data. @default 0 */
   readonly keyOffset?: number | undefined
 }
 
@@ -27,7 +27,7 @@ const hashOf = (sids: SidIndex.SidsByKey): string => {
   return sum.digest("hex").slice(0, 16)
 }
 
-/** The quantizer; items that the file lacks are an error, and the codes of new items are the nearest ones. */
+/** Provides the quantizer; an item that the file lacks is an error, and new items get the nearest codes. */
 export const layer = (given: GivenCodes): Layer.Layer<Quantizer, never, TensorRuntime | Progress> => {
   const offset = given.keyOffset ?? 0
   const keyOf = (key: string) => (offset === 0 ? key : String(Number(key) - offset))

@@ -2,7 +2,7 @@
  * Optimised product quantisation (Ge et al. 2013): a rotation, then one codebook per slice of the rotated components.
  *
  * The rotation begins as principal components dealt to the slices so that these have equal shares of the variance, and is
- * then refitted to what the codes decode to (orthogonal Procrustes), turn by turn. Levels are slices and not residuals,
+ * then refitted to the decoded codes (orthogonal Procrustes) after every round. Levels are slices and not residuals,
  * so no level depends on another. Components are padded with zeros to a multiple of L.
  */
 import * as Effect from "effect/Effect"
@@ -22,15 +22,15 @@ const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
 /** Settings. */
 export class OpqConfig extends Schema.Class<OpqConfig>("sidereal/sid/OpqConfig")({
-  /** Turns of codebooks and rotation. @default 8 */
+  /** Rounds of fitting codebooks, then rotation. @default 8 */
   turns: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(8))),
-  /** k-means iterations of the first turn; later turns go on with 4. @default 25 */
+  /** k-means iterations of the first round; later rounds run 4. @default 25 */
   iterations: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(25)))
 }) {}
 
 const name = "opq"
 
-/** `x R'` for rows x [N, D] and R [E, D]; components that rows lack are 0. */
+/** Computes `x R'` for rows x [N, D] and R [E, D]; components that rows lack are 0. */
 export const rotate = ({ data, rows, width }: Matrix, rotation: Matrix): Matrix => {
   const out = new Float32Array(rows * rotation.rows)
   for (let r = 0; r < rows; r++) {
@@ -43,7 +43,7 @@ export const rotate = ({ data, rows, width }: Matrix, rotation: Matrix): Matrix 
   return { rows, width: rotation.rows, data: out }
 }
 
-/** `y R`: rows before the rotation, their first `width` components. */
+/** Undoes a rotation: the first `width` components of `y R`. */
 export const unrotate = (y: Matrix, rotation: Matrix, width: number): Matrix => {
   const out = new Float32Array(y.rows * width)
   for (let r = 0; r < y.rows; r++) {
@@ -55,7 +55,7 @@ export const unrotate = (y: Matrix, rotation: Matrix, width: number): Matrix => 
   return { rows: y.rows, width, data: out }
 }
 
-/** The components of one level. */
+/** Returns the components [N, E / L] of one level. */
 export const slice = ({ data, rows, width }: Matrix, level: number, levels: number): Matrix => {
   const part = width / levels
   const out = new Float32Array(rows * part)
@@ -65,7 +65,7 @@ export const slice = ({ data, rows, width }: Matrix, level: number, levels: numb
   return { rows, width: part, data: out }
 }
 
-/** Rotated rows that codes stand for. */
+/** Decodes codes to rotated rows [N, E]. */
 export const decodeRotated = ({ codes, levels }: Codes.Codes, codebooks: ReadonlyArray<Matrix>): Matrix => {
   const part = codebooks[0]!.width
   const out = new Float32Array(codes.length * part)
@@ -75,7 +75,7 @@ export const decodeRotated = ({ codes, levels }: Codes.Codes, codebooks: Readonl
   return { rows: codes.length / levels, width: levels * part, data: out }
 }
 
-/** Codes of rotated rows: the nearest codeword of each slice. */
+/** Encodes rotated rows: the nearest codeword of each slice. */
 export const encodeRotated = Effect.fnUntraced(function*(
   assign: KMeans.Assign,
   rotated: Matrix,
@@ -88,7 +88,7 @@ export const encodeRotated = Effect.fnUntraced(function*(
   return Codes.fromColumns(columns)
 })
 
-/** Principal components dealt to L slices, each to the one with the least variance so far (in logarithms). */
+/** Distributes principal components over L slices, each to the one of least log variance so far. */
 const dealt = (pca: Pca.Pca, padded: number, levels: number): Matrix => {
   const part = padded / levels
   const slots = Array.from({ length: levels }, (): Array<number> => [])
@@ -110,7 +110,7 @@ const dealt = (pca: Pca.Pca, padded: number, levels: number): Matrix => {
   return { rows: padded, width: padded, data }
 }
 
-/** The rotation R for which `x R'` is nearest to y, both [N, E]. */
+/** Returns the rotation R that brings `x R'` nearest to y, both [N, E]. */
 const procrustes = (x: Matrix, y: Matrix): Matrix => {
   const E = y.width
   const cross = Dense.zeros(E, E)
@@ -147,7 +147,7 @@ const ofModel = (model: Quantizer.Model) => {
   }
 }
 
-/** The quantizer. */
+/** Provides the quantizer. */
 export const layer = (
   config: OpqConfig,
   shape: Quantizer.SidShape,

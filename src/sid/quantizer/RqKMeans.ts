@@ -1,5 +1,5 @@
 /**
- * Residual k-means: each level clusters what the levels before it left over.
+ * Residual k-means: each level clusters the residuals of the previous levels.
  */
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
@@ -34,8 +34,8 @@ export class RqKMeansConfig extends Schema.Class<RqKMeansConfig>("sidereal/sid/R
 }) {}
 
 /**
- * Settings for N rows that take no longer than faiss's residual quantizer and end with no more error; a few rows per
- * centre need fewer iterations.
+ * Returns settings for N rows that take no longer than faiss's residual quantizer at no more error; a few rows per centre
+ * need fewer iterations.
  */
 export const fast = (rows: number): typeof RqKMeansConfig.Encoded => ({
   iterations: rows < 10_000 ? 2 : 4,
@@ -65,7 +65,7 @@ export const train = (
   })
 }
 
-/** The quantizer. */
+/** Provides the quantizer. */
 export const layer = (
   config: RqKMeansConfig,
   shape: Quantizer.SidShape,

@@ -2,7 +2,7 @@
  * RQ-KMeans+ as MiniOneRec has it: the RQ-VAE whose encoder adds a map to the embedding, beginning with nothing added and
  * with the codebooks of the balanced residual k-means.
  *
- * MiniOneRec's index counts codes from 1 and parts what collides by one more token: `SidIndex.toJson(index, 1)` of the
+ * MiniOneRec's index counts codes from 1 and separates colliding items by one more token: `SidIndex.toJson(index, 1)` of the
  * policy `extra-token`.
  */
 import * as Effect from "effect/Effect"
@@ -16,7 +16,7 @@ import * as Network from "../rqvae/RqVaeNetwork.ts"
 import * as BalancedRqKMeans from "./BalancedRqKMeans.ts"
 import * as RqVae from "./RqVae.ts"
 
-/** For minutes instead of MiniOneRec's 10,000 epochs at 1e-4: a higher rate, and the weights with the least error. */
+/** Settings for minutes instead of MiniOneRec's 10,000 epochs at 1e-4: a higher rate, and the weights of least error. */
 export const defaults: typeof RqVaeModel.RqVaeConfig.Encoded = {
   network: { layers: [512, 256], skip: "encoder" },
   learningRate: 1e-3,
@@ -34,7 +34,7 @@ export class RqKMeansPlusConfig extends Schema.Class<RqKMeansPlusConfig>("sidere
   network: RqVaeModel.RqVaeConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed(defaults)))
 }) {}
 
-/** The quantizer. */
+/** Provides the quantizer. */
 export const layer = (
   config: RqKMeansPlusConfig,
   shape: SidShape,

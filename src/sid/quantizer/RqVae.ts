@@ -1,5 +1,5 @@
 /**
- * RQ-VAE as a quantizer, plain or with what mends its collapse.
+ * RQ-VAE as a quantizer, plain or with remedies against codebook collapse.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -21,17 +21,17 @@ import * as Network from "../rqvae/RqVaeNetwork.ts"
 import * as RqVaeTrainer from "../rqvae/RqVaeTrainer.ts"
 import { type SidError } from "../SidError.ts"
 
-const shift = "input.mean"
-const scale = "input.deviation"
-const turn = "input.components"
+const inputMean = "input.mean"
+const inputDeviation = "input.deviation"
+const inputRotation = "input.components"
 
-/** What is done to rows before the network sees them: turned to principal components, then standardised. */
+/** Preprocessing of the network's input: rotation to principal components, then standardisation. */
 interface InputMap {
   readonly pca?: Pca.Pca | undefined
   readonly standardization?: Standardize.Standardization | undefined
 }
 
-/** The map that the settings want for these rows. */
+/** Fits the preprocessing of the settings to rows. */
 const fitInput = (embeddings: Matrix.Matrix, input: RqVaeModel.RqVaeConfig["input"]): InputMap => {
   if (input === "as-is") return {}
   if (input === "standardized") return { standardization: Standardize.measure(embeddings) }
@@ -43,11 +43,11 @@ const inputTensors = ({ pca, standardization }: InputMap): ReadonlyArray<readonl
   if (standardization === undefined) return []
   const { deviation, mean } = standardization
   return [
-    [`${shift}`, { shape: [mean.length], data: mean }],
-    [`${scale}`, { shape: [deviation.length], data: deviation }],
+    [inputMean, { shape: [mean.length], data: mean }],
+    [inputDeviation, { shape: [deviation.length], data: deviation }],
     ...(pca === undefined ? [] : [
-      [`${turn}.mean`, { shape: [pca.mean.length], data: Float32Array.from(pca.mean) }] as const,
-      [turn, {
+      [`${inputRotation}.mean`, { shape: [pca.mean.length], data: Float32Array.from(pca.mean) }] as const,
+      [inputRotation, {
         shape: [pca.components.length, pca.mean.length],
         data: Float32Array.from(pca.components.flatMap((row) => [...row]))
       }] as const
@@ -56,16 +56,16 @@ const inputTensors = ({ pca, standardization }: InputMap): ReadonlyArray<readonl
 }
 
 const inputOf = ({ tensors }: Quantizer.Model): InputMap => {
-  const mean = tensors.get(shift)
+  const mean = tensors.get(inputMean)
   if (mean === undefined) return {}
-  const standardization = { mean: mean.data, deviation: tensors.get(scale)!.data }
-  const rows = tensors.get(turn)
+  const standardization = { mean: mean.data, deviation: tensors.get(inputDeviation)!.data }
+  const rows = tensors.get(inputRotation)
   if (rows === undefined) return { standardization }
   const [rank, width] = rows.shape as [number, number]
   return {
     standardization,
     pca: {
-      mean: Float64Array.from(tensors.get(`${turn}.mean`)!.data),
+      mean: Float64Array.from(tensors.get(`${inputRotation}.mean`)!.data),
       variances: new Float64Array(rank),
       components: Array.from(
         { length: rank },
@@ -75,13 +75,13 @@ const inputOf = ({ tensors }: Quantizer.Model): InputMap => {
   }
 }
 
-/** Rows as the network sees them. */
+/** Preprocesses rows for the network. */
 const applyInput = (embeddings: Matrix.Matrix, { pca, standardization }: InputMap): Matrix.Matrix => {
-  const turned = pca === undefined ? embeddings : Pca.project(embeddings, pca)
-  return standardization === undefined ? turned : Standardize.apply(turned, standardization)
+  const rotated = pca === undefined ? embeddings : Pca.project(embeddings, pca)
+  return standardization === undefined ? rotated : Standardize.apply(rotated, standardization)
 }
 
-/** What the network gave, as rows of embeddings. */
+/** Maps the network's output back to rows of embeddings. */
 const undoInput = (rows: Matrix.Matrix, { pca, standardization }: InputMap): Matrix.Matrix => {
   const wide = standardization === undefined ? rows : Standardize.undo(rows, standardization)
   return pca === undefined ? wide : Pca.reconstruct(wide, pca)
@@ -97,19 +97,19 @@ interface Loaded {
   readonly rqVae: RqVaeModel.RqVae
 }
 
-/** What distinguishes one quantizer over the network from another. */
+/** Parts of a quantizer over the network. */
 export interface NetworkQuantizer {
   readonly name: string
   readonly id: string
   readonly seed: number
-  /** Settings for N embeddings of D components. */
+  /** Returns the settings for N embeddings of D components. */
   readonly configFor: (rows: number, width: number, codes: ReadonlyArray<number>) => RqVaeModel.RqVaeConfig
   readonly shape: Quantizer.SidShape
-  /** Codebooks that training begins with. */
+  /** Returns the initial codebooks. @default k-means, as the settings have it */
   readonly codebooks?: (items: Quantizer.Items) => Effect.Effect<ResidualCodebooks.Codebooks, Failure>
 }
 
-/** A quantizer whose model is a network. */
+/** Builds a quantizer whose model is a network. */
 export const make = Effect.fn("RqVaeQuantizer.make")(function*(
   { codebooks, configFor, id, name, seed, shape }: NetworkQuantizer
 ) {
@@ -163,7 +163,7 @@ export const make = Effect.fn("RqVaeQuantizer.make")(function*(
   })
 })
 
-/** Codes of rows as the settings have them. */
+/** Encodes rows, with distinct last codes where the settings ask for them. */
 const codesOf = Effect.fnUntraced(
   function*(rqVae: RqVaeModel.RqVae, config: RqVaeModel.RqVaeConfig, rows: Matrix.Matrix) {
     const codes = yield* rqVae.encode(rows)
@@ -182,18 +182,18 @@ const codesOf = Effect.fnUntraced(
   }
 )
 
-/** D of the embeddings a model was trained on: what its first map takes. */
+/** Returns the width D of the embeddings a model was trained on: the input of its first map. */
 const widthOf = ({ tensors }: Quantizer.Model): number =>
   [...tensors].find(([name]) => name.startsWith("encoder.") && name.endsWith(".weight"))![1].shape[1]!
 
-/** MiniOneRec's settings: its network, and none of the mends. */
+/** Settings of MiniOneRec: its network, without remedies. */
 export const plain: typeof RqVaeModel.RqVaeConfig.Encoded = {}
 
 /**
- * Settings against collapse: parts that add to what they are given, a k-means start, codes that learn from the
- * reconstruction too, restarts of unused ones, and last codes that part items which agree on the others.
+ * Settings against codebook collapse: skip connections, a k-means start, codes that learn from the reconstruction too,
+ * restarts of unused codes, and last codes that separate items which agree on the others.
  */
-export const mended: typeof RqVaeModel.RqVaeConfig.Encoded = {
+export const stabilized: typeof RqVaeModel.RqVaeConfig.Encoded = {
   network: { layers: [256], skip: "both", codebookUpdate: "reconstruction" },
   epochs: 200,
   batch: 512,
@@ -206,7 +206,7 @@ export const mended: typeof RqVaeModel.RqVaeConfig.Encoded = {
   keep: "error"
 }
 
-/** The quantizer of the settings; the SIDs' shape wins over the network's codes. */
+/** Provides the quantizer; the SIDs' shape replaces the network's number of codes. */
 export const layer = (
   config: RqVaeModel.RqVaeConfig,
   shape: Quantizer.SidShape,

@@ -1,7 +1,7 @@
 /**
- * Residual k-means whose codes are handed out in equal shares by entropic transport: MiniOneRec's `--uniform` over faiss.
+ * Residual k-means whose codes are assigned in equal shares by entropic transport: MiniOneRec's `--uniform` over faiss.
  *
- * Level by level, on what the handed-out codes before left over: every code has room for N / K items, one more for the
+ * Level by level, on the residuals of the codes assigned before: every code has room for N / K items, one more for the
  * first N mod K; a plan with squared distances as cost and the regularisation
  * `max(1e-6, 0.1 median of the rows' 90th percentile of (distance - least))` (Cuturi 2013), then items in a shuffled
  * order take the code that the plan gives most to among those with room. Differs from MiniOneRec, which looks at the
@@ -21,7 +21,7 @@ const sampledRows = 4000
 const mostIterations = 1000
 const stop = 1e-9
 
-/** The regularisation for squared distances [N, K]. */
+/** Returns the regularisation for squared distances [N, K]. */
 export const regularisation = (costs: Float64Array, rows: number, codes: number, seed: number): number => {
   const chosen = Random.permutation(rows, seed, 0x7a0).subarray(0, sampledRows)
   const spreads = Float64Array.from(chosen, (row) => {
@@ -36,7 +36,7 @@ export const regularisation = (costs: Float64Array, rows: number, codes: number,
   return Math.max(1e-6, 0.1 * median)
 }
 
-/** The plan [N, K] with row sums 1 / N and column sums `capacities / N`. */
+/** Computes the transport plan [N, K] with row sums 1 / N and column sums `capacities / N`. */
 export const plan = (costs: Float64Array, rows: number, capacities: ArrayLike<number>, tau: number): Float64Array => {
   const K = capacities.length
   const kernel = new Float64Array(costs.length)
@@ -69,7 +69,7 @@ export const plan = (costs: Float64Array, rows: number, capacities: ArrayLike<nu
   return kernel
 }
 
-/** Labels by a plan: in a shuffled order, the code that is given most of the row among those with room. */
+/** Assigns rows by a plan in shuffled order, each to the code of most mass among those with room; returns labels [N]. */
 export const handOut = (plan: Float64Array, rows: number, capacities: ArrayLike<number>, seed: number): Int32Array => {
   const K = capacities.length
   const room = Int32Array.from(capacities)
@@ -85,7 +85,7 @@ export const handOut = (plan: Float64Array, rows: number, capacities: ArrayLike<
   return labels
 }
 
-/** The quantizer: the codebooks of RQ-KMeans, the codes handed out. */
+/** Provides the quantizer: codebooks of RQ-KMeans, codes by transport. */
 export const layer = (
   config: RqKMeans.RqKMeansConfig,
   shape: Quantizer.SidShape,

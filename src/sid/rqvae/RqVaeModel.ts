@@ -1,5 +1,5 @@
 /**
- * An RQ-VAE in training or in use: one step, codes of rows, rows of codes.
+ * An RQ-VAE in training or in use: it steps, encodes and decodes.
  */
 import type * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
@@ -35,7 +35,7 @@ export class RqVaeConfig extends Schema.Class<RqVaeConfig>("sidereal/sid/RqVaeCo
   learningRate: NonNegative.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1e-3))),
   /** Epochs over which the rate rises from 0. @default 50 */
   warmupEpochs: NonNegative.pipe(Schema.withDecodingDefaultKey(Effect.succeed(50))),
-  /** What the rate does afterwards: stays, or falls to 0 on a line. @default constant */
+  /** Learning rate after the warm-up: constant, or falling linearly to 0. @default constant */
   decay: Schema.Literals(["constant", "linear"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("constant" as const))
   ),
@@ -54,7 +54,8 @@ export class RqVaeConfig extends Schema.Class<RqVaeConfig>("sidereal/sid/RqVaeCo
   /** Epochs between evaluations of the collisions. @default 50 */
   evaluationEpochs: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(50))),
   /**
-   * What the network sees: rows as they are, every component with mean 0 and deviation 1, or principal components so.
+   * Input of the network: rows as they are, components standardised to mean 0 and deviation 1, or principal components
+   * standardised so.
    * @default as-is
    */
   input: Schema.Literals(["as-is", "standardized", "pca"]).pipe(
@@ -62,11 +63,11 @@ export class RqVaeConfig extends Schema.Class<RqVaeConfig>("sidereal/sid/RqVaeCo
   ),
   /** Share of the past in running means of codebooks. @default 0.99 */
   meansDecay: NonNegative.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.99))),
-  /** Epochs after which a code that no row had moves to a row that is badly served; 0 for never. @default 0 */
+  /** Epochs after which an unused code is reinitialised from a row of large error; 0 for never. @default 0 */
   restartEpochs: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
   /**
-   * How codes of the last level are chosen in use: the nearest, or so that rows of one call that agree on all codes
-   * before do not agree on it. @default nearest
+   * Choice of the last level's codes in use: the nearest, or distinct ones for the rows of one call that agree on all
+   * codes before. @default nearest
    */
   lastLevel: Schema.Literals(["nearest", "distinct"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("nearest" as const))
@@ -77,7 +78,7 @@ export class RqVaeConfig extends Schema.Class<RqVaeConfig>("sidereal/sid/RqVaeCo
   )
 }) {}
 
-/** What a step did. */
+/** Figures of one step. */
 export interface StepReport {
   readonly loss: number
   readonly reconstructionLoss: number
@@ -99,31 +100,31 @@ export type Cluster = (residual: Matrix.Matrix, level: number) => Effect.Effect<
 export interface RqVae {
   readonly store: ParameterStore.ParameterStore
   readonly statistics: ReadonlyMap<string, NormStatistics>
-  /** Sets the codebooks, level by level, from what a batch leaves over. */
+  /** Initialises the codebooks, level by level, from the residuals of a batch. */
   begin(batch: Matrix.Matrix, cluster: Cluster): Effect.Effect<void, TensorError>
-  /** Sets given codebooks. */
+  /** Initialises the codebooks with given ones. */
   beginWith(codebooks: ReadonlyArray<Matrix.Matrix>): Effect.Effect<void, TensorError>
-  /** Moves the codes that `used` never counted to rows of the batch, far ones more probably; gives how many. */
+  /** Reinitialises unused codes from batch rows, sampled in proportion to squared error; returns how many. */
   restart(
     batch: Matrix.Matrix,
     used: ReadonlyArray<ArrayLike<number>>,
     next: () => number
   ): Effect.Effect<number, TensorError>
-  /** One step of training. */
+  /** Takes one step of training. */
   step(
     batch: Matrix.Matrix,
     optimizer: Optimizer.Optimizer,
     learningRate: number
   ): Effect.Effect<StepReport, TensorError>
-  /** Nearest codes. */
+  /** Returns the nearest codes [N, L] of rows. */
   encode(rows: Matrix.Matrix): Effect.Effect<Codes.Codes, TensorError>
-  /** The embeddings that codes stand for. */
+  /** Decodes codes to embeddings [N, D]. */
   decode(codes: Codes.Codes): Effect.Effect<Matrix.Matrix, TensorError>
-  /** Squared distances [B, K] of what the levels before leave of rows to the codes of a level. */
+  /** Squared distances [B, K] from each row's residual at `level` to the codes of that level. */
   distances(rows: Matrix.Matrix, codes: Codes.Codes, level: number): Effect.Effect<Matrix.Matrix, TensorError>
-  /** The weights and statistics as plain data. */
+  /** Weights and statistics as plain data. */
   readonly save: Effect.Effect<Model, TensorError>
-  /** Takes what was saved. */
+  /** Restores saved weights and statistics. */
   load(model: Model): Effect.Effect<void, TensorError>
 }
 
@@ -162,7 +163,7 @@ const asMatrix = (codebook: Float32Array, width: number): Matrix.Matrix => ({
   data: codebook
 })
 
-/** A network for embeddings of `inputs` components, its weights drawn from the seed. */
+/** Builds a network for embeddings of `inputs` components with weights drawn from the seed. */
 export const make: (
   config: RqVaeConfig,
   inputs: number,

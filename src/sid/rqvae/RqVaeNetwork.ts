@@ -33,13 +33,13 @@ export class NetworkConfig extends Schema.Class<NetworkConfig>("sidereal/sid/Net
   /** Weight of the levels' loss beside the reconstruction. @default 1 */
   quantWeight: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(1))),
   /**
-   * Parts that add their maps to what they are given, beginning with nothing added: RQ-KMeans+ has `encoder`, its code
-   * space is that of the embeddings. @default none
+   * Parts with a skip connection around their map, which starts at zero: RQ-KMeans+ has `encoder`, its code space is that
+   * of the embeddings. @default none
    */
   skip: Schema.Literals(["none", "encoder", "both"]).pipe(
     Schema.withDecodingDefaultKey(withDefault("none" as const))
   ),
-  /** How the gradient passes a level: as if it were not there, or turned and scaled with it (Fifty et al. 2024). @default straight-through */
+  /** Gradient through a level: straight through, or rotated and scaled with it (Fifty et al. 2024). @default straight-through */
   estimator: Schema.Literals(["straight-through", "rotation"]).pipe(
     Schema.withDecodingDefaultKey(withDefault("straight-through" as const))
   ),
@@ -51,7 +51,7 @@ export class NetworkConfig extends Schema.Class<NetworkConfig>("sidereal/sid/Net
   codebookUpdate: Schema.Literals(["gradient", "means", "reconstruction"]).pipe(
     Schema.withDecodingDefaultKey(withDefault("gradient" as const))
   ),
-  /** Weight of `ln K` less the entropy of a level's mean soft assignment: what uneven use costs. @default 0 */
+  /** Weight of the balance loss: `ln K` less the entropy of a level's mean soft assignment. @default 0 */
   balanceWeight: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(0))),
   /** Temperature of that soft assignment, as a share of the batch's mean distance. @default 0.1 */
   balanceTemperature: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(
@@ -62,7 +62,7 @@ export class NetworkConfig extends Schema.Class<NetworkConfig>("sidereal/sid/Net
 type Tensors = Readonly<Record<string, tf.Tensor>>
 type Part = "encoder" | "decoder"
 
-/** Widths of a part from its input to its output. */
+/** Returns the widths of a part from its input to its output. */
 const widthsOf = (config: NetworkConfig, part: Part, inputs: number): ReadonlyArray<number> => {
   const widths = [inputs, ...config.layers, config.width]
   return part === "encoder" ? widths : widths.toReversed()
@@ -75,19 +75,19 @@ const skips = (config: NetworkConfig, part: Part) =>
 const linearName = (config: NetworkConfig, part: Part, layer: number) =>
   `${part}.${skips(config, part) ? "mlp." : ""}mlp_layers.${1 + layer * (config.batchNorm ? 4 : 3)}`
 
-/** The name of the normalisation after linear map `layer`. */
+/** Returns the name of the normalisation after linear map `layer`. */
 export const normName = (part: Part, layer: number): string => `${part}.mlp_layers.${2 + layer * 4}`
 
-/** The name of a codebook. */
+/** Returns the name of a level's codebook. */
 export const codebookName = (level: number): string => `rq.vq_layers.${level}.embedding.weight`
 
-/** Names of the normalisations, in order. */
+/** Returns the names of the normalisations, in order. */
 export const normNames = (config: NetworkConfig): ReadonlyArray<string> =>
   config.batchNorm
     ? (["encoder", "decoder"] as const).flatMap((part) => config.layers.map((_, layer) => normName(part, layer)))
     : []
 
-/** Parameters for embeddings of `inputs` components: Xavier-normal maps, zero biases, codebooks uniform in +-1/K. */
+/** Initialises parameters for embeddings of `inputs` components: Xavier-normal maps, zero biases, codebooks uniform in +-1/K. */
 export const parameters = (
   config: NetworkConfig,
   inputs: number,
@@ -123,7 +123,7 @@ export const parameters = (
   return specs
 }
 
-/** How a forward pass differs between training and use. */
+/** Differences between a forward pass in training and in use. */
 export interface ForwardOptions {
   /** Codes [B] of the levels that are not assigned to the nearest one. */
   readonly given?: Readonly<Record<number, tf.Tensor>> | undefined
@@ -131,7 +131,7 @@ export interface ForwardOptions {
   readonly statistics?: Readonly<Record<string, readonly [mean: tf.Tensor, variance: tf.Tensor]>> | undefined
 }
 
-/** What a level did. */
+/** Output of one level. */
 export interface LevelOutput {
   readonly residual: tf.Tensor
   /** Squared distances [B, K], as `r^2 + e^2 - 2 r e'`. */
@@ -142,7 +142,7 @@ export interface LevelOutput {
   readonly loss: tf.Tensor
 }
 
-/** Everything that a forward pass computes. */
+/** Output of a forward pass. */
 export interface NetworkOutput {
   readonly encoded: tf.Tensor
   readonly levels: ReadonlyArray<LevelOutput>
@@ -158,7 +158,7 @@ export interface NetworkOutput {
 
 const normEpsilon = 1e-5
 
-/** Runs one part; what it saw at its normalisations is left in `seen`. */
+/** Runs one part; the batch statistics at its normalisations are added to `seen`. */
 export const runPart = (
   config: NetworkConfig,
   part: Part,
@@ -250,7 +250,7 @@ export const quantize = (
   return levels
 }
 
-/** The same values, through which the reconstruction also reaches the chosen codes. */
+/** Returns the same values, with a gradient from the reconstruction to the chosen codes. */
 const withCodebooks = (latent: tf.Tensor, levels: ReadonlyArray<LevelOutput>): tf.Tensor => {
   const sum = levels.slice(1).reduce((sum, { quantized }) => sum.add(quantized), levels[0]!.quantized)
   return latent.add(sum.sub(StopGradient.apply(sum)))

@@ -22,14 +22,14 @@ import { type Model } from "../Quantizer.ts"
 import { type SidError } from "../SidError.ts"
 import * as RqVaeModel from "./RqVaeModel.ts"
 
-/** The rate of step `step` (from 0): a line from 0 over the warm-up, then the peak, or a line to 0 at `total`. */
+/** Returns the learning rate of a step (from 0): linear from 0 over the warm-up, then the peak, or linear to 0 at `total`. */
 export const rateAt = (config: RqVaeModel.RqVaeConfig, step: number, warmup: number, total: number): number => {
   if (step < warmup) return config.learningRate * step / warmup
   return config.learningRate *
     (config.decay === "constant" ? 1 : Math.max(0, (total - step) / Math.max(1, total - warmup)))
 }
 
-/** The optimizer of the settings: AdamW on all parameters, clipped. */
+/** Returns the optimizer of the settings: AdamW on all parameters, clipped. */
 export const optimizerOf = (config: RqVaeModel.RqVaeConfig): Optimizer.Optimizer =>
   Adam.adamW(
     new AdamW.AdamWConfig({
@@ -42,12 +42,12 @@ export const optimizerOf = (config: RqVaeModel.RqVaeConfig): Optimizer.Optimizer
     })
   )
 
-/** What training came to. */
+/** Result of training. */
 export interface RqVaeReport {
   readonly epochs: number
   /** Loss of the last epoch, summed over its batches as MiniOneRec reports it. */
   readonly loss: number
-  /** Share of items whose codes are not theirs alone, of the weights kept: (N - distinct) / N. */
+  /** Collision rate of the kept weights: (N - distinct) / N. */
   readonly collisionRate: number
   readonly bestEpoch: number
 }
@@ -60,12 +60,12 @@ const squaredError = (a: Matrix.Matrix, b: Matrix.Matrix): number => {
   return sum / a.data.length
 }
 
-/** Codebooks to begin with instead of k-means centres. */
+/** Options of training: initial codebooks instead of k-means centres. */
 export interface TrainOptions {
   readonly codebooks?: ResidualCodebooks.Codebooks | undefined
 }
 
-/** Trains on embeddings [N, D]; afterwards the network has the best weights that were evaluated. */
+/** Trains on embeddings [N, D]; the network ends with the best of the evaluated weights. */
 export const train: (
   config: RqVaeModel.RqVaeConfig,
   embeddings: Matrix.Matrix,

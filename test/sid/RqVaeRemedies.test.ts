@@ -43,7 +43,7 @@ const ofLevels = (
     const runtime = yield* TensorRuntime
     const names = codebooks.map((_, level) => Network.codebookName(level))
     const program = yield* runtime.compile(TensorProgram.make({
-      name: "mends",
+      name: "remedies",
       inputs: {
         rows: TensorProgram.float32(B, D),
         ...Object.fromEntries(names.map((name) => [name, TensorProgram.float32(K, D)]))
@@ -174,7 +174,7 @@ describe("CodebookMeans", () => {
   })
 })
 
-describe("RqVae with what mends collapse", () => {
+describe("RqVae with remedies against collapse", () => {
   const rows = gaussian(200, 8, 11)
 
   for (
@@ -229,7 +229,7 @@ describe("RqVae with what mends collapse", () => {
       () =>
         Effect.gen(function*() {
           const layer = RqVae.layer(
-            config({ ...RqVae.mended, epochs: 4, evaluationEpochs: 2, input }),
+            config({ ...RqVae.stabilized, epochs: 4, evaluationEpochs: 2, input }),
             shape({ codes: 16, levels: 3 }),
             3
           ).pipe(Layer.provide(onnx))
