@@ -37,7 +37,7 @@ export interface Answer {
 }
 
 /** Plain data and typed arrays, copied between threads as they are; the sender keeps its own. */
-const copied = <A>() => Transferable.schema(Schema.Unknown as unknown as Schema.declare<A>, () => [])
+const copied = <A>() => Transferable.schema(Schema.Any as unknown as Schema.declare<A>, () => [])
 
 const payload = { tokenizer: Quantizers.TokenizerConfig, seed: Schema.Int, items: copied<Quantizer.Items>() }
 

@@ -43,6 +43,7 @@ export const make = (options: SessionOptions & { readonly worker: boolean }): De
     read: (value) => value,
     bytes: (value) => value.data.byteLength,
     dispose: () => {},
+    waiting: sessions.waiting,
     close: sessions.close
   }
 }

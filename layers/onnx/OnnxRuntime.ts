@@ -7,13 +7,14 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import { availableParallelism } from "node:os"
 import * as ort from "onnxruntime-node"
 import * as ProgramFeeds from "../../src/tensor/ProgramFeeds.ts"
 import { BackendFailure, BackendUnavailable, TensorError, UseAfterRelease } from "../../src/tensor/TensorError.ts"
 import { type HostTensor, type TensorProgram } from "../../src/tensor/TensorProgram.ts"
 import { type Feed, isHandle, type TensorHandle, TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
-import { Ledger } from "../../src/tensor/TensorUsage.ts"
+import { Ledger, liveBytes, observe } from "../../src/tensor/TensorUsage.ts"
 import { toTensorError } from "../../src/tensor/TraceFailure.ts"
 import { type Device, type DeviceOutput } from "./Device.ts"
 import "./FusedLowerings.ts"
@@ -33,9 +34,18 @@ export interface OnnxOptions {
   readonly worker?: boolean | undefined
 }
 
+/** Calls that a device's worker thread has not answered, by backend. */
+export const waitingCalls = (backend: string): Metric.Gauge<number> =>
+  Metric.gauge("sidereal.tensor.waiting", {
+    description: "Calls that the worker thread of the tensor engine has not answered",
+    attributes: { backend }
+  })
+
 const make = <V extends object>(device: Device<V>) =>
-  Effect.sync(() => {
+  Effect.gen(function*() {
     const ledger = new Ledger()
+    yield* observe(liveBytes(device.name), () => ledger.usage.bytes)
+    yield* observe(waitingCalls(device.name), () => device.waiting())
     const values = new WeakMap<object, V>()
 
     const failure = (program: string) => (cause: unknown) =>

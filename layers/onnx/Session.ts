@@ -38,6 +38,8 @@ export interface Session {
 /** Opens sealed graphs. */
 export interface SessionHost {
   open(graph: Uint8Array): Promise<Session>
+  /** Calls that another thread has not answered. */
+  waiting(): number
   close(): Promise<void>
 }
 
@@ -111,5 +113,6 @@ export const host = (options: SessionOptions): SessionHost => ({
       }
     }
   },
+  waiting: () => 0,
   close: async () => {}
 })
