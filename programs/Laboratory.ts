@@ -1,5 +1,5 @@
 /**
- * Tokenizers side by side: one page and one JSON file that say which is best for these items, and why.
+ * Compares tokenizers: one page and one JSON file with the best for these items, and why.
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
@@ -16,7 +16,7 @@ import * as Settings from "./Settings.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** Tokenizers that no thread has begun to train. */
+/** The gauge of tokenizers that no thread has begun to train. */
 export const waiting: Metric.Gauge<number> = Metric.gauge("sidereal.laboratory.waiting", {
   description: "Tokenizers that no thread has begun to train"
 })

@@ -14,7 +14,7 @@ import * as Prepare from "./Prepare.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** Renders what the run holds; the run must have been evaluated. Returns the path of the file. */
+/** Writes the report of an evaluated run; returns the path of the file. */
 export const program = Effect.fn("report")(function*() {
   const { file, manifest, run, settings } = yield* Workspace
   const fs = yield* FileSystem.FileSystem

@@ -41,7 +41,7 @@ const copied = <A>() => Transferable.schema(Schema.Any as unknown as Schema.decl
 
 const payload = { tokenizer: Quantizers.TokenizerConfig, seed: Schema.Int, items: copied<Quantizer.Items>() }
 
-/** What a thread is asked. */
+/** The protocol between the threads. */
 const Tokenizers = RpcGroup.make(
   Rpc.make("train", { payload, success: copied<Answer>(), error: Schema.Union([SidError, TensorError]) })
 )

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * The entry point: exit status 0 done, 1 failed with an error, 2 usage (settings that cannot be used among it), 130
- * interrupted. Results are all that standard output ever sees.
+ * The entry point. Exit status: 0 done, 1 failed, 2 usage or unusable settings, 130 interrupted. Standard output carries
+ * results alone.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -25,7 +25,7 @@ class Failed extends Error {
   }
 }
 
-/** Says what went wrong on standard error; returns the status that the process ends with. */
+/** Prints an error on standard error; returns the exit status of the process. */
 const told = (error: { readonly _tag: string; readonly message: string }): number => {
   if (error._tag === "ShowHelp") return 2
   process.stderr.write(`error: ${Printable.text(error.message)}\n`)

@@ -22,7 +22,7 @@ export interface EagerBackend {
   readonly resident: boolean
 }
 
-/** Runs with the backend in use and puts the one before back. */
+/** Runs a function on a backend and restores the previous one. */
 const within = <A>(backend: string, body: () => A): A => {
   const before = tf.getBackend()
   void tf.setBackend(backend)
@@ -42,7 +42,7 @@ const toHost = (tensor: tf.Tensor): HostTensor => ({
   data: tensor.dataSync().slice() as HostTensor["data"]
 })
 
-/** The runtime over a backend. */
+/** Makes the runtime over a backend. */
 export const make = ({ backend, name: runtime, resident }: EagerBackend) =>
   Effect.gen(function*() {
     const ledger = new Ledger()

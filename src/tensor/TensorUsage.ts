@@ -9,7 +9,7 @@ import { TensorError, UseAfterRelease } from "./TensorError.ts"
 import { type HostTensor } from "./TensorProgram.ts"
 import { type TensorHandle, type Usage } from "./TensorRuntime.ts"
 
-/** Bytes of live tensors that a runtime allocated, by backend; parameters and their gradients are not among them. */
+/** Returns the gauge of the bytes of live tensors that a backend allocated, without parameters and their gradients. */
 export const liveBytes = (backend: string): Metric.Gauge<number> =>
   Metric.gauge("sidereal.tensor.bytes", {
     description: "Bytes of live tensors that the runtime allocated",
@@ -33,12 +33,12 @@ export class Ledger {
   #bytes = 0
   #executables = 0
 
-  /** What is alive now. */
+  /** Counts of what is alive now. */
   get usage(): Usage {
     return { handles: this.#handles, bytes: this.#bytes, executables: this.#executables }
   }
 
-  /** A handle that is given back, through `release`, when the caller's Scope closes. */
+  /** Makes a handle that is released when the caller's Scope closes. */
   handle(
     name: string,
     shape: ReadonlyArray<number>,
