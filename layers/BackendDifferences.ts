@@ -1,24 +1,24 @@
 /**
- * Where a backend answers otherwise than the oracle although it has the kernel: limits of its library, not of a program.
+ * Known differences between a backend that has a kernel and the oracle: limits of its library, not of a program.
  *
  * The battery of `test/tensor` leaves out these inputs and no others; `docs/kernels.md` lists them.
  */
 
-/** The inputs concerned: those with such a type or size, those whose result is not finite, or those described so. */
+/** The affected inputs: by element type or size, by a result that is not finite, or by a description. */
 export type Where = "bool" | "int32" | "empty" | "not finite" | { readonly inputs: ReadonlyArray<string> }
 
-/** One difference. */
+/** A known difference of one kernel on one backend. */
 export interface Difference {
   readonly backend: string
   readonly operations: ReadonlyArray<string>
   readonly what: string
   /** Inputs that are not comparable; absent where all are, within `tolerance`. */
   readonly where?: Where
-  /** Relative error instead of the usual 2e-5. */
+  /** Accepted relative error in place of the usual 2e-5. */
   readonly tolerance?: number
 }
 
-/** Every known difference. */
+/** The known differences of all backends. */
 export const differences: ReadonlyArray<Difference> = [
   {
     backend: "onnx-webgpu",

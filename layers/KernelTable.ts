@@ -26,7 +26,7 @@ export const everywhere: ReadonlyArray<Column> = [
   { name: "reference", backend: "cpu" }
 ]
 
-/** The columns of this process: TensorFlow is among them once its package is loaded. */
+/** Returns the columns of this process: TensorFlow is among them once its package is loaded. */
 export const loaded = (): ReadonlyArray<Column> =>
   tf.getKernelsForBackend("tensorflow").length === 0
     ? everywhere
@@ -39,7 +39,7 @@ export interface Row {
   readonly has: Readonly<Record<string, boolean>>
 }
 
-/** The kernels that the compiling runtimes or the oracle have, by name, and which of the columns have them. */
+/** Returns the kernels that the compiling runtimes or the oracle have, by name, and the columns that have each. */
 export const rows = (columns: ReadonlyArray<Column> = everywhere): ReadonlyArray<Row> => {
   const sets = columns.map(({ backend, name }) => ({
     name,
@@ -55,7 +55,7 @@ export const rows = (columns: ReadonlyArray<Column> = everywhere): ReadonlyArray
 
 const mark = (there: boolean) => there ? "yes" : "-"
 
-/** The table in Markdown. */
+/** Renders the table as Markdown. */
 export const render = (columns: ReadonlyArray<Column> = everywhere): string => {
   const table = rows(columns)
   const [first] = columns

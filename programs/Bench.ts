@@ -1,19 +1,19 @@
 /**
- * The benchmarks as a command: they run in a process of their own, so that nothing of the command line is timed.
+ * Runs the benchmarks in a process of their own, so that nothing of the command line is timed.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
 
-/** Benchmarks that did not end well; they have said why themselves. */
+/** The failure of benchmarks that have printed the cause themselves. */
 export class BenchError extends Schema.TaggedError<BenchError>()("BenchError", { status: Schema.Int }) {
   override get message() {
     return `the benchmarks ended with status ${this.status}`
   }
 }
 
-/** Runs `bench/main.ts` with these arguments and gives its exit status. */
+/** Runs `bench/main.ts` with these arguments; returns its exit status. */
 export const program = (args: ReadonlyArray<string>): Effect.Effect<number> =>
   Effect.callback<number>((resume) => {
     const child = spawn(process.execPath, [fileURLToPath(new URL("../bench/main.ts", import.meta.url)), ...args], {

@@ -14,7 +14,7 @@ import * as Root from "./commands/Root.ts"
 import * as Sft from "./commands/Sft.ts"
 import * as Tokenize from "./commands/Tokenize.ts"
 
-/** The command line. */
+/** The root command with all commands. */
 export const cli = Root.command.pipe(
   Command.withSubcommands([
     Demo.command,

@@ -10,7 +10,7 @@ import * as Report from "./Report.ts"
 import * as Sft from "./Sft.ts"
 import * as Tokenize from "./Tokenize.ts"
 
-/** Runs every stage that the run has not finished yet; tells what each found as it goes. */
+/** Runs every stage that the run has not finished; notes the results of each. */
 export const program = Effect.fn("demo")(function*() {
   const { dataset } = yield* Prepare.program()
   yield* Output.note(Output.describeDataset(dataset))

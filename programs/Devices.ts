@@ -1,5 +1,5 @@
 /**
- * The devices that programs can be given: names of the command line, layers in code.
+ * The devices of tensor programs, by their names on the command line.
  */
 import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
 import * as TensorFlow from "../layers/tfjs/TensorFlow.ts"
@@ -12,8 +12,8 @@ export const devices = {
   tensorflow: TensorFlow.layer
 }
 
-/** A name of a device. */
+/** The name of a device. */
 export type Device = keyof typeof devices
 
-/** Every name. */
+/** The names of all devices. */
 export const names = Object.keys(devices) as ReadonlyArray<Device>

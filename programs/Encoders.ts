@@ -14,7 +14,7 @@ import * as Precomputed from "../src/embedding/Precomputed.ts"
 import { type TextEncoder } from "../src/embedding/TextEncoder.ts"
 import { type Progress } from "../src/run/Progress.ts"
 
-/** Which encoder, and where its files are. */
+/** The choice of encoder with the paths of its files. */
 export const EncoderConfig = Schema.Union([
   Schema.Struct({ kind: Schema.Literal("lsa") }),
   Schema.Struct({ kind: Schema.Literal("onnx"), ...OnnxEncoder.OnnxEncoderConfig.fields }),

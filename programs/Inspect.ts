@@ -1,5 +1,5 @@
 /**
- * Looks at data without beginning a run.
+ * Inspects data without a run.
  */
 import * as Effect from "effect/Effect"
 import * as Import from "../src/catalog/Import.ts"
@@ -8,12 +8,12 @@ import * as Durable from "../src/run/Durable.ts"
 import * as Prepare from "./Prepare.ts"
 import { type Settings } from "./Settings.ts"
 
-/** The figures of the data at a path, as the settings would import them. */
+/** Computes the figures of the data at a path, imported with the settings. */
 export const program = Effect.fn("inspect")(function*(path: string, settings: Settings) {
   return Inspection.inspect(yield* Prepare.load(path, settings))
 })
 
-/** Writes the proposed `sidereal.json` beside the data; returns its path and content. One that is there stays. */
+/** Writes the proposed `sidereal.json` beside the data; returns its path and content. An existing one is kept. */
 export const write = Effect.fn("inspect.write")(function*(path: string) {
   const { file, text } = yield* Import.propose(path)
   yield* Durable.write(file, text)

@@ -1,7 +1,8 @@
 /**
- * Tokenizers side by side: one page and one JSON file that say which is best for these items, and why.
+ * Compares tokenizers: one page and one JSON file with the best for these items, and why.
  */
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
 import * as Schema from "effect/Schema"
 import { availableParallelism } from "node:os"
 import * as Laboratory from "../src/laboratory/Laboratory.ts"
@@ -15,8 +16,12 @@ import * as Prepare from "./Prepare.ts"
 import * as Quantizers from "./Quantizers.ts"
 import * as Settings from "./Settings.ts"
 import * as Tokenize from "./Tokenize.ts"
-import * as TokenizerWorker from "./TokenizerWorker.ts"
 import { Workspace } from "./Workspace.ts"
+
+/** The gauge of tokenizers that no thread has begun to train. */
+export const waiting: Metric.Gauge<number> = Metric.gauge("sidereal.laboratory.waiting", {
+  description: "Tokenizers that no thread has begun to train"
+})
 
 const codec = Artefacts.json(Schema.Struct({
   entry: Laboratory.Entry,
@@ -40,17 +45,20 @@ export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Qu
   const { items, version: embedded } = yield* Tokenize.items({ dataset, split })
   const of = (quantizer: Quantizers.Name) =>
     new Quantizers.TokenizerConfig({ ...settings.tokenizer, ...(own === undefined ? {} : { given: own }), quantizer })
+  // Its protocol would take a twentieth of a second of every command's start.
+  const TokenizerWorker = yield* Effect.promise(() => import("./TokenizerWorker.ts"))
   const tracker = (yield* Progress).start("tokenizers", names.length, "tokenizers")
   let done = 0
   const kept = yield* Effect.forEach(
     names,
-    (name) => {
+    (name, i) => {
       const tokenizer = { ...given.tokenizer, ...(own === undefined ? {} : { given: own }), quantizer: name }
       // Settings may change until SIDs are made: what was measured with others is not read again.
       const version = Manifest.hash([JSON.stringify([embedded, tokenizer])]).slice(0, 16)
       return artefact(
         `laboratory/${name}-${version}.json`,
         Effect.gen(function*() {
+          yield* Metric.update(waiting, names.length - i - 1)
           const answer = yield* TokenizerWorker.run({ tokenizer: of(name), seed: settings.seed, items })
           const index = SidIndex.fromResolved(answer.resolved, answer.collisionPolicy)
           const { entry, perUser } = Laboratory.measure({ ...answer, name, index }, dataset, split, settings.seed)

@@ -1,5 +1,5 @@
 /**
- * The technologies behind the services: everything that a command is given at the edge.
+ * The layers that a command is provided with at the edge.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
@@ -17,10 +17,10 @@ import * as Encoders from "./Encoders.ts"
 import * as Quantizers from "./Quantizers.ts"
 import { Workspace, type WorkspaceOptions } from "./Workspace.ts"
 
-/** What importing needs, without a run. */
+/** The layers of importing, without a run. */
 export const importers = Layer.merge(DuckDb.layer, TarXz.layer).pipe(Layer.provideMerge(NodeServices.layer))
 
-/** Everything a command needs, for one run on a device. The device is looked for before the run is touched. */
+/** Provides everything that a command needs, for one run on a device. A missing device fails before the run is touched. */
 export const layer = (options: WorkspaceOptions & { readonly device?: Devices.Device | undefined }) =>
   Layer.unwrap(Effect.gen(function*() {
     const { file, run, settings, tokenized } = yield* Workspace

@@ -15,6 +15,7 @@ import * as Runtime from "effect/Runtime"
 import packageJson from "../package.json" with { type: "json" }
 import * as Printable from "../src/text/Printable.ts"
 import { cli } from "./Commands.ts"
+import * as Telemetry from "./Telemetry.ts"
 
 class Failed extends Error {
   override readonly [Runtime.errorExitCode]: number
@@ -65,6 +66,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 })
 
 Command.runWith(cli, { version: packageJson.version })(process.argv.slice(2)).pipe(
+  Effect.provide(Telemetry.layer),
   Effect.catch((error) => Effect.suspend(() => Effect.fail(new Failed(told(error))))),
   Effect.catchCauseIf(
     (cause) => Cause.hasDies(cause) && !Cause.hasInterrupts(cause),

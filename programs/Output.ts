@@ -1,5 +1,5 @@
 /**
- * What commands print: results on standard output, as text or as JSON; notes on standard error.
+ * Prints results on standard output, as text or JSON, and notes on standard error.
  */
 import * as Console from "effect/Console"
 import * as Context from "effect/Context"
@@ -18,15 +18,15 @@ import { type NewSid, type Tokenized } from "./Tokenize.ts"
 /** Whether results are printed as JSON. */
 export const AsJson = Context.Reference<boolean>("sidereal/programs/AsJson", { defaultValue: () => false })
 
-/** A note for people. */
+/** Prints a note on standard error. */
 export const note = Note.print
 
-/** A result: `value` as one JSON line, or its text. */
+/** Prints a result: `value` as one JSON line, or `text`. */
 export const result = Effect.fnUntraced(function*(value: unknown, text: string) {
   yield* Console.log((yield* AsJson) ? Printable.json(value) : Printable.text(text))
 })
 
-/** Counts of a data set. */
+/** Describes a data set by its counts. */
 export const describeDataset = (dataset: Dataset): string => {
   const users = dataset.sequences.length
   const total = events(dataset)
@@ -37,7 +37,7 @@ export const describeDataset = (dataset: Dataset): string => {
   ].join("\n")
 }
 
-/** How good the SIDs are. */
+/** Describes the quality of SIDs. */
 export const describeSids = ({ diagnosis, index, quantizer }: Tokenized): string => {
   const { nodes } = Diagnostics.shape(index.trie)
   return [
@@ -54,7 +54,7 @@ export const describeSids = ({ diagnosis, index, quantizer }: Tokenized): string
   ].join("\n")
 }
 
-/** SIDs of new items with their neighbours. */
+/** Describes SIDs of new items with their neighbours. */
 export const describeNewSids = (sids: ReadonlyArray<NewSid>): string =>
   sids.flatMap(({ free, nearest, sharedWith, sid, text }) => [
     `${Printable.line(text)}: ${sid}, ${
@@ -67,7 +67,7 @@ export const describeNewSids = (sids: ReadonlyArray<NewSid>): string =>
     ...nearest.map((near) => `  ${near.similarity.toFixed(3)}  ${near.sid}  ${Printable.line(near.title)}`)
   ]).join("\n")
 
-/** Tokenizers compared. */
+/** Describes a comparison of tokenizers. */
 export const describeLaboratory = (found: Effect.Success<ReturnType<typeof Laboratory.program>>): string =>
   [
     `${"tokenizer".padEnd(18)} NDCG@10    bits  collisions  lost   seconds`,
@@ -88,7 +88,7 @@ export const describeLaboratory = (found: Effect.Success<ReturnType<typeof Labor
     `Page: ${found.page}`
   ].join("\n")
 
-/** The comparison table and what it says. */
+/** Describes an evaluation: the comparison table and its verdict. */
 export const describeRecord = (record: EvaluationRecord.EvaluationRecord): string =>
   [
     `${record.dataset}: ${record.users} users, ${record.items} items, ${record.protocol.split}, full ranking, ` +
@@ -99,7 +99,7 @@ export const describeRecord = (record: EvaluationRecord.EvaluationRecord): strin
     ...Evaluate.verdict(record)
   ].join("\n")
 
-/** Recommendations with their scores. */
+/** Describes recommendations with their scores. */
 export const describeAnswer = ({ history, recommendations }: Answer): string =>
   [
     `After ${history.length} item(s), the last being "${Printable.line(history.at(-1) ?? "nothing")}":`,

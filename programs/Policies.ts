@@ -1,5 +1,5 @@
 /**
- * Policy families that a program can be given.
+ * The policy families of programs.
  */
 import type * as Layer from "effect/Layer"
 import * as FlatPolicy from "../src/policy/flat/FlatPolicy.ts"
@@ -9,11 +9,11 @@ import { type TensorError } from "../src/tensor/TensorError.ts"
 import { type TensorRuntime } from "../src/tensor/TensorRuntime.ts"
 import { type Settings } from "./Settings.ts"
 
-/** Makes the layer of a policy for an index. */
+/** A function that makes the layer of a policy for settings and a SID index. */
 export type PolicyLayer = (
   settings: Settings,
   index: SidIndex
 ) => Layer.Layer<PolicyModel, TensorError, TensorRuntime>
 
-/** One position per code. */
+/** Makes the flat family: one position per code. */
 export const flat: PolicyLayer = (settings, index) => FlatPolicy.layer(settings.policy, index, settings.seed)

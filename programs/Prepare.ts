@@ -1,5 +1,5 @@
 /**
- * Data: imported or generated, split, kept in the run.
+ * Imports or generates the data of a run, splits them and keeps them.
  */
 import * as Effect from "effect/Effect"
 import { FilterConfig } from "../src/catalog/Assemble.ts"
@@ -19,11 +19,11 @@ export interface Prepared {
   readonly split: Split.Split
 }
 
-/** Imports data as the settings want them. */
+/** Imports data with the settings' filters. */
 export const load = (path: string, { core, filter, seed, strict }: Settings) =>
   Import.load(path, { filter: core === undefined ? filter : new FilterConfig({ ...filter, core }), strict, seed })
 
-/** The data set of the run and its split. */
+/** Returns the data set of the run and its split. */
 export const program = Effect.fn("prepare")(function*() {
   const { artefact, recordSources, settings } = yield* Workspace
   const { data, seed, shop, split } = settings

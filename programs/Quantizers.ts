@@ -1,5 +1,5 @@
 /**
- * Tokenizers by name: the word in the settings that decides how SIDs are made.
+ * Tokenizers and collision policies by their names in the settings.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -42,10 +42,10 @@ export const names = [
   "given"
 ] as const
 
-/** One of the names. */
+/** The name of a tokenizer. */
 export type Name = (typeof names)[number]
 
-/** Names separated by commas; `all` for every one that needs no file and no hour. */
+/** Parses names separated by commas; `all` means every tokenizer that needs no file and no hour. */
 export const parseNames = (text: string): Effect.Effect<ReadonlyArray<Name>, SidError> =>
   Effect.forEach(
     text === "all"
@@ -68,7 +68,7 @@ export const parseNames = (text: string): Effect.Effect<ReadonlyArray<Name>, Sid
     }
   )
 
-/** How collisions are resolved. */
+/** The collision policies by name. */
 export const policies: Readonly<Record<(typeof policyNames)[number], CollisionPolicy.CollisionPolicy>> = {
   keep: CollisionPolicy.keep,
   "extra-token": CollisionPolicy.extraToken,
@@ -77,18 +77,18 @@ export const policies: Readonly<Record<(typeof policyNames)[number], CollisionPo
   sinkhorn: SinkhornRepair.policy({ ...SinkhornRepair.defaults, remaining: "moved" })
 }
 
-/** Names of the policies. */
+/** Names of the collision policies. */
 export const policyNames = ["keep", "extra-token", "nearest-free-leaf", "optimal", "sinkhorn"] as const
 
 /** A file of SIDs. */
 class GivenConfig extends Schema.Class<GivenConfig>("sidereal/programs/GivenConfig")({
   /** An `index.json`: item key to tokens. */
   path: Schema.String,
-  /** What is added to the file's numbers to get the items' keys. @default 0 */
+  /** Offset from the file's item numbers to the items' keys. @default 0 */
   keyOffset: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0)))
 }) {}
 
-/** How items become SIDs. */
+/** Settings of the tokenizer and of the collision policy. */
 export class TokenizerConfig extends Schema.Class<TokenizerConfig>("sidereal/programs/TokenizerConfig")({
   /** @default rq-kmeans, or `given` for data that have SIDs of their own (MiniOneRec's folders) */
   quantizer: Schema.optionalKey(Schema.Literals(names)),
@@ -104,7 +104,7 @@ export class TokenizerConfig extends Schema.Class<TokenizerConfig>("sidereal/pro
   given: Schema.optionalKey(GivenConfig)
 }) {}
 
-/** The tokenizer's settings with its name, and the file of SIDs where the data have one. */
+/** Returns the tokenizer's settings with its name, and with the file of SIDs where the data have one. */
 export const chosen = Effect.fnUntraced(function*(
   { data, tokenizer }: { readonly data?: string | undefined; readonly tokenizer: TokenizerConfig }
 ) {
@@ -116,7 +116,7 @@ export const chosen = Effect.fnUntraced(function*(
   })
 })
 
-/** The policy of the settings. */
+/** Returns the collision policy of the settings. */
 export const policyOf = ({ collision, quantizer }: TokenizerConfig): CollisionPolicy.CollisionPolicy =>
   policies[collision ?? (quantizer === "given" ? "keep" : "nearest-free-leaf")]
 
@@ -139,7 +139,7 @@ const given = (config: GivenConfig | undefined) =>
     return GivenCodes.layer({ source: config.path, sids: yield* SidIndex.parse(json), keyOffset: config.keyOffset })
   }))
 
-/** The tokenizer of the settings. */
+/** Provides the tokenizer of the settings. */
 export const layer = (
   config: TokenizerConfig,
   seed: number

@@ -11,7 +11,7 @@ import * as Prepare from "./Prepare.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** Renders what the run holds; the run must have been evaluated. Returns the path of the file. */
+/** Writes the report of an evaluated run; returns the path of the file. */
 export const program = Effect.fn("report")(function*() {
   const { file, kept, manifest, settings } = yield* Workspace
   const { dataset } = yield* Prepare.program()

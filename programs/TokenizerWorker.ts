@@ -37,11 +37,11 @@ export interface Answer {
 }
 
 /** Plain data and typed arrays, copied between threads as they are; the sender keeps its own. */
-const copied = <A>() => Transferable.schema(Schema.Unknown as unknown as Schema.declare<A>, () => [])
+const copied = <A>() => Transferable.schema(Schema.Any as unknown as Schema.declare<A>, () => [])
 
 const payload = { tokenizer: Quantizers.TokenizerConfig, seed: Schema.Int, items: copied<Quantizer.Items>() }
 
-/** What a thread is asked. */
+/** The protocol between the threads. */
 const Tokenizers = RpcGroup.make(
   Rpc.make("train", { payload, success: copied<Answer>(), error: Schema.Union([SidError, TensorError]) })
 )

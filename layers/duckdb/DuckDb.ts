@@ -416,7 +416,7 @@ const sampleOf = async (connection: DuckDBConnection, source: Source.Source): Pr
 const memory = "512MB"
 const threads = 4
 
-/** The layer. */
+/** Provides the table reader over one DuckDB in memory, closed with the Scope. */
 export const layer: Layer.Layer<TableReader, CatalogError, FileSystem.FileSystem> = Layer.effect(
   TableReader,
   Effect.gen(function*() {

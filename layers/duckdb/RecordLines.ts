@@ -1,5 +1,5 @@
 /**
- * The lines on which records of a CSV file begin: a record may span lines, and DuckDB does not tell them.
+ * Line numbers of the records of a CSV file: a record may span lines, and DuckDB does not report them.
  */
 import { createReadStream } from "node:fs"
 import { createGunzip } from "node:zlib"
@@ -8,7 +8,7 @@ const newline = 10
 const carriageReturn = 13
 
 /**
- * Line numbers, from 1, of the records of the given ascending numbers: the nth record after `skip` lines, blank lines
+ * Returns the line numbers, from 1, of the records of the given ascending numbers: the nth record after `skip` lines, blank lines
  * and those that begin at a rejected line left out. Reads no further than it must.
  */
 export const of = async (

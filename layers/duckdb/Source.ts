@@ -11,7 +11,7 @@ import * as FileKind from "../../src/catalog/reader/FileKind.ts"
 import { type TableForm } from "../../src/catalog/reader/TableReader.ts"
 import * as TextLines from "../../src/catalog/reader/TextLines.ts"
 
-/** How a text table is written. */
+/** The layout of a text table. */
 export interface Layout {
   readonly columns: ReadonlyArray<string>
   readonly separator: string
@@ -24,7 +24,7 @@ export interface Layout {
   readonly trimmed: boolean
 }
 
-/** A file to read. */
+/** A file as DuckDB is given it. */
 export interface Source {
   /** The user's file. */
   readonly file: string
@@ -65,7 +65,7 @@ const layoutOf = (file: string, form: TableForm | undefined, found: Delimited.Fo
   }
 }
 
-/** Opens sources; copies are put into `folder`. Files are looked at once as long as they do not change. */
+/** Returns a function that opens sources, puts UTF-8 copies into `folder`, and inspects an unchanged file only once. */
 export const opener = (folder: string) => {
   const known = new Map<string, FileKind.FileKind>()
   const copies = new Map<string, string>()
@@ -112,10 +112,10 @@ const stampOf = (file: string): string => {
   }
 }
 
-/** Names of the columns as DuckDB is given them, since the file's may repeat. */
+/** Returns the name of a column for DuckDB, since names in the file may repeat. */
 export const columnAt = (index: number): string => `c${index}`
 
-/** The table expression of a source; `rejects` and `scans` name the tables of rows that do not fit. */
+/** Returns the SQL table expression of a source; `rejects` and `scans` name the tables of rejected rows. */
 export const expression = (
   { gzip, layout, readable }: Source,
   strict: boolean,

@@ -33,5 +33,7 @@ export interface Device<V> {
   read(value: V): HostTensor | Promise<HostTensor>
   bytes(value: V): number
   dispose(value: V): void
+  /** Returns the number of calls that another thread has not answered. */
+  waiting(): number
   close(): Promise<void>
 }

@@ -1,6 +1,6 @@
 /**
- * What every lowering is written with: records nodes for traced tensors, with their broadcasting, their element types
- * and the sizes that are known only at run time.
+ * The vocabulary of the lowerings: records nodes for traced tensors, with broadcasting, element types and sizes that are
+ * known only at run time.
  */
 import * as tf from "@tensorflow/tfjs"
 import * as OnnxProto from "./OnnxProto.ts"
@@ -13,13 +13,13 @@ export type Inputs = Readonly<Record<string, tf.TensorInfo>>
 /** The attributes of a kernel. */
 export type Attributes = Readonly<Record<string, unknown>>
 
-/** The same value as a new tensor: tfjs would take the input itself for an output and count its gradient twice. */
+/** Returns the same value as a new tensor: tfjs would take the input itself for an output and count its gradient twice. */
 export const alias = (tensor: tf.TensorInfo): tf.TensorInfo => {
   const { splat, type, value } = traced(tensor)
   return tensorOf(value, tensor.shape, type, splat)
 }
 
-/** Registers the lowering of one kernel. A lowering that gives back an input gives back an alias of it. */
+/** Registers the lowering of one kernel. A lowering that returns an input returns an alias of it. */
 export const register = (
   kernelName: string,
   lower: (inputs: Inputs, attributes: Attributes) => tf.TensorInfo | Array<tf.TensorInfo>
@@ -64,7 +64,7 @@ const axisOf = (
   return { constant: rest, names: factors, derived }
 }
 
-/** Whether a size is known while tracing. */
+/** Returns whether a size is known while tracing. */
 export const isConstant = (size: number): boolean => {
   const { derived, names } = axisOf(size)
   return derived.length === 0 && names.length === 0
@@ -107,7 +107,7 @@ export const emit = (
     : tensorOf(graph.one(operator, inputs, { type, shape }, attributes, domain), shape, type)
 }
 
-/** A shape as a graph value: constants where they are known, axes of the inputs where they are not. */
+/** Returns a shape as a graph value: constants where sizes are known, axes of the inputs where they are not. */
 export const shapeValue = (kernel: string, shape: ReadonlyArray<number>): string => {
   const { graph, symbols } = current()
   const axes = shape.map(axisOf)
@@ -127,7 +127,7 @@ export const shapeValue = (kernel: string, shape: ReadonlyArray<number>): string
     : graph.one("Concat", parts, { type: "int64", shape: [shape.length] }, { axis: 0 })
 }
 
-/** One size as a scalar tensor of int32. */
+/** Returns one size as an int32 scalar tensor. */
 export const sizeValue = (kernel: string, size: number): tf.TensorInfo => {
   const { graph } = current()
   if (isConstant(size)) return scalar(size, "int32")
@@ -135,7 +135,7 @@ export const sizeValue = (kernel: string, size: number): tf.TensorInfo => {
   return castTo(tensorOf(flat, [], "int64"), "int32")
 }
 
-/** The value of a tensor; a filled tensor is expanded to its shape first. */
+/** Returns the graph value of a tensor; a filled tensor is expanded to its shape first. */
 export const valueOf = (tensor: tf.TensorInfo): string => {
   const { splat, type, value } = traced(tensor)
   if (!splat || tensor.shape.length === 0) return value
@@ -145,15 +145,15 @@ export const valueOf = (tensor: tf.TensorInfo): string => {
     : graph.one("Expand", [value, shapeValue("Expand", tensor.shape)], { type, shape: tensor.shape })
 }
 
-/** A scalar constant as a tensor. */
+/** Makes a constant scalar tensor. */
 export const scalar = (value: number, type: "float32" | "int32" | "bool" = "float32"): tf.TensorInfo =>
   tensorOf(current().graph.scalar(value, type), [], type)
 
-/** A constant vector of int32. */
+/** Makes a constant int32 vector. */
 export const vector = (values: ReadonlyArray<number>): tf.TensorInfo =>
   tensorOf(current().graph.constant("int32", [values.length], Int32Array.from(values)), [values.length], "int32")
 
-/** A tensor full of one value, kept as a scalar until its shape is needed. */
+/** Makes a tensor filled with one value, kept as a scalar until its shape is needed. */
 export const fill = (shape: ReadonlyArray<number>, value: number, dtype: tf.DataType): tf.TensorInfo => {
   const type = elementType(dtype)
   return tensorOf(current().graph.scalar(value, type), shape, type, true)
@@ -186,7 +186,7 @@ const broadcastShape = (parts: ReadonlyArray<tf.TensorInfo>): Array<number> =>
   parts.reduce<Array<number>>((shape, part) => tf.backend_util.assertAndGetBroadcastShape(shape, part.shape), [])
 
 /**
- * An element-wise operator over broadcast operands. Filled operands stay scalars where another operand fixes the shape,
+ * Applies an element-wise operator to broadcast operands. Filled operands stay scalars where another operand fixes the shape,
  * and the result of filled operands and scalars is filled.
  */
 export const elementwise = (
@@ -209,18 +209,18 @@ export const elementwise = (
   return emit(operator, parts.map((part) => fixed ? traced(part).value : valueOf(part)), shape, type, attributes)
 }
 
-/** The tensor in another element type; the tensor itself when it has that type. */
+/** Casts a tensor to an element type; returns the tensor itself when it has that type. */
 export const castTo = (tensor: tf.TensorInfo, type: OnnxProto.ElementType): tf.TensorInfo =>
   traced(tensor).type === type ? tensor : elementwise("Cast", [tensor], type, { to: OnnxProto.codeOf(type) })
 
-/** `t` where the condition holds, `e` elsewhere. */
+/** Selects `t` where the condition holds, `e` elsewhere. */
 export const where = (condition: tf.TensorInfo, t: tf.TensorInfo, e: tf.TensorInfo): tf.TensorInfo => {
   const { type } = traced(t)
   if (type !== "bool") return elementwise("Where", [condition, t, e], type)
   return castTo(elementwise("Where", [condition, castTo(t, "int32"), castTo(e, "int32")], "int32"), "bool")
 }
 
-/** Exchanges axes. */
+/** Permutes the axes of a tensor. */
 export const transpose = (tensor: tf.TensorInfo, order: ReadonlyArray<number>): tf.TensorInfo => {
   if (order.every((axis, i) => axis === i)) return tensor
   const shape = order.map((axis) => tensor.shape[axis]!)
@@ -253,7 +253,7 @@ const integersOf = (parts: ReadonlyArray<number | string>): string => {
     )
 }
 
-/** Cuts `[begin, begin + size)` out of the axes where that is not the whole. */
+/** Slices `[begin, begin + size)` out of each axis where that is not the whole. */
 export const slice = (
   x: tf.TensorInfo,
   begin: ReadonlyArray<number>,
@@ -274,7 +274,7 @@ export const slice = (
   return noteDerived(emit("Slice", [value, starts, ends, graph.integers(axes)], size, type), axes)
 }
 
-/** Cuts every `strides[i]`-th entry from `begin[i]` on; `size` counts the entries of the result. */
+/** Takes every `strides[i]`-th entry from `begin[i]` on; `size` is the number of entries of the result. */
 export const stridedSlice = (
   x: tf.TensorInfo,
   begin: ReadonlyArray<number>,
@@ -316,7 +316,7 @@ export const stridedSlice = (
   )
 }
 
-/** Surrounds a tensor with a value. An amount may be what is missing to a run-time size. */
+/** Pads a tensor with a value; an amount may be the difference to a run-time size. */
 export const pad = (
   x: tf.TensorInfo,
   pads: ReadonlyArray<readonly [number, number]>,
@@ -347,14 +347,14 @@ export const pad = (
   )
 }
 
-/** The integers 0, 1 ... below a size, which may be known only at run time. */
+/** Returns the integers from 0 up to a size, which may be known only at run time. */
 export const upTo = (kernel: string, size: number): tf.TensorInfo => {
   if (isConstant(size)) return vector(Array.from({ length: size }, (_, i) => i))
   const parts = [scalar(0, "int32"), sizeValue(kernel, size), scalar(1, "int32")]
   return emit("Range", parts.map(valueOf), [size], "int32")
 }
 
-/** The axes of a reduction, not negative; none given means all. */
+/** Returns the axes of a reduction as non-negative numbers; all axes when none is given. */
 export const axesOf = (axis: unknown, x: tf.TensorInfo): Array<number> =>
   tf.util.parseAxisParam((axis ?? x.shape.map((_, i) => i)) as number | Array<number>, x.shape)
 

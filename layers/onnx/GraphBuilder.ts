@@ -6,14 +6,14 @@
  */
 import type * as OnnxProto from "./OnnxProto.ts"
 
-/** What is known of a named value. */
+/** Element type and shape of a named value. */
 export interface Value {
   readonly type: OnnxProto.ElementType
   /** Axes with run-time sizes as the tracer's stand-in numbers. */
   readonly shape: ReadonlyArray<number>
 }
 
-/** A graph in the making. */
+/** A graph under construction. */
 export class GraphBuilder {
   readonly nodes: Array<OnnxProto.Node> = []
   readonly initializers = new Map<string, OnnxProto.Initializer>()
@@ -27,7 +27,7 @@ export class GraphBuilder {
     return name
   }
 
-  /** A constant; equal constants share one initializer. */
+  /** Declares a constant; equal constants share one initializer. */
   constant(
     type: OnnxProto.ElementType,
     shape: ReadonlyArray<number>,
@@ -44,12 +44,12 @@ export class GraphBuilder {
     return name
   }
 
-  /** A one-dimensional int64 constant, the form in which ONNX takes axes and shapes. */
+  /** Declares a one-dimensional int64 constant, the form in which ONNX takes axes and shapes. */
   integers(values: ReadonlyArray<number>): string {
     return this.constant("int64", [values.length], BigInt64Array.from(values.map(BigInt)))
   }
 
-  /** A scalar constant. */
+  /** Declares a scalar constant. */
   scalar(value: number, type: "float32" | "int32" | "bool" = "float32"): string {
     return this.constant(
       type,
@@ -87,7 +87,7 @@ export class GraphBuilder {
     return this.node(operator, inputs, [output], attributes, domain)[0]!
   }
 
-  /** The tidied graph whose outputs carry the given names. */
+  /** Returns the tidied graph, with the given names for its outputs. */
   finish(
     name: string,
     inputs: ReadonlyArray<OnnxProto.ValueInfo>,

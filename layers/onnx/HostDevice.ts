@@ -1,5 +1,5 @@
 /**
- * Values in host memory, computed by the processor or by CUDA: what `OnnxRuntime` runs graphs with by default.
+ * The default device of `OnnxRuntime`: values in host memory, computed by the processor or by CUDA.
  */
 import { type HostTensor } from "../../src/tensor/TensorProgram.ts"
 import { type Device, type DeviceOutput } from "./Device.ts"
@@ -20,7 +20,7 @@ const allocate = ({ dtype, into, shape }: DeviceOutput, shared: boolean): HostTe
   return { dtype, shape, data }
 }
 
-/** Sessions in this thread, or on a thread of their own. */
+/** Makes the device, with its sessions in this thread or on a worker thread. */
 export const make = (options: SessionOptions & { readonly worker: boolean }): Device<HostTensor> => {
   const sessions = options.worker ? SessionWorker.host(options) : host(options)
   return {
@@ -43,6 +43,7 @@ export const make = (options: SessionOptions & { readonly worker: boolean }): De
     read: (value) => value,
     bytes: (value) => value.data.byteLength,
     dispose: () => {},
+    waiting: sessions.waiting,
     close: sessions.close
   }
 }

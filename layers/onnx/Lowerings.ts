@@ -1,5 +1,5 @@
 /**
- * How each tfjs kernel is written in ONNX: loading this file registers every lowering.
+ * The lowerings of tfjs kernels to ONNX: loading this file registers all of them.
  */
 import "./ElementwiseLowerings.ts"
 import "./IndexLowerings.ts"

@@ -13,7 +13,7 @@ const swapped = (x: Tensor): Tensor => {
   return transpose(x, [...order.slice(0, -2), order.length - 1, order.length - 2])
 }
 
-/** `alpha * a' b'`, the primes being transpositions of the last two axes. */
+/** Computes `alpha * a' b'`, where a prime optionally transposes the last two axes. */
 export const matrixProduct = (
   a: Tensor,
   b: Tensor,

@@ -10,7 +10,7 @@ const elementCode: Record<ElementType, number> = { float32: 1, int32: 6, int64: 
 /** An attribute: an integer, a real `{ float }`, text, or a list of integers. */
 export type Attribute = number | { readonly float: number } | string | ReadonlyArray<number>
 
-/** A node with its operator, domain (`""` is ONNX itself) and the names it reads and writes. */
+/** A node: operator, domain (`""` is ONNX itself), and the names that it reads and writes. */
 export interface Node {
   readonly operator: string
   readonly domain: string
@@ -43,7 +43,7 @@ export interface Graph {
   readonly outputs: ReadonlyArray<ValueInfo>
 }
 
-/** The ONNX code of an element type, as `Cast` wants it. */
+/** Returns the ONNX code of an element type, as `Cast` takes it. */
 export const codeOf = (type: ElementType): number => elementCode[type]
 
 class Writer {
@@ -135,7 +135,7 @@ const writeSequenceInfo = (name: string): Writer => {
 }
 
 /**
- * The bytes of a model with this graph. With `seal` the first output is an empty sequence of that name, which tells
+ * Encodes a model with this graph. With `seal` the first output is an empty sequence of that name, which tells
  * `Session.ts` not to convert the others.
  */
 export const encode = (graph: Graph, seal?: string): Uint8Array => {

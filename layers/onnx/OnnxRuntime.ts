@@ -2,18 +2,19 @@
  * The compiling tensor runtime: a program becomes one ONNX graph that onnxruntime-node runs.
  *
  * Weights are inputs of the graph, never constants in it, so one session serves every version of a model. Run-time sizes
- * are symbolic in the graph, so one program needs one session whatever it is fed. On the processor results are equal
+ * are symbolic in the graph, so one program needs one session for all sizes. On the processor results are equal
  * bit for bit from run to run for the same number of threads.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import { availableParallelism } from "node:os"
 import * as ort from "onnxruntime-node"
 import * as ProgramFeeds from "../../src/tensor/ProgramFeeds.ts"
 import { BackendFailure, BackendUnavailable, TensorError, UseAfterRelease } from "../../src/tensor/TensorError.ts"
 import { type HostTensor, type TensorProgram } from "../../src/tensor/TensorProgram.ts"
 import { type Feed, isHandle, type TensorHandle, TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
-import { Ledger } from "../../src/tensor/TensorUsage.ts"
+import { Ledger, liveBytes, observe } from "../../src/tensor/TensorUsage.ts"
 import { toTensorError } from "../../src/tensor/TraceFailure.ts"
 import { type Device, type DeviceOutput } from "./Device.ts"
 import "./FusedLowerings.ts"
@@ -23,19 +24,28 @@ import * as SymbolicShape from "./SymbolicShape.ts"
 import { inputName, outputName, trace } from "./TracingBackend.ts"
 import * as WebGpuDevice from "./WebGpuDevice.ts"
 
-/** Settings of the processor's sessions. */
+/** Settings of the CPU runtime. */
 export interface OnnxOptions {
   /** Threads inside one operator. @default the processors of the machine, at most 8 */
   readonly threads?: number | undefined
   /** Writes onnxruntime's profile of each session to this path prefix. */
   readonly profile?: string | undefined
-  /** Runs on a thread of its own, so that the calling thread stays free for other work. @default false */
+  /** Runs on a worker thread, so that the calling thread stays free for other work. @default false */
   readonly worker?: boolean | undefined
 }
 
+/** Returns the gauge of the calls that a backend's worker thread has not answered. */
+export const waitingCalls = (backend: string): Metric.Gauge<number> =>
+  Metric.gauge("sidereal.tensor.waiting", {
+    description: "Calls that the worker thread of the tensor engine has not answered",
+    attributes: { backend }
+  })
+
 const make = <V extends object>(device: Device<V>) =>
-  Effect.sync(() => {
+  Effect.gen(function*() {
     const ledger = new Ledger()
+    yield* observe(liveBytes(device.name), () => ledger.usage.bytes)
+    yield* observe(waitingCalls(device.name), () => device.waiting())
     const values = new WeakMap<object, V>()
 
     const failure = (program: string) => (cause: unknown) =>
@@ -157,7 +167,7 @@ const layerOf = <V extends object>(open: Effect.Effect<Device<V>, TensorError>) 
 
 const threadsOf = ({ threads }: OnnxOptions) => threads ?? Math.min(availableParallelism(), 8)
 
-/** The CPU runtime. */
+/** Provides the CPU runtime. */
 export const layerCpu = (options: OnnxOptions = {}): Layer.Layer<TensorRuntime> =>
   Layer.orDie(layerOf(Effect.sync(() =>
     HostDevice.make({
@@ -168,18 +178,18 @@ export const layerCpu = (options: OnnxOptions = {}): Layer.Layer<TensorRuntime> 
     })
   )))
 
-const unavailable = (backend: string, mend: string, cause?: unknown) =>
+const unavailable = (backend: string, remedy: string, cause?: unknown) =>
   new TensorError({
     reason: new BackendUnavailable({
       backend,
       // onnxruntime puts the place in its sources and the failed condition before what happened.
-      mend: cause === undefined
-        ? mend
-        : `${mend} (${(cause instanceof Error ? cause.message : String(cause)).split(" was false. ").at(-1)!.trim()})`
+      remedy: cause === undefined
+        ? remedy
+        : `${remedy} (${(cause instanceof Error ? cause.message : String(cause)).split(" was false. ").at(-1)!.trim()})`
     })
   })
 
-/** The GPU runtime over WebGPU (Vulkan, Metal or Direct3D 12): weights and optimizer slots stay on the device. */
+/** Provides the GPU runtime over WebGPU (Vulkan, Metal or Direct3D 12); weights and optimizer slots stay on the device. */
 export const layerWebGpu: Layer.Layer<TensorRuntime, TensorError> = layerOf(
   Effect.tryPromise({
     try: () => WebGpuDevice.make(),
@@ -193,7 +203,7 @@ export const layerWebGpu: Layer.Layer<TensorRuntime, TensorError> = layerOf(
   })
 )
 
-/** The CUDA runtime, where onnxruntime-node was installed with its CUDA provider; values lie in host memory. */
+/** Provides the CUDA runtime, for an onnxruntime-node with its CUDA provider; values lie in host memory. */
 export const layerCuda: Layer.Layer<TensorRuntime, TensorError> = layerOf(
   Effect.suspend(() =>
     ort.listSupportedBackends().some((backend) => backend.name === "cuda" && backend.bundled)

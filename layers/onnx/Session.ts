@@ -1,5 +1,5 @@
 /**
- * Sessions of onnxruntime-node on host memory: every output is written into an array that the caller gives.
+ * Sessions of onnxruntime-node on host memory: every output is written into an array of the caller.
  *
  * onnxruntime-node copies each output into a new array even when one was given for it (5 million floats: 9 ms and as
  * much garbage). Its conversion stops at the first output that is no tensor, after the run is complete; the graphs
@@ -16,7 +16,7 @@ import { type HostTensor } from "../../src/tensor/TensorProgram.ts"
 /** The name of the output that seals a graph. */
 export const seal = "sealed"
 
-/** How sessions are made. */
+/** Settings of sessions. */
 export interface SessionOptions {
   readonly provider: "cpu" | "cuda"
   /** Threads inside one operator. */
@@ -35,9 +35,11 @@ export interface Session {
   release(): Promise<void>
 }
 
-/** Opens sealed graphs. */
+/** A host that opens sealed graphs. */
 export interface SessionHost {
   open(graph: Uint8Array): Promise<Session>
+  /** Returns the number of calls that another thread has not answered. */
+  waiting(): number
   close(): Promise<void>
 }
 
@@ -91,7 +93,7 @@ const settings = ({ profile, provider, threads }: SessionOptions): ort.Inference
   ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile })
 })
 
-/** Sessions in this thread. A run blocks the thread until it is complete. */
+/** Makes a host whose sessions run in this thread; a run blocks the thread until it is complete. */
 export const host = (options: SessionOptions): SessionHost => ({
   open: async (graph) => {
     const key = `${createHash("sha256").update(graph).digest("hex")} ${options.provider} ${options.threads}`
@@ -111,5 +113,6 @@ export const host = (options: SessionOptions): SessionHost => ({
       }
     }
   },
+  waiting: () => 0,
   close: async () => {}
 })

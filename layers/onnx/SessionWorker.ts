@@ -96,6 +96,7 @@ export const host = (options: SessionOptions): SessionHost => {
         }
       }
     },
+    waiting: () => waiting.size,
     close: async () => {
       await worker.terminate()
     }

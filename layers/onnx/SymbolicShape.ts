@@ -20,19 +20,19 @@ export interface Source {
   readonly axis: number
 }
 
-/** The table of one trace. */
+/** The run-time sizes of one trace. */
 export interface SymbolTable {
-  /** The number that stands for a dimension while tracing. */
+  /** Returns the number that stands for a dimension while tracing. */
   readonly stand: (dimension: Dimension) => number
-  /** Splits an axis that tfjs derived. */
+  /** Factors the size of an axis that tfjs derived. */
   readonly factor: (size: number) => Axis
-  /** The input axis from which a name is read at run time. */
+  /** Returns the input axis from which a name is read at run time. */
   readonly source: (name: string) => Source
-  /** The same of an axis that may also be a run-time size and a few more or less, as `"T+-1"`. */
+  /** Factors an output axis, which may also be a run-time size plus or minus a few, as `"T+-1"`. */
   readonly outputAxis: (size: number) => Axis
 }
 
-/** Collects the names in the inputs of a program. */
+/** Builds the table from the inputs of a program. */
 export const make = (inputs: Readonly<Record<string, { readonly shape: ReadonlyArray<Dimension> }>>): SymbolTable => {
   const stands = new Map<string, number>()
   const sources = new Map<string, Source>()
@@ -84,7 +84,7 @@ export const make = (inputs: Readonly<Record<string, { readonly shape: ReadonlyA
   return { stand, factor, source, outputAxis }
 }
 
-/** The axis as a name for a graph output: `"B"`, or a name of its own for a product. */
+/** Names an axis of a graph output: `"B"`, or a name of its own for a product. */
 export const axisName = (axis: Axis): number | string =>
   axis.factors.length === 0
     ? axis.constant
@@ -92,7 +92,7 @@ export const axisName = (axis: Axis): number | string =>
     ? axis.factors.join("*")
     : `${axis.constant}*${axis.factors.join("*")}`
 
-/** The size of an axis when the run-time sizes are these. */
+/** Returns the size of an axis for given run-time sizes. */
 export const sizeOf = (axis: Axis, sizes: ReadonlyMap<string, number>): number =>
   axis.factors.reduce(
     (size, name) => size * symbols(name).reduce((sum, part) => sum + (sizes.get(part) ?? Number(part)), 0),

@@ -20,7 +20,7 @@ export interface Traced {
   readonly splat: boolean
 }
 
-/** What a graph is written for: operators that a device lacks, or gets wrong, are written another way. */
+/** The device that a graph is written for: operators that it lacks or gets wrong are replaced by others. */
 export type Target = "cpu" | "webgpu"
 
 /** The trace in progress: the graph, and the table of run-time sizes. */
@@ -31,7 +31,7 @@ export interface Trace {
   readonly symbols: SymbolicShape.SymbolTable
 }
 
-/** Raised by a lowering that cannot express what it is asked; becomes `UnsupportedKernel`. */
+/** The failure of a lowering that cannot express its inputs; becomes `UnsupportedKernel`. */
 export class LoweringFailure extends Error {
   readonly kernel: string
   constructor(kernel: string, detail: string) {
@@ -112,19 +112,19 @@ class TracingBackend extends tf.KernelBackend {
 const backend = new TracingBackend()
 tf.registerBackend(backendName, () => backend)
 
-/** The element type of a tfjs type. */
+/** Returns the element type of a tfjs type. */
 export const elementType = (dtype: tf.DataType): "float32" | "int32" | "bool" => {
   if (dtype === "float32" || dtype === "int32" || dtype === "bool") return dtype
   throw new LoweringFailure("dtype", `element type ${dtype} has no place in a program`)
 }
 
-/** The trace in progress. */
+/** Returns the trace in progress. */
 export const current = (): Trace => backend.current
 
-/** The traced value behind a tensor. */
+/** Returns the traced value behind a tensor. */
 export const traced = (tensor: tf.TensorInfo): Traced => backend.data.get(tensor.dataId)
 
-/** A tensor for a value of the graph. */
+/** Makes a tensor for a value of the graph. */
 export const tensorOf = (
   value: string,
   shape: ReadonlyArray<number>,
@@ -140,7 +140,7 @@ export const tensorOf = (
 export const inputName = (name: string): string => `in.${name}`
 export const outputName = (name: string): string => `out.${name}`
 
-/** What a traced program yields. */
+/** A traced program: its graph and its outputs. */
 export interface TracedProgram {
   readonly graph: OnnxProto.Graph
   readonly outputs: ReadonlyMap<string, TracedOutput>

@@ -78,6 +78,7 @@ export const make = async (): Promise<Device<ort.Tensor>> => {
     read,
     bytes: (value) => value.size * (value.type === "bool" ? 1 : 4),
     dispose: (value) => value.dispose(),
+    waiting: () => 0,
     close: async () => {
       for (const session of copies.values()) await (await session).release()
     }

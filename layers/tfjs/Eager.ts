@@ -9,7 +9,7 @@ import * as ProgramFeeds from "../../src/tensor/ProgramFeeds.ts"
 import { BackendFailure, TensorError, UseAfterRelease } from "../../src/tensor/TensorError.ts"
 import { type HostTensor, type TensorProgram } from "../../src/tensor/TensorProgram.ts"
 import { type Feed, isHandle, type TensorHandle, TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
-import { Ledger } from "../../src/tensor/TensorUsage.ts"
+import { Ledger, liveBytes, observe } from "../../src/tensor/TensorUsage.ts"
 import { toTensorError } from "../../src/tensor/TraceFailure.ts"
 
 /** A tfjs backend as a runtime. */
@@ -22,7 +22,7 @@ export interface EagerBackend {
   readonly resident: boolean
 }
 
-/** Runs with the backend in use and puts the one before back. */
+/** Runs a function on a backend and restores the previous one. */
 const within = <A>(backend: string, body: () => A): A => {
   const before = tf.getBackend()
   void tf.setBackend(backend)
@@ -42,10 +42,11 @@ const toHost = (tensor: tf.Tensor): HostTensor => ({
   data: tensor.dataSync().slice() as HostTensor["data"]
 })
 
-/** The runtime over a backend. */
+/** Makes the runtime over a backend. */
 export const make = ({ backend, name: runtime, resident }: EagerBackend) =>
-  Effect.sync(() => {
+  Effect.gen(function*() {
     const ledger = new Ledger()
+    yield* observe(liveBytes(runtime), () => ledger.usage.bytes)
     const tensors = new WeakMap<object, tf.Tensor>()
 
     const keep = (name: string, tensor: tf.Tensor, owned: boolean) =>

@@ -21,7 +21,7 @@ const quiet = Effect.sync(() => {
   if (before !== undefined && before !== "") void tf.setBackend(before)
 })
 
-/** The reference runtime. */
+/** Provides the reference runtime. */
 export const layer: Layer.Layer<TensorRuntime> = Layer.effect(
   TensorRuntime,
   quiet.pipe(Effect.andThen(Eager.make({ name: "reference", backend: "cpu", resident: false })))

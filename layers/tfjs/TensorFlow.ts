@@ -71,13 +71,13 @@ const load = (): void => {
   throw new TensorError({
     reason: new BackendUnavailable({
       backend: "tensorflow",
-      mend: `install ${packages.join(" or ")} beside this package, or name its folder in TFJS_NODE_HOME, ` +
+      remedy: `install ${packages.join(" or ")} beside this package, or name its folder in TFJS_NODE_HOME, ` +
         `or use --device cpu${problems.length === 0 ? "" : ` (${problems.join("; ")})`}`
     })
   })
 }
 
-/** The TensorFlow runtime. */
+/** Provides the TensorFlow runtime, where its package is found. */
 export const layer: Layer.Layer<TensorRuntime, TensorError> = Layer.effect(
   TensorRuntime,
   Effect.try({
@@ -86,7 +86,7 @@ export const layer: Layer.Layer<TensorRuntime, TensorError> = Layer.effect(
       cause instanceof TensorError
         ? cause
         : new TensorError({
-          reason: new BackendUnavailable({ backend: "tensorflow", mend: `it could not be loaded: ${String(cause)}` })
+          reason: new BackendUnavailable({ backend: "tensorflow", remedy: `it could not be loaded: ${String(cause)}` })
         })
   }).pipe(Effect.andThen(Eager.make({ name: "tensorflow", backend: "tensorflow", resident: true })))
 )

@@ -12,7 +12,7 @@ import xz from "xz-decompress"
 import { CatalogError, DamagedArchive, Unreadable } from "../../src/catalog/CatalogError.ts"
 import { Archive } from "../../src/catalog/reader/Archive.ts"
 
-/** What xz-embedded means by its numbers. */
+/** Status codes of xz-embedded in words. */
 const faults: Readonly<Record<string, string>> = {
   2: "it has an integrity check other than CRC32 and CRC64",
   3: "there is no memory for its dictionary",
@@ -39,7 +39,7 @@ const decompressed = (fs: FileSystem.FileSystem, file: string) =>
     })
   })
 
-/** The layer. */
+/** Provides the unpacking of archives into temporary folders. */
 export const layer: Layer.Layer<Archive, never, FileSystem.FileSystem | Path.Path> = Layer.effect(
   Archive,
   Effect.gen(function*() {

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Bench from "../Bench.ts"
 import * as Root from "./Root.ts"
 
-/** The command. */
+/** The command `bench`. */
 export const command = Command.make("bench", {
   names: Argument.String("name").pipe(
     Argument.withDescription(

@@ -8,7 +8,7 @@ import * as Prepare from "../Prepare.ts"
 import * as Inspect from "./Inspect.ts"
 import * as Root from "./Root.ts"
 
-/** The command. */
+/** The command `data`. */
 export const command = Command.make("data", {}, () =>
   Root.within(Effect.gen(function*() {
     const { dataset } = yield* Prepare.program()

@@ -8,7 +8,7 @@ import * as Output from "../Output.ts"
 import { Workspace } from "../Workspace.ts"
 import * as Root from "./Root.ts"
 
-/** The command. */
+/** The command `demo`. */
 export const command = Command.make("demo", {}, () =>
   Root.within(Effect.gen(function*() {
     const { file, run } = yield* Workspace

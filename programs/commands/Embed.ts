@@ -8,7 +8,7 @@ import * as Prepare from "../Prepare.ts"
 import * as Tokenize from "../Tokenize.ts"
 import * as Root from "./Root.ts"
 
-/** The command. */
+/** The command `embed`. */
 export const command = Command.make("embed", {}, () =>
   Root.within(Effect.gen(function*() {
     const { matrix, version } = yield* Tokenize.embed(yield* Prepare.program())

@@ -7,7 +7,7 @@ import * as Evaluate from "../Evaluate.ts"
 import * as Output from "../Output.ts"
 import * as Root from "./Root.ts"
 
-/** The command. */
+/** The command `evaluate`. */
 export const command = Command.make("evaluate", {}, () =>
   Root.within(
     Effect.gen(function*() {

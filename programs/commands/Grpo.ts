@@ -7,7 +7,7 @@ import * as Grpo from "../Grpo.ts"
 import * as Output from "../Output.ts"
 import * as Root from "./Root.ts"
 
-/** The command. */
+/** The command `grpo`. */
 export const command = Command.make("grpo", {}, () =>
   Root.within(Effect.gen(function*() {
     const report = yield* Grpo.program()

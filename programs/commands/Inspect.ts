@@ -12,7 +12,7 @@ import * as Output from "../Output.ts"
 import * as Settings from "../Settings.ts"
 import * as Root from "./Root.ts"
 
-/** The command. */
+/** The command `data inspect`. */
 export const command = Command.make("inspect", {
   path: Argument.String("path").pipe(Argument.withDescription("File or folder of the data")),
   write: Root.toggle(

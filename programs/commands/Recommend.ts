@@ -9,7 +9,7 @@ import * as Output from "../Output.ts"
 import * as Recommend from "../Recommend.ts"
 import * as Root from "./Root.ts"
 
-/** The command. */
+/** The command `recommend`. */
 export const command = Command.make("recommend", {
   user: Root.text("user", "A user of the data"),
   history: Root.text("history", "Titles separated by semicolons, oldest first"),

@@ -7,7 +7,7 @@ import * as Output from "../Output.ts"
 import * as Report from "../Report.ts"
 import * as Root from "./Root.ts"
 
-/** The command. */
+/** The command `report`. */
 export const command = Command.make("report", {}, () =>
   Root.within(
     Effect.gen(function*() {

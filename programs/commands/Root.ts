@@ -83,7 +83,7 @@ export const partsOf = Effect.fnUntraced(function*(flags: Flags) {
   )
 })
 
-/** What a command does to its run. */
+/** The part of the workspace's options that a command decides. */
 type Access = Pick<WorkspaceOptions, "existing" | "readOnly">
 
 /** Provides a command's work with the settings of flags and file, and with the run they are for. */
@@ -106,7 +106,7 @@ export const within = <A, E, R>(work: Effect.Effect<A, E, R>, access: Access = {
 
 type Flags = Effect.Success<typeof command>
 
-/** What the flags say about importing; nothing where they say nothing, so that a run's settings hold. */
+/** Returns the settings of importing that flags give; a run's own settings hold for the others. */
 const dataSettings = (flags: Flags) => {
   const filter = Object.fromEntries(
     (["userCore", "itemCore", "from", "to", "ratingFloor", "ties"] as const).flatMap((name) => {

@@ -7,7 +7,7 @@ import * as Output from "../Output.ts"
 import * as Sft from "../Sft.ts"
 import * as Root from "./Root.ts"
 
-/** The command. */
+/** The command `sft`. */
 export const command = Command.make("sft", {}, () =>
   Root.within(Effect.gen(function*() {
     const report = yield* Sft.program()

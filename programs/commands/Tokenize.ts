@@ -12,7 +12,7 @@ import * as Settings from "../Settings.ts"
 import * as Tokenize from "../Tokenize.ts"
 import * as Root from "./Root.ts"
 
-/** The command. */
+/** The command `tokenize`. */
 export const command = Command.make("tokenize", {
   compare: Flag.String("compare").pipe(
     Flag.withDescription(`Train several side by side and write a page: some of ${Quantizers.names.join(",")}, or all`),

@@ -8,6 +8,7 @@
  * no level, and of n allowed leaves a search with k beams returns min(n, k).
  */
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
 import { PolicyModel, type PolicyWeights } from "../policy/PolicyModel.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
 import * as Trie from "../sid/trie/Trie.ts"
@@ -15,6 +16,11 @@ import { type TensorError } from "../tensor/TensorError.ts"
 
 /** The most beams that a search is asked for; its memory grows with their square. */
 export const most = 4096
+/** Users for whom SIDs were decoded. */
+export const users: Metric.Counter<number> = Metric.counter("sidereal.decode.users", {
+  description: "Users for whom SIDs were decoded",
+  incremental: true
+})
 
 /** What to search for. */
 export interface BeamOptions {
@@ -211,6 +217,7 @@ export const searchBest: (
       missing = last ? 0 : missing - beams
       for (const leaf of stage.leaves) gone.add(leaf)
     }
+    yield* Metric.update(users, 1)
     return {
       leaves: Int32Array.from(stages.flatMap(({ leaves }) => [...leaves])),
       logProbs: Float32Array.from(stages.flatMap(({ logProbs }) => [...logProbs])),
@@ -255,6 +262,7 @@ export const searchAll: (
         excluded: excluded === undefined ? undefined : members.map((i) => excluded[i]!)
       })
       for (const [i, member] of members.entries()) results[member] = found[i]!
+      yield* Metric.update(users, members.length)
       progress?.(at + members.length)
     }
     return results

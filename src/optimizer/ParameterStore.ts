@@ -7,6 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
 import * as HostMemory from "../tensor/HostMemory.ts"
 import * as ParameterBuffer from "../tensor/ParameterBuffer.ts"
@@ -17,6 +18,14 @@ import * as AdamW from "./AdamW.ts"
 import type * as Optimizer from "./Optimizer.ts"
 import * as OptimizerProgram from "./OptimizerProgram.ts"
 import { OptimizerSlots, type SlotSpecs, type StoreState } from "./OptimizerSlots.ts"
+
+/** Optimizer steps applied to weights. */
+export const steps: Metric.Counter<number> = Metric.counter("sidereal.optimizer.steps", {
+  description: "Optimizer steps applied to weights",
+  incremental: true
+})
+
+const counted = Effect.tap(Metric.update(steps, 1))
 
 /** Weights by name, as programs are fed with them. */
 export type Feeds = Readonly<Record<string, Feed>>
@@ -186,37 +195,41 @@ export const make: (
           gradients.set(total)
           return outputs
         }),
-        apply: Effect.fn("ParameterStore.apply")(function*(optimizer, learningRate) {
-          const { fused, transform } = optimizer
-          const step = slots.version + 1
-          const specs = transform.init(parameters)
-          yield* orFail(slots.adopt(optimizer, specs))
-          if (fused !== undefined) {
-            const report = AdamW.apply(buffer, fused, step, learningRate)
-            if (report instanceof TensorError) return yield* report
+        apply: Effect.fn("ParameterStore.apply")(
+          function*(optimizer, learningRate) {
+            const { fused, transform } = optimizer
+            const step = slots.version + 1
+            const specs = transform.init(parameters)
+            yield* orFail(slots.adopt(optimizer, specs))
+            if (fused !== undefined) {
+              const report = AdamW.apply(buffer, fused, step, learningRate)
+              if (report instanceof TensorError) return yield* report
+              slots.version = step
+              return report
+            }
+            const executable = yield* compiled(optimizer, () => OptimizerProgram.make(transform, parameters))
+            const held = Object.fromEntries(
+              Object.entries(slots.tensors(specs)).map(([slot, tensor]) => [OptimizerProgram.slotName(slot), tensor])
+            )
+            const outputs = yield* executable.run({
+              ...rename(pick(buffer.tensors("weights")), OptimizerProgram.weightName),
+              ...rename(buffer.tensors("gradients"), OptimizerProgram.gradientName),
+              ...held,
+              ...scalarFeeds(transform, step, learningRate)
+            })
+            const gradientNorm = (yield* outputs[OptimizerProgram.normName]!.read).data[0]!
+            if (!Number.isFinite(gradientNorm)) return yield* notFinite(step, gradientNorm)
+            for (const name of names) {
+              const next = yield* outputs[OptimizerProgram.weightName(name)]!.read
+              buffer.view("weights", name).set(next.data)
+            }
+            for (const [name, { data }] of Object.entries(held)) data.set((yield* outputs[name]!.read).data)
             slots.version = step
-            return report
-          }
-          const executable = yield* compiled(optimizer, () => OptimizerProgram.make(transform, parameters))
-          const held = Object.fromEntries(
-            Object.entries(slots.tensors(specs)).map(([slot, tensor]) => [OptimizerProgram.slotName(slot), tensor])
-          )
-          const outputs = yield* executable.run({
-            ...rename(pick(buffer.tensors("weights")), OptimizerProgram.weightName),
-            ...rename(buffer.tensors("gradients"), OptimizerProgram.gradientName),
-            ...held,
-            ...scalarFeeds(transform, step, learningRate)
-          })
-          const gradientNorm = (yield* outputs[OptimizerProgram.normName]!.read).data[0]!
-          if (!Number.isFinite(gradientNorm)) return yield* notFinite(step, gradientNorm)
-          for (const name of names) {
-            const next = yield* outputs[OptimizerProgram.weightName(name)]!.read
-            buffer.view("weights", name).set(next.data)
-          }
-          for (const [name, { data }] of Object.entries(held)) data.set((yield* outputs[name]!.read).data)
-          slots.version = step
-          return { gradientNorm }
-        }, Effect.scoped),
+            return { gradientNorm }
+          },
+          Effect.scoped,
+          counted
+        ),
         save: saved,
         restore: (state) => Effect.suspend(() => orFail(slots.restore(state))),
         pull: Effect.void,
@@ -375,7 +388,7 @@ export const make: (
           )
           slots.version = step
           return { gradientNorm: next.gradientNorm }
-        }),
+        }, counted),
         save: Effect.andThen(pull, saved),
         restore: (state) => Effect.suspend(() => orFail(slots.restore(state))).pipe(Effect.andThen(start)),
         pull,

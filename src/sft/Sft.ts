@@ -7,6 +7,7 @@
  * would have come of asking for them at once.
  */
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
 import * as Schema from "effect/Schema"
 import { type Example } from "../catalog/Split.ts"
 import * as BeamSearch from "../decode/BeamSearch.ts"
@@ -62,6 +63,12 @@ export interface SftReport {
   readonly stoppedEarly: boolean
 }
 
+/** Tokens with a loss that supervised training has gone through. */
+export const tokens: Metric.Counter<number> = Metric.counter("sidereal.sft.tokens", {
+  description: "Tokens with a loss that supervised training has gone through",
+  incremental: true
+})
+
 /** Marks the checkpoints of this phase. */
 export const kind = "sft"
 
@@ -107,6 +114,7 @@ export const train: (
           fields: { epoch, loss, learningRate, gradientNorm: report.gradientNorm }
         })
       }
+      yield* Metric.update(tokens, batch.targets)
       tracker.update(
         step,
         `epoch ${epoch + 1}/${config.epochs}, loss ${(lossSum / (i + 1)).toFixed(3)}, best NDCG@10 ${

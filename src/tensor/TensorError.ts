@@ -53,10 +53,10 @@ export class UseAfterRelease extends Schema.TaggedError<UseAfterRelease>()("UseA
 /** A backend that is not on this machine. */
 export class BackendUnavailable extends Schema.TaggedError<BackendUnavailable>()("BackendUnavailable", {
   backend: Schema.String,
-  mend: Schema.String
+  remedy: Schema.String
 }) {
   override get message() {
-    return `the ${this.backend} backend is not available here: ${this.mend}`
+    return `the ${this.backend} backend is not available here: ${this.remedy}`
   }
 }
 

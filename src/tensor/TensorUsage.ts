@@ -1,11 +1,31 @@
 /**
  * Counts the handles of a runtime and hands them out scoped: what every backend shares.
  */
+import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import { TensorError, UseAfterRelease } from "./TensorError.ts"
 import { type HostTensor } from "./TensorProgram.ts"
 import { type TensorHandle, type Usage } from "./TensorRuntime.ts"
+
+/** Returns the gauge of the bytes of live tensors that a backend allocated, without parameters and their gradients. */
+export const liveBytes = (backend: string): Metric.Gauge<number> =>
+  Metric.gauge("sidereal.tensor.bytes", {
+    description: "Bytes of live tensors that the runtime allocated",
+    attributes: { backend, unit: "By" }
+  })
+
+/** Registers a gauge that is read when metrics are exported and costs nothing before, until the Scope closes. */
+export const observe = (gauge: Metric.Gauge<number>, read: () => number): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.contextWith((context: Context.Context<never>) =>
+    Effect.acquireRelease(
+      Effect.sync(() =>
+        Metric.registerUnsafe(gauge, context, { get: () => ({ value: read() }), update: () => {}, modify: () => {} })
+      ),
+      (registration) => Effect.sync(() => registration.remove())
+    )
+  )
 
 /** The ledger of one runtime. */
 export class Ledger {
@@ -13,12 +33,12 @@ export class Ledger {
   #bytes = 0
   #executables = 0
 
-  /** What is alive now. */
+  /** Counts of what is alive now. */
   get usage(): Usage {
     return { handles: this.#handles, bytes: this.#bytes, executables: this.#executables }
   }
 
-  /** A handle that is given back, through `release`, when the caller's Scope closes. */
+  /** Makes a handle that is released when the caller's Scope closes. */
   handle(
     name: string,
     shape: ReadonlyArray<number>,

@@ -1,10 +1,10 @@
 /**
- * The assignment problem: every row gets a column of its own at the least total cost.
+ * The linear assignment problem: one column per row, no column twice, at the least total cost.
  *
  * Shortest augmenting paths with potentials (Jonker and Volgenant 1987), exact in float64, O(R^2 C).
  */
 
-/** Returns the column of each row at the least total cost; `columns >= rows`. */
+/** Returns the column of each row at the least total of costs [rows, columns], row-major; `columns >= rows`. */
 export const solve = (costs: ArrayLike<number>, rows: number, columns: number): Int32Array => {
   // Row and column 0 stand for "none", as in the textbook form.
   const rowPotential = new Float64Array(rows + 1)
