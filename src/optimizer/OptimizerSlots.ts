@@ -86,7 +86,7 @@ export class OptimizerSlots {
     const known = this.held.get(slot)
     return known !== undefined && formatShape(known.shape) === formatShape(shape)
       ? known
-      : hostFloat32(new Float32Array(sizeOf(shape)), ...shape)
+      : hostFloat32(new Float32Array(new SharedArrayBuffer(sizeOf(shape) * 4)), ...shape)
   }
 
   /** Makes an optimizer the one in use; slots that were not there begin. */
