@@ -158,6 +158,7 @@ export const make: (
 
     const onHost = (): ParameterStore => {
       let total = new Float32Array(0)
+      let specs: SlotSpecs = {}
       return {
         buffer,
         version,
@@ -189,8 +190,10 @@ export const make: (
         apply: Effect.fn("ParameterStore.apply")(function*(optimizer, learningRate) {
           const { fused, transform } = optimizer
           const step = slots.version + 1
-          const specs = transform.init(parameters)
-          yield* orFail(slots.adopt(optimizer, specs))
+          if (slots.optimizer !== optimizer) {
+            specs = transform.init(parameters)
+            yield* orFail(slots.adopt(optimizer, specs))
+          }
           if (fused !== undefined) {
             const report = AdamW.apply(buffer, fused, step, learningRate)
             if (report instanceof TensorError) return yield* report
