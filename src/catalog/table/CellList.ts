@@ -58,6 +58,9 @@ const valuesOf = (cell: string, separator: string | undefined): ReadonlyArray<st
     ? cell.split(separator)
     : listOf(cell) ?? [cell]).map((value) => String(value ?? "").trim()).filter((value) => value !== "")
 
+/** Returns the keys of a cell that holds a list: in brackets, or with spaces between them. */
+export const keysOf = (cell: string): ReadonlyArray<string> => valuesOf(cell, " ")
+
 /** Reads a table whose cells hold several items; a list of times of the same length gives each its time. */
 export const events = Effect.fn("CellList.events")(function*(
   table: TableFile.TableFile,

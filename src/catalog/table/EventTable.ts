@@ -81,7 +81,9 @@ export const sampled = ({ columns, rows }: TableFile.TableFile, column: string):
 export const timeOf = (table: TableFile.TableFile, columns: Files["columns"]): string | DateAndClock | undefined => {
   const given = columns.time
   if (given !== undefined) return typeof given === "string" ? given : { date: given[0], clock: given[1] }
-  const candidates = ColumnRoles.columnsOf("time", table.columns, columns).map((column) => ({
+  const names = ColumnRoles.columnsOf("time", table.columns, columns)
+  // A day of some month orders nothing.
+  const candidates = names.filter((column) => !ColumnRoles.isPartOfDate(column, table.columns)).map((column) => ({
     column,
     looks: EventTime.looksLike(sampled(table, column))
   }))
@@ -165,7 +167,8 @@ export const readEvents = Effect.fn("EventTable.readEvents")(function*(
       return yield* new CatalogError({ reason: new NoRatings({ file, found: [...table.columns] }) })
     }
     const named: EventColumns = {
-      user: yield* required("user", table, source.columns),
+      user: (yield* optional("user", table, source.columns)) ?? TableFile.keyOf(table) ??
+        (yield* missing("user", table, source.columns)),
       item: (yield* optional("item", table, source.columns)) ?? table.listed ??
         (yield* missing("item", table, source.columns)),
       time,

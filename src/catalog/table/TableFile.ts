@@ -6,6 +6,7 @@ import type * as FileSystem from "effect/FileSystem"
 import { type CatalogError } from "../CatalogError.ts"
 import * as FileKind from "../reader/FileKind.ts"
 import * as JsonLines from "../reader/JsonLines.ts"
+import * as JsonText from "../reader/JsonText.ts"
 import { type Sample, type TableForm, TableReader } from "../reader/TableReader.ts"
 import * as TextLines from "../reader/TextLines.ts"
 import * as ColumnRoles from "./ColumnRoles.ts"
@@ -25,10 +26,12 @@ const listedIn = (
   columns: ReadonlyArray<string>,
   rows: ReadonlyArray<ReadonlyArray<string | null>>
 ): string | undefined =>
-  ColumnRoles.columnOf("item", columns, {}) !== undefined ? undefined : columns.find((column, at) =>
-    ColumnRoles.isListOfItems(column) && rows.length > 0 &&
-    rows.every((row) => !row[at] || /^\s*\[.*\]\s*$/s.test(row[at]))
-  )
+  ColumnRoles.columnOf("item", columns, {}) !== undefined ?
+    undefined :
+    columns.find((column, at) =>
+      ColumnRoles.isListOfItems(column) && rows.length > 0 &&
+      rows.every((row) => !row[at] || /^\s*\[.*\]\s*$/s.test(row[at]))
+    )
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
@@ -58,6 +61,10 @@ export const rowsOf = (
 
 const textOf = (value: unknown): string | null =>
   value === undefined || value === null ? null : typeof value === "string" ? value : JSON.stringify(value)
+
+/** The column of the keys under which lists of events stand: those of users or sessions. */
+export const keyOf = ({ columns, nested }: TableFile): string | undefined =>
+  nested === undefined ? undefined : columns.find((column) => column === JsonText.keyField)
 
 /** Whether a file, or what it packs, has no bytes. */
 export const isEmpty = (file: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>

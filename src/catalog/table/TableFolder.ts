@@ -202,7 +202,8 @@ const partOf = (stem: string): { readonly part: number; readonly rest: string } 
 
 const isEvents = (table: TableFile.TableFile, columns: TableConfig.Files["columns"]): boolean => {
   const has = (role: ColumnRoles.Role) => ColumnRoles.columnOf(role, table.columns, columns) !== undefined
-  return (has("user") && (has("item") || table.nested !== undefined || table.listed !== undefined)) ||
+  return ((has("user") || TableFile.keyOf(table) !== undefined) &&
+    (has("item") || table.nested !== undefined || table.listed !== undefined)) ||
     AmazonRatings.formOf(table.columns) !== undefined
 }
 
