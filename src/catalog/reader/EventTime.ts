@@ -250,9 +250,9 @@ const sinceMidnight = (groups: Groups, at: number): number => {
 
 const pointed = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i
 const comma = /^[+-]?\d*,\d+(?:e[+-]?\d+)?$/i
-/** May be a number of thousands as well as one with three decimals, so it is neither. */
 /** Thousands parted twice or more are a whole number. */
 const grouped = /^[+-]?[1-9]\d{0,2}(?:,\d{3}){2,}$/
+/** May be a number of thousands as well as one with three decimals, so it is neither. */
 const thousands = /^[+-]?[1-9]\d{0,2},\d{3}$/
 
 const kinds = { none: 0, whole: 1, point: 2, comma: 3, compact: 4, date: 5 } as const

@@ -38,7 +38,7 @@ const splitCategories = (text: string): ReadonlyArray<string> =>
 /** Returns a cell as text; the parts of a list are joined. */
 export const textOf = (value: unknown): string => {
   const list = typeof value === "string" && value.startsWith("[") ? PythonLiteral.tryParseList(value) : value
-  return wordsOf(list)?.join(" ") ?? (typeof value === "string" || typeof value === "number" ? String(value) : "")
+  return wordsOf(list)?.join(" ") ?? JsonLines.textOf(value)
 }
 
 /** Returns the categories of a cell of the named column. */

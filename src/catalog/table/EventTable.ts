@@ -392,12 +392,13 @@ export const load = Effect.fn("EventTable.load")(function*(
   if (log.users.length === 0) {
     const detail = findings.rows === 0
       ? "has a header and no rows"
-      : `has no row that can be used (${findings.problems.map(({ count, step }) => `${step}: ${count}`).join(", ")})`
+      : `has no row that can be used (${findings.problems.map(({ count, step }) => `${step}: ${count}`).join(", ")}` +
+        findings.malformed.slice(0, 1).map(({ line, value }) => `; line ${line} has ${value}`).join("") + ")"
     return yield* new CatalogError({ reason: new NoEvents({ detail: `${events.files.join(", ")} ${detail}` }) })
   }
   const { filter, seed } = options
   const wish = Assemble.timesWanted(filter)
-  const notes = [...tables.notes ?? [], ...eventNotes]
+  const notes = [...tables.notes ?? [], ...new Set([...eventNotes, ...findings.notes ?? []])]
   if (!hasTimes) {
     const proposed = TableProposal.timeColumns(table)
     if (wish !== undefined) {
@@ -417,6 +418,7 @@ export const load = Effect.fn("EventTable.load")(function*(
   if (itemFiles !== undefined) {
     scanned = yield* (tables.readItems ?? readItems)(itemFiles, config, wanted)
     yield* Malformed.settle(itemFiles.files[0]!, scanned.findings, options.strict)
+    notes.push(...(scanned.findings.notes ?? []).filter((note) => !notes.includes(note)))
     if (scanned.items.size === 0 && scanned.example !== undefined) {
       notes.push(
         `no item of ${itemFiles.files.join(", ")} is met in the events: its keys are like "${scanned.example}", ` +

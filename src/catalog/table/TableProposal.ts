@@ -144,9 +144,9 @@ export const isMatrix = ({ columns, header, rows }: TableFile): boolean =>
   rows.every((row) => row.every((cell) => cell === null || cell === "" || /^-?[\d.,]+$/.test(cell)))
 
 /** Proposes the settings for titles in a file without a header line. */
-export const ofItems = (file: string, table: TableFile): Proposal => ({
+export const ofItems = (table: TableFile): Proposal => ({
   items: {
-    file,
+    file: table.file.replace(/^.*[\\/]/, ""),
     header: ["item", ...table.columns.slice(1).map((_, at) => at === 0 ? "title" : `column_${at + 2}`)]
   }
 })
