@@ -524,7 +524,7 @@ export const propose: (
     const events = place.file !== undefined || tables !== undefined
       ? yield* TableFile.open(place.file ?? tables!.events.files[0]!)
       : read.toSorted((a, b) => TableProposal.likeness(b) - TableProposal.likeness(a))[0]
-    if (events === undefined) return yield* unknown(place, looked)
+    if (events === undefined || TableProposal.isWide(events)) return yield* unknown(place, looked)
     const isOwn = [OnlineRetail.columnsOf, RecBoleSequences.columnsOf].some((of) => of(events.columns) !== undefined)
     if (found._tag === "Success" && isOwn) return { file, text: "{}\n" }
     const items = tables?.items === undefined ? undefined : yield* TableFile.open(tables.items.files[0]!)

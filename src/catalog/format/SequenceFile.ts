@@ -23,7 +23,8 @@ export interface Sequences {
 }
 
 /** Files that may hold sequences by their names. */
-export const isNamed = (name: string): boolean => /\.(txt|dat|data|json|jsonl)(\.gz)?$/i.test(name)
+export const isNamed = (name: string): boolean =>
+  !name.endsWith("sidereal.json") && /\.(txt|dat|data|json|jsonl)(\.gz)?$/i.test(name)
 
 /** The file that is meant among several: not one of sampled negatives, and CiteULike's users. */
 export const mainOf = (names: ReadonlyArray<string>): string | undefined => {
