@@ -1,7 +1,7 @@
 /**
  * The files of the data as they were when a run read them, so that a later command can tell when they have changed.
  *
- * Of a file: itself and the tables beside it. Of a folder: the tables in it and in its folders, three levels down, but not
+ * Of a file: itself and the tables beside it. Of a folder: the tables in it and in its folders, five levels down, but not
  * those of hidden folders and of runs. While size and time of a file stay, its content is taken to be the same; other
  * files are read again. A file of more than 1 GiB, or 64 MiB for one beside a file, is known by its size, its time, and its
  * first and last 16 MiB.
@@ -11,16 +11,16 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
+import * as TableFolder from "../src/catalog/table/TableFolder.ts"
 import * as Durable from "../src/run/Durable.ts"
 import * as Manifest from "../src/run/Manifest.ts"
 
-/** Names of files that importing may read. */
+/** Names of files that importing may read: tables, settings, SIDs, arrays and archives. */
 const isTable = (name: string): boolean =>
-  !name.startsWith(".") && (!name.includes(".") ||
-    /\.(csv|tsv|psv|txt|dat|data|json|jsonl|ndjson|parquet|inter|item|user|npy|pkl|xlsx|gz|bz2|xz|zst|zip|tar|tgz)$/i
-      .test(name))
+  TableFolder.isRead(name) || TableFolder.isForeign(name) ||
+  (!name.startsWith(".") && /\.(json|npy|user|gz)$/i.test(name))
 
-const depth = 3
+const depth = 5
 const whole = 2 ** 30
 const wholeBeside = 2 ** 26
 const end = 2 ** 24

@@ -115,25 +115,39 @@ const load = async (
     const text = Source.columnAt(columns.indexOf(name))
     return layout!.trimmed ? `trim(${text})` : text
   }
-  const create = (strict: boolean, longest?: number) =>
-    connection.run(
-      `CREATE TEMP TABLE raw AS ${select(column, Source.expression(source, strict, rejects, scans, longest))}`
-    )
-  try {
-    await create(true)
-  } catch (cause) {
-    // Lines that end in LF here and in CRLF there are beyond the strict parser.
-    if (!(cause as Error).message.includes("invalid state")) throw cause
+  const create = async (longest?: number, from = source) => {
+    const run = (strict: boolean) =>
+      connection.run(
+        `CREATE TEMP TABLE raw AS ${select(column, Source.expression(from, strict, rejects, scans, longest))}`
+      )
     await drop(connection)
-    await create(false)
+    try {
+      await run(true)
+    } catch (cause) {
+      // Lines that end in LF here and in CRLF there are beyond the strict parser.
+      if (!(cause as Error).message.includes("invalid state")) throw cause
+      await drop(connection)
+      await run(false)
+    }
   }
+  await create()
   if (layout === undefined) return
-  const [[long]] = (await connection.runAndReadAll(
-    `SELECT count(*)::INTEGER FROM ${rejects} WHERE error_type::VARCHAR = 'LINE SIZE OVER MAXIMUM'`
-  )).getRows() as [[number]]
-  if (long === 0) return
-  await drop(connection)
-  await create(true, longestLine)
+  const rejected = async (where = "true") => {
+    const found = await connection.runAndReadAll(
+      `SELECT count(DISTINCT line)::INTEGER FROM ${rejects} WHERE ${where}`
+    )
+    return Number(found.getRows()[0]![0])
+  }
+  const before = await rejected()
+  if (before === 0) return
+  const longest = await rejected("error_type::VARCHAR = 'LINE SIZE OVER MAXIMUM'") > 0 ? longestLine : undefined
+  if (longest !== undefined) await create(longest)
+  // Quotes may be escaped by backslashes where the first rows have none.
+  const { escape, quote: mark } = layout
+  if (mark === undefined || escape === "\\" || await rejected(`contains(csv_line, ${quote(`\\${mark}`)})`) === 0) return
+  const doubled = await rejected()
+  await create(longest, { ...source, layout: { ...layout, escape: "\\" } })
+  if (await rejected() >= doubled) await create(longest)
 }
 
 /** Counts what DuckDB rejected and keeps the first. */
@@ -267,8 +281,10 @@ const readEvents = async (
           ? "NULL::VARCHAR"
           : timeColumns.map(column).join(` || ${quote(unitSeparator)} || `)
         const ratingText = rating === undefined ? "NULL::VARCHAR" : present(rating)
-        const parts = `SELECT ${present(user)} AS u, ${present(item)} AS i, ${timeText} AS tx, ${ratingText} AS rx ` +
-          `FROM ${from}`
+        // What stands where a user or an item is missing, for messages.
+        const absent = `CASE WHEN u IS NULL THEN ${column(user)} WHEN i IS NULL THEN ${column(item)} END`
+        const parts = `SELECT ${present(user)} AS u, ${present(item)} AS i, ${timeText} AS tx, ${ratingText} AS rx, ` +
+          `${absent} AS mx FROM ${from}`
         const [number, date] = time === undefined
           ? ["0::DOUBLE", "NULL::DOUBLE"]
           : left === "to SQL"
@@ -277,7 +293,7 @@ const readEvents = async (
         const read = `SELECT *, ${number} AS n, CASE WHEN n IS NULL THEN ${date} END AS d, ` +
           `${numberOf("replace(rx, ',', '.')")} AS r FROM (${parts})`
         // A text is kept only where it is no number: ten million of them would be hundreds of megabytes.
-        return `SELECT u, i, coalesce(n, d) AS t, ` +
+        return `SELECT u, i, mx, coalesce(n, d) AS t, ` +
           `CASE WHEN isfinite(n) THEN 0 WHEN d IS NOT NULL THEN 1 END::TINYINT AS way, ` +
           `CASE WHEN way IS NULL THEN tx END AS tt, r, CASE WHEN r IS NULL OR NOT isfinite(r) THEN rx END AS rt ` +
           `FROM (${read})`
@@ -299,7 +315,7 @@ const readEvents = async (
     source,
     tally,
     badEvent(columns),
-    "CASE WHEN u IS NOT NULL AND i IS NOT NULL THEN coalesce(tt, rt) END"
+    "CASE WHEN u IS NOT NULL AND i IS NOT NULL THEN coalesce(tt, rt) ELSE mx END"
   )
   const length = rows - bad
   const log = {
@@ -310,6 +326,7 @@ const readEvents = async (
   }
   const scan = {
     ...tally.findings,
+    notes: source.kind.notes,
     ...(times?.order === undefined ? {} : { dates: times.order })
   }
   if (length === 0) return { log: { userKeys: [], itemKeys: [], ...log }, ...scan }
@@ -370,7 +387,10 @@ const readTable = async (
       const cells = columns.map((name, i) =>
         `${name === key ? presentOf(column(name), missing) : column(name)} AS r${i}`
       )
-      return `SELECT ${cells.join(", ")} FROM ${from}`
+      const absent = key === undefined
+        ? []
+        : [`CASE WHEN r${columns.indexOf(key)} IS NULL THEN ${column(key)} END AS mx`]
+      return `SELECT ${[...cells, ...absent].join(", ")} FROM ${from}`
     }
   )
   const tally = new Malformed.Tally(source.file)
@@ -381,7 +401,7 @@ const readTable = async (
     source,
     tally,
     `CASE WHEN ${column} IS NULL THEN ${quote(Malformed.problems.missing(key!))} END`,
-    "''"
+    "mx"
   )
   const [[all]] = (await connection.runAndReadAll("SELECT count(*)::INTEGER FROM raw")).getRows() as [[number]]
   tally.rows += all
@@ -391,7 +411,7 @@ const readTable = async (
     ? `SELECT ${names}, count(*)::VARCHAR FROM raw${where} GROUP BY ALL ORDER BY min(rowid)`
     : `SELECT ${names} FROM raw${where}`
   const rows = (await connection.runAndReadAll(select)).getRows() as ReadonlyArray<ReadonlyArray<string | null>>
-  return { file: source.file, columns, rows, findings: tally.findings }
+  return { file: source.file, columns, rows, findings: { ...tally.findings, notes: source.kind.notes } }
 }
 
 const sampleOf = async (connection: DuckDBConnection, source: Source.Source): Promise<Sample> => {

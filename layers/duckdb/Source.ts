@@ -86,18 +86,26 @@ export const opener = (folder: string) => {
     }
     if (kind.content !== "text") return yield* FileKind.refuse(file, kind)
     const encoding = { encoding: form?.encoding }
+    const head = yield* TextLines.head(file, encoding)
     const sampled = Delimited.sniff(
-      (yield* TextLines.head(file, encoding)).join("\n"),
+      head.join("\n"),
       undefined,
       form?.separator ?? (isAtomic(file) ? "\t" : undefined)
     )
     const layout = layoutOf(file, form, sampled)
-    if (depth === "head" || (kind.encoding === "utf-8" && kind.lineEnd !== "\r")) return { ...source, layout, sampled }
-    let copy = copies.get(key)
+    // Runs of spaces part cells as one space does.
+    const isSpaced = layout.separator === " " && head.some((line) => /^ | {2}| $/.test(line))
+    const isPlain = kind.encoding === "utf-8" && kind.lineEnd !== "\r" && !isSpaced
+    if (depth === "head" || isPlain) return { ...source, layout, sampled }
+    const copyKey = `${key} ${isSpaced}`
+    let copy = copies.get(copyKey)
     if (copy === undefined) {
       copy = join(folder, `utf8-${copies.size}.txt`)
-      yield* TextLines.transcode(file, copy, encoding)
-      copies.set(key, copy)
+      yield* TextLines.transcode(file, copy, {
+        ...encoding,
+        ...(isSpaced ? { each: (line: string) => line.trim().replaceAll(/ +/g, " ") } : {})
+      })
+      copies.set(copyKey, copy)
     }
     return { ...source, readable: copy, gzip: false, layout, sampled }
   })
@@ -130,5 +138,9 @@ export const expression = (
     `quote = ${quote(layout.quote ?? "")}, escape = ${quote(layout.escape ?? "")}, columns = {${columns}}, ` +
     `encoding = 'utf-8', strict_mode = ${strict}, store_rejects = true, ` +
     `rejects_table = ${quote(rejects)}, rejects_scan = ${quote(scans)}` +
-    `${longestLine === undefined ? "" : `, max_line_size = ${longestLine}, parallel = false`})`
+    `${
+      longestLine === undefined
+        ? ""
+        : `, max_line_size = ${longestLine}, buffer_size = ${longestLine}, parallel = false`
+    })`
 }

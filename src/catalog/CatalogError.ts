@@ -248,11 +248,15 @@ export class MostlyMalformed extends Schema.TaggedError<MostlyMalformed>()("Most
   file: Schema.String,
   malformed: Schema.Int,
   rows: Schema.Int,
-  first: Schema.String
+  first: Schema.String,
+  /** What is known of the file besides. */
+  notes: Schema.optionalKey(Schema.Array(Schema.String))
 }) {
   override get message() {
     return `${this.file}: ${this.malformed} of ${this.rows} rows cannot be used, the first because of ${this.first}; ` +
-      `is it the right file, and do sidereal.json's columns fit it?`
+      (this.notes !== undefined && this.notes.length > 0
+        ? this.notes.join("; ")
+        : `is it the right file, and do sidereal.json's columns fit it?`)
   }
 }
 

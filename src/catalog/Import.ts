@@ -7,6 +7,7 @@ import * as Path from "effect/Path"
 import * as Assemble from "./Assemble.ts"
 import { type FilterConfig } from "./Assemble.ts"
 import {
+  AmbiguousTables,
   CatalogError,
   IncompleteFolder,
   NoEvents,
@@ -22,8 +23,10 @@ import * as LightGcnFolder from "./format/LightGcnFolder.ts"
 import * as MindFolder from "./format/MindFolder.ts"
 import * as MiniOneRecFolder from "./format/MiniOneRecFolder.ts"
 import * as MovieLens from "./format/MovieLens.ts"
+import * as NetflixPrize from "./format/NetflixPrize.ts"
 import * as OnlineRetail from "./format/OnlineRetail.ts"
 import * as PublishedTables from "./format/PublishedTables.ts"
+import * as RecBoleSequences from "./format/RecBoleSequences.ts"
 import * as S3RecFolder from "./format/S3RecFolder.ts"
 import * as SequenceFile from "./format/SequenceFile.ts"
 import { type Archive } from "./reader/Archive.ts"
@@ -137,13 +140,13 @@ const filtered =
     })
 
 const find = (names: ReadonlyArray<string>, suffix: string): string | undefined =>
-  names.find((file) => file.endsWith(suffix) || file.endsWith(`${suffix}.gz`))
+  names.find((file) => [suffix, `${suffix}.gz`].some((end) => file.toLowerCase().endsWith(end)))
 
 /** Sequences, with titles of a table of items beside them. */
 const sequences = ({ config, folder, name }: Place, file: string): Loading =>
   filtered((strict) =>
     Effect.gen(function*() {
-      const { findings, itemKeys, sequences, userKeys } = yield* SequenceFile.read(file, strict)
+      const { findings, itemKeys, notes = [], sequences, userKeys } = yield* SequenceFile.read(file, strict)
       const { tables } = yield* TableFolder.discover(folder, config, file).pipe(
         Effect.orElseSucceed(() => ({ tables: undefined }))
       )
@@ -163,7 +166,8 @@ const sequences = ({ config, folder, name }: Place, file: string): Loading =>
           { step: "items with a title", count: texts?.items.size ?? 0 },
           ...all.problems
         ],
-        malformed: all.malformed
+        malformed: all.malformed,
+        ...(notes.length === 0 ? {} : { notes })
       }
       return dataset
     })
@@ -289,29 +293,47 @@ const formats: ReadonlyArray<Format> = [
       })
   },
   {
+    name: "Netflix Prize",
+    recognise: ({ file, folder, name, names }) =>
+      Effect.gen(function*() {
+        const { ratings, titles } = yield* NetflixPrize.find(folder, names)
+        const files = file === undefined ? ratings : [file]
+        const isOne = files.length > 0 &&
+          (yield* NetflixPrize.isOne(files[0]!).pipe(Effect.orElseSucceed(() => false)))
+        return isOne ? (options) => NetflixPrize.load(name, files, titles, options) : undefined
+      })
+  },
+  {
     name: "published tables",
     recognise: (place) =>
       Effect.gen(function*() {
         const { at, config, file, names } = place
         const path = yield* Path.Path
-        const found = PublishedTables.find(names, file === undefined ? undefined : path.basename(file))
-        if (found === undefined) return undefined
-        const { events, items, set } = found
-        const { columns = {}, form, itemColumns = {} } = set
         const own = TableConfig.found(config, [], "events")
-        const first = yield* TableFile.open(at(events), own.form ?? form)
-        if (set.needs?.some((column) => !first.columns.includes(column)) === true) return undefined
-        return tables(place, {
-          events: { files: [at(events)], columns: { ...columns, ...own.columns }, form: own.form ?? form },
-          items: items === undefined
-            ? undefined
-            : {
-              files: [at(items)],
-              columns: { ...itemColumns, ...TableConfig.found(config, [], "items").columns },
-              form: undefined
-            },
-          notes: [`read as ${set.name}: ${[events, ...(items === undefined ? [] : [items])].join(" and ")}`]
-        })
+        if (own.form?.columns !== undefined) return undefined
+        for (
+          const { events, items, set } of PublishedTables.find(
+            names,
+            file === undefined ? undefined : path.basename(file)
+          )
+        ) {
+          const { columns = {}, form, itemColumns = {}, needs = [] } = set
+          const first = yield* TableFile.open(at(events), own.form ?? form)
+          const has = (name: string) => first.columns.some((column) => column.toLowerCase() === name.toLowerCase())
+          if (!needs.every(has)) continue
+          return tables(place, {
+            events: { files: [at(events)], columns: { ...columns, ...own.columns }, form: own.form ?? form },
+            items: items === undefined
+              ? undefined
+              : {
+                files: [at(items)],
+                columns: { ...itemColumns, ...TableConfig.found(config, [], "items").columns },
+                form: undefined
+              },
+            notes: [`read as ${set.name}: ${[events, ...(items === undefined ? [] : [items])].join(" and ")}`]
+          })
+        }
+        return undefined
       })
   },
   {
@@ -320,15 +342,25 @@ const formats: ReadonlyArray<Format> = [
       Effect.gen(function*() {
         const { at, config, file, names } = place
         if (config.header !== undefined || config.columns?.user !== undefined) return undefined
-        const candidates = file === undefined ? names.filter(SequenceFile.isNamed).map(at) : [file]
         const readable = (one: string) => SequenceFile.isOne(one).pipe(Effect.orElseSucceed(() => false))
-        for (const one of candidates) {
-          if (!SequenceFile.isNamed(one) || !(yield* readable(one))) continue
-          if (file !== undefined) return sequences(place, one)
-          const { tables: found } = yield* TableFolder.discover(place.folder, config)
-          return found === undefined ? sequences(place, one) : undefined
+        if (file !== undefined) {
+          return SequenceFile.isNamed(file) && (yield* readable(file)) ? sequences(place, file) : undefined
         }
-        return undefined
+        const candidates = yield* Effect.filter(names.filter(SequenceFile.isNamed).map(at), readable)
+        if (candidates.length === 0) return undefined
+        const { tables: found } = yield* TableFolder.discover(place.folder, config)
+        if (found !== undefined) return undefined
+        const path = yield* Path.Path
+        const main = SequenceFile.mainOf(candidates.map((one) => path.basename(one)))
+        if (main !== undefined) return sequences(place, at(main))
+        return yield* new CatalogError({
+          reason: new AmbiguousTables({
+            path: place.folder,
+            role: "events",
+            files: candidates.map((one) => path.basename(one)),
+            why: "the lines of each are a user's or a session's items; give the path of the one that is meant"
+          })
+        })
       })
   },
   {
@@ -369,6 +401,10 @@ const formats: ReadonlyArray<Format> = [
           if (table.columns.length < 2) return yield* unknown(place, [table])
         }
         const { files, form } = found.events
+        const histories = RecBoleSequences.columnsOf((yield* TableFile.open(files[0]!, form)).columns)
+        if (histories !== undefined && config.columns?.item === undefined) {
+          return filtered((strict) => RecBoleSequences.load(place.name, found, histories, config, strict))
+        }
         const invoices = OnlineRetail.columnsOf((yield* TableFile.open(files[0]!, form)).columns)
         const { user } = config.columns ?? {}
         return invoices === undefined || user !== undefined || found.items !== undefined || found.parts !== undefined
@@ -488,8 +524,9 @@ export const propose: (
     const events = place.file !== undefined || tables !== undefined
       ? yield* TableFile.open(place.file ?? tables!.events.files[0]!)
       : read.toSorted((a, b) => TableProposal.likeness(b) - TableProposal.likeness(a))[0]
-    if (events === undefined) return yield* unknown(place, looked)
-    if (found._tag === "Success" && OnlineRetail.columnsOf(events.columns) !== undefined) return { file, text: "{}\n" }
+    if (events === undefined || TableProposal.isWide(events)) return yield* unknown(place, looked)
+    const isOwn = [OnlineRetail.columnsOf, RecBoleSequences.columnsOf].some((of) => of(events.columns) !== undefined)
+    if (found._tag === "Success" && isOwn) return { file, text: "{}\n" }
     const items = tables?.items === undefined ? undefined : yield* TableFile.open(tables.items.files[0]!)
     const relative = (one: string) => path.relative(folder, one)
     const proposal = TableProposal.ofTables(

@@ -19,7 +19,7 @@ export const find = (
   names: ReadonlyArray<string>
 ): ReadonlyArray<{ readonly file: string; readonly part: number }> | undefined => {
   const files = fileNames.flatMap((name, part) => {
-    const file = names.find((one) => one === name || one === `${name}.gz`)
+    const file = names.find((one) => [name, `${name}.gz`].includes(one.toLowerCase()))
     return file === undefined ? [] : [{ file, part }]
   })
   return files.some(({ part }) => part === 0) && files.some(({ part }) => part === 2) ? files : undefined

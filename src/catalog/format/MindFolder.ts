@@ -19,7 +19,7 @@ const form = (columns: ReadonlyArray<string>): TableForm => ({ columns, separato
 export const find = (
   names: ReadonlyArray<string>
 ): { readonly behaviours: string; readonly news: string | undefined } | undefined => {
-  const named = (name: string) => names.find((one) => one === name || one === `${name}.gz`)
+  const named = (name: string) => names.find((one) => [name, `${name}.gz`].includes(one.toLowerCase()))
   const file = named("behaviors.tsv")
   return file === undefined ? undefined : { behaviours: file, news: named("news.tsv") }
 }

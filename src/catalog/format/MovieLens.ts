@@ -1,6 +1,6 @@
 /**
- * MovieLens as GroupLens ships it: `ratings.csv` with `movies.csv`, `u.data` with `u.item` (100K), `ratings.dat` with
- * `movies.dat` (1M, 10M); each plain or gzipped.
+ * MovieLens as GroupLens ships it: `ratings.csv` with `movies.csv` (or `rating.csv` with `movie.csv`), `u.data` with
+ * `u.item` (100K), `ratings.dat` with `movies.dat` (1M, 10M); each plain or gzipped, in capitals or not.
  */
 import * as Effect from "effect/Effect"
 import * as Path from "effect/Path"
@@ -63,6 +63,7 @@ const titled: typeof EventTable.readItems = Effect.fnUntraced(function*(source, 
 /** The editions by their files, with or without `.gz`. */
 const editions = [
   { events: "ratings.csv", items: "movies.csv", form: undefined, itemForm: undefined, read: undefined },
+  { events: "rating.csv", items: "movie.csv", form: undefined, itemForm: undefined, read: undefined },
   {
     events: "u.data",
     items: "u.item",
@@ -89,7 +90,7 @@ export interface Found {
 /** The edition among the names of a folder, or the one that a file belongs to. */
 export const find = (names: ReadonlyArray<string>, file?: string): Found | undefined => {
   for (const edition of editions) {
-    const named = (name: string) => names.find((one) => one === name || one === `${name}.gz`)
+    const named = (name: string) => names.find((one) => [name, `${name}.gz`].includes(one.toLowerCase()))
     const [events, items] = [named(edition.events), named(edition.items)]
     if (events === undefined || (file !== undefined && file !== events)) continue
     // Any shop may have a ratings.csv.

@@ -12,6 +12,8 @@ export interface Published {
   readonly columns?: Columns
   readonly itemColumns?: Columns
   readonly form?: Files["form"]
+  /** Whether the items must be there, since any shop may have a `ratings.csv`. @default false */
+  readonly both?: boolean
   /** Events without one of these columns are another table of the same name. */
   readonly needs?: ReadonlyArray<string>
 }
@@ -20,11 +22,32 @@ export interface Published {
 export const all: ReadonlyArray<Published> = [
   {
     name: "Yelp",
-    events: /^yelp_(academic_dataset_|training_set_)?review\.json/i,
-    items: /^yelp_(academic_dataset_|training_set_)?business\.json/i
+    events: /^yelp_(academic_dataset_|training_set_)?review\.(json|csv)/i,
+    items: /^yelp_(academic_dataset_|training_set_)?business\.(json|csv)/i
   },
   { name: "Steam", events: /^steam_reviews?(_new)?\.json/i, items: /^steam_games\.json/i },
-  { name: "goodbooks-10k", events: /^ratings\.csv/i, items: /^books\.csv/i },
+  { name: "goodbooks-10k", events: /^ratings\.csv/i, items: /^books\.csv/i, both: true, needs: ["user_id", "book_id"] },
+  {
+    name: "Book-Crossing",
+    events: /^(BX-Book-)?Ratings\.csv/i,
+    items: /^(BX[-_])?Books\.csv/i,
+    both: true,
+    needs: ["User-ID", "ISBN"]
+  },
+  {
+    name: "Goodreads",
+    events: /^goodreads_interactions(_\w+)?\.(json|csv)/i,
+    items: /^goodreads_books(_\w+)?\.json/i
+  },
+  { name: "Food.com", events: /^RAW_interactions\.csv/i, items: /^RAW_recipes\.csv/i },
+  {
+    name: "MyAnimeList",
+    events: /^animelist\.csv/i,
+    items: /^anime\.csv/i,
+    itemColumns: { item: "MAL_ID" },
+    both: true,
+    needs: ["user_id", "anime_id"]
+  },
   {
     name: "H&M",
     events: /^transactions_train\.csv/i,
@@ -55,25 +78,55 @@ export const all: ReadonlyArray<Published> = [
     form: { columns: ["session", "timestamp", "item", "category"], separator: "," }
   },
   {
-    name: "Gowalla",
-    events: /^(loc-)?gowalla_totalCheckins\.txt/i,
+    name: "Foursquare's check-ins",
+    events: /^dataset_TSMC2014_(NYC|TKY)\.txt/i,
+    items: /^(?!)/,
+    form: {
+      columns: ["user", "item", "category_id", "category", "latitude", "longitude", "offset", "time"],
+      separator: "\t",
+      quote: null
+    }
+  },
+  {
+    name: "Last.fm 1K",
+    events: /^userid-timestamp-artid-artname-traid-traname\.tsv/i,
+    items: /^(?!)/,
+    form: { columns: ["user", "time", "artist_id", "artist", "item", "title"], separator: "\t", quote: null }
+  },
+  {
+    name: "Last.fm 360K",
+    events: /^usersha1-artmbid-artname-plays\.tsv/i,
+    items: /^(?!)/,
+    form: { columns: ["user", "item", "title", "plays"], separator: "\t", quote: null }
+  },
+  {
+    name: "Gowalla or Brightkite",
+    events: /^(loc-)?(gowalla|brightkite)_totalCheckins\.txt/i,
     items: /^(?!)/,
     form: { columns: ["user", "time", "latitude", "longitude", "item"], separator: "\t", quote: null }
   }
 ]
 
-/** The files of a published set in a folder, or the one that a file belongs to. */
+/** Published sets whose files a folder has by their names, or that a file belongs to. */
 export const find = (
   names: ReadonlyArray<string>,
   file?: string
-): { readonly set: Published; readonly events: string; readonly items: string | undefined } | undefined => {
-  for (const set of all) {
-    const events = names.find((name) => set.events.test(name) && /^[^.]+(\.\w+)?(\.gz)?$/.test(name))
-    if (events === undefined || (file !== undefined && file !== events)) continue
-    const items = set.items === undefined ? undefined : names.find((name) => set.items!.test(name))
-    // Any shop may have a ratings.csv.
-    if (set.name === "goodbooks-10k" && items === undefined) continue
-    return { set, events, items }
-  }
-  return undefined
+): ReadonlyArray<{ readonly set: Published; readonly events: string; readonly items: string | undefined }> =>
+  all.flatMap((set) => {
+    const [events, ...others] = names.filter((name) =>
+      set.events.test(name) && /^[^.]+(\.\w+)?(\.gz)?$/.test(name) && (file === undefined || file === name)
+    )
+    // Of several genres or countries one has to be named.
+    if (events === undefined || others.length > 0) return []
+    const items = set.items === undefined
+      ? undefined
+      : itemsBeside(events, names.filter((name) => set.items!.test(name)))
+    return set.both === true && items === undefined ? [] : [{ set, events, items }]
+  })
+
+/** Of several tables of items the one whose name goes on like that of the events. */
+const itemsBeside = (events: string, names: ReadonlyArray<string>): string | undefined => {
+  if (names.length < 2) return names[0]
+  const end = /_[^_]+$/.exec(events)?.[0]
+  return names.find((name) => end !== undefined && name.endsWith(end))
 }

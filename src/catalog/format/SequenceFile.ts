@@ -1,9 +1,12 @@
 /**
  * Sequences as S3-Rec and P5 write them: one user per line, `user item item ...`, oldest first; or a session per line as
- * a JSON array of items; plain or gzipped.
+ * a JSON array of items, all of them in one array, or by user in one object; plain or gzipped. Lines that begin with the
+ * number of their items, as in CiteULike's `users.dat`, are users in order.
  */
 import * as Effect from "effect/Effect"
 import { CatalogError, NoEvents } from "../CatalogError.ts"
+import * as EventTime from "../reader/EventTime.ts"
+import * as JsonText from "../reader/JsonText.ts"
 import * as Malformed from "../reader/Malformed.ts"
 import * as TextLines from "../reader/TextLines.ts"
 import { columnOf } from "../table/ColumnRoles.ts"
@@ -16,10 +19,22 @@ export interface Sequences {
   /** Items of each user as places in `itemKeys`. */
   readonly sequences: ReadonlyArray<Int32Array>
   readonly findings: Malformed.Findings
+  readonly notes?: ReadonlyArray<string> | undefined
 }
 
 /** Files that may hold sequences by their names. */
-export const isNamed = (name: string): boolean => /\.(txt|dat|data|json|jsonl)(\.gz)?$/i.test(name)
+export const isNamed = (name: string): boolean =>
+  !name.endsWith("sidereal.json") && /\.(txt|dat|data|json|jsonl)(\.gz)?$/i.test(name)
+
+/** The file that is meant among several: not one of sampled negatives, and CiteULike's users. */
+export const mainOf = (names: ReadonlyArray<string>): string | undefined => {
+  const users = names.find((name) => /^users\.dat(\.gz)?$/i.test(name))
+  const listed = names.filter((name) => !/(^|[-_.])(samples?|negatives?|neg)([-_.]|$)/i.test(name))
+  // Beside lines of items a JSON file holds the items' attributes.
+  const lines = listed.filter((name) => !/\.jsonl?(\.gz)?$/i.test(name))
+  const main = lines.length > 0 ? lines : listed
+  return users ?? (main.length === 1 ? main[0] : names.length === 1 ? names[0] : undefined)
+}
 
 const shape = /^\S+(?:[ \t]+\S+){2,}\s*$/
 
@@ -38,27 +53,67 @@ const arrayOf = (line: string): ReadonlyArray<string> | undefined => {
 
 const isNumber = (text: string): boolean => /^\d+$/.test(text)
 
-/** Whether a line is a row of user, item, rating and time. */
-const isRating = ([, , rating, time, ...more]: ReadonlyArray<string>): boolean =>
-  more.length === 0 && /^\d(\.\d+)?$/.test(rating ?? "") && /^\d{9,13}$/.test(time ?? "")
+const column = (rows: ReadonlyArray<ReadonlyArray<string>>, at: number): ReadonlyArray<string> =>
+  rows.map((row) => row[at] ?? "")
 
-/** How the lines of a file hold sequences. */
-type Way = "numbers" | "keys" | "arrays"
+/**
+ * Whether rows are those of a table and no sequences: all of two cells, all of a few cells one of which is a time, or all
+ * of a user who comes again, an item and a small number.
+ */
+const isTabular = (rows: ReadonlyArray<ReadonlyArray<string>>): boolean => {
+  const width = rows[0]?.length ?? 0
+  if (rows.length < 2 || rows.some((row) => row.length !== width)) return false
+  if (width === 2) return true
+  const isTime = (at: number) => ["epoch", "date"].includes(EventTime.looksLike(column(rows, at)))
+  // Keys of ten digits look like times, but then all of them do.
+  const times = width < 7 ? Array.from({ length: width }, (_, at) => at).filter((at) => at > 0 && isTime(at)) : []
+  if (times.length === 1 && times[0]! > 1) return true
+  const comeAgain = new Set(column(rows, 0)).size < rows.length
+  return comeAgain && width === 3 && column(rows, 2).every((cell) => /^-?\d{1,2}(\.\d+)?$/.test(cell))
+}
+
+/** How a file holds sequences: in lines, the first cell a user or a count, or as JSON. */
+type Way = "numbers" | "keys" | "counted" | "arrays" | "records"
 
 const headOf = Effect.fnUntraced(function*(file: string) {
   return (yield* TextLines.head(file)).filter((line) => line.trim() !== "").slice(0, 50)
+})
+
+/** The user and the items of a record that is a list of items, or a list by the name of its user. */
+const itemsOf = (
+  row: JsonText.Row
+): { readonly user: string | undefined; readonly items: ReadonlyArray<string> } | undefined => {
+  const { [JsonText.keyField]: user, ...cells } = row
+  const values = user === undefined ? Object.values(cells) : cells[JsonText.valueField]
+  const isList = user !== undefined || Object.keys(cells).every((key, at) => key === String(at))
+  return isList && Array.isArray(values) &&
+      values.every((part) => typeof part === "string" || typeof part === "number")
+    ? { user: user === undefined ? undefined : String(user), items: values.map(String) }
+    : undefined
+}
+
+/** Whether a JSON file holds lists of items beside each other, or by the names of users. */
+const holdsLists = Effect.fnUntraced(function*(file: string) {
+  const rows = (yield* JsonText.head(file)).map(itemsOf)
+  const lists = rows.filter((row) => row !== undefined)
+  return rows.length > 1 && lists.length === rows.length &&
+    (lists.every(({ user }) => user !== undefined) || !isTabular(lists.map(({ items }) => items)))
 })
 
 const wayOf = (lines: ReadonlyArray<string>): Way | undefined => {
   const most = (test: (line: string) => boolean) => lines.filter(test).length > lines.length / 2
   if (lines.length === 0) return undefined
   // Arrays of one length that begin with names are the rows of a table.
-  const [first] = lines.map(arrayOf)
+  const arrays = lines.flatMap((line) => [arrayOf(line) ?? []]).filter((cells) => cells.length > 0)
+  const [first] = arrays
   const isHeader = first?.every((cell) => /^[\p{L}_ ]+$/u.test(cell)) === true &&
     columnOf("user", first, {}) !== undefined
-  if (lines.length > 1 && !isHeader && lines.every((line) => arrayOf(line) !== undefined)) return "arrays"
+  if (lines.length > 1 && !isHeader && arrays.length === lines.length) return isTabular(arrays) ? undefined : "arrays"
   const cells = lines.map((line) => line.trim().split(/[ \t]+/))
-  if (lines.length > 1 && cells.every(isRating)) return undefined
+  if (cells.length > 1 && cells.every((line) => line.every(isNumber) && Number(line[0]) === line.length - 1)) {
+    return "counted"
+  }
+  if (isTabular(cells)) return undefined
   if (most((line) => shape.test(line) && line.trim().split(/\s+/).slice(1).every(isNumber))) return "numbers"
   if (!most((line) => shape.test(line))) return undefined
   const items = cells.flatMap((line) => line.slice(1))
@@ -78,7 +133,14 @@ const isSameKind = (keys: ReadonlyArray<string>): boolean =>
 
 /** Whether most of the first lines of a file are sequences. */
 export const isOne = Effect.fn("SequenceFile.isOne")(function*(file: string) {
-  return wayOf(yield* headOf(file)) !== undefined
+  return (yield* wayIn(file)) !== undefined
+})
+
+const wayIn = Effect.fnUntraced(function*(file: string) {
+  const lines = yield* headOf(file)
+  const way = wayOf(lines)
+  if (way !== undefined || !JsonText.looksLikeJson(lines[0] ?? "")) return way
+  return (yield* holdsLists(file)) ? "records" as const : undefined
 })
 
 /** Whether the lines of a file are pairs `user item` without a header, many of the same users. */
@@ -95,7 +157,7 @@ export const separatorOf = Effect.fn("SequenceFile.separatorOf")(function*(file:
 
 /** Reads the lines; keys are texts, so that 0012 is not 12. */
 export const read = Effect.fn("SequenceFile.read")(function*(file: string, strict: boolean) {
-  const way = wayOf(yield* headOf(file)) ?? "keys"
+  const way = (yield* wayIn(file)) ?? "keys"
   const userKeys: Array<string> = []
   const sequences: Array<Int32Array> = []
   const numbers = new Map<string, number>()
@@ -106,29 +168,55 @@ export const read = Effect.fn("SequenceFile.read")(function*(file: string, stric
     numbers.set(key, numbers.size)
     return numbers.size - 1
   }
-  yield* TextLines.forEach(file, {
-    line: (text, line) => {
-      if (text.trim() === "") return
-      tally.rows++
-      const items = way === "arrays" ? arrayOf(text) : text.trim().split(/\s+/)
-      if (items === undefined) return tally.add(line, "not an array of items", text)
-      const user = way === "arrays" ? String(line) : items[0]!
-      const own = way === "arrays" ? items : items.slice(1)
-      const bad = way === "numbers" ? own.find((item) => !isNumber(item)) : undefined
-      if (bad !== undefined) return tally.add(line, "an item that is no number", bad)
-      if (own.length === 0) return tally.add(line, "a user without items", user)
-      userKeys.push(user)
-      sequences.push(Int32Array.from(own, numberOf))
-    },
-    undecodable: (line) => {
-      tally.rows++
-      tally.add(line, Malformed.problems.encoding, "not shown")
-    }
-  })
+  const add = (user: string, items: ReadonlyArray<string>) => {
+    userKeys.push(user)
+    sequences.push(Int32Array.from(items, numberOf))
+  }
+  if (way === "records") {
+    let records = 0
+    yield* JsonText.forEach(file, {
+      row: (row, line) => {
+        tally.rows++
+        records++
+        const found = itemsOf(row)
+        if (found === undefined) return tally.add(line, "not an array of items", JSON.stringify(row))
+        if (found.items.length === 0) return tally.add(line, "a user without items", found.user ?? String(records))
+        add(found.user ?? String(records), found.items)
+      },
+      bad: (line, problem, text) => {
+        tally.rows++
+        tally.add(line, problem, text)
+      }
+    })
+  } else {yield* TextLines.forEach(file, {
+      line: (text, line) => {
+        if (text.trim() === "") return
+        tally.rows++
+        const items = way === "arrays" ? arrayOf(text) : text.trim().split(/\s+/)
+        if (items === undefined) return tally.add(line, "not an array of items", text)
+        const user = way === "arrays" || way === "counted" ? String(line) : items[0]!
+        const own = way === "arrays" ? items : items.slice(1)
+        const bad = way === "counted" && Number(items[0]) !== own.length
+          ? `${items[0]!}, and ${own.length} follow`
+          : undefined
+        if (bad !== undefined) return tally.add(line, "a wrong number of items", bad)
+        const odd = way === "numbers" || way === "counted" ? own.find((item) => !isNumber(item)) : undefined
+        if (odd !== undefined) return tally.add(line, "an item that is no number", odd)
+        if (own.length === 0) return tally.add(line, "a user without items", user)
+        add(user, own)
+      },
+      undecodable: (line) => {
+        tally.rows++
+        tally.add(line, Malformed.problems.encoding, "not shown")
+      }
+    })}
   const { findings } = tally
   yield* Malformed.settle(file, findings, strict)
   if (sequences.length === 0) {
     return yield* new CatalogError({ reason: new NoEvents({ detail: `${file} has no lines` }) })
   }
-  return { userKeys, itemKeys: [...numbers.keys()], sequences, findings } satisfies Sequences as Sequences
+  const notes = way === "counted"
+    ? [`${file}: every line begins with the number of its items, so users are known by their line`]
+    : []
+  return { userKeys, itemKeys: [...numbers.keys()], sequences, findings, notes } satisfies Sequences as Sequences
 })

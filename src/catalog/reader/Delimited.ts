@@ -309,16 +309,48 @@ export const sniff = (head: string, whole = head.length < wholeBelow, given?: st
     ({ rows }) => [rows[0]?.length ?? 0, rows.flat().filter((cell) => number.test(cell)).length]
   ) ?? spaceSeparated(body, whole, mac) ?? byFirstRow(body, whole, mac) ?? single(body, whole, mac)
   const { dialect, ends, rows } = found
+  const lineEnd = ends.size > 1 ? "mixed" : ([...ends] as ReadonlyArray<"\n" | "\r\n" | "\r">)[0] ?? "\n"
+  const named = commentedHeader(text.slice(0, at), mac, found)
+  if (named !== undefined) {
+    return {
+      ...dialect,
+      header: true,
+      lineEnd,
+      commentLines: lines - 1,
+      columns: named,
+      rows: rows.slice(0, shown)
+    }
+  }
   const [first = [], ...rest] = rows
   const columns = first.map((cell) => cell.trim())
+  const header = hasHeader(columns, rest)
+  // R leaves out the name of the row names.
+  const isShort = header !== false && rest.length > 0 && rest.every((row) => row.length === columns.length + 1) &&
+    rest.some((row) => row.at(-1) !== "")
   return {
     ...dialect,
-    header: hasHeader(columns, rest),
-    lineEnd: ends.size > 1 ? "mixed" : ([...ends] as ReadonlyArray<"\n" | "\r\n" | "\r">)[0] ?? "\n",
+    header: isShort ? hasHeader(["", ...columns], rest) : header,
+    lineEnd,
     commentLines: lines,
-    columns,
+    columns: isShort ? ["", ...columns] : columns,
     rows: rest.slice(0, shown)
   }
+}
+
+/** The names of the columns where the last comment before the rows holds them: "#user_id,item_id". */
+const commentedHeader = (
+  before: string,
+  mac: boolean,
+  { dialect, rows }: Scan
+): ReadonlyArray<string> | undefined => {
+  const last = before.trimEnd().split(mac ? /\r/ : /\r?\n/).at(-1) ?? ""
+  if (!/^[#%]/.test(last) || rows.length === 0) return undefined
+  const [cells = []] = scan(last.replace(/^[#%]+\s*/, ""), true, mac, dialect).rows
+  const names = cells.map((cell) => cell.trim())
+  return names.length > 1 && names.length === rows[0]!.length && hasHeader(names, rows) === true &&
+      hasHeader(rows[0]!.map((cell) => cell.trim()), rows.slice(1)) !== true
+    ? names
+    : undefined
 }
 
 /** Where the rows agree on nothing, the separator that the first row has most of. */

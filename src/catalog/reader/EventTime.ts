@@ -130,7 +130,7 @@ const tailOfName = String.raw`(?:(?:T|:|,?\s+)${clockPattern})?${zonePattern}`
 const weekday = String
   .raw`(?:(?:mon|tue|tues|wed|wednes|thu|thur|thurs|fri|sat|satur|sun)(?:day)?\.?,?\s+)?`
 const monthName = String.raw`([a-z]{3,9})\.?`
-const dayNumber = String.raw`(\d{1,2})(?:st|nd|rd|th)?`
+const dayNumber = String.raw`(\d{1,2})(?:st|nd|rd|th|\.)?`
 
 type Groups = ReadonlyArray<string>
 
@@ -204,6 +204,11 @@ const forms: ReadonlyArray<Form> = [
     date: ([, date, month, year]) => midnight(yearOf(year!), monthOf(month!), Number(date)),
     name: named
   }),
+  form(String.raw`(\d{4})\s?[年년]\s?(\d{1,2})\s?[月월]\s?(\d{1,2})\s?[日일]${tail}`, {
+    clock: 4,
+    date: ([, year, month, date]) => midnight(Number(year), Number(month), Number(date)),
+    name: () => "year, month and day in words of East Asia"
+  }),
   form(String.raw`(\d{4})([- /])${monthName}\2(\d{1,2})${tail}`, {
     clock: 5,
     date: ([, year, , month, date]) => midnight(Number(year), monthOf(month!), Number(date)),
@@ -245,6 +250,8 @@ const sinceMidnight = (groups: Groups, at: number): number => {
 
 const pointed = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i
 const comma = /^[+-]?\d*,\d+(?:e[+-]?\d+)?$/i
+/** Thousands parted twice or more are a whole number. */
+const grouped = /^[+-]?[1-9]\d{0,2}(?:,\d{3}){2,}$/
 /** May be a number of thousands as well as one with three decimals, so it is neither. */
 const thousands = /^[+-]?[1-9]\d{0,2},\d{3}$/
 
@@ -278,11 +285,13 @@ class Reader {
   }
 
   read(given: string): Kind {
-    const text = given.trim()
+    // Logs of web servers put times in brackets.
+    const text = given.trim().replace(/^\[(.*)\]$/, "$1")
     if (text.endsWith(" ms")) return this.#later(text)
     // Most texts are of the form of the one before.
     if (this.kind === kinds.date && this.#match(text, this.form)) return this.kind
     if (pointed.test(text)) return this.#number(text, text.includes(".") ? kinds.point : kinds.whole)
+    if (grouped.test(text)) return this.#number(text.replaceAll(",", ""), kinds.whole)
     if (comma.test(text) && !thousands.test(text)) return this.#number(text.replace(",", "."), kinds.comma)
     for (const form of forms) {
       if (this.#match(text, form)) return this.kind

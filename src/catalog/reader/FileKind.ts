@@ -48,7 +48,7 @@ const starts = (...codes: ReadonlyArray<string | ReadonlyArray<number>>) => (hea
 
 /** A mark of letters that text may begin with, too; no text goes on with a control character. */
 const startsBinary = (...words: ReadonlyArray<string>) => (head: Buffer): boolean =>
-  words.some((word) => starts(word)(head) && (isControl(head[word.length] ?? 0x20) || head[word.length]! >= 0x80))
+  words.some((word) => starts(word)(head) && (/[^\t\n\r -\x7e]/.test(String.fromCharCode(head[word.length] ?? 0x20))))
 
 /** A zip whose first entries have one of these names. */
 const zipOf = (...names: ReadonlyArray<string>) => (head: Buffer): boolean =>
@@ -250,9 +250,10 @@ const marks: ReadonlyArray<readonly [encoding: Encoding, mark: Buffer]> = [
   ["utf-16be", Buffer.from([0xfe, 0xff])]
 ]
 
-/** Control characters that no text holds; tab, line ends, form feed, DOS's end of file and escapes of terminals may. */
+/** Control characters that no text holds; tab, line ends, form feed, DOS's end of file, escapes of terminals and Hive's separator may. */
 const isControl = (code: number): boolean =>
-  (code < 0x20 && code !== 9 && code !== 10 && code !== 12 && code !== 13 && code !== 0x1a && code !== 0x1b) ||
+  (code < 0x20 && code !== 1 && code !== 9 && code !== 10 && code !== 12 && code !== 13 && code !== 0x1a &&
+    code !== 0x1b) ||
   code === 0x7f
 
 const shareOfControls = (codes: ArrayLike<number>): number => {

@@ -40,9 +40,18 @@ export const forEach = (
     }
   }, options)
 
-/** Empty for what is neither text nor number, so that what every object inherits is nothing. */
-const textOf = (value: unknown): string =>
-  typeof value === "string" ? value : typeof value === "number" ? String(value) : ""
+/**
+ * Empty for what is neither text nor number, so that what every object inherits is nothing; `{"$oid": "5f"}` is what
+ * MongoDB writes for 5f.
+ */
+export const textOf = (value: unknown): string => {
+  if (typeof value === "string") return value
+  if (typeof value === "number") return String(value)
+  const [[key, inner] = ["", undefined], ...others] = typeof value === "object" && value !== null
+    ? Object.entries(value)
+    : []
+  return others.length === 0 && key.startsWith("$") ? textOf(inner) : ""
+}
 
 /** The events of a file, as of `TableReader.events`. */
 export const events: (

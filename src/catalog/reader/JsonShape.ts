@@ -36,6 +36,7 @@ interface Property {
 
 /** Lists of records by their usual names, the first that is there. */
 const usual = ["events", "interactions", "ratings", "reviews", "data", "results", "records", "rows"]
+const sessionKeys = /^(user|session|customer|visitor|member|client)[_-]?(id)?$/i
 const headerNames = new Set(["columns", "header", "headers", "fields", "names"])
 
 /** Properties that are kept by name. */
@@ -156,7 +157,9 @@ export class Survey {
     const [longest] = lists.toSorted((a, b) => b.size - a.size)
     // Tables beside each other begin with keys of their own; the lists of users or items are alike.
     const areTables = new Set(lists.map(({ firstKey }) => firstKey)).size > 1
-    if (longest !== undefined && (named !== undefined || nestedList === 1 || areTables)) {
+    // One session with its events, beside which its key stands, is a record like others.
+    const isSession = this.#kept.some(({ key, kind }) => kind === "scalar" && sessionKeys.test(key))
+    if (longest !== undefined && !isSession && (named !== undefined || nestedList === 1 || areTables)) {
       return { lines: false, depth: 2, property: (named ?? longest).key, header }
     }
     const isNumberedTable = object === all && this.#isNumbered && this.#hasNames

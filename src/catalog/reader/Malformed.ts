@@ -30,6 +30,8 @@ export interface Findings {
   readonly malformed: ReadonlyArray<Malformed>
   /** Rows without a user or without an item: not broken, but of no use. @default 0 */
   readonly absent?: number | undefined
+  /** Remarks on the file for people, such as its encoding. */
+  readonly notes?: ReadonlyArray<string> | undefined
 }
 
 /** The longest value that is shown. */
@@ -103,7 +105,8 @@ export const joined = (all: ReadonlyArray<Findings>): Findings => {
     rows: all.reduce((sum, { rows }) => sum + rows, 0),
     absent: all.reduce((sum, { absent = 0 }) => sum + absent, 0),
     problems: [...counts].map(([step, count]) => ({ step, count })),
-    malformed: all.flatMap(({ malformed }) => malformed).slice(0, kept)
+    malformed: all.flatMap(({ malformed }) => malformed).slice(0, kept),
+    notes: [...new Set(all.flatMap(({ notes = [] }) => notes))]
   }
 }
 
@@ -127,7 +130,7 @@ export const settle = (file: string, findings: Findings, strict: boolean): Effec
       })
     )
   }
-  const { absent = 0, rows } = findings
+  const { absent = 0, notes = [], rows } = findings
   const count = findings.problems.reduce((sum, problem) => sum + problem.count, 0) - absent
   return 2 * count <= rows - absent ? Effect.void : Effect.fail(
     new CatalogError({
@@ -135,7 +138,8 @@ export const settle = (file: string, findings: Findings, strict: boolean): Effec
         file,
         malformed: count,
         rows: findings.rows,
-        first: `${first.problem} (${first.value}) in line ${first.line}`
+        first: `${first.problem} (${first.value}) in line ${first.line}`,
+        ...(first.problem === problems.encoding ? { notes: [...notes] } : {})
       })
     })
   )

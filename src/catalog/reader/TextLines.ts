@@ -259,13 +259,16 @@ export const pieces: (
 /** An encoding has no such byte, so a reader of UTF-8 rejects the row as this one would. */
 const odd = Buffer.from([0xff])
 
-/** Writes a text as UTF-8 with LF as line end into `target`; line n stays line n, rows with odd bytes stay odd. */
+/**
+ * Writes a text as UTF-8 with LF as line end into `target`; line n stays line n, as `each` rewrites it, and rows with odd
+ * bytes stay odd.
+ */
 export const transcode: (
   path: string,
   target: string,
-  options?: Options
+  options?: Options & { readonly each?: ((line: string) => string) | undefined }
 ) => Effect.Effect<void, CatalogError, FileSystem.FileSystem> = Effect.fn("TextLines.transcode")(
-  function*(path, target, options = {}) {
+  function*(path, target, { each = (line: string) => line, ...options } = {}) {
     const fs = yield* FileSystem.FileSystem
     const failed = Effect.mapError(FileBytes.refused(target))
     const file = yield* fs.open(target, { flag: "w" }).pipe(failed)
@@ -278,7 +281,7 @@ export const transcode: (
     yield* run(
       path,
       {
-        line: (text) => lines.push(text),
+        line: (text) => lines.push(each(text)),
         undecodable: (_, text) =>
           lines.push(
             Buffer.concat(

@@ -38,7 +38,7 @@ const splitCategories = (text: string): ReadonlyArray<string> =>
 /** Returns a cell as text; the parts of a list are joined. */
 export const textOf = (value: unknown): string => {
   const list = typeof value === "string" && value.startsWith("[") ? PythonLiteral.tryParseList(value) : value
-  return wordsOf(list)?.join(" ") ?? (typeof value === "string" || typeof value === "number" ? String(value) : "")
+  return wordsOf(list)?.join(" ") ?? JsonLines.textOf(value)
 }
 
 /** Returns the categories of a cell of the named column. */
@@ -57,6 +57,9 @@ const valuesOf = (cell: string, separator: string | undefined): ReadonlyArray<st
   (separator !== undefined && !cell.trimStart().startsWith("[")
     ? cell.split(separator)
     : listOf(cell) ?? [cell]).map((value) => String(value ?? "").trim()).filter((value) => value !== "")
+
+/** Returns the keys of a cell that holds a list: in brackets, or with spaces between them. */
+export const keysOf = (cell: string): ReadonlyArray<string> => valuesOf(cell, " ")
 
 /** Reads a table whose cells hold several items; a list of times of the same length gives each its time. */
 export const events = Effect.fn("CellList.events")(function*(

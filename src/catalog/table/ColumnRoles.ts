@@ -169,6 +169,11 @@ export const columnsOf = (
   return role === "title" && all.length > 1 ? all.filter((column) => plain(column) !== "description") : all
 }
 
+/** Whether a column is a day or an hour beside columns of months or years, which are no times by themselves. */
+export const isPartOfDate = (column: string, found: ReadonlyArray<string>): boolean =>
+  ["day", "hour", "dayofmonth"].includes(plain(column)) &&
+  found.some((other) => ["month", "year"].includes(plain(other)))
+
 /** Whether a column's name says that its cells hold several items: `items`, `item_ids`, `item_id_list`, `sequence`. */
 export const isListOfItems = (column: string): boolean =>
   /^((item|product|article|movie|track|song|news|video|book|poi|aid|asin|sku)s?(id)?s?(list|seq|sequence|history)?|history|sequence|seq|basket|clicks)$/

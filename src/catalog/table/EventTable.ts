@@ -7,24 +7,18 @@ import * as Assemble from "../Assemble.ts"
 import { AmbiguousColumn, CatalogError, MissingColumn, NoEvents, NoRatings, NoTimes } from "../CatalogError.ts"
 import { type Count, type Dataset, type Item } from "../Dataset.ts"
 import * as EventLog from "../EventLog.ts"
-import * as EventTime from "../reader/EventTime.ts"
 import * as JsonLines from "../reader/JsonLines.ts"
 import * as Keys from "../reader/Keys.ts"
 import * as Malformed from "../reader/Malformed.ts"
 import * as MissingWords from "../reader/MissingWords.ts"
-import {
-  type DateAndClock,
-  type DateOrder,
-  type EventColumns,
-  type EventScan,
-  TableReader
-} from "../reader/TableReader.ts"
+import { type DateOrder, type EventColumns, type EventScan, TableReader } from "../reader/TableReader.ts"
 import * as TimedEvents from "../reader/TimedEvents.ts"
 import * as CellList from "./CellList.ts"
 import * as ColumnRoles from "./ColumnRoles.ts"
 import { type Files, type TableConfig } from "./TableConfig.ts"
 import * as TableFile from "./TableFile.ts"
 import * as TableProposal from "./TableProposal.ts"
+import * as TimeColumn from "./TimeColumn.ts"
 
 /** How tables are read and what of them is kept. */
 export interface LoadOptions {
@@ -68,36 +62,6 @@ const required = Effect.fnUntraced(
   }
 )
 
-/** The cells of a column in the sampled rows. */
-export const sampled = ({ columns, rows }: TableFile.TableFile, column: string): ReadonlyArray<string> => {
-  const at = columns.indexOf(column)
-  return rows.map((row) => row[at] ?? "").filter((cell) => !MissingWords.isMissing(cell))
-}
-
-/**
- * The column of times, or two: a column of hours needs the dates beside it. Undefined where none is recognised; a clock
- * without a date orders nothing.
- */
-export const timeOf = (table: TableFile.TableFile, columns: Files["columns"]): string | DateAndClock | undefined => {
-  const given = columns.time
-  if (given !== undefined) return typeof given === "string" ? given : { date: given[0], clock: given[1] }
-  const candidates = ColumnRoles.columnsOf("time", table.columns, columns).map((column) => ({
-    column,
-    looks: EventTime.looksLike(sampled(table, column))
-  }))
-  const first = (...looks: ReadonlyArray<string>) => candidates.find((candidate) => looks.includes(candidate.looks))
-  const clock = first("clock")
-  const date = candidates.find(({ column, looks }) =>
-    looks === "date" && !sampled(table, column).some((cell) => cell.includes(":"))
-  )
-  if (clock !== undefined && date !== undefined) return { date: date.column, clock: clock.column }
-  // Small whole numbers look like hours and order events all the same.
-  const counted = candidates.find(({ column }) =>
-    !sampled(table, column).some((cell) => /\d\s*(:|[ap]\.?m)/i.test(cell))
-  )
-  return (first("epoch", "date") ?? first("number") ?? first("none") ?? counted)?.column
-}
-
 /** Events of one file or of several that are read as one, with what is to be told about them. */
 interface Events {
   readonly log: EventLog.EventLog
@@ -118,7 +82,7 @@ const scan = Effect.fnUntraced(function*(
   dates: DateOrder | undefined
 ): Effect.fn.Return<EventScan, CatalogError, Needs> {
   const options = { form, missing: config.missing ?? MissingWords.words, dates: config.dates ?? dates }
-  if (table.nested !== undefined || CellList.isList(sampled(table, named.item), config.lists)) {
+  if (table.nested !== undefined || CellList.isList(TimeColumn.sampled(table, named.item), config.lists)) {
     return yield* CellList.events(table, named, { ...options, separator: config.lists })
   }
   return yield* table.json
@@ -156,7 +120,7 @@ export const readEvents = Effect.fn("EventTable.readEvents")(function*(
       continue
     }
     for (const note of table.notes) notes.add(note)
-    const time = timeOf(table, source.columns)
+    const time = TimeColumn.of(table, source.columns)
     for (const column of TimedEvents.columnsOf(time)) {
       yield* optional("time", table, { ...source.columns, time: column })
     }
@@ -165,7 +129,8 @@ export const readEvents = Effect.fn("EventTable.readEvents")(function*(
       return yield* new CatalogError({ reason: new NoRatings({ file, found: [...table.columns] }) })
     }
     const named: EventColumns = {
-      user: yield* required("user", table, source.columns),
+      user: (yield* optional("user", table, source.columns)) ?? TableFile.keyOf(table) ??
+        (yield* missing("user", table, source.columns)),
       item: (yield* optional("item", table, source.columns)) ?? table.listed ??
         (yield* missing("item", table, source.columns)),
       time,
@@ -389,12 +354,13 @@ export const load = Effect.fn("EventTable.load")(function*(
   if (log.users.length === 0) {
     const detail = findings.rows === 0
       ? "has a header and no rows"
-      : `has no row that can be used (${findings.problems.map(({ count, step }) => `${step}: ${count}`).join(", ")})`
+      : `has no row that can be used (${findings.problems.map(({ count, step }) => `${step}: ${count}`).join(", ")}` +
+        findings.malformed.slice(0, 1).map(({ line, value }) => `; line ${line} has ${value}`).join("") + ")"
     return yield* new CatalogError({ reason: new NoEvents({ detail: `${events.files.join(", ")} ${detail}` }) })
   }
   const { filter, seed } = options
   const wish = Assemble.timesWanted(filter)
-  const notes = [...tables.notes ?? [], ...eventNotes]
+  const notes = [...tables.notes ?? [], ...new Set([...eventNotes, ...findings.notes ?? []])]
   if (!hasTimes) {
     const proposed = TableProposal.timeColumns(table)
     if (wish !== undefined) {
@@ -414,6 +380,7 @@ export const load = Effect.fn("EventTable.load")(function*(
   if (itemFiles !== undefined) {
     scanned = yield* (tables.readItems ?? readItems)(itemFiles, config, wanted)
     yield* Malformed.settle(itemFiles.files[0]!, scanned.findings, options.strict)
+    notes.push(...(scanned.findings.notes ?? []).filter((note) => !notes.includes(note)))
     if (scanned.items.size === 0 && scanned.example !== undefined) {
       notes.push(
         `no item of ${itemFiles.files.join(", ")} is met in the events: its keys are like "${scanned.example}", ` +

@@ -91,7 +91,7 @@ const formOf = (
 ): TableForm | undefined =>
   header === undefined && separator === undefined && quote === undefined && encoding === undefined ? undefined : {
     columns: header,
-    separator: separator ?? (header === undefined ? undefined : ","),
+    separator,
     quote: quote === "" ? null : quote,
     encoding
   }

@@ -6,6 +6,7 @@ import type * as FileSystem from "effect/FileSystem"
 import { type CatalogError } from "../CatalogError.ts"
 import * as FileKind from "../reader/FileKind.ts"
 import * as JsonLines from "../reader/JsonLines.ts"
+import * as JsonText from "../reader/JsonText.ts"
 import { type Sample, type TableForm, TableReader } from "../reader/TableReader.ts"
 import * as TextLines from "../reader/TextLines.ts"
 import * as ColumnRoles from "./ColumnRoles.ts"
@@ -60,6 +61,10 @@ export const rowsOf = (
 
 const textOf = (value: unknown): string | null =>
   value === undefined || value === null ? null : typeof value === "string" ? value : JSON.stringify(value)
+
+/** The column of the keys under which lists of events stand: those of users or sessions. */
+export const keyOf = ({ columns, nested }: TableFile): string | undefined =>
+  nested === undefined ? undefined : columns.find((column) => column === JsonText.keyField)
 
 /** Whether a file, or what it packs, has no bytes. */
 export const isEmpty = (file: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>

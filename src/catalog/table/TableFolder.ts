@@ -11,6 +11,7 @@ import * as ColumnRoles from "./ColumnRoles.ts"
 import { type Tables } from "./EventTable.ts"
 import * as TableConfig from "./TableConfig.ts"
 import * as TableFile from "./TableFile.ts"
+import * as TableProposal from "./TableProposal.ts"
 
 /** Files of one table, told by their names: what differs between them are numbers. */
 interface Group {
@@ -65,19 +66,25 @@ const splitFolders = (names: ReadonlyArray<string>): ReadonlySet<string> => {
   return new Set(parts.has(0) && parts.has(2) ? found : [])
 }
 
-/** Files of a folder, and of the partitions below it, that may be tables, in the order of their paths. */
-export const list: (
+/** A file that may be a table. */
+interface Found {
+  readonly file: string
+  readonly isEmpty: boolean
+}
+
+const walk: (
   folder: string,
-  depth?: number
-) => Effect.Effect<ReadonlyArray<string>, CatalogError, FileSystem.FileSystem | Path.Path> = Effect.fn(
-  "TableFolder.list"
-)(function*(folder, depth = 4) {
+  depth: number
+) => Effect.Effect<ReadonlyArray<Found>, CatalogError, FileSystem.FileSystem | Path.Path> = Effect.fnUntraced(function*(
+  folder,
+  depth
+) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const names = (yield* fs.readDirectory(folder).pipe(
     Effect.mapError((error) => new CatalogError({ reason: new Unreadable({ path: folder, detail: error.message }) }))
   )).toSorted()
-  const found: Array<string> = []
+  const found: Array<Found> = []
   const split = splitFolders(names)
   const isOpened = (name: string) => isPartitioned(name) || split.has(name)
   for (const name of names) {
@@ -87,10 +94,20 @@ export const list: (
     // A link that leads nowhere is passed over.
     const info = yield* fs.stat(at).pipe(Effect.option)
     if (info._tag === "None") continue
-    if (info.value.type === "File" && isRead(name)) found.push(at)
-    if (info.value.type === "Directory" && isOpened(name) && depth > 0) found.push(...(yield* list(at, depth - 1)))
+    if (info.value.type === "File" && isRead(name)) found.push({ file: at, isEmpty: info.value.size === 0n })
+    if (info.value.type === "Directory" && isOpened(name) && depth > 0) found.push(...(yield* walk(at, depth - 1)))
   }
   return found
+})
+
+/**
+ * Files of a folder, and of the partitions below it, that may be tables, in the order of their paths; empty ones, as Spark
+ * leaves them, only where there are no others.
+ */
+export const list = Effect.fn("TableFolder.list")(function*(folder: string) {
+  const all = yield* walk(folder, 4)
+  const full = all.filter(({ isEmpty }) => !isEmpty)
+  return (full.length === 0 ? all : full).map(({ file }) => file)
 })
 
 /** Archives and documents of a folder that hold no table as they are. */
@@ -202,7 +219,8 @@ const partOf = (stem: string): { readonly part: number; readonly rest: string } 
 
 const isEvents = (table: TableFile.TableFile, columns: TableConfig.Files["columns"]): boolean => {
   const has = (role: ColumnRoles.Role) => ColumnRoles.columnOf(role, table.columns, columns) !== undefined
-  return (has("user") && (has("item") || table.nested !== undefined || table.listed !== undefined)) ||
+  return ((has("user") || TableFile.keyOf(table) !== undefined) &&
+    (has("item") || table.nested !== undefined || table.listed !== undefined)) ||
     AmazonRatings.formOf(table.columns) !== undefined
 }
 
@@ -222,7 +240,7 @@ export interface Discovered {
   readonly looked: ReadonlyArray<TableFile.TableFile | CatalogError>
 }
 
-const named = (group: Group, folder: string, path: Path.Path): string =>
+const nameOf = (group: Group, folder: string, path: Path.Path): string =>
   path.relative(folder, group.files[0]!) + (group.files.length > 1 ? ` (and ${group.files.length - 1} more)` : "")
 
 /** The groups that are events, as one table or as a split. */
@@ -245,7 +263,7 @@ const eventsOf = Effect.fnUntraced(function*(folder: string, groups: ReadonlyArr
     reason: new AmbiguousTables({
       path: folder,
       role: "events",
-      files: groups.map((group) => named(group, folder, path)),
+      files: groups.map((group) => nameOf(group, folder, path)),
       why:
         "their names and columns do not show that they are parts of one table, or train, valid and test files of one split"
     })
@@ -256,7 +274,8 @@ const eventsOf = Effect.fnUntraced(function*(folder: string, groups: ReadonlyArr
 const itemsOf = Effect.fnUntraced(function*(
   folder: string,
   groups: ReadonlyArray<Group>,
-  source: TableConfig.Files
+  source: TableConfig.Files,
+  column?: string
 ) {
   const path = yield* Path.Path
   const candidates = groups.filter(({ table }) => !(table instanceof CatalogError) && isItems(table, source))
@@ -265,15 +284,42 @@ const itemsOf = Effect.fnUntraced(function*(
   )
   const best = usual.length > 0 ? usual : candidates
   if (best.length <= 1) return best[0]?.files
+  // Of tables of products and of customers those are meant whose keys the events' column "product_id" names.
+  const word = (column ?? "").toLowerCase().replace(/:\w+$/, "").replace(/[-_ ]?(id|key|code|no)$/, "")
+  const named = best.filter(({ files }) => word.length > 2 && path.basename(files[0]!).toLowerCase().includes(word))
+  if (named.length === 1) return named[0]!.files
   return yield* new CatalogError({
     reason: new AmbiguousTables({
       path: folder,
       role: "items",
-      files: best.map((group) => named(group, folder, path)),
+      files: best.map((group) => nameOf(group, folder, path)),
       why: "each has a key and a title"
     })
   })
 })
+
+/** Says which tables of a folder are left alone; one without a header line may hold the titles. */
+const notRead = (
+  groups: ReadonlyArray<Group>,
+  hasItems: boolean,
+  name: (group: Group) => string
+): ReadonlyArray<string> => {
+  if (groups.length === 0) return []
+  const names = groups.slice(0, 5).map(name).join(", ")
+  const bare = groups.flatMap(({ files, table }) =>
+    !hasItems && !(table instanceof CatalogError) && table.header === false && table.columns.length > 1 &&
+      files.length === 1
+      ? [table]
+      : []
+  )
+  return [
+    `not read: ${names}${groups.length > 5 ? ` and ${groups.length - 5} more` : ""}`,
+    ...bare.slice(0, 1).map((table) =>
+      `${table.file} has no header line (first row ${JSON.stringify(table.columns)}); if it holds the items' titles: ` +
+      `${TableProposal.text(TableProposal.ofItems(table))} in a sidereal.json beside it`
+    )
+  ]
+}
 
 /** Looks for a table of events, and one of items beside it; `file` is the events' file where one was named. */
 export const discover = Effect.fn("TableFolder.discover")(function*(
@@ -296,16 +342,17 @@ export const discover = Effect.fn("TableFolder.discover")(function*(
   const looked = groups.map(({ table }) => table)
   if (found.files.length === 0) return { tables: undefined, looked }
   const itemSource = TableConfig.found(config, [], "items")
+  const events = TableConfig.found(config, found.files, "events")
+  const first = yield* TableFile.open(found.files[0]!, events.form)
+  const column = ColumnRoles.columnOf("item", first.columns, events.columns)
   const items = config.items === undefined
-    ? yield* itemsOf(folder, opened.filter(({ files }) => !files.includes(found.files[0]!)), itemSource)
+    ? yield* itemsOf(folder, opened.filter(({ files }) => !files.includes(found.files[0]!)), itemSource, column)
     : undefined
   const path = yield* Path.Path
   const inFolder = (one: TableConfig.Files): TableConfig.Files => ({
     ...one,
     files: one.files.map((name) => path.join(folder, name))
   })
-  const events = TableConfig.found(config, found.files, "events")
-  const first = yield* TableFile.open(found.files[0]!, events.form)
   const ratings = events.form?.columns === undefined ? AmazonRatings.formOf(first.columns) : undefined
   return {
     tables: {
@@ -313,7 +360,12 @@ export const discover = Effect.fn("TableFolder.discover")(function*(
       items: config.items === undefined
         ? items === undefined ? undefined : TableConfig.found(config, items, "items")
         : inFolder(TableConfig.filesOf(config, config.items, "items")),
-      parts: found.parts
+      parts: found.parts,
+      notes: file !== undefined || config.items !== undefined ? [] : notRead(
+        groups.filter(({ files }) => !found.files.includes(files[0]!) && items?.includes(files[0]!) !== true),
+        items !== undefined,
+        (group) => nameOf(group, folder, path)
+      )
     },
     looked
   }

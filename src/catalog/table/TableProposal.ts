@@ -4,10 +4,11 @@
  */
 import * as Printable from "../../text/Printable.ts"
 import * as EventTime from "../reader/EventTime.ts"
-import * as MissingWords from "../reader/MissingWords.ts"
+import * as TimedEvents from "../reader/TimedEvents.ts"
 import * as ColumnRoles from "./ColumnRoles.ts"
 import { type Files, type TableConfig } from "./TableConfig.ts"
 import { type TableFile } from "./TableFile.ts"
+import * as TimeColumn from "./TimeColumn.ts"
 
 /** A part of a `sidereal.json`. */
 export type Proposal = typeof TableConfig.Encoded
@@ -21,18 +22,13 @@ const hints = {
   time: /time|date|stamp|when|day|epoch|_at$|^at$|^ts$/i
 } as const
 
-const cells = ({ columns, rows }: TableFile, column: string): ReadonlyArray<string> => {
-  const at = columns.indexOf(column)
-  return rows.map((row) => row[at] ?? "").filter((cell) => !MissingWords.isMissing(cell))
-}
-
 /** Columns that may hold times: the ones whose values are moments, then the ones whose names say so. */
 export const timeColumns = (table: TableFile): ReadonlyArray<string> => {
   const taken = new Set(
     (["user", "item"] as const).map((role) => ColumnRoles.columnOf(role, table.columns, {}))
   )
-  const free = table.columns.filter((column) => !taken.has(column))
-  const looks = new Map(free.map((column) => [column, EventTime.looksLike(cells(table, column))]))
+  const free = table.columns.filter((column) => !taken.has(column) && !ColumnRoles.isPartOfDate(column, table.columns))
+  const looks = new Map(free.map((column) => [column, EventTime.looksLike(TimeColumn.sampled(table, column))]))
   const moments = free.filter((column) => looks.get(column) === "epoch" || looks.get(column) === "date")
   return [
     ...moments,
@@ -51,11 +47,14 @@ export const noTimes = (table: TableFile, proposed: ReadonlyArray<string>): stri
       `{"columns": {"time": ${JSON.stringify(proposed[0])}}} in a sidereal.json beside it`)
 
 /** The roles of a table's columns as far as names and values tell. */
-const guess = (table: TableFile, columns: Files["columns"]): Readonly<Record<string, string>> => {
+const guess = (
+  table: TableFile,
+  columns: Files["columns"]
+): Readonly<Record<string, string | readonly [string, string]>> => {
   const taken = new Set<string>()
   const chosen: Record<string, string> = {}
   const take = (role: "user" | "item" | "time", among: ReadonlyArray<string>) => {
-    const usual = ColumnRoles.columnOf(role, table.columns, columns)
+    const usual = role === "time" ? timeOf(table, columns)[0] : ColumnRoles.columnOf(role, table.columns, columns)
     const column = usual ?? among.find((name) => !taken.has(name))
     if (column === undefined) return
     taken.add(column)
@@ -72,7 +71,7 @@ const guess = (table: TableFile, columns: Files["columns"]): Readonly<Record<str
   take("user", named("user"))
   if (listed === undefined) take("item", named("item"))
   // Names that say nothing: keys rather than measures.
-  const rest = table.columns.filter((column) => !taken.has(column) && isKeys(cells(table, column)))
+  const rest = table.columns.filter((column) => !taken.has(column) && isKeys(TimeColumn.sampled(table, column)))
     .toSorted((a, b) => Number(keyName.test(b)) - Number(keyName.test(a)))
   if (chosen["user"] === undefined && ColumnRoles.columnOf("user", table.columns, columns) === undefined) {
     take("user", rest)
@@ -95,7 +94,7 @@ const isKeys = (values: ReadonlyArray<string>): boolean =>
 /** A column whose name says that it holds several items and whose cells are parted by a sign. */
 const listColumn = (table: TableFile): { readonly column: string; readonly separator: string } | undefined => {
   for (const column of table.columns.filter((name) => ColumnRoles.isListOfItems(name))) {
-    const values = cells(table, column)
+    const values = TimeColumn.sampled(table, column)
     for (const separator of ["|", ";", ",", " ", "-"]) {
       if (values.length > 0 && 2 * values.filter((value) => value.includes(separator)).length > values.length) {
         return { column, separator }
@@ -127,7 +126,7 @@ const headerOf = (table: TableFile): readonly [string, ...Array<string>] => {
 /** Proposes the settings for a table of events. */
 export const ofEvents = (table: TableFile, columns: Files["columns"] = {}, file?: string): Proposal => {
   const events = file === undefined ? {} : { events: file }
-  if (table.columns.length < 2 || isMatrix(table)) return {}
+  if (table.columns.length < 2 || isWide(table)) return {}
   if (table.header === false) return { ...events, header: headerOf(table) }
   const chosen = guess(table, columns)
   return { ...events, ...(Object.keys(chosen).length === 0 ? {} : { columns: chosen }), ...listsOf(table) }
@@ -138,15 +137,18 @@ const listsOf = (table: TableFile): { readonly lists?: string } => {
   return list === undefined ? {} : { lists: list.separator }
 }
 
+/** Whether a table without a header line has too many columns to guess their names. */
+export const isWide = ({ columns, header }: TableFile): boolean => columns.length > 20 && header !== true
+
 /** Whether a table has a column for every item, as matrices of ratings have. */
-export const isMatrix = ({ columns, header, rows }: TableFile): boolean =>
-  columns.length > 20 && header !== true &&
-  rows.every((row) => row.every((cell) => cell === null || cell === "" || /^-?[\d.,]+$/.test(cell)))
+const isMatrix = (table: TableFile): boolean =>
+  isWide(table) &&
+  table.rows.every((row) => row.every((cell) => cell === null || cell === "" || /^-?[\d.,]+$/.test(cell)))
 
 /** Proposes the settings for titles in a file without a header line. */
-export const ofItems = (file: string, table: TableFile): Proposal => ({
+export const ofItems = (table: TableFile): Proposal => ({
   items: {
-    file,
+    file: table.file.replace(/^.*[\\/]/, ""),
     header: ["item", ...table.columns.slice(1).map((_, at) => at === 0 ? "title" : `column_${at + 2}`)]
   }
 })
@@ -163,15 +165,21 @@ export const likeness = (table: TableFile): number =>
     Math.min(table.columns.length, 3)
   )
 
+/** The columns of times that are recognised: none, one, or a date and a clock. */
+const timeOf = (table: TableFile, columns: Files["columns"]): ReadonlyArray<string> =>
+  TimedEvents.columnsOf(TimeColumn.of(table, columns))
+
 /** Names every role of a table's columns, recognised or guessed. */
-const named = (table: TableFile): Readonly<Record<string, string>> => {
+const named = (table: TableFile): Readonly<Record<string, string | readonly [string, string]>> => {
+  const [date, clock] = timeOf(table, {})
+  const time = date === undefined ? {} : { time: clock === undefined ? date : [date, clock] as const }
   const usual = Object.fromEntries(
-    (["user", "item", "time", "rating"] as const).flatMap((role) => {
+    (["user", "item", "rating"] as const).flatMap((role) => {
       const column = ColumnRoles.columnOf(role, table.columns, {}) ?? (role === "item" ? table.listed : undefined)
       return column === undefined ? [] : [[role, column]]
     })
   )
-  return { ...usual, ...guess(table, {}) }
+  return { ...usual, ...time, ...guess(table, {}) }
 }
 
 /** Proposes the settings for a table of events and one of items, with every column named. */
