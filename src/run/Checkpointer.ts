@@ -64,6 +64,8 @@ const fileNames = ["commit.json", "meta.json", "tensors.safetensors"]
 
 interface Commit {
   readonly version: 1
+  /** Whether it was the best when it was written: said with it, so that no crash parts the two. */
+  readonly best?: boolean
   readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>
 }
 
@@ -96,13 +98,20 @@ const parsed = (file: string, bytes: Uint8Array) =>
       new RunError({ reason: new Corrupt({ file, expected: "JSON", found: String((cause as Error).message) }) })
   })
 
-const bestStepOf = Effect.fnUntraced(function*(file: string) {
+/** The step of the best checkpoint: of those that were the best the latest, which a crash may have kept out of the file. */
+const bestStepOf = Effect.fnUntraced(function*(root: string, kind: string) {
   const fs = yield* FileSystem.FileSystem
-  return yield* fs.readFile(file).pipe(
-    Effect.flatMap((bytes) => parsed(file, bytes)),
-    Effect.map((best) => (best as { step: number }).step),
-    Effect.orElseSucceed(() => undefined)
-  )
+  const path = yield* Path.Path
+  const read = (file: string) =>
+    fs.readFile(file).pipe(Effect.flatMap((bytes) => parsed(file, bytes)), Effect.orElseSucceed(() => undefined))
+  const named = (yield* read(path.join(root, `best-${kind}.json`))) as { readonly step?: number } | undefined
+  for (const step of yield* stepsOf(root, kind)) {
+    if (step === named?.step) return step
+    const commit = (yield* read(path.join(root, `${kind}-${step}`, "commit.json"))) as Commit | undefined
+    if (commit?.best === true) return step
+  }
+  // One that was deleted is none.
+  return undefined
 })
 
 /** Finds the latest and the best checkpoint of a kind. */
@@ -114,7 +123,7 @@ export const summary: (
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const root = (yield* rootOf)(run)
-    const best = yield* bestStepOf(path.join(root, `best-${kind}.json`))
+    const best = yield* bestStepOf(root, kind)
     for (const step of yield* stepsOf(root, kind)) {
       const file = path.join(root, `${kind}-${step}`, "meta.json")
       const meta = yield* fs.readFile(file).pipe(Effect.flatMap((bytes) => parsed(file, bytes)), Effect.option)
@@ -135,7 +144,7 @@ const make = Effect.fnUntraced(function*(run: string) {
   const bestFile = (kind: string) => path.join(root, `best-${kind}.json`)
 
   const steps = (kind: string) => stepsOf(root, kind).pipe(Effect.provideContext(services))
-  const bestStep = (kind: string) => bestStepOf(bestFile(kind)).pipe(Effect.provideContext(services))
+  const bestStep = (kind: string) => bestStepOf(root, kind).pipe(Effect.provideContext(services))
 
   const load = Effect.fnUntraced(function*(kind: string, step: number) {
     const folder = folderOf(kind, step)
@@ -185,6 +194,7 @@ const make = Effect.fnUntraced(function*(run: string) {
     }
     const commit: Commit = {
       version: 1,
+      best,
       files: Object.fromEntries(
         Object.entries(files).map(([name, content]) => [name, { bytes: content.byteLength, sha256: sha256(content) }])
       )
@@ -205,7 +215,7 @@ const make = Effect.fnUntraced(function*(run: string) {
       Effect.mapError(Durable.storage("write", folder))
     )
     if (best) yield* Durable.write(bestFile(kind), JSON.stringify({ step }))
-    const keep = new Set([step, yield* bestStep(kind)])
+    const keep = new Set([step, best ? step : yield* bestStep(kind)])
     for (const old of yield* steps(kind)) {
       if (keep.has(old)) continue
       yield* discard(folderOf(kind, old)).pipe(Effect.mapError(Durable.storage("remove", folderOf(kind, old))))

@@ -5,8 +5,9 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as PlatformError from "effect/PlatformError"
-import { readFileSync, writeFileSync } from "node:fs"
+import { readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import * as Checkpoints from "../../src/run/Checkpointer.ts"
 import { Checkpointer, type NewCheckpoint } from "../../src/run/Checkpointer.ts"
 import * as Manifest from "../../src/run/Manifest.ts"
 import { formatSeconds, Progress } from "../../src/run/Progress.ts"
@@ -58,6 +59,26 @@ describe("Checkpointer", () => {
       assert.deepStrictEqual(best!.meta, { step: 2, note: "x" })
       assert.isUndefined(none)
     })))
+
+  it.effect("knows the best one whenever it was stopped, and falls back when that one was deleted", () =>
+    inFolder(Effect.fnUntraced(function*(folder) {
+      const saver = yield* Checkpointer
+      const file = join(folder, "checkpoints", "best-sft.json")
+      yield* saver.save(checkpoint(1, true))
+      const first = readFileSync(file)
+      yield* saver.save(checkpoint(2, false))
+      yield* saver.save(checkpoint(3, true))
+      // A crash after the checkpoint was there and before the file that names it.
+      writeFileSync(file, first)
+      yield* saver.save(checkpoint(4, false))
+      assert.strictEqual((yield* saver.best("sft"))!.step, 3)
+      assert.strictEqual((yield* Checkpoints.summary(folder, "sft")).best, 3)
+      rmSync(file)
+      yield* saver.save(checkpoint(5, false))
+      assert.strictEqual((yield* saver.best("sft"))!.step, 3)
+      rmSync(join(folder, "checkpoints", "sft-3"), { recursive: true })
+      assert.strictEqual((yield* saver.best("sft"))!.step, 5)
+    }, (work, folder) => Effect.provide(work, Checkpointer.layer(folder)))))
 
   it.effect("ignores a checkpoint that does not verify, and says so when it is the best", () =>
     inFolder(Effect.fnUntraced(function*(folder) {
