@@ -179,6 +179,26 @@ describe("sidereal", () => {
     assert.include([first, second], 130)
   })
 
+  it("ends with 130 however early it is interrupted, and goes on when nobody reads its progress", async () => {
+    // Node is up before it loads the program, which takes much longer than the wait.
+    for (const [wait, signal] of [[50, "SIGTERM"], [50, "SIGINT"], [400, "SIGTERM"]] as const) {
+      const child = spawn(process.execPath, [
+        "--import",
+        "data:text/javascript,process.stderr.write('up')",
+        join(root, "programs/cli.ts"),
+        ...["sft", "--run", join(folder, "early"), "--config", settings]
+      ], { cwd: folder })
+      child.stderr.once("data", () => setTimeout(() => child.kill(signal), wait))
+      const status = await new Promise((resolve) => child.on("close", resolve))
+      assert.include([0, 130], status, `${signal} after ${wait} ms`)
+    }
+    const unread = join(folder, "unread")
+    const { child, ended } = start("sft", "--run", unread, "--config", settings)
+    child.stderr.destroy()
+    assert.strictEqual((await ended).status, 0)
+    assert.isTrue(existsSync(join(unread, "checkpoints", "best-sft.json")))
+  })
+
   it("is composed in code as the examples do", async () => {
     const example = (name: string, ...args: ReadonlyArray<string>) => {
       const child = spawn(process.execPath, [join(root, "examples", name), ...args], { cwd: folder })
@@ -269,8 +289,11 @@ describe("sidereal", () => {
   })
 
   it("answers wrong usage with status 2, and every command explains itself", async () => {
-    assert.strictEqual((await sidereal("trian")).status, 2)
-    assert.strictEqual((await sidereal("recommend", "--count", "many")).status, 2)
+    for (const wrong of [["trian"], ["recommend", "--count", "many"], ["data", "--core", "x"], ["data", "--flag"]]) {
+      const { error, out, status } = await sidereal(...wrong, "--json")
+      assert.deepStrictEqual([status, out], [2, ""], wrong.join(" "))
+      for (const words of ["USAGE", "ERROR"]) assert.include(error, words)
+    }
     for (const command of ["demo", "data", "embed", "tokenize", "sft", "grpo", "evaluate", "recommend", "report"]) {
       const { out, status } = await sidereal(command, "--help")
       assert.strictEqual(status, 0)
