@@ -22,7 +22,8 @@ const faults = (json: string): ReadonlyArray<string> => {
     else if (token === ":" && inner !== undefined) {
       inner.key = JSON.parse(text) as string
       if (inner.keys.has(inner.key)) {
-        found.push(`${around.map(({ key }) => key).join(".")}: it stands twice; settings are given once`)
+        const path = around.map(({ key }) => key).filter((key) => key !== "").join(".")
+        found.push(`${path}: it stands twice; settings are given once`)
       }
       inner.keys.add(inner.key)
     }

@@ -50,7 +50,9 @@ export class CorruptStore extends Schema.TaggedError<CorruptStore>()("CorruptSto
 /** A failure of the database itself. */
 export class StoreFailure extends Schema.TaggedError<StoreFailure>()("StoreFailure", { cause: Schema.Defect() }) {
   override get message() {
-    return `the embedding store failed: ${this.cause instanceof Error ? this.cause.message : String(this.cause)}`
+    const words = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    // What follows is where in its own sources the store noticed, and the same again.
+    return `the embedding store failed: ${words.replace(/,? \S+\.rs:\d+:\d+[\s\S]*$/, "")}`
   }
 }
 

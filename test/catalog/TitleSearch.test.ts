@@ -1,6 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { readFileSync } from "node:fs"
+import * as Settings from "../../programs/Settings.ts"
 import { nameless } from "../../src/catalog/Assemble.ts"
 import { type AmbiguousItem, CatalogError } from "../../src/catalog/CatalogError.ts"
+import * as Shop from "../../src/catalog/shop/Shop.ts"
 import * as TitleSearch from "../../src/catalog/TitleSearch.ts"
 
 const titled = (titles: ReadonlyArray<string>) => titles.map((title, i) => ({ ...nameless(`k${i}`), title }))
@@ -121,3 +125,23 @@ describe("TitleSearch", () => {
     assert.deepStrictEqual(found(catalogue, "mug; zzz"), "UnknownItem")
   })
 })
+
+it.effect("the README's history finds its items in the generated shop, the quick one too", () =>
+  Effect.gen(function*() {
+    const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8")
+    const examples = Array.from(readme.matchAll(/--history "([^"]+)"/g), ([, text]) => text!)
+    assert.isNotEmpty(examples)
+    for (const partial of [{}, Settings.quick]) {
+      const { seed, shop } = yield* Settings.decode(partial, "test")
+      const { items } = Shop.generate(shop, seed)
+      for (const text of examples) {
+        const parts = text.split("; ")
+        const at = TitleSearch.history(items, text)
+        assert.instanceOf(at, Int32Array, String(at))
+        for (const [i, part] of parts.entries()) {
+          const { key, title } = items[(at as Int32Array)[i]!]!
+          assert.isTrue(key === part || title.startsWith(part), `${part}: ${title}`)
+        }
+      }
+    }
+  }))

@@ -1,10 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
+import * as BeamSearch from "../../src/decode/BeamSearch.ts"
 import * as CompactVocabulary from "../../src/policy/flat/CompactVocabulary.ts"
 import * as FlatLayout from "../../src/policy/flat/FlatLayout.ts"
 import * as FlatPolicy from "../../src/policy/flat/FlatPolicy.ts"
 import { PolicyModel } from "../../src/policy/PolicyModel.ts"
+import * as SidIndex from "../../src/sid/SidIndex.ts"
 import * as Trie from "../../src/sid/trie/Trie.ts"
 import { distance } from "../Golden.ts"
 import { config, enliven, index, layer } from "./Fixture.ts"
@@ -238,4 +242,69 @@ describe("FlatPolicy.score and improve", () => {
       assert.isAbove(report.kl, 0)
       checkGradients(policy, loss)
     }).pipe(Effect.provide(layer())))
+})
+
+describe("FlatPolicy beyond 1,024 columns", () => {
+  it.effect("searches with more beams, after longer histories, and scores trees as wide as the search", () => {
+    const side = 33
+    const wide = SidIndex.make(
+      Array.from({ length: side * side }, (_, i) => Int32Array.of(Math.floor(i / side), i % side, i % 5)),
+      [side, side, 5],
+      "keep"
+    )
+    const settings = Schema.decodeSync(FlatPolicy.FlatPolicyConfig)({ ...config, layers: 1, historyItems: 360 })
+    return Effect.gen(function*() {
+      const policy = yield* PolicyModel
+      yield* enliven(policy)
+      const history = Int32Array.from({ length: 400 }, (_, i) => (i * 7) % (side * side))
+      const { feeds: weights } = yield* policy.parameters.weights
+      const [found] = yield* BeamSearch.searchAll([history], weights, { beams: 1200, batch: 32 })
+      assert.strictEqual(found!.leaves.length, side * side)
+      assert.closeTo(found!.logProbs.reduce((sum, value) => sum + Math.exp(value), 0), 1, 1e-4)
+      const [scored] = yield* policy.score([{ history, leaves: found!.leaves }], weights)
+      const sums = scored!.map((steps) => steps.reduce((sum, value) => sum + value, 0))
+      assert.isBelow(distance(sums, found!.logProbs), 1e-4)
+    }).pipe(
+      Effect.provide(
+        FlatPolicy.layer(settings, wide, 5).pipe(Layer.orDie, Layer.provide(OnnxRuntime.layerCpu({ threads: 2 })))
+      )
+    )
+  })
+
+  it.effect("scores and improves in parts as at once", () => {
+    const improved = Effect.gen(function*() {
+      const policy = yield* PolicyModel
+      yield* enliven(policy)
+      const { feeds: weights } = yield* policy.parameters.weights
+      const behaviour = yield* policy.score(groups, weights)
+      const { kl, loss } = yield* policy.improve(
+        groups.map((group, g) => ({
+          ...group,
+          advantages: Float32Array.from(group.leaves, (leaf) => Math.sin(leaf + g)),
+          behaviour: behaviour[g]!,
+          reference: behaviour[g]!.map((steps) => steps.map((value) => value - 0.1))
+        })),
+        0.3
+      )
+      return [
+        loss,
+        kl,
+        ...behaviour.flat().flatMap((steps) => [...steps]),
+        ...policy.parameters.buffer.flat("gradients")
+      ]
+    })
+    const within = (attention?: number) =>
+      improved.pipe(
+        Effect.provide(
+          FlatPolicy.layer(config, index, 11, attention).pipe(
+            Layer.orDie,
+            Layer.provide(OnnxRuntime.layerCpu({ threads: 2 }))
+          )
+        )
+      )
+    return Effect.gen(function*() {
+      const whole = yield* within()
+      for (const attention of [1, 700]) assert.isBelow(distance(yield* within(attention), whole), 1e-5)
+    })
+  })
 })

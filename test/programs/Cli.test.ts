@@ -181,6 +181,33 @@ describe("sidereal", () => {
     assert.include([first, second], 130)
   })
 
+  it("ends with 130 however early it is interrupted, and goes on when nobody reads its progress", async () => {
+    for (const signal of ["SIGTERM", "SIGINT"]) {
+      // The program interrupts itself when it begins to load what it is made of.
+      const hook = "import { registerHooks } from 'node:module'; registerHooks({ load: (url, context, next) => { " +
+        `if (url.endsWith('/programs/Main.ts')) process.kill(process.pid, '${signal}'); return next(url, context) } })`
+      const child = spawn(
+        process.execPath,
+        [
+          "--import",
+          `data:text/javascript,${hook}`,
+          join(root, "programs/cli.ts"),
+          "data",
+          "--run",
+          join(folder, "early")
+        ],
+        { cwd: folder }
+      )
+      assert.strictEqual(await new Promise((resolve) => child.on("close", resolve)), 130, signal)
+    }
+    assert.isFalse(existsSync(join(folder, "early")))
+    const unread = join(folder, "unread")
+    const { child, ended } = start("sft", "--run", unread, "--config", settings)
+    child.stderr.destroy()
+    assert.strictEqual((await ended).status, 0)
+    assert.isTrue(existsSync(join(unread, "checkpoints", "best-sft.json")))
+  })
+
   it("is composed in code as the examples do", async () => {
     const example = (name: string, ...args: ReadonlyArray<string>) => {
       const child = spawn(process.execPath, [join(root, "examples", name), ...args], { cwd: folder })
@@ -271,8 +298,11 @@ describe("sidereal", () => {
   })
 
   it("answers wrong usage with status 2, and every command explains itself", async () => {
-    assert.strictEqual((await sidereal("trian")).status, 2)
-    assert.strictEqual((await sidereal("recommend", "--count", "many")).status, 2)
+    for (const wrong of [["trian"], ["recommend", "--count", "many"], ["data", "--core", "x"], ["data", "--flag"]]) {
+      const { error, out, status } = await sidereal(...wrong, "--json")
+      assert.deepStrictEqual([status, out], [2, ""], wrong.join(" "))
+      for (const words of ["USAGE", "ERROR"]) assert.include(error, words)
+    }
     for (const command of ["demo", "data", "embed", "tokenize", "sft", "grpo", "evaluate", "recommend", "report"]) {
       const { out, status } = await sidereal(command, "--help")
       assert.strictEqual(status, 0)

@@ -224,6 +224,40 @@ describe("a run and what is not its own", () => {
     rmSync(at("shop", "inner"), { recursive: true })
   }, 120_000)
 
+  it("is refused, with the reason, when its manifest is none of ours or damaged, and named where one must be", async () => {
+    const ours = { version: 1, created: "now", name: "x", seed: 1, settings: {}, versions: {}, hashes: {} }
+    const cases: ReadonlyArray<readonly [string, string]> = [
+      ["", "a manifest.json that is empty"],
+      ["{", "a manifest.json that is no JSON"],
+      ["null", "a manifest.json of something else"],
+      ["[]", "a manifest.json of something else"],
+      [JSON.stringify({ name: "a site" }), "a manifest.json of something else"],
+      [JSON.stringify({ ...ours, version: 2 }), "a manifest.json of version 2, of which this sidereal reads 1"],
+      [JSON.stringify({ ...ours, seed: "x" }), "a manifest.json with fields that are missing or damaged"]
+    ]
+    mkdirSync(at("manifests"))
+    for (const [text, words] of cases) {
+      writeFileSync(at("manifests", "manifest.json"), text)
+      for (const fresh of [[], ["--fresh"]]) {
+        assert.include(await refused("NotOurs", "data", "--run", at("manifests"), ...fresh), words)
+      }
+      for (const command of [["evaluate"], ["report"], ["recommend", "--user", "u1"]]) {
+        assert.include(await refused("NoRun", ...command, "--run", at("manifests")), words)
+      }
+      assert.strictEqual(readFileSync(at("manifests", "manifest.json"), "utf8"), text)
+    }
+    rmSync(at("manifests", "manifest.json"))
+    for (
+      const [run, words] of [
+        [at("manifests"), "there is an empty folder"],
+        [at("absent"), "there is nothing"],
+        [config, "there is a file"],
+        [at("shop"), "there is no manifest.json"]
+      ] as const
+    ) assert.include(await refused("NoRun", "recommend", "--user", "u1", "--run", run), words)
+    rmSync(at("manifests"), { recursive: true })
+  })
+
   it("is refused when its folders are links, or its log somebody else's", async () => {
     await good("data", "--run", at("odd"), "--data", at("shop"))
     mkdirSync(at("disk"))
@@ -317,6 +351,20 @@ describe("settings of a run", () => {
       [[], ["(whole file): Expected an object of settings, got []"]],
       [3, ["got 3"]],
       ["{", ["it is not JSON"]],
+      ["{\"sft\": {\"epochs\": 1}, \"seed\": 1, \"sft\": {}}", ["sft: it stands twice"]],
+      ["{\"a\": [{\"b\": 1}, {\"b\": 1, \"\\u0062\": 2}]}", ["a.b: it stands twice"]],
+      ["{\"__proto__\": {\"sft\": {\"epochs\": 3}}}", ["__proto__: there is no such setting"]],
+      ["[".repeat(20_000) + "]".repeat(20_000), ["more than 64 deep"]],
+      ["{\"sft\": {\"epochs\": 1e999}}", ["sft.epochs: Expected an integer, got Infinity"]],
+      [{ constructor: 1 }, ["constructor: there is no such setting"]],
+      [{ cor: 1 }, ["cor: there is no such setting; did you mean core?"]],
+      [{ seed: 2 ** 60 }, ["seed: Expected an integer of at most 9007199254740991", "got 11529215046068"]],
+      [{ data: "" }, ["data: Expected a path, got \"\""]],
+      [{ evaluation: { beams: 5000 } }, ["evaluation.beams", "4096", "got 5000"]],
+      [{ sft: { validationBeams: 1e9 } }, ["sft.validationBeams", "4096"]],
+      [{ grpo: { groupSize: 5000, beta: 1e300 } }, ["grpo.groupSize", "grpo.beta", "got 1e+300"]],
+      [{ policy: { historyItems: 1e9 } }, ["policy.historyItems", "10000"]],
+      [{ policy: { width: 2 ** 20 } }, ["policy.width: Expected at most 536870912 weights in 4 layers"]],
       [{ policy: null }, ["policy: Expected object, got null"]],
       [{ policy: { width: 90, heads: 4 } }, ["policy.width: Expected a multiple of 8", "got 90"]],
       [{ policy: { width: 12, heads: 4, keyValueHeads: 2 } }, ["policy.width"]],
@@ -357,7 +405,54 @@ describe("settings of a run", () => {
       )
     }
     assert.include(await refused("SettingsError", "data", "inspect", at("shop"), "--core=-3"), "got -3")
+    assert.include(await refused("SettingsError", "data", "--run", ""), "run: Expected a path")
+    for (const flag of ["--data", "--config"]) {
+      assert.include(await refused("SettingsError", "data", "--run", at("never"), flag, ""), "path")
+    }
     assert.isFalse(existsSync(at("never")))
+  })
+})
+
+describe("what a run holds", () => {
+  it("is recommended with the history where lists are evaluated with it", async () => {
+    const ask = async (historyExcluded: boolean) => {
+      const kept = write("kept.json", { evaluation: { historyExcluded } })
+      const { out } = await good(
+        "recommend",
+        "--run",
+        at("mine"),
+        "--user",
+        "u1",
+        "--config",
+        kept,
+        "--json",
+        "--count",
+        "99"
+      )
+      return JSON.parse(out) as { history: ReadonlyArray<string>; recommendations: ReadonlyArray<{ item: string }> }
+    }
+    assert.strictEqual((await ask(false)).recommendations.length, 11)
+    const { history, recommendations } = await ask(true)
+    assert.strictEqual(recommendations.length, 11 - new Set(history).size)
+  })
+
+  it("is told when an evaluation's files are damaged", async () => {
+    for (const name of ["examples.json", "evaluation.json"]) {
+      const file = at("mine", name)
+      const content = readFileSync(file)
+      for (const damaged of ["{", "[{\"user\": 1}]", "null", ""]) {
+        writeFileSync(file, damaged)
+        const failure = await refused("Corrupt", "report", "--run", at("mine"))
+        for (const words of [file, "is damaged", "`sidereal evaluate --run"]) assert.include(failure, words)
+      }
+      writeFileSync(file, content)
+    }
+    await good("report", "--run", at("mine"))
+  })
+
+  it("is no shop where data are given, so what is said of one changes nothing", async () => {
+    const shop = write("shop.json", { shop: { users: 7 } })
+    assert.strictEqual((await good("data", "--run", at("mine"), "--config", shop)).notes, "")
   })
 })
 

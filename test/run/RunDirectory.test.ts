@@ -4,9 +4,9 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
-import { readFileSync, writeFileSync } from "node:fs"
+import { readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import * as Checkpointers from "../../src/run/Checkpointer.ts"
+import * as Checkpoints from "../../src/run/Checkpointer.ts"
 import { Checkpointer, type NewCheckpoint } from "../../src/run/Checkpointer.ts"
 import * as Manifest from "../../src/run/Manifest.ts"
 import { formatSeconds, Progress } from "../../src/run/Progress.ts"
@@ -57,6 +57,21 @@ describe("Checkpointer", () => {
       assert.deepStrictEqual(best!.meta, { step: 2, note: "x" })
       assert.isUndefined(none)
     })))
+
+  it.effect("knows the best one whenever it was stopped, and falls back when that one was deleted", () =>
+    inFolder(Effect.fnUntraced(function*(folder) {
+      const saver = yield* Checkpointer
+      yield* saver.save(checkpoint(1, true))
+      yield* saver.save(checkpoint(2, false))
+      yield* saver.save(checkpoint(3, true))
+      yield* saver.save(checkpoint(4, false))
+      assert.strictEqual((yield* saver.best("sft"))!.step, 3)
+      assert.strictEqual((yield* Checkpoints.summary(folder, "sft")).best, 3)
+      yield* saver.save(checkpoint(5, false))
+      assert.strictEqual((yield* saver.best("sft"))!.step, 3)
+      rmSync(join(folder, "checkpoints", "sft-3"), { recursive: true })
+      assert.strictEqual((yield* saver.best("sft"))!.step, 5)
+    }, (work, folder) => Effect.provide(work, Checkpointer.layer(folder)))))
 
   it.effect("ignores a checkpoint that does not verify, and says so when it is the best", () =>
     inFolder(Effect.fnUntraced(function*(folder) {
@@ -109,7 +124,7 @@ describe("Checkpointer", () => {
             const saver = yield* over(fileSystem, run)
             const result = yield* Effect.exit(saver.save(saves[stage]!))
             const found = yield* Effect.all([healthy.latest("sft"), healthy.best("sft")])
-            const summary = yield* Checkpointers.summary(run, "sft")
+            const summary = yield* Checkpoints.summary(run, "sft")
             const steps = found.map((one) => one?.step)
             assert.deepStrictEqual([summary.latest?.step, summary.best], steps)
             const allowed = [stage - 1, stage].map((i) => [saves[i]!.step, best[i]!])

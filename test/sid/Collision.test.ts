@@ -55,6 +55,28 @@ describe("Collision", () => {
     }))
 })
 
+describe("SIDs of several lengths", () => {
+  const mixed = sidsOf([[1, 2], [1, 2], [1, 2, 0], [1, 2, 0], [0], [0], [1, 2, 1], [1, 0]])
+  const distances: CollisionPolicy.Distances = (items, _, level) =>
+    Effect.succeed({
+      rows: items.length,
+      width: 4,
+      data: new Float32Array(items.length * 4).map((_, i) => (i * 7 + level) % 5)
+    })
+  for (const policy of [NearestFreeLeaf.policy, OptimalReassignment.policy, CollisionPolicy.extraToken]) {
+    it.effect(`each get a leaf: ${policy.name}`, () =>
+      Effect.gen(function*() {
+        const resolved = yield* CollisionPolicy.resolveSids(policy, mixed, [4, 4, 4], distances)
+        const index = SidIndex.fromResolved(resolved, policy.name)
+        assert.strictEqual(new Set(index.leafOf).size, mixed.length)
+        assert.deepStrictEqual(plain(index.sids)[6], [1, 2, 1])
+        if (policy !== CollisionPolicy.extraToken) {
+          assert.deepStrictEqual(index.sids.map(({ length }) => length), mixed.map(({ length }) => length))
+        }
+      }))
+  }
+})
+
 describe("the extra token as MiniOneRec writes it", () => {
   const kind = kindOf("-rqkmeans-plus")
   const files = kind === "" ? [] : list(folder, kind).filter((file) => file.startsWith("fourth-token"))

@@ -117,7 +117,7 @@ const childScores = (
   }
 }
 
-const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
+const make = (config: FlatPolicyConfig, index: SidIndex, seed: number, attention: number) =>
   Effect.gen(function*() {
     const runtime = yield* TensorRuntime
     const scope = yield* Effect.scope
@@ -275,6 +275,9 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
     const treeFeeds = (groups: ReadonlyArray<CandidateGroup>) => {
       const rows = FlatLayout.trees(index, vocabulary, groups, promptPositions, masked)
       const edges = Int32Array.from(rows.edgeRow, (row, e) => row * vocabulary.size + rows.edgeToken[e]!)
+      // Of its own: parts of one step are fed one after another.
+      const legal = new Uint8Array(rows.nodes.length * vocabulary.size)
+      FlatLayout.legalTokens(index, vocabulary, rows.nodes, legal)
       return {
         rows,
         feeds: {
@@ -282,7 +285,7 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
           positions: hostInt32(rows.positions, rows.rows, rows.length),
           mask: hostFloat32(rows.mask, rows.rows, 1, rows.length, rows.length),
           predictors: hostInt32(rows.predictors, rows.predictors.length),
-          legal: hostBool(legalTable(rows.nodes), rows.nodes.length, vocabulary.size),
+          legal: hostBool(legal, rows.nodes.length, vocabulary.size),
           edges: hostInt32(edges, edges.length)
         }
       }
@@ -297,7 +300,7 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
           group.leaves.length * (index.levels - 1)
         longest = Math.max(longest, columns)
         const part = parts.at(-1)
-        if (part !== undefined && (part.length + 1) * longest ** 2 <= widestAttention) part.push(group)
+        if (part !== undefined && (part.length + 1) * longest ** 2 <= attention) part.push(group)
         else {
           parts.push([group])
           longest = columns
@@ -367,9 +370,14 @@ const make = (config: FlatPolicyConfig, index: SidIndex, seed: number) =>
     return PolicyModel.of({ family: "flat", index, parameters, open, plan, supervise, score, improve })
   })
 
-/** The flat policy for an index, its weights drawn from `seed`. */
+/**
+ * The flat policy for an index, its weights drawn from `seed`; trees of candidates are computed together up to
+ * `attention` cells.
+ */
 export const layer = (
   config: FlatPolicyConfig,
   index: SidIndex,
-  seed: number
-): Layer.Layer<PolicyModel, TensorError, TensorRuntime> => Layer.effect(PolicyModel, make(config, index, seed))
+  seed: number,
+  attention: number = widestAttention
+): Layer.Layer<PolicyModel, TensorError, TensorRuntime> =>
+  Layer.effect(PolicyModel, make(config, index, seed, attention))
