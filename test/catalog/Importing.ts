@@ -21,15 +21,22 @@ export const filter = (values: typeof FilterConfig.Encoded) => Schema.decodeSync
 /** Files by name. */
 export type Files = Readonly<Record<string, string | Uint8Array>>
 
+/** Writes files into a fresh folder that goes with the Scope; returns its path. */
+export const writing = Effect.fnUntraced(function*(files: Files) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const folder = yield* fs.makeTempDirectoryScoped()
+  for (const [name, content] of Object.entries(files)) {
+    yield* fs.makeDirectory(path.dirname(path.join(folder, name)), { recursive: true })
+    yield* fs.writeFile(path.join(folder, name), typeof content === "string" ? Buffer.from(content) : content)
+  }
+  return folder
+})
+
 /** Writes files into a fresh folder and imports it, or one file of it. */
 export const importing = (files: Files, file?: string, options: Import.ImportOptions = {}) =>
   Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const folder = yield* fs.makeTempDirectoryScoped()
-    for (const [name, content] of Object.entries(files)) {
-      yield* fs.makeDirectory(path.dirname(path.join(folder, name)), { recursive: true })
-      yield* fs.writeFile(path.join(folder, name), typeof content === "string" ? Buffer.from(content) : content)
-    }
+    const folder = yield* writing(files)
     return yield* Import.load(file === undefined ? folder : path.join(folder, file), options)
   }).pipe(Effect.scoped)

@@ -140,6 +140,66 @@ const sixEvents: Readonly<Record<string, Files>> = {
   "times in microseconds": {
     "e.csv": lines(header, ...rows.map((row) => row.replace(/,(\d)$/, ",150000000000000$1")))
   },
+  "the only folder with data, two levels down, beside documents": {
+    "README.txt": "Users, items and more\nof all, of it\n",
+    "LICENSE": "MIT, really\n",
+    "archive/data/events.csv": lines(header, ...rows),
+    "archive/data/.DS_Store": "\u0000\u0001Bud1"
+  },
+  "folders that are a split, each with parts": {
+    "train/part-0.csv": lines(header, ...rows.slice(0, 3)),
+    "train/part-1.csv": lines(header, rows[3]!),
+    "test/part-0.csv": lines(header, ...rows.slice(4))
+  },
+  "folders that are a split, each with one file of its name": {
+    "data/train/train.csv": lines(header, ...rows.slice(0, 4)),
+    "data/test/test.csv": lines(header, ...rows.slice(4)),
+    "README.md": "# Data\n"
+  },
+  "names without endings": { events: lines(header, ...rows), items: lines("item_id,title", "a,A", "b,B") },
+  "parts of which some are empty": {
+    "part-0.csv": "",
+    "part-1.csv": lines(header, ...rows),
+    "part-2.csv": lines(header)
+  },
+  "months in the names of parts": {
+    "2019-Oct.csv": lines(header, ...rows.slice(0, 3)),
+    "2019-Nov.csv": lines(header, ...rows.slice(3))
+  },
+  "a header in a comment": { "e.csv": lines("# made by hand", `#${header}`, ...rows) },
+  "row names without a name, as R writes them": {
+    "e.csv": lines(
+      "\"user_id\",\"item_id\",\"timestamp\"",
+      ...rows.map((row, at) => `"${at + 1}",${row.replace(/^(\w+),(\w+)/, "\"$1\",\"$2\"")}`)
+    )
+  },
+  "runs of spaces": { "e.txt": lines(header, ...rows).replaceAll(",", "    ") },
+  "Hive's separator": { "e.csv": lines(header, ...rows).replaceAll(",", "\u0001") },
+  "times with parted thousands": {
+    "e.csv": lines(header, ...rows.map((row) => row.replace(/,(\d)$/, ",\"1,000,00$1\"")))
+  },
+  "times of web servers": {
+    "e.csv": lines(header, ...rows.map((row) => row.replace(/,(\d)$/, ",[0$1/Sep/2020:12:26:40 +0000]")))
+  },
+  "times of China": { "e.csv": lines(header, ...rows.map((row) => row.replace(/,(\d)$/, ",2020年9月$1日 10:00"))) },
+  "a list under a usual name, with a list of times": {
+    "e.jsonl": json([
+      { user_id: "u1", item_ids: ["c", "a", "b"], timestamps: [3, 1, 2] },
+      { user_id: "u2", item_ids: ["b", "c", "a"], timestamps: [1, 2, 3] }
+    ])
+  },
+  "lists of events by their users": {
+    "e.json": JSON.stringify({
+      u1: [{ item_id: "b", timestamp: 2 }, { item_id: "a", timestamp: 1 }, { item_id: "c", timestamp: 3 }],
+      u2: [{ item_id: "b", timestamp: 1 }, { item_id: "c", timestamp: 2 }, { item_id: "a", timestamp: 3 }]
+    })
+  },
+  "what MongoDB writes": {
+    "e.jsonl": json(rows.map((row) => {
+      const [user_id, item_id, time] = row.split(",")
+      return { user_id: { $oid: user_id }, item_id, timestamp: { $date: `2020-01-0${time}T00:00:00Z` } }
+    }))
+  },
   "another encoding, which is named": {
     "e.csv": Buffer.from(
       lines("user_id;item_id;timestamp;ort", ...rows.map((row) => `${row.replaceAll(",", ";")};Köln`)),
@@ -248,6 +308,94 @@ describe("tables as people have them", () => {
       const dataset = yield* Import.load(folder)
       rmSync(folder, { recursive: true })
       assert.deepStrictEqual(named(dataset), wanted)
+    }).pipe(Effect.provide(services)))
+})
+
+describe("what is told", () => {
+  const told = (files: Files) => importing(files).pipe(Effect.map(({ notes = [] }) => notes.join("\n")))
+
+  it.effect("tables that are not read, and a table without a header line that may hold the titles", () =>
+    Effect.gen(function*() {
+      const notes = yield* told({
+        "e.csv": lines(header, ...rows),
+        "goods.csv": lines("1,Red mug", "2,Blue mug"),
+        "friends.csv": lines("from,to", "u1,u2")
+      })
+      assert.include(notes, "not read: friends.csv, goods.csv")
+      assert.include(notes, "{\"items\":{\"file\":\"goods.csv\",\"header\":[\"item\",\"title\"]}}")
+    }).pipe(Effect.provide(services)))
+
+  it.effect("encodings of events and items, and what would help where none can be told", () =>
+    Effect.gen(function*() {
+      const events = { "e.csv": lines(header, ...rows) }
+      const goods = (title: string) => lines("item_id,title", `a,${title}`, `b,${title} 2`)
+      assert.include(
+        yield* told({ ...events, "i.csv": Buffer.from(goods("Größe für Äpfel"), "latin1") }),
+        "i.csv is not UTF-8; read as windows-1252"
+      )
+      const error = yield* failing({
+        ...events,
+        // Chinese in GBK.
+        "i.csv": Buffer.from(goods("\xca\xfd\xbe\xdd\xcd\xda\xbe\xf2\xb5\xbc\xc2\xdb"), "latin1")
+      })
+      assert.strictEqual(error.reason._tag, "MostlyMalformed")
+      assert.include(error.message, "{\"encoding\": \"gbk\"}")
+    }).pipe(Effect.provide(services)))
+
+  it.effect("the word that stood where a user or an item is missing", () =>
+    Effect.gen(function*() {
+      const dataset = yield* importing({
+        "e.csv": lines(header, ...rows, "NULL,a,9", "u1,,9"),
+        "i.csv": lines("item_id,title", "nan,A", "a,B")
+      })
+      assert.deepStrictEqual(dataset.malformed!.map(({ problem, value }) => [problem, value]), [
+        ["no user_id", "NULL"],
+        ["no item_id", "empty"],
+        ["no item_id", "nan"]
+      ])
+    }).pipe(Effect.provide(services)))
+
+  it.effect("a day beside a month and a year is no time", () =>
+    Effect.gen(function*() {
+      const dataset = yield* importing({
+        "e.csv": lines("user_id,item_id,day,month,year", "u1,a,30,1,2020", "u1,b,2,2,2020", "u1,c,1,3,2020")
+      })
+      assert.deepStrictEqual(named(dataset), { u1: "a b c" })
+      assert.isUndefined(dataset.times)
+    }).pipe(Effect.provide(services)))
+
+  it.effect("a table of items alone is no table of events", () =>
+    Effect.gen(function*() {
+      const error = yield* failing({ "goods.csv": lines("item_id,title", "a,A", "b,B") })
+      assert.strictEqual(error.reason._tag, "UnknownForm")
+      assert.notInclude(error.message, "would read it")
+    }).pipe(Effect.provide(services)))
+})
+
+describe("tables beside each other", () => {
+  it.effect("of tables with keys called id, the one that the events' column names holds the items", () =>
+    Effect.gen(function*() {
+      const dataset = yield* importing({
+        "orders.csv": lines("id,customer_id,product_id,created_at", ...rows.map((row, at) => `${at},${row}`)),
+        "products.csv": lines("id,title", "a,A", "b,B"),
+        "customers.csv": lines("id,name", "u1,Ann", "a,Bob")
+      })
+      assert.deepStrictEqual(titles(dataset), { a: "A", b: "B", c: "c" })
+    }).pipe(Effect.provide(services)))
+
+  it.effect("backslashes before quotes are found where the first rows have none, and lines of megabytes are read", () =>
+    Effect.gen(function*() {
+      const many = Array.from({ length: 4000 }, (_, at) => `"z${at}";"Title ${at}";""`)
+      const late = yield* importing({
+        "e.csv": lines(header, ...rows),
+        "i.csv": lines("\"item_id\";\"title\";\"brand\"", ...many, "\"a\";\"An \\\"A\\\"; more\";\"x\"")
+      })
+      assert.deepInclude(titles(late), { a: "An \"A\"; more" })
+      const long = yield* importing({
+        "e.csv": lines(header, ...rows),
+        "i.csv": lines("item_id,title,description", `a,A,"${"x".repeat(3_000_000)}"`, "b,B,", "c,C,")
+      })
+      assert.deepStrictEqual(titles(long), { a: "A", b: "B", c: "C" })
     }).pipe(Effect.provide(services)))
 })
 

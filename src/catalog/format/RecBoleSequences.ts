@@ -66,13 +66,10 @@ export const load = Effect.fn("RecBoleSequences.load")(function*(
   const examples: readonly [Array<Example>, Array<Example>] = [[], []]
   const train: Array<Int32Array> = []
   const found: Array<Malformed.Findings> = []
-  const freeze = () => {
-    while (train.length < sequences.length) train.push(Int32Array.from(sequences[train.length]!))
-  }
   for (const [at, file] of events.files.entries()) {
     const part = parts[at] ?? 0
     // What validates and tests comes after what trains.
-    if (part > 0 && (parts[at - 1] ?? 0) === 0) freeze()
+    if (part > 0 && train.length === 0) train.push(...sequences.map((items) => Int32Array.from(items)))
     const { findings, rows } = yield* (yield* TableReader).read(file, [user, history, item], {
       form: events.form,
       key: item,
@@ -93,7 +90,7 @@ export const load = Effect.fn("RecBoleSequences.load")(function*(
   if (sequences.length === 0) {
     return yield* new CatalogError({ reason: new NoEvents({ detail: `${events.files.join(", ")} have no rows` }) })
   }
-  freeze()
+  while (train.length < sequences.length) train.push(new Int32Array(0))
   const texts = itemFiles === undefined
     ? undefined
     : yield* EventTable.readItems(itemFiles, config, numbers)
