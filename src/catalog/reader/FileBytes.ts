@@ -57,7 +57,9 @@ export const stream = (
       evaluate: () =>
         Stream.toReadableStream(raw).pipeThrough(
           // Not the web's DecompressionStream, which refuses a gzip of several parts.
-          Duplex.toWeb(createGunzip({ chunkSize: Math.max(1 << 12, Math.min(1 << 20, limit ?? 1 << 20, 8 * chunkSize)) })) as ReadableWritablePair<
+          Duplex.toWeb(
+            createGunzip({ chunkSize: Math.max(1 << 12, Math.min(1 << 20, limit ?? 1 << 20, 8 * chunkSize)) })
+          ) as ReadableWritablePair<
             Uint8Array,
             Uint8Array
           >
