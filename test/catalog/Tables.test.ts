@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { gzipSync } from "node:zlib"
 import { type CatalogError } from "../../src/catalog/CatalogError.ts"
 import { type Dataset } from "../../src/catalog/Dataset.ts"
 import * as DatasetFile from "../../src/catalog/DatasetFile.ts"
@@ -369,6 +370,53 @@ describe("what is told", () => {
       const error = yield* failing({ "goods.csv": lines("item_id,title", "a,A", "b,B") })
       assert.strictEqual(error.reason._tag, "UnknownForm")
       assert.notInclude(error.message, "would read it")
+    }).pipe(Effect.provide(services)))
+})
+
+describe("many small parts", () => {
+  const part = (at: number, ...more: ReadonlyArray<string>) =>
+    lines(header, ...[0, 1, 2].map((k) => `u${(at + k) % 7},i${(at * 3 + k) % 11},${at * 10 + k}`), ...more)
+  const many = (more: (at: number) => ReadonlyArray<string> = () => []): Record<string, string> =>
+    Object.fromEntries(
+      Array.from({ length: 40 }, (_, at) => [`part-${String(at).padStart(5, "0")}.csv`, part(at, ...more(at))])
+    )
+  const one = lines(header, ...Object.values(many()).flatMap((text) => text.trim().split("\n").slice(1)))
+
+  it.effect("are read as the same rows in one file, whatever their line ends, one of them packed and some empty", () =>
+    Effect.gen(function*() {
+      const files: Record<string, string | Uint8Array> = many()
+      const name = (at: number) => `part-000${at}.csv`
+      files[name(11)] = (files[name(11)] as string).trimEnd()
+      files[name(12)] = (files[name(12)] as string).replaceAll("\n", "\r\n")
+      files[name(13)] = `\ufeff${files[name(13)] as string}`
+      files[name(14)] = gzipSync(files[name(14)]!)
+      const dataset = yield* importing({ ...files, "part-00050.csv": "", "part-00051.csv": lines(header) })
+      assert.deepStrictEqual(named(dataset), named(yield* importing({ "e.csv": one })))
+      assert.include(dataset.notes!.join(), "41 files of events are read as one table")
+    }).pipe(Effect.provide(services)))
+
+  it.effect("rows that cannot be used are told with the file and line where they stand", () =>
+    Effect.gen(function*() {
+      const files = many((at) => at === 17 ? ["u1,i1", "NULL,i2,5"] : at === 30 ? ["u1,i1,soon"] : [])
+      const dataset = yield* importing(files)
+      assert.deepStrictEqual(
+        dataset.malformed!.map(({ file, line, value }) => [file.slice(-14), line, value]),
+        [["part-00017.csv", 5, "u1,i1"], ["part-00017.csv", 6, "NULL"], ["part-00030.csv", 5, "soon"]]
+      )
+      const error = yield* failing(files, undefined, { strict: true })
+      assert.include(error.message, "part-00017.csv, line 5")
+    }).pipe(Effect.provide(services)))
+
+  it.effect("of a split keep their part", () =>
+    Effect.gen(function*() {
+      const split = Object.fromEntries(
+        Object.entries(many()).map(([name, text], at) => [`${at < 30 ? "train" : "test"}/${name}`, text])
+      )
+      const dataset = yield* importing(split)
+      const events = (lists: ReadonlyArray<Int32Array>) => lists.reduce((sum, { length }) => sum + length, 0)
+      assert.strictEqual(dataset.split!.test.length, 30)
+      assert.strictEqual(events(dataset.split!.train) + dataset.split!.validation.length, 90)
+      assert.include(dataset.notes!.join(), "30 to train, 0 to validate, 10 to test")
     }).pipe(Effect.provide(services)))
 })
 

@@ -45,8 +45,11 @@ export const stream = (
 ): Stream.Stream<Uint8Array, CatalogError, FileSystem.FileSystem> =>
   Stream.unwrap(Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
+    // A buffer of a megabyte for each of a thousand small files keeps the garbage collector busy.
+    const { size } = yield* fs.stat(path).pipe(Effect.mapError(refused(path)))
+    const chunkSize = Math.min(limit ?? 1 << 20, 1 << 20, Number(size) + 1)
     const raw = fs.stream(path, {
-      chunkSize: Math.min(limit ?? 1 << 20, 1 << 20),
+      chunkSize,
       ...(limit === undefined || packed !== undefined ? {} : { bytesToRead: limit })
     }).pipe(Stream.mapError(refused(path)))
     if (packed === undefined) return raw
@@ -54,7 +57,9 @@ export const stream = (
       evaluate: () =>
         Stream.toReadableStream(raw).pipeThrough(
           // Not the web's DecompressionStream, which refuses a gzip of several parts.
-          Duplex.toWeb(createGunzip({ chunkSize: Math.min(limit ?? 1 << 20, 1 << 20) })) as ReadableWritablePair<
+          Duplex.toWeb(
+            createGunzip({ chunkSize: Math.max(1 << 12, Math.min(1 << 20, limit ?? 1 << 20, 8 * chunkSize)) })
+          ) as ReadableWritablePair<
             Uint8Array,
             Uint8Array
           >

@@ -3,6 +3,8 @@
  */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
+import type * as Path from "effect/Path"
+import type * as Scope from "effect/Scope"
 import * as Assemble from "../Assemble.ts"
 import { AmbiguousColumn, CatalogError, MissingColumn, NoEvents, NoRatings, NoTimes } from "../CatalogError.ts"
 import { type Count, type Dataset, type Item } from "../Dataset.ts"
@@ -15,6 +17,7 @@ import { type DateOrder, type EventColumns, type EventScan, TableReader } from "
 import * as TimedEvents from "../reader/TimedEvents.ts"
 import * as CellList from "./CellList.ts"
 import * as ColumnRoles from "./ColumnRoles.ts"
+import * as Parts from "./Parts.ts"
 import { type Files, type TableConfig } from "./TableConfig.ts"
 import * as TableFile from "./TableFile.ts"
 import * as TableProposal from "./TableProposal.ts"
@@ -28,7 +31,7 @@ export interface LoadOptions {
   readonly strict: boolean
 }
 
-type Needs = FileSystem.FileSystem | TableReader
+type Needs = FileSystem.FileSystem | Path.Path | TableReader
 
 /** Fails with the columns that a file has, its first rows, and the settings that would read it. */
 const missing = (role: ColumnRoles.Role, table: TableFile.TableFile, columns: Files["columns"]) =>
@@ -348,15 +351,31 @@ export const load = Effect.fn("EventTable.load")(function*(
   tables: Tables,
   config: TableConfig,
   options: LoadOptions
-): Effect.fn.Return<Dataset, CatalogError, Needs> {
-  const { events, items: itemFiles, parts } = tables
-  const { findings, hasTimes, log, notes: eventNotes, starts, table } = yield* readEvents(events, config, options)
+): Effect.fn.Return<Dataset, CatalogError, Needs | Scope.Scope> {
+  const { items: itemFiles } = tables
+  // Only a table with a header line can have been cut into parts that each have it.
+  const joined = tables.events.form?.columns === undefined && tables.events.form?.encoding === undefined
+    ? yield* Parts.join(tables.events.files, tables.parts)
+    : undefined
+  const read = joined === undefined ? undefined : yield* readEvents(
+    { ...tables.events, files: joined.files },
+    config,
+    options
+  ).pipe(Effect.option)
+  // What goes wrong is told of the files as they are.
+  const isJoined = read?._tag === "Some"
+  const events = isJoined ? { ...tables.events, files: joined!.files } : tables.events
+  const parts = isJoined ? joined!.parts : tables.parts
+  const { findings, hasTimes, log, notes: eventNotes, starts, table: first } = isJoined
+    ? read.value
+    : yield* readEvents(events, config, options)
+  const table = { ...first, file: tables.events.files[0]! }
   if (log.users.length === 0) {
     const detail = findings.rows === 0
       ? "has a header and no rows"
       : `has no row that can be used (${findings.problems.map(({ count, step }) => `${step}: ${count}`).join(", ")}` +
         findings.malformed.slice(0, 1).map(({ line, value }) => `; line ${line} has ${value}`).join("") + ")"
-    return yield* new CatalogError({ reason: new NoEvents({ detail: `${events.files.join(", ")} ${detail}` }) })
+    return yield* new CatalogError({ reason: new NoEvents({ detail: `${tables.events.files.join(", ")} ${detail}` }) })
   }
   const { filter, seed } = options
   const wish = Assemble.timesWanted(filter)
@@ -368,13 +387,15 @@ export const load = Effect.fn("EventTable.load")(function*(
     }
     notes.push(TableProposal.noTimes(table, proposed))
   }
-  if (parts !== undefined) {
-    const of = (part: number) => parts.filter((one) => one === part).length
+  if (tables.parts !== undefined) {
+    const of = (part: number) => tables.parts!.filter((one) => one === part).length
     notes.push(
       `the events' files are a split: ${of(0)} to train, ${of(1)} to validate, ${of(2)} to test` +
         (of(1) > 0 ? "" : "; a user's last training event validates")
     )
-  } else if (events.files.length > 1) notes.push(`${events.files.length} files of events are read as one table`)
+  } else if (tables.events.files.length > 1) {
+    notes.push(`${tables.events.files.length} files of events are read as one table`)
+  }
   const wanted = new Set(log.itemKeys)
   let scanned: ItemScan = noItems
   if (itemFiles !== undefined) {
@@ -405,15 +426,16 @@ export const load = Effect.fn("EventTable.load")(function*(
     seed,
     core: config.core ?? 0,
     firstOnly: false,
-    malformed: [...findings.malformed, ...scanned.findings.malformed].slice(0, Malformed.kept),
+    malformed: [...findings.malformed.map((row) => isJoined ? joined!.origin(row) : row), ...scanned.findings.malformed]
+      .slice(0, Malformed.kept),
     before: counts,
     itemTable: itemFiles !== undefined,
     ...(parts === undefined ? {} : { parts: partsOf(starts, parts) })
   })
-  const sources = [...events.files, ...itemFiles?.files ?? []]
+  const sources = [...tables.events.files, ...itemFiles?.files ?? []]
   const told = { ...dataset, sources, ...(notes.length === 0 ? {} : { notes }) }
   return hasTimes ? told : Assemble.withoutTimes(told)
-})
+}, Effect.scoped)
 
 /** The part of every event. */
 const partsOf = (starts: ReadonlyArray<number>, parts: ReadonlyArray<number>): Uint8Array => {
