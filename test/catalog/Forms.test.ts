@@ -221,8 +221,8 @@ describe("Import.load of published forms", () => {
       for (const files of folders) {
         const plain = yield* importing(files)
         assert.deepStrictEqual(
-          { ...(yield* importing(packed(files))), name: "", sources: [] },
-          { ...plain, name: "", sources: [] },
+          { ...(yield* importing(packed(files))), name: "", sources: [], notes: [] },
+          { ...plain, name: "", sources: [], notes: [] },
           Object.keys(files).join()
         )
         assert.isTrue(plain.items.some(({ key, title }) => key !== title), Object.keys(files).join())
