@@ -163,7 +163,6 @@ export const prepareStep = async (
     targets: hostInt32(ids.map((id) => (id * 7 + 3) % vocabulary), batch, length),
     weights: hostFloat32(new Float32Array(ids.length).fill(1 / ids.length), batch, length)
   }
-  let steps = 0
   return {
     work: {
       d: shape.width,
@@ -183,7 +182,7 @@ export const prepareStep = async (
       engine.run(Effect.scoped(Effect.gen(function*() {
         const [outputs] = yield* store.differentiate(executable, [{ feeds }])
         yield* outputs!["loss"]!.read
-        yield* store.apply(optimizer, ++steps, 1e-3)
+        yield* store.apply(optimizer, 1e-3)
       }))),
     close: engine.close
   }

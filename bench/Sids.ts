@@ -123,14 +123,13 @@ const prepareRqVaeStep = async (
   const batch = { rows, width, data: Float32Array.from({ length: rows * width }, next) }
   const maps = [width, ...config.network.layers, config.network.width]
   const weights = 2 * maps.slice(1).reduce((sum, size, i) => sum + size * maps[i]!, 0)
-  let steps = 0
   return {
     work: { rows, dim: width, layers: config.network.layers, codes: config.network.codes, weights },
     amount: 1,
     unit: "steps/s",
     // The first map needs no gradient with respect to its input.
     flops: rows * (6 * weights - 2 * width * config.network.layers[0]! + 3 * 2 * 256 * config.network.width),
-    run: async () => void await engine.run(rqVae.step(batch, optimizer, ++steps, 1e-3)),
+    run: async () => void await engine.run(rqVae.step(batch, optimizer, 1e-3)),
     close: engine.close
   }
 }

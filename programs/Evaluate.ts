@@ -40,7 +40,7 @@ export interface ExampleUser {
 export const files = { record: "evaluation.json", examples: "examples.json" } as const
 
 /** The phases whose policies are evaluated, in order. */
-const phases = [Supervised.kind, Group.kind]
+const phases = [Supervised.kind, Group.kind] as const
 
 /** Evaluates and keeps the record. */
 export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLayer = Policies.flat) {
@@ -73,13 +73,13 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
     const progress = yield* Progress
     let evaluated = 0
     for (const kind of phases) {
-      if (!(yield* TrainingState.loadBest(parameters, checkpointer, kind))) continue
+      if (!(yield* TrainingState.loadBest(parameters, checkpointer, kind, settings[kind].optimizer))) continue
       evaluated++
       const tracker = progress.start(`evaluate ${kind}`, examples.length, "users")
       const { seconds, value: ranked } = yield* timed(
-        parameters.feeds("average").pipe(
-          Effect.flatMap((weights) =>
-            PolicyRanking.rankAll(examples, weights, {
+        parameters.evaluation.pipe(
+          Effect.flatMap(({ feeds }) =>
+            PolicyRanking.rankAll(examples, feeds, {
               beams: settings.evaluation.beams,
               batch: 32,
               historyExcluded,

@@ -58,9 +58,7 @@ export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
 
   const policy = Layer.effectDiscard(Effect.gen(function*() {
     const { parameters } = yield* PolicyModel
-    yield* TrainingState.restore(parameters, start.tensors, ["weights", "average"])
-    parameters.buffer.flat("weights").set(parameters.buffer.flat("average"))
-    yield* parameters.push
+    yield* TrainingState.begin(parameters, start, settings.sft.optimizer)
   })).pipe(Layer.provideMerge((options.policy ?? Policies.flat)(settings, index)))
 
   const actors = Layer.mergeAll(

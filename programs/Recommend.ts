@@ -78,10 +78,10 @@ export const program = Effect.fn("recommend")(function*(
   return yield* Effect.gen(function*() {
     const { parameters } = yield* PolicyModel
     const checkpointer = yield* Checkpointer
-    const loaded = (yield* TrainingState.loadBest(parameters, checkpointer, Group.kind)) ||
-      (yield* TrainingState.loadBest(parameters, checkpointer, Supervised.kind))
+    const loaded = (yield* TrainingState.loadBest(parameters, checkpointer, Group.kind, settings.grpo.optimizer)) ||
+      (yield* TrainingState.loadBest(parameters, checkpointer, Supervised.kind, settings.sft.optimizer))
     if (!loaded) return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
-    const ranked = yield* BeamSearch.searchBest(history, yield* parameters.feeds("average"), {
+    const ranked = yield* BeamSearch.searchBest(history, (yield* parameters.evaluation).feeds, {
       count: question.count,
       beams: settings.evaluation.beams,
       excluded: BeamSearch.leavesOf(index, history)

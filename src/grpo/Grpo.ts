@@ -123,9 +123,9 @@ export const train: (
   const progress = yield* Progress
   const { index, parameters } = policy
   const validation = TrainingState.sample(data.validation, config.validationUsers, seed)
-  const validate = TrainingState.evaluationWeights(parameters, config.optimizer).pipe(
-    Effect.flatMap((weights) =>
-      PolicyRanking.rankAll(validation, weights, {
+  const validate = parameters.evaluation.pipe(
+    Effect.flatMap(({ feeds }) =>
+      PolicyRanking.rankAll(validation, feeds, {
         beams: config.validationBeams,
         batch: 32,
         historyExcluded: data.historyExcluded
@@ -135,7 +135,7 @@ export const train: (
     Effect.scoped
   )
 
-  const state = yield* TrainingState.resume(parameters, kind, data.origin)
+  const state = yield* TrainingState.resume(parameters, kind, config.optimizer, data.origin)
   let { best, bestEpoch: bestStep, start: startNdcg, step } = state
   const keep = (score: number) => {
     const improved = score > best
@@ -186,7 +186,7 @@ export const train: (
         behaviour: group.behaviour,
         reference: held[i]!
       }))
-      const report = yield* learner.step(scored, step, learningRate)
+      const report = yield* learner.step(scored, learningRate)
       Object.assign(fields, { loss: report.loss, kl: report.kl, gradientNorm: report.gradientNorm })
     }
     yield* log.append({ kind: "grpo.step", step, fields })
@@ -199,7 +199,7 @@ export const train: (
     if (step % config.stepsPerValidation === 0 || step === config.steps) yield* keep(yield* validate)
   }
   tracker.finish(`NDCG@10 ${startNdcg.toFixed(4)} before, best ${best.toFixed(4)} after step ${bestStep}`)
-  yield* TrainingState.loadBest(parameters, checkpointer, kind)
+  yield* TrainingState.loadBest(parameters, checkpointer, kind, config.optimizer)
   return { steps: step, startNdcg, bestNdcg: best, bestStep }
 })
 

@@ -21,17 +21,12 @@ export interface LearnerReport {
 /**
  * The learner.
  *
- * Responsibilities: the only writer of the policy's weights; counts their versions. Ordering: steps are applied in the
+ * Responsibilities: the only writer of the policy's weights. Ordering: steps are applied in the
  * order of the calls, one at a time. Completion means that the weights of the policy are the new ones. A step that fails
  * changes nothing. A crash loses the steps since the last checkpoint.
  */
 export class PolicyLearner extends Context.Service<PolicyLearner, {
-  /** `step` counts from 1 and sets the bias correction of the optimizer. */
-  step(
-    groups: ReadonlyArray<ScoredGroup>,
-    step: number,
-    learningRate: number
-  ): Effect.Effect<LearnerReport, TensorError>
+  step(groups: ReadonlyArray<ScoredGroup>, learningRate: number): Effect.Effect<LearnerReport, TensorError>
 }>()("sidereal/grpo/PolicyLearner") {
   /** A learner in this process with weight `beta` on the divergence from the reference. */
   static readonly layer = (options: {
@@ -43,18 +38,17 @@ export class PolicyLearner extends Context.Service<PolicyLearner, {
       Effect.gen(function*() {
         const policy = yield* PolicyModel
         const optimizer = Adam.adamW(options.optimizer)
-        let version = 0
         return PolicyLearner.of({
-          step: Effect.fn("PolicyLearner.step")(function*(groups, step, learningRate) {
+          step: Effect.fn("PolicyLearner.step")(function*(groups, learningRate) {
             const { kl, loss } = yield* policy.improve(groups, options.beta)
             if (!Number.isFinite(loss)) {
+              const step = yield* policy.parameters.version
               return yield* new TensorError({
                 reason: new NonFinite({ tensor: "policy-gradient loss", step, value: String(loss) })
               })
             }
-            const applied = yield* policy.parameters.apply(optimizer, step, learningRate)
-            version++
-            return { version, loss, kl, gradientNorm: applied.gradientNorm }
+            const applied = yield* policy.parameters.apply(optimizer, learningRate)
+            return { version: yield* policy.parameters.version, loss, kl, gradientNorm: applied.gradientNorm }
           })
         })
       })

@@ -16,8 +16,8 @@ export class ReferenceModel extends Context.Service<ReferenceModel, {
     ReferenceModel,
     Effect.gen(function*() {
       const policy = yield* PolicyModel
-      const copy = yield* policy.parameters.feeds("weights", { frozen: true })
-      return ReferenceModel.of({ score: (groups) => policy.score(groups, copy) })
+      const copy = yield* policy.parameters.snapshot("weights")
+      return ReferenceModel.of({ score: (groups) => policy.score(groups, copy.feeds) })
     })
   )
 }

@@ -47,7 +47,7 @@ export class RolloutActor extends Context.Service<RolloutActor, {
         return RolloutActor.of({
           generate: Effect.fn("RolloutActor.generate")(function*(prompts) {
             const histories = prompts.map((prompt) => prompt.history)
-            const found = yield* BeamSearch.searchAll(histories, yield* policy.parameters.weights, {
+            const found = yield* BeamSearch.searchAll(histories, (yield* policy.parameters.weights).feeds, {
               beams: options.groupSize,
               batch: options.batch,
               excluded: options.historyExcluded

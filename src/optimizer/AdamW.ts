@@ -1,5 +1,5 @@
 /**
- * AdamW (Loshchilov and Hutter 2019) with clipping by global norm, as one pass over the flat buffer.
+ * AdamW (Loshchilov and Hutter 2019) with clipping by global norm, as one pass over the flat regions.
  *
  * `m = b1 m + (1-b1) g`, `v = b2 v + (1-b2) g^2`,
  * `p = (1 - lr decay) p - lr / (1-b1^t) * m / (sqrt(v) / sqrt(1-b2^t) + epsilon)`; torch's form, decay decoupled.
@@ -45,29 +45,32 @@ export const apply = (
   step: number,
   learningRate: number
 ): StepReport | TensorError => {
-  const { kernels, length } = buffer
-  const gradientNorm = Math.sqrt(kernels.sumOfSquares(buffer.address("gradients"), length))
+  const { decaying, trainable } = buffer
+  const gradientNorm = Math.sqrt(buffer.kernels("gradients").sumOfSquares(0, trainable))
   if (!Number.isFinite(gradientNorm)) {
-    const bad = buffer.slots.find((slot) => buffer.view("gradients", slot.name).some((x) => !Number.isFinite(x)))
+    const bad = Object.entries(buffer.views("gradients")).find(([, values]) => values.some((x) => !Number.isFinite(x)))
     return new TensorError({
       reason: new NonFinite({
-        tensor: `gradient of ${bad?.name ?? "all parameters"}`,
+        tensor: `gradient of ${bad?.[0] ?? "all parameters"}`,
         step,
         value: String(gradientNorm)
       })
     })
   }
+  // The average begins as the weights before the first step.
+  const averaging = config.averaging > 0 ? buffer.kernels("average", "weights") : undefined
+  const kernels = buffer.kernels("weights", "gradients", "first", "second")
   const clip = Math.min(1, config.maxGradientNorm / (gradientNorm + 1e-6))
   const rate = learningRate / (1 - config.beta1 ** step)
   const root = 1 / Math.sqrt(1 - config.beta2 ** step)
   const pass = (from: number, count: number, decay: number) => {
     if (count === 0) return
-    const at = (region: "weights" | "gradients" | "first" | "second") => buffer.address(region) + from * 4
+    const at = from * 4
     kernels.adamw(
-      at("weights"),
-      at("gradients"),
-      at("first"),
-      at("second"),
+      at,
+      at,
+      at,
+      at,
       count,
       clip,
       config.beta1,
@@ -78,11 +81,8 @@ export const apply = (
       root
     )
   }
-  pass(0, buffer.decaying, config.weightDecay)
-  pass(buffer.decaying, length - buffer.decaying, 0)
-  if (config.averaging > 0) {
-    const keep = Math.min(config.averaging, step / (step + 10))
-    kernels.lerp(buffer.address("average"), buffer.address("weights"), length, 1 - keep)
-  }
+  pass(0, decaying, config.weightDecay)
+  pass(decaying, trainable - decaying, 0)
+  averaging?.lerp(0, 0, trainable, 1 - Math.min(config.averaging, step / (step + 10)))
   return { gradientNorm }
 }

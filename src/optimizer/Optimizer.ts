@@ -20,6 +20,8 @@ export interface Parameter {
 export interface SlotSpec {
   readonly shape: ReadonlyArray<number>
   readonly start: number | { readonly weight: string }
+  /** The parameter that it is a moving average of: what is evaluated in place of the weights. */
+  readonly averageOf?: string | undefined
 }
 
 /** Tensors by name. */
@@ -92,13 +94,19 @@ export const withSlots = <K extends string>(
   options: {
     readonly scalars?: Transform["scalars"]
     readonly start?: (parameter: Parameter, slot: K) => SlotSpec["start"]
+    /** Whether the slots are averages of the weights. */
+    readonly averages?: boolean
   } = {}
 ): Transform => ({
   init: (parameters) =>
     Object.fromEntries(parameters.flatMap((parameter) =>
       names.map((name) => [
         `${name}.${parameter.name}`,
-        { shape: parameter.shape, start: options.start?.(parameter, name) ?? 0 }
+        {
+          shape: parameter.shape,
+          start: options.start?.(parameter, name) ?? 0,
+          averageOf: options.averages === true ? parameter.name : undefined
+        }
       ])
     )),
   scalars: options.scalars ?? (() => ({})),
@@ -240,7 +248,8 @@ export const clipByGlobalNorm = (most: number): Transform => ({
 
 /**
  * Keeps an exponential moving average of the weights after the step in the slots `average.*`, which begin as the
- * weights. `decay` is the share of the old value; it is warmed up as `min(decay, t / (t + 10))`. Stands last.
+ * weights; the store evaluates them in place of the weights. `decay` is the share of the old value; it is warmed up as
+ * `min(decay, t / (t + 10))`. Stands last.
  */
 export const averageWeights = (decay: number): Transform =>
   withSlots(["average"], (update, { average }, parameter, { scalars, weights }) => {
@@ -248,5 +257,6 @@ export const averageWeights = (decay: number): Transform =>
     return { update, slots: { average: average.add(next.sub(average).mul(scalars["averaging"]!)) } }
   }, {
     scalars: (step) => ({ averaging: 1 - Math.min(decay, step / (step + 10)) }),
-    start: (parameter) => ({ weight: parameter.name })
+    start: (parameter) => ({ weight: parameter.name }),
+    averages: true
   })

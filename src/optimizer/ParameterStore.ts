@@ -3,12 +3,12 @@
  *
  * On a runtime over host memory everything lies in the flat `ParameterBuffer`, programs read and write it in place, and
  * AdamW is one pass of a kernel. On a resident runtime weights, gradients and slots stay on the device, the optimizer is
- * a traced program, and the buffer is a copy that `pull` renews (for a checkpoint) and `push` sends (after one was
- * loaded).
+ * a traced program, and the buffer is a copy that `pull` renews and `push` sends.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import * as HostMemory from "../tensor/HostMemory.ts"
 import * as ParameterBuffer from "../tensor/ParameterBuffer.ts"
 import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 import { hostFloat32, type HostTensor, type TensorProgram } from "../tensor/TensorProgram.ts"
@@ -16,9 +16,17 @@ import { type Executable, type Feed, type TensorHandle, TensorRuntime } from "..
 import * as AdamW from "./AdamW.ts"
 import type * as Optimizer from "./Optimizer.ts"
 import * as OptimizerProgram from "./OptimizerProgram.ts"
+import { OptimizerSlots, type SlotSpecs, type StoreState } from "./OptimizerSlots.ts"
 
 /** Weights by name, as programs are fed with them. */
 export type Feeds = Readonly<Record<string, Feed>>
+
+/** Weights after a number of steps. */
+export interface Weights {
+  /** Steps that were applied to them. */
+  readonly version: number
+  readonly feeds: Feeds
+}
 
 /** Part of a batch: what the program is fed beside the weights, and its share in the gradient. */
 export interface MicroBatch {
@@ -31,52 +39,49 @@ export interface MicroBatch {
 export interface ParameterStore {
   /** The host's copy; the parameters themselves unless the runtime is resident. */
   readonly buffer: ParameterBuffer.ParameterBuffer
-  /** The current weights. */
-  readonly weights: Effect.Effect<Feeds>
+  /** Steps applied. */
+  readonly version: Effect.Effect<number>
+  /** The current weights; the next step changes them. */
+  readonly weights: Effect.Effect<Weights>
+  /** What is evaluated: the moving average of each parameter that has one, else its weights; the next step changes them. */
+  readonly evaluation: Effect.Effect<Weights, TensorError, Scope.Scope>
   /**
-   * The weights of a region as they are now, in the caller's Scope; a frozen copy stays what it is when training goes
-   * on.
+   * Copies the weights, or what `evaluation` reads, into shared memory of their own: they stay what they are when
+   * training goes on, and a worker thread reads them where they lie.
    */
-  feeds(
-    region: "weights" | "average",
-    options?: { readonly frozen?: boolean }
-  ): Effect.Effect<Feeds, TensorError, Scope.Scope>
+  snapshot(region: "weights" | "average"): Effect.Effect<Weights, TensorError, Scope.Scope>
   /**
-   * Runs a program that returns a gradient for every parameter, under its name, and other outputs; keeps the sum of the
-   * gradients by share and gives the other outputs of every run.
+   * Runs a program that returns a gradient for every trainable parameter, under its name, and other outputs; keeps the
+   * sum of the gradients by share and gives the other outputs of every run.
    */
   differentiate(
     executable: Executable<string, string>,
     batches: ReadonlyArray<MicroBatch>
   ): Effect.Effect<ReadonlyArray<Readonly<Record<string, TensorHandle>>>, TensorError, Scope.Scope>
-  /** Applies step number `step` (from 1); the weights are untouched when the gradient is not finite. */
-  apply(
-    optimizer: Optimizer.Optimizer,
-    step: number,
-    learningRate: number
-  ): Effect.Effect<AdamW.StepReport, TensorError>
+  /**
+   * Applies the next step; weights and version are untouched when the gradient is not finite. An optimizer that goes on
+   * from a restored state must find all its slots there.
+   */
+  apply(optimizer: Optimizer.Optimizer, learningRate: number): Effect.Effect<AdamW.StepReport, TensorError>
+  /** Copies everything that the next step depends on. */
+  readonly save: Effect.Effect<StoreState, TensorError>
+  /** Continues from a state; nothing is changed when it is not one of these parameters. */
+  restore(state: StoreState): Effect.Effect<void, TensorError>
   /** Renews the host's copy. */
   readonly pull: Effect.Effect<void, TensorError>
   /** Takes the host's copy for the parameters. */
   readonly push: Effect.Effect<void, TensorError>
 }
 
-const regions = ["first", "second", "average"] as const
-
-/** The region of the buffer that a slot has its place in. */
-const regionOf = (
-  buffer: ParameterBuffer.ParameterBuffer,
-  slot: string
-): readonly [ParameterBuffer.Region, string] | undefined => {
-  for (const region of regions) {
-    const parameter = slot.slice(region.length + 1)
-    if (slot.startsWith(`${region}.`) && buffer.slots.some(({ name }) => name === parameter)) return [region, parameter]
-  }
-  return undefined
+/** Choices of a store. */
+export interface StoreOptions {
+  /** The optimizer that will be applied: a model that cannot be trained with it here fails before anything is made. */
+  readonly optimizer?: Optimizer.Optimizer | undefined
 }
 
 const parametersOf = (buffer: ParameterBuffer.ParameterBuffer): ReadonlyArray<Optimizer.Parameter> =>
-  buffer.slots.map(({ name, offset, shape }) => ({ name, shape, decay: offset < buffer.decaying }))
+  buffer.slots.filter(({ trainable }) => trainable)
+    .map(({ name, offset, shape }) => ({ name, shape, decay: offset < buffer.decaying }))
 
 const notFinite = (step: number, value: number, tensor = "gradient of all parameters") =>
   new TensorError({ reason: new NonFinite({ tensor, step, value: String(value) }) })
@@ -84,18 +89,42 @@ const notFinite = (step: number, value: number, tensor = "gradient of all parame
 /** One batch that is all of the gradient needs no sum. */
 const isWhole = (batches: ReadonlyArray<MicroBatch>) => batches.length === 1 && (batches[0]!.share ?? 1) === 1
 
+/** Ends with an error where there is one. */
+const orFail = (error: TensorError | undefined): Effect.Effect<void, TensorError> =>
+  error === undefined ? Effect.void : Effect.fail(error)
+
+const scalarFeeds = (transform: Optimizer.Transform, step: number, rate: number): Feeds =>
+  Object.fromEntries(
+    Object.entries(transform.scalars(step, rate)).map(([name, value]) => [
+      OptimizerProgram.scalarName(name),
+      hostFloat32(Float32Array.of(value))
+    ])
+  )
+
+const sizeOf = (shape: ReadonlyArray<number>) => shape.reduce((a, b) => a * b, 1)
+
+const rename = (feeds: Feeds, key: (name: string) => string): Feeds =>
+  Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [key(name), feed]))
+
 /** Parameters made from their specs, on the runtime of the context. */
 export const make: (
-  specs: ParameterBuffer.ParameterSpecs
+  specs: ParameterBuffer.ParameterSpecs,
+  options?: StoreOptions
 ) => Effect.Effect<ParameterStore, TensorError, TensorRuntime | Scope.Scope> = Effect.fn("ParameterStore.make")(
-  function*(specs) {
+  function*(specs, options = {}) {
     const runtime = yield* TensorRuntime
     const scope = yield* Effect.scope
-    const buffer = ParameterBuffer.make(specs)
+    const buffer = ParameterBuffer.make(specs, yield* HostMemory.Available)
     const parameters = parametersOf(buffer)
     const names = parameters.map(({ name }) => name)
-    const slots = new Map<string, HostTensor>()
+    const slots = new OptimizerSlots(buffer)
     const programs = new Map<Optimizer.Optimizer | string, Executable<string, string>>()
+    yield* orFail(
+      options.optimizer === undefined
+        ? buffer.shortage(["weights"])
+        : slots.shortage(options.optimizer.transform.init(parameters), "weights", "gradients")
+    )
+    buffer.flat("weights")
 
     const compiled = Effect.fnUntraced(function*(key: Optimizer.Optimizer | string, program: () => TensorProgram) {
       const known = programs.get(key)
@@ -105,74 +134,75 @@ export const make: (
       return executable
     })
 
-    /** The slot's values on the host: in the buffer, or beside it, begun when they are not there. */
-    const slotOf = (slot: string, { shape, start }: Optimizer.SlotSpec): HostTensor => {
-      const region = regionOf(buffer, slot)
-      if (region !== undefined) return hostFloat32(buffer.view(...region), ...shape)
-      const known = slots.get(slot)
-      if (known !== undefined) return known
-      const data = typeof start === "number"
-        ? new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(start)
-        : buffer.view("weights", start.weight).slice()
-      const made = hostFloat32(data, ...shape)
-      slots.set(slot, made)
-      return made
+    const versioned = (feeds: Feeds): Weights => ({ version: slots.version, feeds })
+    const version = Effect.sync(() => slots.version)
+
+    /** Tensors in one block of shared memory. */
+    const copied = (tensors: Readonly<Record<string, HostTensor>>): Readonly<Record<string, HostTensor>> => {
+      const block = new SharedArrayBuffer(buffer.length * 4)
+      return Object.freeze(Object.fromEntries(buffer.slots.map(({ name, offset, shape, size }) => {
+        const data = new Float32Array(block, offset * 4, size)
+        data.set(tensors[name]!.data)
+        return [name, Object.freeze(hostFloat32(data, ...shape))]
+      })))
     }
+    const room = Effect.suspend(() => orFail(buffer.shortage([], buffer.length * 4)))
 
-    const scalarFeeds = (transform: Optimizer.Transform, step: number, rate: number): Feeds =>
-      Object.fromEntries(
-        Object.entries(transform.scalars(step, rate)).map(([name, value]) => [
-          OptimizerProgram.scalarName(name),
-          hostFloat32(Float32Array.of(value))
-        ])
-      )
+    const saved = Effect.suspend(() => {
+      const state = slots.save()
+      return state instanceof TensorError ? Effect.fail(state) : Effect.succeed(state)
+    })
 
-    const rename = (feeds: Feeds, key: (name: string) => string): Feeds =>
-      Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [key(name), feed]))
-
+    /** The trainable ones. */
     const pick = (all: Feeds): Feeds => Object.fromEntries(names.map((name) => [name, all[name]!]))
 
     const onHost = (): ParameterStore => {
       let total = new Float32Array(0)
       return {
         buffer,
-        weights: Effect.sync(() => buffer.tensors("weights")),
-        feeds: (region, options) =>
-          Effect.sync(() =>
-            options?.frozen === true
-              ? Object.fromEntries(
-                buffer.slots.map(({ name, shape }) => [name, hostFloat32(buffer.view(region, name).slice(), ...shape)])
-              )
-              : buffer.tensors(region)
+        version,
+        weights: Effect.sync(() => versioned(buffer.tensors("weights"))),
+        evaluation: Effect.sync(() => versioned(slots.evaluation)),
+        snapshot: (region) =>
+          Effect.map(
+            room,
+            () => versioned(copied(region === "weights" ? buffer.tensors("weights") : slots.evaluation))
           ),
         differentiate: Effect.fn("ParameterStore.differentiate")(function*(executable, batches) {
+          const isOne = isWhole(batches)
+          const missing = isOne || total.length >= buffer.trainable ? 0 : buffer.trainable
+          yield* orFail(buffer.shortage(["gradients"], missing * 4))
           const run = (feeds: Feeds) =>
             executable.run({ ...buffer.tensors("weights"), ...feeds }, buffer.views("gradients"))
-          if (isWhole(batches)) return [yield* run(batches[0]!.feeds)]
+          if (isOne) return [yield* run(batches[0]!.feeds)]
           const gradients = buffer.flat("gradients")
-          if (total.length < buffer.length) total = new Float32Array(buffer.length)
+          if (missing > 0) total = new Float32Array(missing)
           total.fill(0)
           const outputs: Array<Readonly<Record<string, TensorHandle>>> = []
           for (const { feeds, share = 1 } of batches) {
             outputs.push(yield* run(feeds))
-            for (let i = 0; i < buffer.length; i++) total[i]! += share * gradients[i]!
+            for (let i = 0; i < gradients.length; i++) total[i]! += share * gradients[i]!
           }
           gradients.set(total)
           return outputs
         }),
-        apply: Effect.fn("ParameterStore.apply")(function*(optimizer, step, learningRate) {
-          if (optimizer.fused !== undefined) {
-            const report = AdamW.apply(buffer, optimizer.fused, step, learningRate)
-            return report instanceof TensorError ? yield* report : report
-          }
-          const { transform } = optimizer
+        apply: Effect.fn("ParameterStore.apply")(function*(optimizer, learningRate) {
+          const { fused, transform } = optimizer
+          const step = slots.version + 1
           const specs = transform.init(parameters)
+          yield* orFail(slots.adopt(optimizer, specs))
+          if (fused !== undefined) {
+            const report = AdamW.apply(buffer, fused, step, learningRate)
+            if (report instanceof TensorError) return yield* report
+            slots.version = step
+            return report
+          }
           const executable = yield* compiled(optimizer, () => OptimizerProgram.make(transform, parameters))
           const held = Object.fromEntries(
-            Object.entries(specs).map(([slot, spec]) => [OptimizerProgram.slotName(slot), slotOf(slot, spec)])
+            Object.entries(slots.tensors(specs)).map(([slot, tensor]) => [OptimizerProgram.slotName(slot), tensor])
           )
           const outputs = yield* executable.run({
-            ...rename(buffer.tensors("weights"), OptimizerProgram.weightName),
+            ...rename(pick(buffer.tensors("weights")), OptimizerProgram.weightName),
             ...rename(buffer.tensors("gradients"), OptimizerProgram.gradientName),
             ...held,
             ...scalarFeeds(transform, step, learningRate)
@@ -184,8 +214,11 @@ export const make: (
             buffer.view("weights", name).set(next.data)
           }
           for (const [name, { data }] of Object.entries(held)) data.set((yield* outputs[name]!.read).data)
+          slots.version = step
           return { gradientNorm }
         }, Effect.scoped),
+        save: saved,
+        restore: (state) => Effect.suspend(() => orFail(slots.restore(state))),
         pull: Effect.void,
         push: Effect.void
       }
@@ -218,40 +251,50 @@ export const make: (
       let weights: Readonly<Record<string, TensorHandle>> = {}
       let state: Readonly<Record<string, TensorHandle>> = {}
       let gradients: Readonly<Record<string, TensorHandle>> = {}
-      let stateOf: Optimizer.Optimizer | undefined
+      let specs: SlotSpecs = {}
 
       const place = Effect.suspend(() => runtime.place(buffer.tensors("weights")))
       const start = Effect.gen(function*() {
         weights = yield* renewState(place)
         state = {}
-        stateOf = undefined
+        slots.optimizer = undefined
       })
       yield* start
 
       const pull = Effect.gen(function*() {
-        for (const name of names) buffer.view("weights", name).set((yield* weights[name]!.read).data)
-        for (const [slot, handle] of Object.entries(state)) {
-          const host = slotOf(slot, { shape: handle.shape, start: 0 })
-          host.data.set((yield* handle.read).data)
+        for (const { name } of buffer.slots) buffer.view("weights", name).set((yield* weights[name]!.read).data)
+        if (slots.optimizer === undefined) return
+        for (const [slot, { data }] of Object.entries(slots.tensors(specs))) {
+          data.set((yield* state[slot]!.read).data)
         }
       })
 
       /** Slots of an optimizer on the device; the first step with it brings them from the host. */
       const hold = Effect.fnUntraced(function*(optimizer: Optimizer.Optimizer) {
-        if (stateOf === optimizer) return
+        if (slots.optimizer === optimizer) return
         yield* pull
-        const specs = optimizer.transform.init(parameters)
+        const wanted = optimizer.transform.init(parameters)
+        yield* orFail(slots.adopt(optimizer, wanted))
+        specs = wanted
         const next = yield* renewState(Effect.gen(function*() {
-          return {
-            weights: yield* place,
-            slots: yield* runtime.place(
-              Object.fromEntries(Object.entries(specs).map(([slot, spec]) => [slot, slotOf(slot, spec)]))
-            )
-          }
+          return { weights: yield* place, slots: yield* runtime.place(slots.tensors(specs)) }
         }))
         weights = next.weights
         state = next.slots
-        stateOf = optimizer
+      })
+
+      const evaluation = Effect.suspend((): Effect.Effect<Feeds, TensorError, Scope.Scope> => {
+        const { averages, optimizer } = slots
+        if (averages.size === 0) return Effect.succeed(weights)
+        if (optimizer === undefined) return runtime.place(slots.evaluation)
+        return Effect.succeed(
+          Object.fromEntries(
+            Object.entries(weights).map(([name, own]) => {
+              const average = averages.get(name)
+              return [name, average === undefined ? own : state[average]!]
+            })
+          )
+        )
       })
 
       const sum: Effect.Effect<Executable<string, string>, TensorError> = compiled("sum", () => ({
@@ -274,17 +317,15 @@ export const make: (
 
       const store: ParameterStore = {
         buffer,
-        weights: Effect.sync(() => weights),
-        feeds: Effect.fnUntraced(function*(region, options) {
-          const average = Object.fromEntries(
-            Object.entries(state).flatMap(([slot, handle]) =>
-              slot.startsWith("average.") ? [[slot.slice("average.".length), handle] as const] : []
-            )
+        version,
+        weights: Effect.sync(() => versioned(weights)),
+        evaluation: Effect.map(evaluation, versioned),
+        snapshot: Effect.fnUntraced(function*(region) {
+          yield* pull
+          yield* room
+          return versioned(
+            yield* runtime.place(copied(region === "weights" ? buffer.tensors("weights") : slots.evaluation))
           )
-          const live = region === "weights" ? weights : average
-          if (options?.frozen !== true && names.every((name) => name in live)) return live
-          if (options?.frozen === true) yield* pull
-          return yield* runtime.place(buffer.tensors(region))
         }),
         differentiate: Effect.fn("ParameterStore.differentiate")(function*(executable, batches) {
           if (isWhole(batches)) {
@@ -293,7 +334,7 @@ export const make: (
           }
           gradients = yield* renewGradients(runtime.place(
             Object.fromEntries(
-              buffer.slots.map(({ name, shape, size }) => [name, hostFloat32(new Float32Array(size), ...shape)])
+              parameters.map(({ name, shape }) => [name, hostFloat32(new Float32Array(sizeOf(shape)), ...shape)])
             )
           ))
           const add = yield* sum
@@ -302,20 +343,21 @@ export const make: (
             const result = yield* executable.run({ ...weights, ...feeds })
             gradients = yield* renewGradients(add.run({
               share: hostFloat32(Float32Array.of(share)),
-              ...rename(gradients, (name) => `total/${name}`),
+              ...rename(pick(gradients), (name) => `total/${name}`),
               ...Object.fromEntries(names.map((name) => [`gradient/${name}`, result[name]!]))
             }))
             outputs.push(result)
           }
           return outputs
         }),
-        apply: Effect.fn("ParameterStore.apply")(function*(optimizer, step, learningRate) {
+        apply: Effect.fn("ParameterStore.apply")(function*(optimizer, learningRate) {
           yield* hold(optimizer)
+          const step = slots.version + 1
           const { transform } = optimizer
           const executable = yield* compiled(optimizer, () => OptimizerProgram.make(transform, parameters))
           const next = yield* renewState(Effect.gen(function*() {
             const outputs = yield* executable.run({
-              ...rename(weights, OptimizerProgram.weightName),
+              ...rename(pick(weights), OptimizerProgram.weightName),
               ...rename(pick(gradients), OptimizerProgram.gradientName),
               ...rename(state, OptimizerProgram.slotName),
               ...scalarFeeds(transform, step, learningRate)
@@ -324,12 +366,18 @@ export const make: (
             if (!Number.isFinite(gradientNorm)) return yield* notFinite(step, gradientNorm)
             return { outputs, gradientNorm }
           }))
-          weights = Object.fromEntries(names.map((name) => [name, next.outputs[OptimizerProgram.weightName(name)]!]))
+          weights = {
+            ...weights,
+            ...Object.fromEntries(names.map((name) => [name, next.outputs[OptimizerProgram.weightName(name)]!]))
+          }
           state = Object.fromEntries(
             Object.keys(state).map((slot) => [slot, next.outputs[OptimizerProgram.slotName(slot)]!])
           )
+          slots.version = step
           return { gradientNorm: next.gradientNorm }
         }),
+        save: Effect.andThen(pull, saved),
+        restore: (state) => Effect.suspend(() => orFail(slots.restore(state))).pipe(Effect.andThen(start)),
         pull,
         push: start
       }

@@ -77,7 +77,7 @@ export const train: (
   const optimizer = Adam.adamW(config.optimizer)
   const validation = TrainingState.sample(data.validation, config.validationUsers, seed)
 
-  const state = yield* TrainingState.resume(parameters, kind)
+  const state = yield* TrainingState.resume(parameters, kind, config.optimizer)
   let { best, bestEpoch, epoch, step } = state
   // Training that had stopped early goes on when more epochs are asked for than then.
   let sinceBest = state.asked > 0 && config.epochs > state.asked ? 0 : state.sinceBest
@@ -93,8 +93,8 @@ export const train: (
       if (!Number.isFinite(loss)) {
         return yield* new TensorError({ reason: new NonFinite({ tensor: "loss", step, value: String(loss) }) })
       }
+      const report = yield* parameters.apply(optimizer, learningRate)
       step++
-      const report = yield* parameters.apply(optimizer, step, learningRate)
       lossSum += loss
       if (step % 10 === 0 || i === batches.length - 1) {
         yield* log.append({
@@ -112,9 +112,9 @@ export const train: (
     }
     epoch++
     if (epoch % config.epochsPerValidation === 0 || epoch === config.epochs) {
-      const ranked = yield* TrainingState.evaluationWeights(parameters, config.optimizer).pipe(
-        Effect.flatMap((weights) =>
-          PolicyRanking.rankAll(validation, weights, {
+      const ranked = yield* parameters.evaluation.pipe(
+        Effect.flatMap(({ feeds }) =>
+          PolicyRanking.rankAll(validation, feeds, {
             beams: config.validationBeams,
             batch: 32,
             historyExcluded: data.historyExcluded
@@ -143,6 +143,6 @@ export const train: (
     }
   }
   tracker.finish(`best NDCG@10 ${best.toFixed(4)} after epoch ${bestEpoch}`, step)
-  yield* TrainingState.loadBest(parameters, checkpointer, kind)
+  yield* TrainingState.loadBest(parameters, checkpointer, kind, config.optimizer)
   return { steps: step, epochs: epoch, bestEpoch, bestNdcg: best, stoppedEarly: epoch < config.epochs }
 })

@@ -16,18 +16,20 @@ export interface Dropout {
 /** Masks for models with `sites` places. */
 export const make = (sites: number): Dropout => {
   let capacity = 0
-  let held = TrainingKernels.make(0)
+  let memory = TrainingKernels.memory(0)
+  let kernels = TrainingKernels.over(memory)
   return {
     draw: (seed, step, size, rate) => {
       const padded = Math.ceil(size / 4) * 4
       if (padded > capacity) {
         capacity = padded
-        held = TrainingKernels.make(sites * capacity * 4)
+        memory = TrainingKernels.memory(sites * capacity * 4)
+        kernels = TrainingKernels.over(memory)
       }
       const threshold = Math.min(0xffff_ffff, Math.round((1 - rate) * 2 ** 32))
       return Array.from({ length: sites }, (_, site) => {
-        held.kernels.dropout(site * capacity * 4, padded, Random.key(seed, step, site), threshold | 0, 1 / (1 - rate))
-        return new Float32Array(held.memory.buffer, site * capacity * 4, size)
+        kernels.dropout(site * capacity * 4, padded, Random.key(seed, step, site), threshold | 0, 1 / (1 - rate))
+        return new Float32Array(memory.buffer, site * capacity * 4, size)
       })
     }
   }

@@ -1,29 +1,32 @@
 /**
- * The weights of a model with their gradients and optimizer slots, in one flat block of shared memory.
+ * The trainable parameters of a model with their gradients and optimizer slots, in flat regions of shared memory.
  *
  * Programs are fed views of it and write gradients into views of it, on this thread or another, so a training step
- * copies nothing. Parameters whose weights decay stand first, so that one pass of a kernel covers each group.
+ * copies nothing. Every region is a memory of its own, made when it is first asked for: a model that is only run has no
+ * gradients. Parameters whose weights decay stand first, so that one pass of a kernel covers each group; frozen ones
+ * stand last and have a place among the weights alone.
  */
-import { NonFinite, ShapeMismatch, TensorError } from "./TensorError.ts"
+import * as HostMemory from "./HostMemory.ts"
+import { NonFinite, OutOfMemory, ShapeMismatch, TensorError } from "./TensorError.ts"
 import { formatShape, hostFloat32, type HostTensor } from "./TensorProgram.ts"
 import * as TrainingKernels from "./TrainingKernels.ts"
 
-/** One parameter: its shape, how it starts, and whether weight decay applies. */
+/** One parameter: its shape, how it starts, and whether it is trained and its weights decay. */
 export interface ParameterSpec {
   readonly shape: ReadonlyArray<number>
   /** Writes the initial values. */
   readonly initialize: (values: Float32Array) => void
   /** @default true for two and more axes: norms and biases do not decay. */
   readonly decay?: boolean | undefined
+  /** Whether it has a gradient and slots. @default true */
+  readonly trainable?: boolean | undefined
 }
 
 /** Parameters by name. */
 export type ParameterSpecs = Readonly<Record<string, ParameterSpec>>
 
-/** Flat regions, all of the same length: weights, gradients, first and second moment, moving average of the weights. */
+/** Flat regions: weights, gradients, first and second moment, moving average of the weights. */
 export type Region = "weights" | "gradients" | "first" | "second" | "average"
-
-const regions: ReadonlyArray<Region> = ["weights", "gradients", "first", "second", "average"]
 
 /** Where a parameter lies, in elements from the start of a region. */
 export interface Slot {
@@ -31,25 +34,40 @@ export interface Slot {
   readonly shape: ReadonlyArray<number>
   readonly offset: number
   readonly size: number
+  readonly trainable: boolean
 }
 
-/** A buffer. */
+/** A tensor of a saved state. */
+export interface SavedTensor {
+  readonly dtype: "F32"
+  readonly shape: ReadonlyArray<number>
+  readonly data: Float32Array
+}
+
+/** A buffer; what asks for a region throws `TensorError` where there is no memory for it. */
 export interface ParameterBuffer {
+  /** Every parameter, the frozen ones last. */
   readonly slots: ReadonlyArray<Slot>
-  /** Elements in a region, padding included. */
+  /** Elements of the weights, padding included. */
   readonly length: number
+  /** Elements of every other region: the first ones of the weights. */
+  readonly trainable: number
   /** The first elements of a region decay, the rest does not. */
   readonly decaying: number
   /** Trainable values, padding not counted. */
   readonly count: number
-  readonly kernels: TrainingKernels.TrainingKernels
-  /** Byte address of a region. */
-  address(region: Region): number
+  /** Returns the error of making the regions that are still missing, and `more` bytes besides. */
+  shortage(regions: ReadonlyArray<Region>, more?: number): TensorError | undefined
+  /** Returns the kernels with these regions as memories 0 to 3. */
+  kernels(first: Region, ...others: ReadonlyArray<Region>): TrainingKernels.TrainingKernels
   /** A whole region. */
   flat(region: Region): Float32Array
   /** A parameter's values in a region. */
   view(region: Region, name: string): Float32Array
-  /** All parameters of a region, as a program is fed with them; the same objects every time. */
+  /**
+   * All parameters of a region, as a program is fed with them; the same objects every time. Among the averages a frozen
+   * parameter has its weights.
+   */
   tensors(region: Region): Readonly<Record<string, HostTensor>>
   /** All views of a region, as a program writes into them. */
   views(region: Region): Readonly<Record<string, Float32Array>>
@@ -57,67 +75,123 @@ export interface ParameterBuffer {
 
 const align = (size: number) => Math.ceil(size / 4) * 4
 
-/** Lays out and initializes the parameters; the average starts equal to the weights. */
-export const make = (specs: ParameterSpecs): ParameterBuffer => {
+const sizeOf = (shape: ReadonlyArray<number>) => shape.reduce((a, b) => a * b, 1)
+
+interface Made {
+  readonly memory: TrainingKernels.Memory
+  readonly flat: Float32Array
+  readonly views: Readonly<Record<string, Float32Array>>
+  readonly tensors: Readonly<Record<string, HostTensor>>
+}
+
+/**
+ * Lays out the parameters. The weights are initialized, and the average begins as they are, when they are first asked
+ * for.
+ */
+export const make = (
+  specs: ParameterSpecs,
+  available: () => number = HostMemory.measure
+): ParameterBuffer => {
   const entries = Object.entries(specs)
-  const decays = (spec: ParameterSpec) => spec.decay ?? spec.shape.length > 1
+  const isTrainable = (spec: ParameterSpec) => spec.trainable ?? true
+  const decays = (spec: ParameterSpec) => isTrainable(spec) && (spec.decay ?? spec.shape.length > 1)
   const slots: Array<Slot> = []
-  let offset = 0
-  let decaying = 0
-  for (const wanted of [true, false]) {
+  let length = 0
+  const place = (belongs: (spec: ParameterSpec) => boolean): number => {
     for (const [name, spec] of entries) {
-      if (decays(spec) !== wanted) continue
-      const size = spec.shape.reduce((a, b) => a * b, 1)
-      slots.push({ name, shape: spec.shape, offset, size })
-      offset += align(size)
+      if (!belongs(spec)) continue
+      const size = sizeOf(spec.shape)
+      slots.push({ name, shape: spec.shape, offset: length, size, trainable: isTrainable(spec) })
+      length += align(size)
     }
-    if (wanted) decaying = offset
+    return length
   }
-  const length = offset
-  const { kernels, memory } = TrainingKernels.make(regions.length * length * 4)
-  const address = (region: Region) => regions.indexOf(region) * length * 4
-  const flats = new Map(regions.map((region) => [region, new Float32Array(memory.buffer, address(region), length)]))
-  const views = new Map(regions.map((region) => [
-    region,
-    Object.fromEntries(slots.map((slot) => [
-      slot.name,
-      new Float32Array(memory.buffer, address(region) + slot.offset * 4, slot.size)
-    ]))
-  ]))
-  const tensors = new Map(regions.map((region) => [
-    region,
-    Object.fromEntries(slots.map((slot) => [slot.name, hostFloat32(views.get(region)![slot.name]!, ...slot.shape)]))
-  ]))
+  const decaying = place(decays)
+  const trainable = place((spec) => isTrainable(spec) && !decays(spec))
+  place((spec) => !isTrainable(spec))
+
+  const made = new Map<Region, Made>()
+  const kernels = new Map<string, TrainingKernels.TrainingKernels>()
+  const lengthOf = (region: Region) => region === "weights" ? length : trainable
+  const slotsOf = (region: Region) => region === "weights" ? slots : slots.filter((slot) => slot.trainable)
+
+  const shortage = (regions: ReadonlyArray<Region>, more = 0): TensorError | undefined => {
+    const missing = regions.filter((region) => !made.has(region))
+    const largest = Math.max(0, ...missing.map((region) => lengthOf(region) * 4))
+    const purpose = `${missing.join(", ")}${more === 0 ? "" : " and more"} of ${length} parameters`
+    return largest > TrainingKernels.mostBytes
+      ? new TensorError({
+        reason: new OutOfMemory({
+          purpose,
+          wanted: largest,
+          available: TrainingKernels.mostBytes,
+          limit: "block"
+        })
+      })
+      : HostMemory.check(purpose, missing.reduce((sum, region) => sum + lengthOf(region) * 4, more), available)
+  }
+
+  const of = (region: Region): Made => {
+    const known = made.get(region)
+    if (known !== undefined) return known
+    const short = shortage([region])
+    if (short !== undefined) throw short
+    const memory = TrainingKernels.memory(lengthOf(region) * 4)
+    const flat = new Float32Array(memory.buffer, 0, lengthOf(region))
+    const own = slotsOf(region)
+    const views = Object.fromEntries(
+      own.map(({ name, offset, size }) => [name, new Float32Array(memory.buffer, offset * 4, size)])
+    )
+    const tensors = Object.fromEntries(own.map(({ name, shape }) => [name, hostFloat32(views[name]!, ...shape)]))
+    if (region === "average") flat.set(of("weights").flat.subarray(0, trainable))
+    if (region === "weights") { for (const [name, spec] of entries) spec.initialize(views[name]!) }
+    const result: Made = {
+      memory,
+      flat,
+      views,
+      tensors: region === "average" ? { ...of("weights").tensors, ...tensors } : tensors
+    }
+    made.set(region, result)
+    return result
+  }
+
   const buffer: ParameterBuffer = {
     slots,
     length,
+    trainable,
     decaying,
-    count: slots.reduce((sum, slot) => sum + slot.size, 0),
-    kernels,
-    address,
-    flat: (region) => flats.get(region)!,
+    count: slots.reduce((sum, slot) => slot.trainable ? sum + slot.size : sum, 0),
+    shortage,
+    kernels: (first, ...others) => {
+      const key = [first, ...others].join()
+      const known = kernels.get(key)
+      if (known !== undefined) return known
+      const over = TrainingKernels.over(of(first).memory, ...others.map((region) => of(region).memory))
+      kernels.set(key, over)
+      return over
+    },
+    flat: (region) => of(region).flat,
     view: (region, name) => {
-      const found = views.get(region)![name]
+      const found = of(region).views[name]
       if (found === undefined) {
-        throw new RangeError(`no parameter "${name}"; there are ${slots.map((slot) => slot.name).join(", ")}`)
+        throw new RangeError(
+          `no parameter "${name}" among the ${region}; there are ${slotsOf(region).map((slot) => slot.name).join(", ")}`
+        )
       }
       return found
     },
-    tensors: (region) => tensors.get(region)!,
-    views: (region) => views.get(region)!
+    tensors: (region) => of(region).tensors,
+    views: (region) => of(region).views
   }
-  for (const [name, spec] of entries) spec.initialize(buffer.view("weights", name))
-  buffer.flat("average").set(buffer.flat("weights"))
   return buffer
 }
 
-/** Replaces the values of a region; every parameter must be there with its shape and finite. */
-export const load = (
-  buffer: ParameterBuffer,
-  region: Region,
+/** Returns what keeps values from being those of the parameters: each must be there with its shape, and finite. */
+export const mismatch = (
+  slots: ReadonlyArray<Pick<Slot, "name" | "shape">>,
   values: ReadonlyMap<string, { readonly shape: ReadonlyArray<number>; readonly data: ArrayLike<number> }>
 ): TensorError | undefined => {
-  for (const slot of buffer.slots) {
+  for (const slot of slots) {
     const value = values.get(slot.name)
     const actual = value === undefined ? "nothing" : formatShape(value.shape)
     if (value === undefined || actual !== formatShape(slot.shape)) {
@@ -137,17 +211,26 @@ export const load = (
       })
     }
   }
-  for (const slot of buffer.slots) buffer.view(region, slot.name).set(values.get(slot.name)!.data)
   return undefined
 }
 
-/** A copy of a region by parameter name, as a checkpoint keeps it. */
-export const snapshot = (
+/** Replaces the values of a region; every parameter must be there with its shape and finite. */
+export const load = (
   buffer: ParameterBuffer,
-  region: Region
-): Map<string, { readonly dtype: "F32"; readonly shape: ReadonlyArray<number>; readonly data: Float32Array }> =>
-  new Map(buffer.slots.map((slot) => [slot.name, {
-    dtype: "F32" as const,
-    shape: slot.shape,
-    data: buffer.view(region, slot.name).slice()
-  }]))
+  region: Region,
+  values: ReadonlyMap<string, { readonly shape: ReadonlyArray<number>; readonly data: ArrayLike<number> }>
+): TensorError | undefined => {
+  const views = Object.entries(buffer.views(region))
+  const error = mismatch(buffer.slots.filter(({ name }) => name in buffer.views(region)), values)
+  if (error === undefined) { for (const [name, view] of views) view.set(values.get(name)!.data) }
+  return error
+}
+
+/** A copy of a region by parameter name, as a checkpoint keeps it. */
+export const snapshot = (buffer: ParameterBuffer, region: Region): Map<string, SavedTensor> =>
+  new Map(
+    buffer.slots.filter(({ name }) => name in buffer.views(region)).map(({ name, shape }) => [
+      name,
+      { dtype: "F32" as const, shape, data: buffer.view(region, name).slice() }
+    ])
+  )

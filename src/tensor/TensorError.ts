@@ -60,6 +60,42 @@ export class BackendUnavailable extends Schema.TaggedError<BackendUnavailable>()
   }
 }
 
+const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`
+
+/** More memory than the machine has left, or than one block of memory can hold; nothing of it was taken. */
+export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory", {
+  /** What the memory is for. */
+  purpose: Schema.String,
+  /** Bytes. */
+  wanted: Schema.Finite,
+  /** Bytes. */
+  available: Schema.Finite,
+  /** What sets the limit: the machine, or one block of memory. */
+  limit: Schema.Literals(["machine", "block"])
+}) {
+  override get message() {
+    return `${this.purpose}: ${this.wanted} bytes (${gibibytes(this.wanted)}) are needed, ` + (this.limit === "machine"
+      ? `${this.available} (${gibibytes(this.available)}) are available; free memory or make the model smaller`
+      : `one block of memory holds ${this.available} (${gibibytes(this.available)}); make the model smaller`)
+  }
+}
+
+/** A state whose slots are not those of the optimizer that goes on from it. */
+export class OtherOptimizer extends Schema.TaggedError<OtherOptimizer>()("OtherOptimizer", {
+  version: Schema.Int,
+  missing: Schema.Array(Schema.String),
+  found: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    const some = (names: ReadonlyArray<string>) =>
+      names.length === 0 ? "none" : `${names.slice(0, 3).join(", ")}${names.length > 3 ? " ..." : ""}`
+    return `the optimizer keeps ${some(this.missing)}, which the state restored at step ${this.version} lacks ` +
+      `(it has ${
+        some(this.found)
+      }); go on with the optimizer that the state is of, or restore its weights alone at version 0`
+  }
+}
+
 /** A failure inside the backend itself, with its own words. */
 export class BackendFailure extends Schema.TaggedError<BackendFailure>()("BackendFailure", {
   backend: Schema.String,
@@ -81,7 +117,9 @@ export class TensorError extends Schema.TaggedError<TensorError>()("TensorError"
     NonFinite,
     UseAfterRelease,
     BackendUnavailable,
-    BackendFailure
+    BackendFailure,
+    OutOfMemory,
+    OtherOptimizer
   ])
 }) {
   override get message() {

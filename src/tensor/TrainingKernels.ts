@@ -6,19 +6,23 @@
 
 /** The assembled module, base64. */
 export const binary =
-  "AGFzbQEAAAABJQRgDH9/f39/fX19fX19fQBgAn9/AXxgBH9/f30AYAV/f39/fQACEgEDZW52Bm1lbW9yeQIDAYCABAMFBAABAgMHKQQFYWRhbXcAAA" +
-  "xzdW1PZlNxdWFyZXMAAQRsZXJwAAIHZHJvcG91dAADCpQFBPoBAgF/DHsgBv0TIRBDAACAPyAGk/0TIREgB/0TIRJDAACAPyAHk/0TIRMgCP0TIRQg" +
-  "Cf0TIRUgCv0TIRYgC/0TIRcgBf0TIRggACAEQQJ0aiEMAkADQCAAIAxPDQEgAf0ABAAgGP3mASENIAL9AAQAIBD95gEgDSAR/eYB/eQBIQ4gA/0ABA" +
-  "AgEv3mASANIA395gEgE/3mAf3kASEPIAIgDv0LBAAgAyAP/QsEACAAIAD9AAQAIBX95gEgFiAOIA/94wEgF/3mASAU/eQB/ecB/eYB/eUB/QsEACAA" +
-  "QRBqIQAgAUEQaiEBIAJBEGohAiADQRBqIQMMAAsLC34CAX8DeyAAIAFBAnRqIQICQANAIAAgAk8NASAA/QAEACEDIAQgA/1fIAP9X/3yAf3wASEEIA" +
-  "MgA/0NCAkKCwwNDg8AAQIDBAUGByEDIAUgA/1fIAP9X/3yAf3wASEFIABBEGohAAwACwsgBCAF/fABIQQgBP0hACAE/SEBoAtWAgF/AnsgA/0TIQUg" +
-  "ACACQQJ0aiEEAkADQCAAIARPDQEgAP0ABAAhBiAAIAYgAf0ABAAgBv3lASAF/eYB/eQB/QsEACAAQRBqIQAgAUEQaiEBDAALCwu/AQIBfwV7IAT9Ey" +
-  "EIIAP9ESEJIAL9ESEK/QwAAAAAAQAAAAIAAAADAAAAIQYgACABQQJ0aiEFAkADQCAAIAVPDQEgCiAGQbHz3fF5/RH9tQH9USEHIAcgB0EQ/a0B/VEh" +
-  "ByAHQeuUr694/RH9tQEhByAHIAdBDf2tAf1RIQcgB0G13MqVfP0R/bUBIQcgByAHQRD9rQH9USEHIAAgCCAHIAn9Ov1O/QsEACAGQQT9Ef2uASEGIA" +
-  "BBEGohAAwACwsL"
+  "AGFzbQEAAAABJQRgDH9/f39/fX19fX19fQBgAn9/AXxgBH9/f30AYAV/f39/fQACSQQDZW52B21lbW9yeTACAwH//wMDZW52B21lbW9yeTECAwH//wMDZW" +
+  "52B21lbW9yeTICAwH//wMDZW52B21lbW9yeTMCAwH//wMDBQQAAQIDBykEBWFkYW13AAAMc3VtT2ZTcXVhcmVzAAEEbGVycAACB2Ryb3BvdXQAAwqaBQT/" +
+  "AQIBfwx7IAb9EyEQQwAAgD8gBpP9EyERIAf9EyESQwAAgD8gB5P9EyETIAj9EyEUIAn9EyEVIAr9EyEWIAv9EyEXIAX9EyEYIAAgBEECdGohDAJAA0AgAC" +
+  "AMTw0BIAH9AEQBACAY/eYBIQ0gAv0ARAIAIBD95gEgDSAR/eYB/eQBIQ4gA/0ARAMAIBL95gEgDSAN/eYBIBP95gH95AEhDyACIA79C0QCACADIA/9C0QD" +
+  "ACAAIAD9AAQAIBX95gEgFiAOIA/94wEgF/3mASAU/eQB/ecB/eYB/eUB/QsEACAAQRBqIQAgAUEQaiEBIAJBEGohAiADQRBqIQMMAAsLC34CAX8DeyAAIA" +
+  "FBAnRqIQICQANAIAAgAk8NASAA/QAEACEDIAQgA/1fIAP9X/3yAf3wASEEIAMgA/0NCAkKCwwNDg8AAQIDBAUGByEDIAUgA/1fIAP9X/3yAf3wASEFIABB" +
+  "EGohAAwACwsgBCAF/fABIQQgBP0hACAE/SEBoAtXAgF/AnsgA/0TIQUgACACQQJ0aiEEAkADQCAAIARPDQEgAP0ABAAhBiAAIAYgAf0ARAEAIAb95QEgBf" +
+  "3mAf3kAf0LBAAgAEEQaiEAIAFBEGohAQwACwsLvwECAX8FeyAE/RMhCCAD/REhCSAC/REhCv0MAAAAAAEAAAACAAAAAwAAACEGIAAgAUECdGohBQJAA0Ag" +
+  "ACAFTw0BIAogBkGx893xef0R/bUB/VEhByAHIAdBEP2tAf1RIQcgB0HrlK+veP0R/bUBIQcgByAHQQ39rQH9USEHIAdBtdzKlXz9Ef21ASEHIAcgB0EQ/a" +
+  "0B/VEhByAAIAggByAJ/Tr9Tv0LBAAgBkEE/RH9rgEhBiAAQRBqIQAMAAsLCw=="
 
-/** The kernels over one memory; addresses are in bytes and multiples of 16, counts multiples of 4. */
+/**
+ * The kernels over four memories; addresses are in bytes and multiples of 16, counts multiples of 4. Masks and sums of
+ * squares are of memory 0.
+ */
 export interface TrainingKernels {
+  /** Steps the weights in memory 0 by the gradients in 1; both moments lie in 2 and 3. */
   adamw(
     p: number,
     g: number,
@@ -34,11 +38,13 @@ export interface TrainingKernels {
     root: number
   ): void
   sumOfSquares(x: number, count: number): number
+  /** Moves the target in memory 0 towards the source in 1. */
   lerp(target: number, source: number, count: number, weight: number): void
   dropout(target: number, count: number, key: number, threshold: number, scale: number): void
 }
 
-interface WasmMemory {
+/** Shared memory of a fixed size. */
+export interface Memory {
   readonly buffer: SharedArrayBuffer
 }
 
@@ -48,10 +54,10 @@ declare const WebAssembly: {
     readonly initial: number
     readonly maximum: number
     readonly shared: true
-  }) => WasmMemory
+  }) => Memory
   readonly Instance: new(
     module: object,
-    imports: { readonly env: { readonly memory: WasmMemory } }
+    imports: { readonly env: Readonly<Record<string, Memory>> }
   ) => { readonly exports: unknown }
 }
 
@@ -60,10 +66,17 @@ const compiled = new WebAssembly.Module(Buffer.from(binary, "base64"))
 /** Bytes of one WebAssembly page. */
 const pageBytes = 65_536
 
-/** A shared memory of at least `bytes` bytes, zeroed, and the kernels over it. It never grows, so views of it stay valid. */
-export const make = (bytes: number): { readonly memory: WasmMemory; readonly kernels: TrainingKernels } => {
+/** The most bytes of one memory: 4 GiB but for the last page. */
+export const mostBytes: number = 65_535 * pageBytes
+
+/** A shared memory of at least `bytes` bytes, zeroed. It never grows, so views of it stay valid. */
+export const memory = (bytes: number): Memory => {
   const pages = Math.max(1, Math.ceil(bytes / pageBytes))
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
-  const instance = new WebAssembly.Instance(compiled, { env: { memory } })
-  return { memory, kernels: instance.exports as unknown as TrainingKernels }
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
+}
+
+/** Instantiates the kernels over up to four memories; those not given are the first one. */
+export const over = (first: Memory, ...others: ReadonlyArray<Memory>): TrainingKernels => {
+  const env = Object.fromEntries([0, 1, 2, 3].map((i) => [`memory${i}`, others[i - 1] ?? first]))
+  return new WebAssembly.Instance(compiled, { env }).exports as unknown as TrainingKernels
 }

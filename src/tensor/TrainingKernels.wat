@@ -1,8 +1,12 @@
-;; One-pass kernels over flat float32 buffers. Every count is a multiple of 4 and every address of 16.
+;; One-pass kernels over flat float32 buffers, each in a memory of its own. Every count is a multiple of 4, every address
+;; of 16, and no memory has the last page of 4 GiB, so that the end of a buffer is still an address.
 (module
-  (import "env" "memory" (memory 1 65536 shared))
+  (import "env" "memory0" (memory $0 1 65535 shared))
+  (import "env" "memory1" (memory $1 1 65535 shared))
+  (import "env" "memory2" (memory $2 1 65535 shared))
+  (import "env" "memory3" (memory $3 1 65535 shared))
 
-  ;; AdamW: p, m, v in place, g read once and scaled by $clip.
+  ;; AdamW: p, m, v in place in memories 0, 2 and 3; g in memory 1 is read once and scaled by $clip.
   ;; $keep = 1 - lr * decay, $rate = lr / (1 - beta1^t), $root = 1 / sqrt(1 - beta2^t)
   (func (export "adamw")
     (param $p i32) (param $g i32) (param $m i32) (param $v i32) (param $n i32)
@@ -23,15 +27,15 @@
     (local.set $end (i32.add (local.get $p) (i32.shl (local.get $n) (i32.const 2))))
     (block $out (loop $top
       (br_if $out (i32.ge_u (local.get $p) (local.get $end)))
-      (local.set $g4 (f32x4.mul (v128.load (local.get $g)) (local.get $S)))
+      (local.set $g4 (f32x4.mul (v128.load $1 (local.get $g)) (local.get $S)))
       (local.set $m4 (f32x4.add
-        (f32x4.mul (v128.load (local.get $m)) (local.get $B1))
+        (f32x4.mul (v128.load $2 (local.get $m)) (local.get $B1))
         (f32x4.mul (local.get $g4) (local.get $C1))))
       (local.set $v4 (f32x4.add
-        (f32x4.mul (v128.load (local.get $v)) (local.get $B2))
+        (f32x4.mul (v128.load $3 (local.get $v)) (local.get $B2))
         (f32x4.mul (f32x4.mul (local.get $g4) (local.get $g4)) (local.get $C2))))
-      (v128.store (local.get $m) (local.get $m4))
-      (v128.store (local.get $v) (local.get $v4))
+      (v128.store $2 (local.get $m) (local.get $m4))
+      (v128.store $3 (local.get $v) (local.get $v4))
       (v128.store (local.get $p) (f32x4.sub
         (f32x4.mul (v128.load (local.get $p)) (local.get $K))
         (f32x4.mul (local.get $R) (f32x4.div (local.get $m4)
@@ -59,7 +63,7 @@
     (local.set $low (f64x2.add (local.get $low) (local.get $high)))
     (f64.add (f64x2.extract_lane 0 (local.get $low)) (f64x2.extract_lane 1 (local.get $low))))
 
-  ;; target += (source - target) * $weight
+  ;; target += (source - target) * $weight; the target in memory 0, the source in memory 1
   (func (export "lerp") (param $target i32) (param $source i32) (param $n i32) (param $weight f32)
     (local $end i32) (local $W v128) (local $t v128)
     (local.set $W (f32x4.splat (local.get $weight)))
@@ -68,7 +72,7 @@
       (br_if $out (i32.ge_u (local.get $target) (local.get $end)))
       (local.set $t (v128.load (local.get $target)))
       (v128.store (local.get $target) (f32x4.add (local.get $t)
-        (f32x4.mul (f32x4.sub (v128.load (local.get $source)) (local.get $t)) (local.get $W))))
+        (f32x4.mul (f32x4.sub (v128.load $1 (local.get $source)) (local.get $t)) (local.get $W))))
       (local.set $target (i32.add (local.get $target) (i32.const 16)))
       (local.set $source (i32.add (local.get $source) (i32.const 16)))
       (br $top))))

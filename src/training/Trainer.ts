@@ -56,8 +56,9 @@ export const make: <P extends string, I extends string>(
   function*<P extends string, I extends string>(options: TrainerOptions<P, I>) {
     const { inputs, loss, name, optimizer, parameters } = options
     const runtime = yield* TensorRuntime
-    const store = yield* ParameterStore.make(parameters)
+    const store = yield* ParameterStore.make(parameters, { optimizer })
     const names = Object.keys(parameters) as Array<P>
+    const trainable = names.filter((key) => parameters[key].trainable ?? true)
     const executable = yield* runtime.compile(TensorProgram.make({
       name,
       inputs: {
@@ -68,13 +69,12 @@ export const make: <P extends string, I extends string>(
         const pick = <K extends string>(keys: ReadonlyArray<K>) =>
           Object.fromEntries(keys.map((key) => [key, all[key]!])) as Record<K, tf.Tensor>
         const { gradients, value } = Autodiff.valueAndGradients(
-          (weights) => loss(weights, pick(Object.keys(inputs) as Array<I>)),
-          pick(names)
+          (weights) => loss({ ...pick(names), ...weights }, pick(Object.keys(inputs) as Array<I>)),
+          pick(trainable)
         )
         return { [lossName]: value, ...gradients }
       }
     }))
-    let step = 0
     const trainer: Trainer<I> = {
       store,
       step: Effect.fn("Trainer.step")(function*(batch, learningRate) {
@@ -86,11 +86,11 @@ export const make: <P extends string, I extends string>(
         let mean = 0
         for (const output of outputs) mean += (yield* output[lossName]!.read).data[0]! / batches.length
         if (!Number.isFinite(mean)) {
+          const step = yield* store.version
           return yield* new TensorError({ reason: new NonFinite({ tensor: "loss", step, value: String(mean) }) })
         }
-        const { gradientNorm } = yield* store.apply(optimizer, step + 1, learningRate)
-        step++
-        return { step, loss: mean, gradientNorm }
+        const { gradientNorm } = yield* store.apply(optimizer, learningRate)
+        return { step: yield* store.version, loss: mean, gradientNorm }
       }, Effect.scoped)
     }
     return trainer

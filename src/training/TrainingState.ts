@@ -1,16 +1,13 @@
 /**
- * What training keeps in a checkpoint: weights, their moving average, both moments of the optimizer, and the counters.
+ * What training keeps in a checkpoint: the whole state of the store, and the counters.
  */
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import { type AdamWConfig } from "../optimizer/AdamW.ts"
+import { type SavedTensors, type StoreState } from "../optimizer/OptimizerSlots.ts"
 import { type ParameterStore } from "../optimizer/ParameterStore.ts"
-import { type PolicyWeights } from "../policy/PolicyModel.ts"
-import { Checkpointer } from "../run/Checkpointer.ts"
+import { type Checkpoint, Checkpointer } from "../run/Checkpointer.ts"
 import { type RunError } from "../run/RunError.ts"
 import * as Random from "../statistics/Random.ts"
-import { type StoredTensor } from "../storage/Safetensors.ts"
-import * as ParameterBuffer from "../tensor/ParameterBuffer.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 
 /** Counters of a training loop. */
@@ -40,20 +37,47 @@ const beginning: Counters = {
   origin: -1
 }
 
-const saved: ReadonlyArray<ParameterBuffer.Region> = ["weights", "average", "first", "second"]
-
 /** A fixed sample of at most `count` elements, drawn from the seed. */
 export const sample = <A>(all: ReadonlyArray<A>, count: number, seed: number): ReadonlyArray<A> =>
   all.length <= count
     ? all
     : Array.from(Random.permutation(all.length, seed, 0x7a11).subarray(0, count), (i) => all[i]!)
 
-/** The weights that are evaluated: the moving average when the optimizer keeps one. */
-export const evaluationWeights = (
-  parameters: ParameterStore,
-  optimizer: AdamWConfig
-): Effect.Effect<PolicyWeights, TensorError, Scope.Scope> =>
-  parameters.feeds(optimizer.averaging > 0 ? "average" : "weights")
+/** Meta of a checkpoint: the steps that the store has applied. */
+const versionKey = "weightsVersion"
+
+const parts = (tensors: Checkpoint["tensors"], part: string): SavedTensors =>
+  new Map([...tensors].flatMap(([name, { data, shape }]) =>
+    name.startsWith(`${part}/`)
+      ? [[name.slice(part.length + 1), { dtype: "F32" as const, shape, data: data as Float32Array }] as const]
+      : []
+  ))
+
+/** Names the tensors of a state as a checkpoint keeps them. */
+const tensorsOf = ({ average, slots, weights }: StoreState): Checkpoint["tensors"] => {
+  const under = (part: string, tensors: SavedTensors) =>
+    [...tensors].map(([name, tensor]) => [`${part}/${name}`, tensor] as const)
+  return new Map([...under("weights", weights), ...under("average", average), ...under("slot", slots)])
+}
+
+/**
+ * Returns the state that a checkpoint holds. Older ones hold an average whether one was kept or not, which `optimizer`
+ * tells, and both moments of AdamW.
+ */
+export const stateOf = ({ meta, step, tensors }: Checkpoint, optimizer: AdamWConfig): StoreState => {
+  const state = { weights: parts(tensors, "weights"), average: parts(tensors, "average") }
+  const version = meta[versionKey]
+  if (typeof version === "number") return { ...state, version, slots: parts(tensors, "slot") }
+  const moments = ["first", "second"].flatMap((moment) =>
+    [...parts(tensors, moment)].map(([name, tensor]) => [`${moment}.${name}`, tensor] as const)
+  )
+  return {
+    weights: state.weights,
+    average: optimizer.averaging > 0 ? state.average : new Map(),
+    version: step,
+    slots: new Map(moments)
+  }
+}
 
 /** Writes a checkpoint. */
 export const save: (
@@ -64,40 +88,31 @@ export const save: (
 ) => Effect.Effect<void, RunError | TensorError, Checkpointer> = Effect.fn("TrainingState.save")(
   function*(parameters, kind, counters, isBest) {
     const checkpointer = yield* Checkpointer
-    yield* parameters.pull
-    const tensors = new Map(
-      saved.flatMap((region) =>
-        [...ParameterBuffer.snapshot(parameters.buffer, region)].map(([name, tensor]) =>
-          [`${region}/${name}`, tensor] as const
-        )
-      )
-    )
-    yield* checkpointer.save({ kind, step: counters.step, tensors, meta: { ...counters }, best: isBest })
+    const state = yield* parameters.save
+    yield* checkpointer.save({
+      kind,
+      step: counters.step,
+      tensors: tensorsOf(state),
+      meta: { ...counters, [versionKey]: state.version },
+      best: isBest
+    })
   }
 )
 
-type Tensors = ReadonlyMap<string, StoredTensor>
-
-/** Puts the tensors of a checkpoint into the store. */
-export const restore = (
+/** Begins another phase: the weights that a checkpoint is evaluated with, before any step. */
+export const begin = (
   parameters: ParameterStore,
-  tensors: Tensors,
-  regions: ReadonlyArray<ParameterBuffer.Region> = saved
-): Effect.Effect<void, TensorError> =>
-  Effect.suspend(() => {
-    for (const region of regions) {
-      const values = new Map(
-        [...tensors].flatMap(([name, tensor]) =>
-          name.startsWith(`${region}/`)
-            ? [[name.slice(region.length + 1), { shape: tensor.shape, data: tensor.data as Float32Array }] as const]
-            : []
-        )
-      )
-      const error = ParameterBuffer.load(parameters.buffer, region, values)
-      if (error !== undefined) return Effect.fail(error)
-    }
-    return parameters.push
+  checkpoint: Checkpoint,
+  optimizer: AdamWConfig
+): Effect.Effect<void, TensorError> => {
+  const { average, weights } = stateOf(checkpoint, optimizer)
+  return parameters.restore({
+    version: 0,
+    weights: new Map([...weights, ...average]),
+    average: new Map(),
+    slots: new Map()
   })
+}
 
 /**
  * Whether what a checkpoint says it began from is another than `origin`: what it continues is not the best any more.
@@ -113,28 +128,34 @@ export const isStale = (meta: Readonly<Record<string, unknown>>, origin: number 
 export const resume: (
   parameters: ParameterStore,
   kind: string,
+  optimizer: AdamWConfig,
   origin?: number | undefined
 ) => Effect.Effect<Counters, RunError | TensorError, Checkpointer> = Effect.fn("TrainingState.resume")(
-  function*(parameters, kind, origin) {
+  function*(parameters, kind, optimizer, origin) {
     const checkpointer = yield* Checkpointer
     const latest = yield* checkpointer.latest(kind)
     const first = { ...beginning, origin: origin ?? beginning.origin }
     if (latest === undefined || isStale(latest.meta, origin)) return first
-    yield* restore(parameters, latest.tensors)
-    return { ...first, ...(latest.meta as Partial<Counters>) }
+    yield* parameters.restore(stateOf(latest, optimizer))
+    const counters = Object.keys(first) as ReadonlyArray<keyof Counters>
+    return {
+      ...first,
+      ...Object.fromEntries(counters.flatMap((key) => key in latest.meta ? [[key, latest.meta[key]]] : []))
+    }
   }
 )
 
-/** Loads weights and average of the best checkpoint of a kind, when there is one. */
+/** Loads what is evaluated of the best checkpoint of a kind, when there is one; training does not go on from it. */
 export const loadBest: (
   parameters: ParameterStore,
   checkpointer: Checkpointer["Service"],
-  kind: string
+  kind: string,
+  optimizer: AdamWConfig
 ) => Effect.Effect<boolean, RunError | TensorError> = Effect.fn("TrainingState.loadBest")(
-  function*(parameters, checkpointer, kind) {
+  function*(parameters, checkpointer, kind, optimizer) {
     const best = yield* checkpointer.best(kind)
     if (best === undefined) return false
-    yield* restore(parameters, best.tensors, ["weights", "average"])
+    yield* parameters.restore({ ...stateOf(best, optimizer), slots: new Map() })
     return true
   }
 )

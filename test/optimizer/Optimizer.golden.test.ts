@@ -82,13 +82,13 @@ const train = (optimizer: Optimizer.Optimizer, microBatches = 1) =>
     const store = yield* ParameterStore.make({ matrix: spec("matrix"), vector: spec("vector") })
     const executable = yield* runtime.compile(given)
     const after: Array<Record<string, Float32Array>> = []
-    for (const [i, gradients] of torch.gradients.entries()) {
+    for (const gradients of torch.gradients) {
       const batch = feeds(gradients)
       yield* Effect.scoped(store.differentiate(
         executable,
         Array.from({ length: microBatches }, () => ({ feeds: batch, share: 1 / microBatches }))
       ))
-      yield* store.apply(optimizer, i + 1, torch.rate)
+      yield* store.apply(optimizer, torch.rate)
       yield* store.pull
       after.push(Object.fromEntries(names.map((name) => [name, store.buffer.view("weights", name).slice()])))
     }

@@ -33,11 +33,11 @@ const train = (layer: Layer.Layer<TensorRuntime>) =>
     for (let epoch = 0; losses.length < 20; epoch++) {
       for (const batch of policy.plan(sequences, 1, epoch).slice(0, 20 - losses.length)) {
         losses.push(yield* policy.supervise(batch, 1, losses.length))
-        yield* policy.parameters.apply(optimizer, losses.length, 1e-2)
+        yield* policy.parameters.apply(optimizer, 1e-2)
       }
     }
-    const found = yield* policy.parameters.feeds("average").pipe(
-      Effect.flatMap((weights) => BeamSearch.search(sequences.slice(0, 3), weights, { beams: 20 })),
+    const found = yield* policy.parameters.evaluation.pipe(
+      Effect.flatMap(({ feeds }) => BeamSearch.search(sequences.slice(0, 3), feeds, { beams: 20 })),
       Effect.scoped
     )
     return { losses, leaves: found.map((ranked) => [...ranked.leaves]) }

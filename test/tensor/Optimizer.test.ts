@@ -122,7 +122,9 @@ describe("TrainingKernels", () => {
   it("are the assembled TrainingKernels.wat", async () => {
     const wabt = await createRequire(import.meta.url)("wabt")()
     const source = readFileSync(fileURLToPath(new URL("../../src/tensor/TrainingKernels.wat", import.meta.url)), "utf8")
-    const assembled = Buffer.from(wabt.parseWat("kernels", source, { simd: true, threads: true }).toBinary({}).buffer)
+    const assembled = Buffer.from(
+      wabt.parseWat("kernels", source, { simd: true, threads: true, multi_memory: true }).toBinary({}).buffer
+    )
     assert.strictEqual(assembled.toString("base64"), TrainingKernels.binary)
   })
 })

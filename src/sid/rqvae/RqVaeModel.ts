@@ -109,11 +109,10 @@ export interface RqVae {
     used: ReadonlyArray<ArrayLike<number>>,
     next: () => number
   ): Effect.Effect<number, TensorError>
-  /** One step of training; `step` counts from 1. */
+  /** One step of training. */
   step(
     batch: Matrix.Matrix,
     optimizer: Optimizer.Optimizer,
-    step: number,
     learningRate: number
   ): Effect.Effect<StepReport, TensorError>
   /** Nearest codes. */
@@ -297,7 +296,7 @@ export const make: (
     }))
 
     const weightsOf = (chosen: ReadonlyArray<string>) =>
-      Effect.map(store.weights, (weights) => Object.fromEntries(chosen.map((name) => [name, weights[name]!])))
+      Effect.map(store.weights, ({ feeds }) => Object.fromEntries(chosen.map((name) => [name, feeds[name]!])))
     const fed = ({ data, rows, width }: Matrix.Matrix) => TensorProgram.hostFloat32(data, rows, width)
     const latentOf = Effect.fnUntraced(function*(batch: Matrix.Matrix) {
       const outputs = yield* (yield* toLatent).run({ ...(yield* weightsOf(encoderNames)), x: fed(batch) })
@@ -390,7 +389,7 @@ export const make: (
         yield* store.push
         return moved
       }),
-      step: Effect.fn("RqVae.step")(function*(batch, optimizer, step, learningRate) {
+      step: Effect.fn("RqVae.step")(function*(batch, optimizer, learningRate) {
         const assigned = transported.length === 0 ? [] : yield* transport(batch)
         const [outputs] = yield* store.differentiate(yield* training, [{
           feeds: {
@@ -402,6 +401,7 @@ export const make: (
         }])
         const loss = (yield* outputs!["(loss)"]!.read).data[0]!
         if (!Number.isFinite(loss)) {
+          const step = yield* store.version
           return yield* new TensorError({ reason: new NonFinite({ tensor: "RQ-VAE loss", step, value: String(loss) }) })
         }
         const columns: Array<Int32Array> = []
@@ -414,7 +414,7 @@ export const make: (
           learn(norm, mean.data as Float32Array, variance.data as Float32Array, batch.rows)
         }
         const reconstructionLoss = (yield* outputs!["(reconstruction)"]!.read).data[0]!
-        const { gradientNorm } = yield* store.apply(optimizer, step, learningRate)
+        const { gradientNorm } = yield* store.apply(optimizer, learningRate)
         if (means !== undefined) {
           yield* store.pull
           for (const [level, column] of columns.entries()) {

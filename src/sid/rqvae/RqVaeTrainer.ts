@@ -114,7 +114,7 @@ export const train: (
     for (let from = 0; from < rows; from += size) {
       const rate = rateAt(config, step, warmup, total)
       const batch = Matrix.take(embeddings, order.subarray(from, from + size))
-      const report = yield* rqVae.step(batch, optimizer, step + 1, rate)
+      const report = yield* rqVae.step(batch, optimizer, rate)
       step++
       loss += report.loss
       for (const [at, code] of report.codes.codes.entries()) used[at % sizes.length]![code]!++

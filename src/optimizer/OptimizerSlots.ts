@@ -1,0 +1,192 @@
+/**
+ * What the next step depends on beside the weights, on the host: which step it is, and where each slot of the optimizer
+ * lies; and the plain data that all of it is saved as.
+ */
+import * as ParameterBuffer from "../tensor/ParameterBuffer.ts"
+import { OtherOptimizer, TensorError } from "../tensor/TensorError.ts"
+import { formatShape, hostFloat32, type HostTensor } from "../tensor/TensorProgram.ts"
+import type * as Optimizer from "./Optimizer.ts"
+
+/** Tensors of a saved state by name. */
+export type SavedTensors = ReadonlyMap<string, ParameterBuffer.SavedTensor>
+
+/** Everything that the next step depends on, as plain data. */
+export interface StoreState {
+  /** Steps applied. */
+  readonly version: number
+  /** Every parameter, the frozen ones too. */
+  readonly weights: SavedTensors
+  /** The moving average of each parameter that has one: what is evaluated. */
+  readonly average: SavedTensors
+  /** Every other slot of the optimizer, by the names of its transform. */
+  readonly slots: SavedTensors
+}
+
+/** Both moments of Adam have regions of the buffer, so that the fused kernel finds them. */
+const moments = ["first", "second"] as const
+
+/** The region of the buffer that a slot has its place in. */
+const momentOf = (
+  buffer: ParameterBuffer.ParameterBuffer,
+  slot: string,
+  shape: ReadonlyArray<number>
+): readonly [ParameterBuffer.Region, string] | undefined => {
+  for (const region of moments) {
+    const parameter = buffer.slots.find(({ name, trainable }) => trainable && slot === `${region}.${name}`)
+    if (parameter !== undefined && formatShape(parameter.shape) === formatShape(shape)) return [region, parameter.name]
+  }
+  return undefined
+}
+
+/** The slot that holds the average of each parameter; of several the last. */
+const averagesOf = (specs: SlotSpecs): ReadonlyMap<string, string> =>
+  new Map(Object.entries(specs).flatMap(([slot, { averageOf }]) => averageOf === undefined ? [] : [[averageOf, slot]]))
+
+const sizeOf = (shape: ReadonlyArray<number>) => shape.reduce((a, b) => a * b, 1)
+
+/** Slots by name, with their shapes and how they begin. */
+export type SlotSpecs = Readonly<Record<string, Optimizer.SlotSpec>>
+
+/** The slots of the optimizer in use, beside the parameters of a buffer. */
+export class OptimizerSlots {
+  version = 0
+  /** The optimizer in use: the last that was applied. */
+  optimizer: Optimizer.Optimizer | undefined
+  /** Slots by name, but for the averages. */
+  held: ReadonlyMap<string, HostTensor> = new Map()
+  /** Parameters whose average is kept, and the slot that it is. */
+  averages: ReadonlyMap<string, string> = new Map()
+  readonly buffer: ParameterBuffer.ParameterBuffer
+  #isRestored = false
+
+  constructor(buffer: ParameterBuffer.ParameterBuffer) {
+    this.buffer = buffer
+  }
+
+  /** Returns the error of making slots, and regions besides, that do not fit beside what is there. */
+  shortage(specs: SlotSpecs, ...regions: ReadonlyArray<ParameterBuffer.Region>): TensorError | undefined {
+    const averages = averagesOf(specs)
+    const wanted = new Set(regions)
+    let own = 0
+    for (const [slot, { averageOf, shape }] of Object.entries(specs)) {
+      if (averageOf !== undefined && averages.get(averageOf) === slot) wanted.add("average")
+      else {
+        const moment = momentOf(this.buffer, slot, shape)
+        if (moment !== undefined) wanted.add(moment[0])
+        else if (!this.held.has(slot)) own += sizeOf(shape) * 4
+      }
+    }
+    return this.buffer.shortage([...wanted], own)
+  }
+
+  /** The place of a slot, with what was in it. */
+  #place(slot: string, shape: ReadonlyArray<number>): HostTensor {
+    const moment = momentOf(this.buffer, slot, shape)
+    if (moment !== undefined) return hostFloat32(this.buffer.view(...moment), ...shape)
+    const known = this.held.get(slot)
+    return known !== undefined && formatShape(known.shape) === formatShape(shape)
+      ? known
+      : hostFloat32(new Float32Array(sizeOf(shape)), ...shape)
+  }
+
+  /** Makes an optimizer the one in use; slots that were not there begin. */
+  adopt(optimizer: Optimizer.Optimizer, specs: SlotSpecs): TensorError | undefined {
+    if (this.optimizer === optimizer) return undefined
+    const { buffer, held } = this
+    const averages = averagesOf(specs)
+    const isAverage = (slot: string, { averageOf }: Optimizer.SlotSpec) =>
+      averageOf !== undefined && averages.get(averageOf) === slot
+    const isThere = (slot: string, spec: Optimizer.SlotSpec) =>
+      isAverage(slot, spec)
+        ? this.averages.has(spec.averageOf!)
+        : held.has(slot) && formatShape(held.get(slot)!.shape) === formatShape(spec.shape)
+    const missing = Object.entries(specs).flatMap(([slot, spec]) => isThere(slot, spec) ? [] : [slot])
+    if (this.#isRestored && this.version > 0 && missing.length > 0) {
+      const found = [...held.keys(), ...this.averages.values()]
+      return new TensorError({ reason: new OtherOptimizer({ version: this.version, missing, found }) })
+    }
+    const short = this.shortage(specs)
+    if (short !== undefined) return short
+    const next = new Map(held)
+    for (const [slot, spec] of Object.entries(specs)) {
+      const { shape, start } = spec
+      const isNew = missing.includes(slot)
+      let data: HostTensor["data"]
+      if (isAverage(slot, spec)) data = buffer.view("average", spec.averageOf!)
+      else {
+        const tensor = isNew ? this.#place(slot, shape) : held.get(slot)!
+        next.set(slot, tensor)
+        data = tensor.data
+      }
+      if (!isNew) continue
+      if (typeof start === "number") data.fill(start)
+      else data.set(buffer.view("weights", start.weight))
+    }
+    this.held = next
+    this.averages = averages
+    this.optimizer = optimizer
+    this.#isRestored = false
+    return undefined
+  }
+
+  /** The tensors of the optimizer in use by slot. */
+  tensors(specs: SlotSpecs): Record<string, HostTensor> {
+    return Object.fromEntries(
+      Object.entries(specs).map(([slot, { averageOf, shape }]) => [
+        slot,
+        this.held.get(slot) ?? hostFloat32(this.buffer.view("average", averageOf!), ...shape)
+      ])
+    )
+  }
+
+  /** What is evaluated. */
+  get evaluation(): Readonly<Record<string, HostTensor>> {
+    const { averages, buffer } = this
+    const weights = buffer.tensors("weights")
+    if (averages.size === 0) return weights
+    const average = buffer.tensors("average")
+    if (buffer.slots.every(({ name, trainable }) => !trainable || averages.has(name))) return average
+    return Object.fromEntries(
+      buffer.slots.map(({ name }) => [name, averages.has(name) ? average[name]! : weights[name]!])
+    )
+  }
+
+  /** Copies the state, or returns why that is not possible. */
+  save(): StoreState | TensorError {
+    const { averages, buffer } = this
+    const bytes = [...this.held.values()].reduce((sum, { data }) => sum + data.byteLength, 4 * buffer.length)
+    const short = buffer.shortage([], bytes + (averages.size === 0 ? 0 : 4 * buffer.trainable))
+    if (short !== undefined) return short
+    const copy = (name: string, { data, shape }: HostTensor) =>
+      [name, { dtype: "F32" as const, shape, data: (data as Float32Array).slice() }] as const
+    return {
+      version: this.version,
+      weights: ParameterBuffer.snapshot(buffer, "weights"),
+      average: new Map([...averages.keys()].map((name) => copy(name, buffer.tensors("average")[name]!))),
+      slots: new Map([...this.held].map(([slot, tensor]) => copy(slot, tensor)))
+    }
+  }
+
+  /** Takes a state, or returns why it is none of these parameters. */
+  restore({ average, slots, version, weights }: StoreState): TensorError | undefined {
+    const { buffer } = this
+    const averaged = buffer.slots.filter(({ name, trainable }) => trainable && average.has(name))
+    const error = ParameterBuffer.mismatch(buffer.slots, weights) ?? ParameterBuffer.mismatch(averaged, average)
+    if (error !== undefined) return error
+    const specs = Object.fromEntries([...slots].map(([slot, { shape }]) => [slot, { shape, start: 0 }]))
+    const short = this.shortage(specs, ...(averaged.length > 0 ? ["average" as const] : []))
+    if (short !== undefined) return short
+    for (const { name } of buffer.slots) buffer.view("weights", name).set(weights.get(name)!.data)
+    for (const { name } of averaged) buffer.view("average", name).set(average.get(name)!.data)
+    this.held = new Map([...slots].map(([slot, { data, shape }]) => {
+      const tensor = this.#place(slot, shape)
+      tensor.data.set(data)
+      return [slot, tensor]
+    }))
+    this.averages = new Map(averaged.map(({ name }) => [name, `average.${name}`]))
+    this.optimizer = undefined
+    this.version = version
+    this.#isRestored = true
+    return undefined
+  }
+}
