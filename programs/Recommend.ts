@@ -8,11 +8,14 @@ import * as TitleSearch from "../src/catalog/TitleSearch.ts"
 import * as BeamSearch from "../src/decode/BeamSearch.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
 import * as Group from "../src/grpo/Grpo.ts"
-import { PolicyModel } from "../src/policy/PolicyModel.ts"
+import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
+import * as Prompt from "../src/policy/Prompt.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
 import { NoCheckpoint, RunError } from "../src/run/RunError.ts"
 import * as Supervised from "../src/sft/Sft.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
+import { Sids } from "../src/sid/Sids.ts"
+import * as LeafSpace from "../src/sid/trie/LeafSpace.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
@@ -76,19 +79,23 @@ export const program = Effect.fn("recommend")(function*(
   if (history instanceof CatalogError) return yield* history
 
   return yield* Effect.gen(function*() {
-    const { parameters } = yield* PolicyModel
+    const parameters = yield* PolicyParameters
+    const space = LeafSpace.without((yield* Sids).space, history)
     const checkpointer = yield* Checkpointer
     const loaded = (yield* TrainingState.loadBest(parameters, checkpointer, Group.kind, settings.grpo.optimizer)) ||
       (yield* TrainingState.loadBest(parameters, checkpointer, Supervised.kind, settings.sft.optimizer))
     if (!loaded) return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
-    const ranked = yield* BeamSearch.searchBest(history, (yield* parameters.evaluation).feeds, {
-      count: question.count,
-      beams: settings.evaluation.beams,
-      excluded: BeamSearch.leavesOf(index, history)
-    })
+    const ranked = yield* BeamSearch.searchBest(
+      { prompt: Prompt.ofItems(history), space },
+      yield* parameters.evaluation,
+      {
+        count: question.count,
+        beams: settings.evaluation.beams
+      }
+    )
     const answer: Answer = {
       history: Array.from(history, (item) => dataset.items[item]!.title),
-      recommendations: PolicyRanking.rankedItems(index, ranked, new Set(history)).slice(0, question.count).map((
+      recommendations: PolicyRanking.rankedItems(space, ranked).slice(0, question.count).map((
         { item, logProb }
       ) => ({
         item: dataset.items[item]!.key,
@@ -98,5 +105,5 @@ export const program = Effect.fn("recommend")(function*(
       }))
     }
     return answer
-  }).pipe(Effect.scoped, Effect.provide(policy(settings, index)))
+  }).pipe(Effect.scoped, Effect.provide(Policies.layer(policy, dataset, index)))
 })
