@@ -20,12 +20,12 @@ export class ReferenceModel extends Context.Service<ReferenceModel, {
   readonly save: Effect.Effect<Option.Option<StoreState>, TensorError>
   restore(state: StoreState): Effect.Effect<void, TensorError>
 }>()("sidereal/grpo/ReferenceModel") {
-  /** A copy of the policy's weights at the time the layer is built; it never changes. */
+  /** A copy of what the policy is evaluated with when the layer is built; it never changes. */
   static readonly layerFrozen: Layer.Layer<ReferenceModel, TensorError, PolicyModel | PolicyParameters> = Layer.effect(
     ReferenceModel,
     Effect.gen(function*() {
       const policy = yield* PolicyModel
-      const copy = yield* (yield* PolicyParameters).snapshot("weights")
+      const copy = yield* (yield* PolicyParameters).snapshot("average")
       return ReferenceModel.of({
         score: (groups) => policy.score(groups, copy),
         sync: () => Effect.void,

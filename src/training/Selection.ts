@@ -7,6 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import { type AdamWConfig } from "../optimizer/AdamW.ts"
+import { type ParameterStore } from "../optimizer/ParameterStore.ts"
 import { PolicyParameters } from "../policy/PolicyParameters.ts"
 import { Checkpointer } from "../run/Checkpointer.ts"
 import { type RunError } from "../run/RunError.ts"
@@ -53,7 +54,14 @@ export interface Selection {
   readonly finish: Effect.Effect<void, RunError | TensorError>
 }
 
-/** Continues the latest checkpoint of the kind, or begins. */
+/** Begins a phase where another one has trained: the weights that it is evaluated with, before any step. */
+const begin = Effect.fnUntraced(function*(store: ParameterStore) {
+  if ((yield* store.version) === 0) return
+  const { average, weights } = yield* store.save
+  yield* store.restore({ version: 0, weights: new Map([...weights, ...average]), average: new Map(), slots: new Map() })
+})
+
+/** Continues the latest checkpoint of the kind, or begins with what the parameters are evaluated with now. */
 export const open: (
   options: SelectionOptions
 ) => Effect.Effect<Selection, RunError | TensorError, PolicyParameters | Checkpointer> = Effect.fn("Selection.open")(
@@ -61,6 +69,7 @@ export const open: (
     const store = yield* PolicyParameters
     const checkpointer = yield* Checkpointer
     let state = yield* TrainingState.resume(store, kind, optimizer, origin)
+    if (state.step === 0) yield* begin(store)
     // Training that had stopped early goes on when more rounds are asked for than then.
     if (state.asked > 0 && rounds > state.asked) state = { ...state, sinceBest: 0 }
     const selection: Selection = {
