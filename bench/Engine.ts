@@ -4,6 +4,7 @@
 import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
 import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
 import * as TensorFlow from "../layers/tfjs/TensorFlow.ts"
 import * as Adam from "../src/optimizer/Adam.ts"
@@ -17,7 +18,7 @@ import * as LinearCrossEntropy from "../src/tensor/LinearCrossEntropy.ts"
 import * as ParameterBuffer from "../src/tensor/ParameterBuffer.ts"
 import { type TensorError } from "../src/tensor/TensorError.ts"
 import { float32, hostFloat32, hostInt32, int32, make } from "../src/tensor/TensorProgram.ts"
-import { TensorRuntime } from "../src/tensor/TensorRuntime.ts"
+import { type Feed, TensorRuntime } from "../src/tensor/TensorRuntime.ts"
 import { type Benchmark, type Prepared } from "./Benchmark.ts"
 import * as Scoped from "./Scoped.ts"
 
@@ -207,6 +208,64 @@ const eager: Benchmark = {
   prepare: () => prepareStep(shapeOf(256))
 }
 
+/** A frozen model of 5 million weights that a worker thread scores eight tokens with. */
+const prepareFrozen = async (
+  weightsOf: (
+    store: ParameterStore.ParameterStore
+  ) => Effect.Effect<Readonly<Record<string, Feed>>, TensorError, Scope.Scope>
+) => {
+  const shape = shapeOf(256)
+  const config = decoder(shape)
+  const engine = await Scoped.open(OnnxRuntime.layerCpu({ threads: 2, worker: true }))
+  const store = await engine.run(ParameterStore.make(Transformer.parameters(config, Random.normal(1))))
+  const weights = await engine.run(weightsOf(store))
+  const executable = await engine.run(Effect.flatMap(TensorRuntime, (runtime) =>
+    runtime.compile(make({
+      name: "bench.frozen",
+      inputs: {
+        ...Object.fromEntries(store.buffer.slots.map((slot) => [slot.name, float32(...slot.shape)])),
+        tokens: int32("B", "T"),
+        positions: int32("B", "T"),
+        mask: float32("B", 1, "T", "T")
+      },
+      body: (x: Readonly<Record<string, tf.Tensor>>) => ({
+        hidden: Transformer.forward(config, x, { tokens: x["tokens"]!, positions: x["positions"]!, mask: x["mask"]! })
+          .hidden
+      })
+    }))))
+  const tokens = hostInt32(Int32Array.from({ length: 8 }, (_, i) => i), 1, 8)
+  const mask = hostFloat32(new Float32Array(64), 1, 1, 8, 8)
+  return {
+    work: { d: shape.width, layers: shape.layers, tokens: 8, weights: store.buffer.count },
+    amount: 1,
+    unit: "runs/s",
+    run: () =>
+      engine.run(Effect.scoped(Effect.asVoid(executable.run({ ...weights, tokens, positions: tokens, mask })))),
+    close: engine.close
+  }
+}
+
+const frozen: Benchmark = {
+  name: "engine.worker.frozen",
+  repeats: 20,
+  warmup: 5,
+  rival: {
+    name: "weights that are sent with every run",
+    prepare: () =>
+      prepareFrozen((store) =>
+        Effect.sync(() =>
+          Object.fromEntries(
+            store.buffer.slots.map(({ name, shape }) => [
+              name,
+              hostFloat32(store.buffer.view("weights", name).slice(), ...shape)
+            ])
+          )
+        )
+      )
+  },
+  prepare: () => prepareFrozen((store) => Effect.map(store.snapshot("weights"), ({ feeds }) => feeds))
+}
+
 const compile: Benchmark = {
   name: "engine.compile.d256",
   repeats: 3,
@@ -271,5 +330,6 @@ export const benchmarks: ReadonlyArray<Benchmark> = [
   ...steps,
   compiledPeer,
   eager,
+  frozen,
   compile
 ]

@@ -10,6 +10,7 @@ import { type Example } from "../src/catalog/Split.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
 import * as Adam from "../src/optimizer/Adam.ts"
 import * as LearningRate from "../src/optimizer/LearningRate.ts"
+import type * as Optimizer from "../src/optimizer/Optimizer.ts"
 import { PolicyModel } from "../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import * as Prompt from "../src/policy/Prompt.ts"
@@ -47,6 +48,8 @@ export interface SftHooks<E = never, R = never> {
   readonly onStep?: ((step: SftStep) => Effect.Effect<void, E, R>) | undefined
   /** Asked after every epoch: true validates and ends the training there. */
   readonly stop?: ((selection: Selection.Selection, epoch: number) => boolean) | undefined
+  /** An optimizer instead of AdamW with the settings of the configuration. */
+  readonly optimizer?: Optimizer.Optimizer | undefined
 }
 
 /** Trains the policy of the context; afterwards its parameters are those of the best validation. */
@@ -57,7 +60,7 @@ export const train = Effect.fn("Sft.train")(
     const log = yield* RunLog
     const progress = yield* Progress
     const gradient = yield* policy.supervised
-    const optimizer = Adam.adamW(config.optimizer)
+    const optimizer = hooks.optimizer ?? Adam.adamW(config.optimizer)
     const examples = data.sequences.map((items, user) => Prompt.everyPosition({ user, items }))
     const users = TrainingState.sample(data.validation, config.validationUsers, seed)
     const ranking = { beams: config.validationBeams, historyExcluded: data.historyExcluded }

@@ -39,7 +39,8 @@ export const make = (options: SessionOptions & { readonly worker: boolean }): De
         release: session.release
       }
     },
-    place: (tensor) => tensor,
+    // What is placed is read by many runs: a worker must not be sent a copy for each.
+    place: options.worker ? SessionWorker.share : (tensor) => tensor,
     read: (value) => value,
     bytes: (value) => value.data.byteLength,
     dispose: () => {},

@@ -1,8 +1,8 @@
 /**
  * Sessions on a worker thread: the calling thread stays free for HTTP, progress and actors while a step runs.
  *
- * Arrays on shared memory (a `ParameterBuffer`, outputs of earlier runs) are used where they lie; others are copied once
- * on the way. Runs are carried out one at a time in the order of the calls.
+ * Arrays on shared memory (a `ParameterBuffer`, a snapshot of one, what was placed, outputs of earlier runs) are used
+ * where they lie; `share` copies the others. Runs are carried out one at a time in the order of the calls.
  */
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
 import { type HostTensor } from "../../src/tensor/TensorProgram.ts"
@@ -23,7 +23,7 @@ const marker = "sidereal-sessions"
 
 const isShared = (data: HostTensor["data"]) => data.buffer instanceof SharedArrayBuffer
 
-const shared = (like: HostTensor): HostTensor => {
+const blank = (like: HostTensor): HostTensor => {
   const bytes = new SharedArrayBuffer(like.data.byteLength)
   const data = like.dtype === "float32"
     ? new Float32Array(bytes)
@@ -33,18 +33,15 @@ const shared = (like: HostTensor): HostTensor => {
   return { ...like, data }
 }
 
-/** A view is posted with everything that it is a view of; what is not shared is therefore cut out first. */
-const whole = (feeds: HostTensors): HostTensors =>
-  Object.fromEntries(
-    Object.entries(feeds).map(([name, tensor]) => [
-      name,
-      isShared(tensor.data) || tensor.data.byteLength === tensor.data.buffer.byteLength
-        ? tensor
-        : { ...tensor, data: tensor.data.slice() }
-    ])
-  )
+/** Returns a tensor on shared memory: itself, or a copy. */
+export const share = (tensor: HostTensor): HostTensor => {
+  if (isShared(tensor.data)) return tensor
+  const copy = blank(tensor)
+  ;(copy.data as Float32Array).set(tensor.data as Float32Array)
+  return copy
+}
 
-/** A host whose sessions live on one worker thread until `close`. */
+/** A host whose sessions live on one worker thread until `close`; what they are fed lies on shared memory. */
 export const host = (options: SessionOptions): SessionHost => {
   const worker = new Worker(new URL(import.meta.url), { workerData: { [marker]: options } })
   worker.unref()
@@ -84,9 +81,9 @@ export const host = (options: SessionOptions): SessionHost => {
         run: async (feeds, outputs) => {
           const targets: Record<string, HostTensor> = {}
           for (const [name, tensor] of Object.entries(outputs)) {
-            targets[name] = isShared(tensor.data) ? tensor : shared(tensor)
+            targets[name] = isShared(tensor.data) ? tensor : blank(tensor)
           }
-          await call({ op: "run", session: session!, feeds: whole(feeds), outputs: targets })
+          await call({ op: "run", session: session!, feeds, outputs: targets })
           for (const [name, tensor] of Object.entries(outputs)) {
             if (targets[name] !== tensor) (tensor.data as Float32Array).set(targets[name]!.data as Float32Array)
           }

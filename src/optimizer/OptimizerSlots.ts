@@ -25,19 +25,6 @@ export interface StoreState {
 /** Both moments of Adam have regions of the buffer, so that the fused kernel finds them. */
 const moments = ["first", "second"] as const
 
-/** The region of the buffer that a slot has its place in. */
-const momentOf = (
-  buffer: ParameterBuffer.ParameterBuffer,
-  slot: string,
-  shape: ReadonlyArray<number>
-): readonly [ParameterBuffer.Region, string] | undefined => {
-  for (const region of moments) {
-    const parameter = buffer.slots.find(({ name, trainable }) => trainable && slot === `${region}.${name}`)
-    if (parameter !== undefined && formatShape(parameter.shape) === formatShape(shape)) return [region, parameter.name]
-  }
-  return undefined
-}
-
 /** The slot that holds the average of each parameter; of several the last. */
 const averagesOf = (specs: SlotSpecs): ReadonlyMap<string, string> =>
   new Map(Object.entries(specs).flatMap(([slot, { averageOf }]) => averageOf === undefined ? [] : [[averageOf, slot]]))
@@ -57,10 +44,22 @@ export class OptimizerSlots {
   /** Parameters whose average is kept, and the slot that it is. */
   averages: ReadonlyMap<string, string> = new Map()
   readonly buffer: ParameterBuffer.ParameterBuffer
+  readonly #trainable: ReadonlyMap<string, ParameterBuffer.Slot>
   #isRestored = false
 
   constructor(buffer: ParameterBuffer.ParameterBuffer) {
     this.buffer = buffer
+    this.#trainable = new Map(buffer.slots.flatMap((slot) => slot.trainable ? [[slot.name, slot]] : []))
+  }
+
+  /** The region that a slot has its place in, and the parameter. */
+  #momentOf(slot: string, shape: ReadonlyArray<number>): readonly [ParameterBuffer.Region, string] | undefined {
+    for (const region of moments) {
+      const parameter = this.#trainable.get(slot.slice(region.length + 1))
+      if (parameter === undefined || slot !== `${region}.${parameter.name}`) continue
+      if (formatShape(parameter.shape) === formatShape(shape)) return [region, parameter.name]
+    }
+    return undefined
   }
 
   /** Returns the error of making slots, and regions besides, that do not fit beside what is there. */
@@ -71,7 +70,7 @@ export class OptimizerSlots {
     for (const [slot, { averageOf, shape }] of Object.entries(specs)) {
       if (averageOf !== undefined && averages.get(averageOf) === slot) wanted.add("average")
       else {
-        const moment = momentOf(this.buffer, slot, shape)
+        const moment = this.#momentOf(slot, shape)
         if (moment !== undefined) wanted.add(moment[0])
         else if (!this.held.has(slot)) own += sizeOf(shape) * 4
       }
@@ -81,12 +80,12 @@ export class OptimizerSlots {
 
   /** The place of a slot, with what was in it. */
   #place(slot: string, shape: ReadonlyArray<number>): HostTensor {
-    const moment = momentOf(this.buffer, slot, shape)
+    const moment = this.#momentOf(slot, shape)
     if (moment !== undefined) return hostFloat32(this.buffer.view(...moment), ...shape)
     const known = this.held.get(slot)
     return known !== undefined && formatShape(known.shape) === formatShape(shape)
       ? known
-      : hostFloat32(new Float32Array(sizeOf(shape)), ...shape)
+      : hostFloat32(new Float32Array(new SharedArrayBuffer(sizeOf(shape) * 4)), ...shape)
   }
 
   /** Makes an optimizer the one in use; slots that were not there begin. */
@@ -108,9 +107,10 @@ export class OptimizerSlots {
     const short = this.shortage(specs)
     if (short !== undefined) return short
     const next = new Map(held)
+    const fresh = new Set(missing)
     for (const [slot, spec] of Object.entries(specs)) {
       const { shape, start } = spec
-      const isNew = missing.includes(slot)
+      const isNew = fresh.has(slot)
       let data: HostTensor["data"]
       if (isAverage(slot, spec)) data = buffer.view("average", spec.averageOf!)
       else {

@@ -158,6 +158,7 @@ export const make: (
 
     const onHost = (): ParameterStore => {
       let total = new Float32Array(0)
+      let specs: SlotSpecs = {}
       return {
         buffer,
         version,
@@ -189,8 +190,10 @@ export const make: (
         apply: Effect.fn("ParameterStore.apply")(function*(optimizer, learningRate) {
           const { fused, transform } = optimizer
           const step = slots.version + 1
-          const specs = transform.init(parameters)
-          yield* orFail(slots.adopt(optimizer, specs))
+          if (slots.optimizer !== optimizer) {
+            specs = transform.init(parameters)
+            yield* orFail(slots.adopt(optimizer, specs))
+          }
           if (fused !== undefined) {
             const report = AdamW.apply(buffer, fused, step, learningRate)
             if (report instanceof TensorError) return yield* report
@@ -240,10 +243,12 @@ export const make: (
     }
 
     const onDevice = Effect.gen(function*() {
+      const renewFrozen = generation()
       const renewState = generation()
       const renewGradients = generation()
       yield* Effect.addFinalizer(() =>
         Effect.gen(function*() {
+          yield* renewFrozen(Effect.void)
           yield* renewState(Effect.void)
           yield* renewGradients(Effect.void)
         })
@@ -253,16 +258,21 @@ export const make: (
       let gradients: Readonly<Record<string, TensorHandle>> = {}
       let specs: SlotSpecs = {}
 
-      const place = Effect.suspend(() => runtime.place(buffer.tensors("weights")))
+      const frozen = buffer.slots.flatMap(({ name, trainable }) => trainable ? [] : [name])
+      const place = (chosen: ReadonlyArray<string>) =>
+        Effect.suspend(() => {
+          const all = buffer.tensors("weights")
+          return runtime.place(Object.fromEntries(chosen.map((name) => [name, all[name]!])))
+        })
       const start = Effect.gen(function*() {
-        weights = yield* renewState(place)
+        weights = { ...(yield* renewFrozen(place(frozen))), ...(yield* renewState(place(names))) }
         state = {}
         slots.optimizer = undefined
       })
       yield* start
 
       const pull = Effect.gen(function*() {
-        for (const { name } of buffer.slots) buffer.view("weights", name).set((yield* weights[name]!.read).data)
+        for (const name of names) buffer.view("weights", name).set((yield* weights[name]!.read).data)
         if (slots.optimizer === undefined) return
         for (const [slot, { data }] of Object.entries(slots.tensors(specs))) {
           data.set((yield* state[slot]!.read).data)
@@ -277,9 +287,9 @@ export const make: (
         yield* orFail(slots.adopt(optimizer, wanted))
         specs = wanted
         const next = yield* renewState(Effect.gen(function*() {
-          return { weights: yield* place, slots: yield* runtime.place(slots.tensors(specs)) }
-        }))
-        weights = next.weights
+          return { weights: yield* place(names), slots: yield* runtime.place(slots.tensors(specs)) }
+        })).pipe(Effect.onError(() => Effect.sync(() => (slots.optimizer = undefined))))
+        weights = { ...weights, ...next.weights }
         state = next.slots
       })
 

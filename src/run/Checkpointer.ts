@@ -3,13 +3,16 @@
  *
  * A checkpoint is a folder `checkpoints/<kind>-<step>` with `tensors.safetensors`, `meta.json` and `commit.json`. It is
  * written under another name, every file flushed, the commit with the length and hash of each file last, and renamed
- * into place. `best.json` names the best one per kind and is replaced only after the checkpoint stands.
+ * into place. The commit also says whether it was the best of its kind when it was written, so latest and best are read
+ * from the same committed folders and belong together whenever a process ends.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
 import * as Safetensors from "../storage/Safetensors.ts"
 import * as Durable from "./Durable.ts"
@@ -62,10 +65,13 @@ export class Checkpointer extends Context.Service<Checkpointer, {
 /** The files of a checkpoint; without the first it does not count. */
 const fileNames = ["commit.json", "meta.json", "tensors.safetensors"]
 
-interface Commit {
-  readonly version: 1
-  readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: string }>>
-}
+/** What makes a folder a checkpoint: the length and hash of each file. */
+const Commit = Schema.Struct({
+  version: Schema.Literal(1),
+  /** Whether it was the best of its kind when written; older ones leave that to a file `best-<kind>.json`. */
+  best: Schema.optionalKey(Schema.Boolean),
+  files: Schema.Record(Schema.String, Schema.Struct({ bytes: Schema.Int, sha256: Schema.String }))
+})
 
 /** What a run has kept of a phase, found without reading tensors. */
 export interface Summary {
@@ -96,13 +102,37 @@ const parsed = (file: string, bytes: Uint8Array) =>
       new RunError({ reason: new Corrupt({ file, expected: "JSON", found: String((cause as Error).message) }) })
   })
 
-const bestStepOf = Effect.fnUntraced(function*(file: string) {
+/** Reads the commit of a checkpoint; undefined where there is none: a folder that is being removed. */
+const commitOf = Effect.fnUntraced(function*(folder: string) {
   const fs = yield* FileSystem.FileSystem
-  return yield* fs.readFile(file).pipe(
+  const file = (yield* Path.Path).join(folder, "commit.json")
+  const bytes = yield* fs.readFile(file).pipe(
+    Effect.catchReason("PlatformError", "NotFound", () => Effect.undefined),
+    Effect.mapError(Durable.storage("read", file))
+  )
+  return bytes === undefined ? undefined : yield* Schema.decodeUnknownEffect(Commit)(yield* parsed(file, bytes)).pipe(
+    Effect.mapError(({ message }) =>
+      new RunError({ reason: new Corrupt({ file, expected: "the commit of a checkpoint", found: message }) })
+    )
+  )
+})
+
+/** The step of the best one below a step: the last that was the best when it was written. */
+const bestStepOf = Effect.fnUntraced(function*(root: string, kind: string, below = Infinity) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const file = path.join(root, `best-${kind}.json`)
+  const named = yield* fs.readFile(file).pipe(
     Effect.flatMap((bytes) => parsed(file, bytes)),
     Effect.map((best) => (best as { step: number }).step),
     Effect.orElseSucceed(() => undefined)
   )
+  for (const step of yield* stepsOf(root, kind)) {
+    if (step >= below) continue
+    const commit = yield* commitOf(path.join(root, `${kind}-${step}`))
+    if (commit !== undefined && (commit.best ?? step === named)) return step
+  }
+  return undefined
 })
 
 /** Finds the latest and the best checkpoint of a kind. */
@@ -114,9 +144,12 @@ export const summary: (
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const root = (yield* rootOf)(run)
-    const best = yield* bestStepOf(path.join(root, `best-${kind}.json`))
+    const best = yield* bestStepOf(root, kind).pipe(Effect.orElseSucceed(() => undefined))
     for (const step of yield* stepsOf(root, kind)) {
-      const file = path.join(root, `${kind}-${step}`, "meta.json")
+      const folder = path.join(root, `${kind}-${step}`)
+      const commit = yield* Effect.option(commitOf(folder))
+      if (Option.getOrUndefined(commit) === undefined) continue
+      const file = path.join(folder, "meta.json")
       const meta = yield* fs.readFile(file).pipe(Effect.flatMap((bytes) => parsed(file, bytes)), Effect.option)
       if (meta._tag === "Some") return { latest: { step, meta: meta.value as Record<string, unknown> }, best }
     }
@@ -132,17 +165,21 @@ const make = Effect.fnUntraced(function*(run: string) {
   const services = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
   const root = (yield* rootOf)(run)
   const folderOf = (kind: string, step: number) => path.join(root, `${kind}-${step}`)
-  const bestFile = (kind: string) => path.join(root, `best-${kind}.json`)
 
   const steps = (kind: string) => stepsOf(root, kind).pipe(Effect.provideContext(services))
-  const bestStep = (kind: string) => bestStepOf(bestFile(kind)).pipe(Effect.provideContext(services))
+  const bestStep = (kind: string, below?: number) => bestStepOf(root, kind, below).pipe(Effect.provideContext(services))
 
   const load = Effect.fnUntraced(function*(kind: string, step: number) {
     const folder = folderOf(kind, step)
     const file = (name: string) => path.join(folder, name)
     const readFile = (name: string) =>
       fs.readFile(file(name)).pipe(Effect.mapError(Durable.storage("read", file(name))))
-    const commit = (yield* parsed(file("commit.json"), yield* readFile("commit.json"))) as Commit
+    const commit = yield* commitOf(folder).pipe(Effect.provideContext(services))
+    if (commit === undefined) {
+      return yield* new RunError({
+        reason: new Corrupt({ file: file("commit.json"), expected: "the commit of a checkpoint", found: "nothing" })
+      })
+    }
     const contents: Record<string, Uint8Array> = {}
     for (const [name, { bytes, sha256: expected }] of Object.entries(commit.files)) {
       const content = yield* readFile(name)
@@ -169,8 +206,10 @@ const make = Effect.fnUntraced(function*(run: string) {
 
   /** Removes the files of a checkpoint, and its folder when nobody put others there; a link is none. */
   const discard = Effect.fnUntraced(function*(folder: string) {
-    const found = yield* fs.lstat(folder).pipe(Effect.option)
-    if (found._tag === "None" || found.value.type !== "Directory") return
+    const found = yield* fs.lstat(folder).pipe(
+      Effect.catchReason("PlatformError", "NotFound", () => Effect.undefined)
+    )
+    if (found?.type !== "Directory") return
     for (const name of fileNames) yield* fs.remove(path.join(folder, name), { force: true })
     if ((yield* fs.readDirectory(folder)).length === 0) yield* fs.remove(folder, { recursive: true })
   })
@@ -183,8 +222,9 @@ const make = Effect.fnUntraced(function*(run: string) {
       "tensors.safetensors": Safetensors.encode(tensors),
       "meta.json": Buffer.from(JSON.stringify(meta))
     }
-    const commit: Commit = {
+    const commit: typeof Commit.Type = {
       version: 1,
+      best,
       files: Object.fromEntries(
         Object.entries(files).map(([name, content]) => [name, { bytes: content.byteLength, sha256: sha256(content) }])
       )
@@ -204,10 +244,14 @@ const make = Effect.fnUntraced(function*(run: string) {
       Effect.onError(() => Effect.ignore(discard(temporary))),
       Effect.mapError(Durable.storage("write", folder))
     )
-    if (best) yield* Durable.write(bestFile(kind), JSON.stringify({ step }))
-    const keep = new Set([step, yield* bestStep(kind)])
-    for (const old of yield* steps(kind)) {
-      if (keep.has(old)) continue
+    // Later steps are those of training that was begun anew. Where a commit cannot be read, any may be the best.
+    const all = yield* steps(kind)
+    const kept = best ? [] : yield* bestStep(kind, step).pipe(
+      Effect.map((old): ReadonlyArray<number | undefined> => [old]),
+      Effect.orElseSucceed(() => all.filter((old) => old < step))
+    )
+    for (const old of all) {
+      if (old === step || kept.includes(old)) continue
       yield* discard(folderOf(kind, old)).pipe(Effect.mapError(Durable.storage("remove", folderOf(kind, old))))
     }
   }, Effect.uninterruptible)

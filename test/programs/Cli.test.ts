@@ -158,8 +158,10 @@ describe("sidereal", () => {
     const interrupt = async (command: string, kind: string, signal: NodeJS.Signals) => {
       const { child, ended } = start(command, "--run", stopped, "--config", settings)
       const watch = setInterval(() => {
-        const saved = existsSync(join(stopped, "checkpoints", `best-${kind}.json`))
-        if (saved) {
+        const saved = existsSync(join(stopped, "checkpoints"))
+          ? readdirSync(join(stopped, "checkpoints"))
+          : []
+        if (saved.some((name) => name.startsWith(`${kind}-`))) {
           clearInterval(watch)
           child.kill(signal)
         }

@@ -23,6 +23,7 @@ import {
 import { tmpdir } from "node:os"
 import { join, relative } from "node:path"
 import { cli } from "../../programs/Commands.ts"
+import * as Checkpointer from "../../src/run/Checkpointer.ts"
 import * as RunLock from "../../src/run/RunLock.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "sidereal-runs-"))
@@ -478,7 +479,8 @@ describe("a finished run", () => {
       "has done 6 of sft.epochs, more than the 3 asked for"
     )
     assert.strictEqual(JSON.parse(readFileSync(join(run, "manifest.json"), "utf8")).settings.sft.epochs, 6)
-    const best = JSON.parse(readFileSync(join(run, "checkpoints", "best-sft.json"), "utf8")).step
+    const best =
+      (await Effect.runPromise(Checkpointer.summary(run, "sft").pipe(Effect.provide(NodeServices.layer)))).best
     assert.notStrictEqual(best, origin)
     assert.include((await good("evaluate", "--run", run)).notes, `grpo began from step ${origin} of sft`)
     await good("grpo", "--run", run)

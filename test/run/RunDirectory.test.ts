@@ -4,14 +4,15 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
-import * as PlatformError from "effect/PlatformError"
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import * as Checkpointers from "../../src/run/Checkpointer.ts"
 import { Checkpointer, type NewCheckpoint } from "../../src/run/Checkpointer.ts"
 import * as Manifest from "../../src/run/Manifest.ts"
 import { formatSeconds, Progress } from "../../src/run/Progress.ts"
 import { RunLog } from "../../src/run/RunLog.ts"
 import * as Safetensors from "../../src/storage/Safetensors.ts"
+import * as FailingFiles from "./FailingFiles.ts"
 
 const checkpoint = (step: number, best: boolean, kind = "sft"): NewCheckpoint => ({
   kind,
@@ -43,8 +44,6 @@ describe("Checkpointer", () => {
       )
       const fs = yield* FileSystem.FileSystem
       assert.deepStrictEqual((yield* fs.readDirectory(join(folder, "checkpoints"))).toSorted(), [
-        "best-grpo.json",
-        "best-sft.json",
         "grpo-9",
         "sft-2",
         "sft-4"
@@ -79,50 +78,100 @@ describe("Checkpointer", () => {
       assert.include(error.message, "tensors.safetensors")
     }, (effect, folder) => Effect.provide(effect, Checkpointer.layer(folder)))))
 
-  it.effect("stopped before any of its file operations, leaves the older checkpoint usable", () =>
-    inFolder(Effect.fnUntraced(function*(folder) {
-      const real = yield* FileSystem.FileSystem
-      let failed = 0
-      for (let limit = 0; limit < 40; limit++) {
-        const run = join(folder, String(limit))
-        let left = Infinity
-        const count = <A extends ReadonlyArray<never>, R>(operation: (...args: A) => R) => (...args: A): R => {
-          if (left-- <= 0) {
-            return Effect.fail(PlatformError.systemError({
-              _tag: "Unknown",
-              module: "FileSystem",
-              method: "test",
-              description: "the power went out"
-            })) as R
-          }
-          return operation(...args)
-        }
-        const failing = FileSystem.FileSystem.of({
-          ...real,
-          open: count(real.open as never) as never,
-          rename: count(real.rename as never) as never,
-          remove: count(real.remove as never) as never,
-          makeDirectory: count(real.makeDirectory as never) as never
-        })
-        const saver = yield* Effect.flatMap(Checkpointer, Effect.succeed).pipe(
-          Effect.provide(
-            Checkpointer.layer(run).pipe(
-              Layer.provide(Layer.merge(Layer.succeed(FileSystem.FileSystem, failing), Path.layer))
+  for (const fault of ["kill", "fail"] as const) {
+    it.effect(`at each of its file operations (${fault}), leaves a latest and a best that belong together`, () =>
+      inFolder(Effect.fnUntraced(function*(folder) {
+        const real = yield* FileSystem.FileSystem
+        const over = (files: FileSystem.FileSystem, run: string) =>
+          Effect.flatMap(Checkpointer, Effect.succeed).pipe(
+            Effect.provide(
+              Checkpointer.layer(run).pipe(
+                Layer.provide(Layer.merge(Layer.succeed(FileSystem.FileSystem, files), Path.layer))
+              )
             )
           )
-        )
-        yield* saver.save(checkpoint(1, true))
-        left = limit
-        const result = yield* Effect.exit(saver.save(checkpoint(2, true)))
-        left = Infinity
-        const [latest, best] = yield* Effect.all([saver.latest("sft"), saver.best("sft")])
-        assert.include([1, 2], latest!.step)
-        assert.include([1, 2], best!.step)
-        if (result._tag === "Success") break
-        failed++
+        // Each is saved on those before it: a better one, a worse one, and one of training that was begun anew.
+        const saves = [
+          checkpoint(1, true),
+          checkpoint(2, true),
+          checkpoint(3, false),
+          checkpoint(4, false),
+          checkpoint(0, true)
+        ]
+        const best = [1, 2, 2, 2, 0]
+        let points = 0
+        for (let stage = 1; stage < saves.length; stage++) {
+          for (let at = 0;; at++) {
+            const run = join(folder, `${stage}-${at}`)
+            const healthy = yield* over(real, run)
+            for (const earlier of saves.slice(0, stage)) yield* healthy.save(earlier)
+            const { fileSystem, reached } = FailingFiles.make(real, fault, at)
+            const saver = yield* over(fileSystem, run)
+            const result = yield* Effect.exit(saver.save(saves[stage]!))
+            const found = yield* Effect.all([healthy.latest("sft"), healthy.best("sft")])
+            const summary = yield* Checkpointers.summary(run, "sft")
+            const steps = found.map((one) => one?.step)
+            assert.deepStrictEqual([summary.latest?.step, summary.best], steps)
+            const allowed = [stage - 1, stage].map((i) => [saves[i]!.step, best[i]!])
+            // While what was begun anew replaces the old training, the old one is still whole, or its best alone is left.
+            if (saves[stage]!.step === 0) allowed.push([2, 2])
+            assert.deepInclude(allowed, steps, `stage ${stage}, operation ${at}`)
+            if (result._tag === "Success") assert.deepStrictEqual(steps, [saves[stage]!.step, best[stage]])
+            yield* healthy.save(saves[stage]!)
+            assert.deepStrictEqual((yield* healthy.best("sft"))!.step, best[stage])
+            const left = (yield* real.readDirectory(join(run, "checkpoints"))).toSorted()
+            assert.deepStrictEqual(
+              left,
+              [...new Set([saves[stage]!.step, best[stage]!])].map((step) => `sft-${step}`).toSorted()
+            )
+            if (!reached()) break
+            points++
+          }
+        }
+        assert.isAbove(points, 60)
+      })))
+  }
+
+  it.effect("reads the best one of older runs, and takes its own word for newer ones", () =>
+    inFolder(Effect.fnUntraced(function*(folder) {
+      const saver = yield* Checkpointer
+      const root = join(folder, "checkpoints")
+      const age = (step: number) => {
+        const file = join(root, `sft-${step}`, "commit.json")
+        const { best: _, ...commit } = JSON.parse(readFileSync(file, "utf8"))
+        writeFileSync(file, JSON.stringify(commit))
       }
-      assert.isAbove(failed, 6)
-    })))
+      yield* saver.save(checkpoint(1, true))
+      yield* saver.save(checkpoint(2, false))
+      for (const step of [1, 2]) age(step)
+      writeFileSync(join(root, "best-sft.json"), JSON.stringify({ step: 1 }))
+      assert.strictEqual((yield* saver.best("sft"))!.step, 1)
+      yield* saver.save(checkpoint(3, false))
+      assert.strictEqual((yield* saver.best("sft"))!.step, 1)
+      yield* saver.save(checkpoint(4, true))
+      assert.strictEqual((yield* saver.best("sft"))!.step, 4)
+      writeFileSync(join(root, "best-sft.json"), JSON.stringify({ step: 5 }))
+      yield* saver.save(checkpoint(5, false))
+      assert.strictEqual((yield* saver.best("sft"))!.step, 4)
+    }, (effect, folder) => Effect.provide(effect, Checkpointer.layer(folder)))))
+
+  it.effect("names a commit that is none, and keeps every other checkpoint while nobody knows the best", () =>
+    inFolder(Effect.fnUntraced(function*(folder) {
+      const saver = yield* Checkpointer
+      yield* saver.save(checkpoint(1, true))
+      yield* saver.save(checkpoint(2, false))
+      for (const damage of ["{", "[]", "{\"version\":1}"]) {
+        writeFileSync(join(folder, "checkpoints", "sft-1", "commit.json"), damage)
+        const error = yield* Effect.flip(saver.best("sft"))
+        assert.strictEqual(error.reason._tag, "Corrupt")
+        assert.include(error.message, "commit.json")
+      }
+      assert.strictEqual((yield* saver.latest("sft"))!.step, 2)
+      yield* saver.save(checkpoint(3, false))
+      const fs = yield* FileSystem.FileSystem
+      const left = yield* fs.readDirectory(join(folder, "checkpoints"))
+      assert.deepStrictEqual(left.toSorted(), ["sft-1", "sft-2", "sft-3"])
+    }, (effect, folder) => Effect.provide(effect, Checkpointer.layer(folder)))))
 })
 
 describe("RunLog", () => {

@@ -4,10 +4,11 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
+import * as Eager from "../../layers/tfjs/Eager.ts"
 import * as Reference from "../../layers/tfjs/Reference.ts"
 import * as TensorFlow from "../../layers/tfjs/TensorFlow.ts"
 import { type TensorError } from "../../src/tensor/TensorError.ts"
-import { type TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
+import { TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 
 type Backend = readonly [name: string, layer: Layer.Layer<TensorRuntime>]
 
@@ -18,6 +19,14 @@ const present = (name: string, layer: Layer.Layer<TensorRuntime, TensorError>): 
       Effect.orElseSucceed(() => [])
     )
   )
+
+/** The oracle with its tensors kept as those of a device are, where no device is there. */
+export const resident: Backend = [
+  "reference, resident",
+  Layer.effect(TensorRuntime, Eager.make({ name: "resident", backend: "cpu", resident: true })).pipe(
+    Layer.provide(Reference.layer)
+  )
+]
 
 /** Every runtime by name; the compiling one on the processor stands first, the oracle second. */
 export const backends: ReadonlyArray<Backend> = [

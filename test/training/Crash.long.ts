@@ -1,0 +1,3 @@
+import { atEvery } from "./Crash.ts"
+
+atEvery("fail")

@@ -1,0 +1,206 @@
+/**
+ * Training of a tiny policy that is cut off at an operation on its files and goes on, SFT and GRPO, with any optimizer.
+ */
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import * as Schema from "effect/Schema"
+import { createHash } from "node:crypto"
+import { join } from "node:path"
+import * as GrpoProgram from "../../programs/Grpo.ts"
+import * as SftProgram from "../../programs/Sft.ts"
+import { LeafDecoder } from "../../src/decode/LeafDecoder.ts"
+import * as Grpo from "../../src/grpo/Grpo.ts"
+import { PolicyLearner } from "../../src/grpo/PolicyLearner.ts"
+import { ReferenceModel } from "../../src/grpo/ReferenceModel.ts"
+import { RolloutActor } from "../../src/grpo/RolloutActor.ts"
+import * as GroupRelative from "../../src/objective/GroupRelative.ts"
+import * as Adam from "../../src/optimizer/Adam.ts"
+import * as AdamW from "../../src/optimizer/AdamW.ts"
+import * as Lion from "../../src/optimizer/Lion.ts"
+import * as Optimizer from "../../src/optimizer/Optimizer.ts"
+import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
+import { PublishedWeights } from "../../src/policy/PublishedWeights.ts"
+import { RewardActor } from "../../src/reward/Reward.ts"
+import * as RuleReward from "../../src/reward/RuleReward.ts"
+import { type Checkpoint, Checkpointer } from "../../src/run/Checkpointer.ts"
+import { Progress } from "../../src/run/Progress.ts"
+import { RunLog } from "../../src/run/RunLog.ts"
+import * as Sft from "../../src/sft/Sft.ts"
+import * as Safetensors from "../../src/storage/Safetensors.ts"
+import * as TrainingState from "../../src/training/TrainingState.ts"
+import { index, layer } from "../policy/Fixture.ts"
+import * as FailingFiles from "../run/FailingFiles.ts"
+
+const averaging = 0.9
+const adamW = Schema.decodeSync(AdamW.AdamWConfig)({ averaging })
+
+/** Optimizers by name: the fused one, and one with other slots for every group. */
+const optimizers: Readonly<Record<string, Optimizer.Optimizer>> = {
+  "AdamW": Adam.adamW(adamW),
+  "groups": Optimizer.of(
+    Optimizer.groups(({ shape }) => shape.length > 1 ? "matrices" : "vectors", {
+      matrices: Adam.adamW(adamW).transform,
+      vectors: Optimizer.chain(Lion.lion(), Optimizer.averageWeights(0.5))
+    })
+  )
+}
+
+const sequences = Array.from(
+  { length: 12 },
+  (_, user) => Int32Array.from({ length: 3 + (user % 3) }, (_, i) => (user * 5 + i * 3) % index.sids.length)
+)
+const validation = sequences.map((items, user) => ({
+  user,
+  history: items.subarray(0, -1),
+  target: items.at(-1)!
+}))
+
+const sft = (optimizer: Optimizer.Optimizer) =>
+  SftProgram.train(
+    Schema.decodeSync(Sft.SftConfig)({
+      epochs: 4,
+      patience: 4,
+      epochsPerValidation: 1,
+      validationBeams: 3,
+      learningRate: { peak: 0.1, warmupSteps: 0, decay: "constant" },
+      optimizer: adamW
+    }),
+    { sequences, validation, historyExcluded: false },
+    1,
+    { optimizer }
+  )
+
+/** A supervised checkpoint: what is evaluated are the weights given. */
+const supervised = (weights: ReadonlyMap<string, Safetensors.StoredTensor>): Checkpoint => ({
+  kind: Sft.kind,
+  step: 7,
+  meta: { weightsVersion: 7 },
+  tensors: new Map([...weights].map(([name, tensor]) => [`weights/${name}`, tensor]))
+})
+
+const grpo = (optimizer: Optimizer.Optimizer) =>
+  GrpoProgram.train(
+    Schema.decodeSync(Grpo.GrpoConfig)({
+      steps: 4,
+      promptsPerStep: 4,
+      groupSize: 4,
+      stepsPerValidation: 1,
+      validationBeams: 3,
+      learningRate: { peak: 0.1, warmupSteps: 0, decay: "constant" },
+      optimizer: adamW
+    }),
+    { sequences, validation, historyExcluded: false, origin: 7 },
+    1
+  ).pipe(Effect.provide(
+    Layer.mergeAll(
+      RolloutActor.layer({ groupSize: 4, historyExcluded: false }),
+      RewardActor.layer([{ reward: RuleReward.rule, weight: 1 }]),
+      ReferenceModel.layerFrozen,
+      PolicyLearner.layer({ objective: GroupRelative.make({ beta: 0.1 }), optimizer, learningRate: () => 0.1 })
+    ).pipe(Layer.provideMerge(PublishedWeights.layer))
+  ))
+
+const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
+
+const digest = (checkpoint: Checkpoint | undefined) =>
+  checkpoint === undefined
+    ? undefined
+    : { step: checkpoint.step, meta: checkpoint.meta, tensors: hash(Safetensors.encode(checkpoint.tensors)) }
+
+/** What a run leaves: what is evaluated afterwards, its latest checkpoint and its best. */
+interface Outcome {
+  readonly evaluated: string
+  readonly latest: ReturnType<typeof digest>
+  readonly best: ReturnType<typeof digest>
+}
+
+/** Trains one phase in a folder, with the policy of the context begun anew, on a file system that fails. */
+const harness = Effect.fnUntraced(function*(phase: "sft" | "grpo", optimizer: Optimizer.Optimizer) {
+  const parameters = yield* PolicyParameters
+  const files = yield* FileSystem.FileSystem
+  const { weights } = yield* parameters.save
+  const saverOf = (fileSystem: FileSystem.FileSystem, run: string) =>
+    Effect.flatMap(Checkpointer, Effect.succeed).pipe(
+      Effect.provide(
+        Checkpointer.layer(run).pipe(
+          Layer.provide(Layer.merge(Layer.succeed(FileSystem.FileSystem, fileSystem), Path.layer))
+        )
+      )
+    )
+  const train = Effect.fnUntraced(function*(fileSystem: FileSystem.FileSystem, run: string) {
+    yield* TrainingState.begin(parameters, supervised(weights), adamW)
+    const saver = yield* saverOf(fileSystem, run)
+    const exit = yield* Effect.exit(
+      (phase === "sft" ? Effect.asVoid(sft(optimizer)) : Effect.asVoid(grpo(optimizer))).pipe(
+        Effect.provide([
+          Layer.succeed(Checkpointer, saver),
+          RunLog.layerMemory,
+          Progress.layerSilent,
+          LeafDecoder.layerBeams({ batch: 4 })
+        ])
+      )
+    )
+    const { average, weights: last } = yield* parameters.save
+    const evaluated = hash(Safetensors.encode(new Map([...last, ...average])))
+    return { exit, evaluated }
+  })
+  const found = Effect.fnUntraced(function*(run: string) {
+    const saver = yield* saverOf(files, run)
+    return { latest: digest(yield* saver.latest(phase)), best: digest(yield* saver.best(phase)) }
+  })
+  return {
+    /** What an undisturbed run comes to. */
+    whole: Effect.fnUntraced(function*(run: string) {
+      const { evaluated, exit } = yield* train(files, run)
+      yield* exit
+      const outcome: Outcome = { evaluated, ...(yield* found(run)) }
+      return outcome
+    }),
+    /** Cuts a run off at an operation and goes on; undefined where the run has no such operation. */
+    cut: Effect.fnUntraced(function*(run: string, fault: FailingFiles.Fault, at: number) {
+      const { fileSystem, reached } = FailingFiles.make(files, fault, at)
+      const { exit } = yield* train(fileSystem, run)
+      if (!reached()) return undefined
+      const between = yield* found(run)
+      const { evaluated, exit: second } = yield* train(files, run)
+      yield* second
+      const outcome: Outcome = { evaluated, ...(yield* found(run)) }
+      return { survived: exit._tag === "Success", between, outcome }
+    })
+  }
+})
+
+/** Every phase with every optimizer, cut off at every operation on its files. */
+export const atEvery = (fault: FailingFiles.Fault): unknown =>
+  describe(`training that is cut off at a file operation (${fault}) and goes on`, () => {
+    for (const phase of ["sft", "grpo"] as const) {
+      for (const [name, optimizer] of Object.entries(optimizers)) {
+        it.effect(`ends as if it had not been, at every operation: ${phase}, ${name}`, () =>
+          Effect.gen(function*() {
+            const fs = yield* FileSystem.FileSystem
+            const folder = yield* fs.makeTempDirectoryScoped()
+            const training = yield* harness(phase, optimizer)
+            const whole = yield* training.whole(join(folder, "whole"))
+            assert.notStrictEqual(whole.latest!.step, whole.best!.step)
+            let points = 0
+            for (let at = 0;; at++) {
+              const run = join(folder, String(at))
+              const cut = yield* training.cut(run, fault, at)
+              yield* fs.remove(run, { recursive: true, force: true })
+              if (cut === undefined) break
+              points++
+              const { between: { best, latest }, outcome } = cut
+              // The best one is the one that the latest says was the best.
+              assert.strictEqual(best?.meta["best"], latest?.meta["best"], `operation ${at}`)
+              assert.strictEqual(best?.meta["bestEpoch"], latest?.meta["bestEpoch"], `operation ${at}`)
+              assert.deepStrictEqual(outcome, whole, `operation ${at}`)
+            }
+            assert.isAbove(points, 50)
+          }).pipe(Effect.scoped, Effect.provide([NodeServices.layer, layer()])))
+      }
+    }
+  })
