@@ -8,8 +8,10 @@ import { fileURLToPath } from "node:url"
 import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
 import * as BeamSearch from "../src/decode/BeamSearch.ts"
 import * as FlatPolicy from "../src/policy/flat/FlatPolicy.ts"
-import { PolicyModel } from "../src/policy/PolicyModel.ts"
+import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
+import * as Prompt from "../src/policy/Prompt.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
+import { Sids } from "../src/sid/Sids.ts"
 import * as Random from "../src/statistics/Random.ts"
 import { type Benchmark } from "./Benchmark.ts"
 import { shapeOf } from "./Engine.ts"
@@ -60,10 +62,16 @@ const decode = (name: string, width: number, users: number): Benchmark => ({
       dropout: 0
     })
     const engine = await Scoped.open(
-      FlatPolicy.layer(config, index, 1).pipe(Layer.provide(OnnxRuntime.layerCpu({ threads: 2 })))
+      PolicyParameters.layer.pipe(
+        Layer.provideMerge(FlatPolicy.layer(config, 1)),
+        Layer.provideMerge(Sids.layer(index)),
+        Layer.provide(OnnxRuntime.layerCpu({ threads: 2 }))
+      )
     )
-    const policy = await engine.run(Effect.flatMap(PolicyModel, Effect.succeed))
-    const weights = policy.parameters.buffer.tensors("weights")
+    const store = await engine.run(Effect.flatMap(PolicyParameters, Effect.succeed))
+    const { space } = await engine.run(Effect.flatMap(Sids, Effect.succeed))
+    const weights = { version: 0, feeds: store.buffer.tensors("weights") }
+    const searches = histories.map((items) => ({ prompt: Prompt.ofItems(items), space }))
     return {
       work: {
         d: width,
@@ -78,7 +86,7 @@ const decode = (name: string, width: number, users: number): Benchmark => ({
       },
       amount: histories.length,
       unit: "users/s",
-      run: async () => void await engine.run(BeamSearch.search(histories, weights, { beams: 50 })),
+      run: async () => void await engine.run(BeamSearch.search(searches, weights, { beams: 50 })),
       close: engine.close
     }
   }

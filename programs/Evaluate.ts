@@ -9,13 +9,13 @@ import * as Shop from "../src/catalog/shop/Shop.ts"
 import { type Example } from "../src/catalog/Split.ts"
 import * as ItemKnn from "../src/evaluation/baseline/ItemKnn.ts"
 import * as Popularity from "../src/evaluation/baseline/Popularity.ts"
-import { type Scorer } from "../src/evaluation/baseline/Scorer.ts"
+import * as Scorer from "../src/evaluation/baseline/Scorer.ts"
 import { type EvaluationRecord, type ModelRow } from "../src/evaluation/EvaluationRecord.ts"
 import * as Evaluator from "../src/evaluation/Evaluator.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
 import * as Protocol from "../src/evaluation/Protocol.ts"
 import * as Group from "../src/grpo/Grpo.ts"
-import { PolicyModel } from "../src/policy/PolicyModel.ts"
+import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
 import { Progress } from "../src/run/Progress.ts"
 import { NoCheckpoint, RunError } from "../src/run/RunError.ts"
@@ -62,16 +62,16 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
     rankings.set(name, ranking)
     models.push(Evaluator.row(name, ranking, dataset.items.length, seconds, settings.seed))
   }
-  const baseline = (fit: () => Scorer) =>
-    timed(Effect.sync(() => {
+  const baseline = (fit: () => Scorer.Scorer) =>
+    timed(Effect.gen(function*() {
       const fitted = fit()
-      return { name: fitted.name, ranking: Evaluator.byScores(examples, fitted.scores, historyExcluded) }
+      return { name: fitted.name, ranking: yield* Evaluator.byScores(examples, fitted, historyExcluded) }
     })).pipe(Effect.map(({ seconds, value }) => add(value.name, value.ranking, seconds)))
   yield* baseline(() => Popularity.fit(split.train, dataset.items.length))
   yield* baseline(() => ItemKnn.fit(split.train, dataset.items.length))
 
   yield* Effect.gen(function*() {
-    const { parameters } = yield* PolicyModel
+    const parameters = yield* PolicyParameters
     const checkpointer = yield* Checkpointer
     const progress = yield* Progress
     let evaluated = 0
@@ -81,10 +81,9 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
       const tracker = progress.start(`evaluate ${kind}`, examples.length, "users")
       const { seconds, value: ranked } = yield* timed(
         parameters.evaluation.pipe(
-          Effect.flatMap(({ feeds }) =>
-            PolicyRanking.rankAll(examples, feeds, {
+          Effect.flatMap((weights) =>
+            PolicyRanking.rankAll(examples, weights, {
               beams: settings.evaluation.beams,
-              batch: 32,
               historyExcluded,
               progress: (done) => tracker.update(done)
             })
@@ -96,9 +95,7 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
       for (const { ranked: { leaves } } of ranked) {
         invalid += leaves.filter((leaf) => Trie.itemCount(index.trie, leaf) === 0).length
       }
-      const lists = ranked.map(({ ranked: found }, i) =>
-        PolicyRanking.rankedItems(index, found, Protocol.excludedItems(examples[i]!.history, historyExcluded))
-      )
+      const lists = ranked.map((one) => PolicyRanking.rankedItems(one.space, one.ranked))
       const top = lists.map((list) => Int32Array.from(list.slice(0, Evaluator.listed), ({ item }) => item))
       add(kind, { ranks: ranked.map(({ item }) => item), top }, seconds)
       sidLevel.push(
@@ -109,12 +106,14 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
     if (evaluated === 0) {
       return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
     }
-  }).pipe(Effect.provide(policy(settings, index)))
+  }).pipe(Effect.provide(Policies.layer(policy, dataset, index)))
   if (invalid > 0) return yield* Effect.die(new Error(`${invalid} candidates are no item's SID; the trie is broken`))
 
   if (settings.data === undefined) {
     const oracle = dataset.oracle ?? Shop.generate(settings.shop, settings.seed).oracle!
-    yield* baseline(() => ({ name: "oracle", scores: (history, user) => oracle.scores(user, history) }))
+    yield* baseline(() =>
+      Scorer.make("oracle", dataset.items.length, ({ items, user }, row) => row.set(oracle.scores(user, items)))
+    )
   }
 
   const record: EvaluationRecord = {

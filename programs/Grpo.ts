@@ -1,20 +1,32 @@
 /**
- * GRPO as a recipe: the best supervised policy, rollouts, rewards, a frozen reference, a learner.
+ * GRPO as a recipe: the loop, and the run that it is given.
  *
- * A reward is swapped by giving another list; a technology by giving another layer.
+ * Every part of the loop is a service: a reward, an actor, a reference, a learner or a policy is swapped by giving another
+ * layer.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Group from "../src/grpo/Grpo.ts"
-import { PolicyLearner } from "../src/grpo/PolicyLearner.ts"
+import { type Example } from "../src/catalog/Split.ts"
+import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
+import * as Advantage from "../src/grpo/Advantage.ts"
+import { type GrpoConfig, kind } from "../src/grpo/Grpo.ts"
+import * as PolicyLearner from "../src/grpo/PolicyLearner.ts"
+import * as Prompts from "../src/grpo/Prompts.ts"
 import { ReferenceModel } from "../src/grpo/ReferenceModel.ts"
-import { RolloutActor } from "../src/grpo/RolloutActor.ts"
+import * as RolloutActor from "../src/grpo/RolloutActor.ts"
+import * as StepRecord from "../src/grpo/StepRecord.ts"
+import * as GroupRelative from "../src/objective/GroupRelative.ts"
 import * as Adam from "../src/optimizer/Adam.ts"
-import { PolicyModel } from "../src/policy/PolicyModel.ts"
+import * as LearningRate from "../src/optimizer/LearningRate.ts"
+import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
+import { PublishedWeights } from "../src/policy/PublishedWeights.ts"
 import { areZero, RewardActor, type WeightedReward } from "../src/reward/Reward.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
+import { Progress } from "../src/run/Progress.ts"
 import { NoCheckpoint, RunError } from "../src/run/RunError.ts"
+import { type RunEvent, RunLog } from "../src/run/RunLog.ts"
 import * as Supervised from "../src/sft/Sft.ts"
+import * as Selection from "../src/training/Selection.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
 import * as Output from "./Output.ts"
 import * as Policies from "./Policies.ts"
@@ -23,6 +35,101 @@ import * as Rewards from "./Rewards.ts"
 import * as RunSettings from "./RunSettings.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
+
+/** What GRPO needs of the data. */
+export interface GrpoData {
+  readonly sequences: ReadonlyArray<Int32Array>
+  readonly validation: ReadonlyArray<Example>
+  /** Whether the history is left out of every list, as in the evaluation: a target that stands in it is no hit. */
+  readonly historyExcluded: boolean
+  /** The step of the supervised checkpoint that the policy holds: training that began from another begins anew. */
+  readonly origin?: number | undefined
+}
+
+/** Choices of a loop in code. */
+export interface GrpoHooks<E = never, R = never> {
+  /** Called with the record of every step; a failure ends the training. */
+  readonly onStep?: ((record: RunEvent) => Effect.Effect<void, E, R>) | undefined
+  /** Asked after every step: true validates and ends the training there. */
+  readonly stop?: ((selection: Selection.Selection, step: number) => boolean) | undefined
+}
+
+/** Improves the policy of the context; afterwards its parameters are those of the best validation. */
+export const train = Effect.fn("Grpo.train")(
+  function*<E = never, R = never>(grpo: GrpoConfig, data: GrpoData, seed: number, hooks: GrpoHooks<E, R> = {}) {
+    const store = yield* PolicyParameters
+    const published = yield* PublishedWeights
+    const actor = yield* RolloutActor.RolloutActor
+    const rewarder = yield* RewardActor
+    const reference = yield* ReferenceModel
+    const learner = yield* PolicyLearner.PolicyLearner
+    const log = yield* RunLog
+    const progress = yield* Progress
+    const users = TrainingState.sample(data.validation, grpo.validationUsers, seed)
+    const ranking = { beams: grpo.validationBeams, historyExcluded: data.historyExcluded }
+
+    const selection = yield* Selection.open({
+      kind,
+      rounds: grpo.steps,
+      every: grpo.stepsPerValidation,
+      optimizer: grpo.optimizer,
+      origin: data.origin
+    })
+    const validate = Effect.fnUntraced(function*(step: number) {
+      const ranked = yield* Effect.scoped(
+        Effect.flatMap(store.evaluation, (weights) => PolicyRanking.rankAll(users, weights, ranking))
+      )
+      const ndcg = PolicyRanking.meanNdcg(ranked, 10)
+      yield* log.append({ kind: "grpo.validation", step, fields: { "NDCG@10": ndcg } })
+      yield* selection.observe(ndcg, { step, round: step })
+    })
+    if (selection.step === 0) yield* validate(0)
+    yield* published.publish(store.snapshot("weights"))
+
+    const tracker = progress.start("grpo", grpo.steps, "steps", selection.step)
+    let step = selection.step
+    for (let stopped = false; step < grpo.steps && !stopped;) {
+      step++
+      const prompts = Prompts.draw(data.sequences, grpo.promptsPerStep, [seed, step - 1])
+      const rollouts = yield* actor.generate(prompts, step)
+      const rewards = yield* rewarder.score(rollouts.map(RolloutActor.rewardGroup))
+      const groups = Advantage.assign(rollouts, rewards).filter(Advantage.carriesSignal)
+      const report = groups.length === 0
+        ? undefined
+        : yield* learner.step(groups, yield* reference.score(PolicyLearner.candidates(groups)), step)
+      yield* reference.sync(step)
+      const record = StepRecord.of(step, rewards, groups, report)
+      yield* log.append(record)
+      yield* hooks.onStep?.(record) ?? Effect.void
+      const reward = Number(record.fields["reward"]).toFixed(3)
+      const usable = `${groups.length}/${rollouts.length} groups`
+      tracker.update(step, `reward ${reward}, hits in ${usable}, best NDCG@10 ${selection.best.toFixed(4)}`)
+      stopped = hooks.stop?.(selection, step) ?? false
+      if (selection.isDue(step) || stopped) yield* validate(step)
+    }
+    const { best: bestNdcg, bestRound: bestStep, start: startNdcg } = selection
+    tracker.finish(`NDCG@10 ${startNdcg.toFixed(4)} before, best ${bestNdcg.toFixed(4)} after step ${bestStep}`, step)
+    yield* selection.finish
+    return { steps: step, startNdcg, bestNdcg, bestStep }
+  }
+)
+
+/** The services of the loop in this process, over the policy that it improves. */
+export const actors = (
+  grpo: GrpoConfig,
+  rewards: ReadonlyArray<WeightedReward>,
+  { historyExcluded }: { readonly historyExcluded: boolean }
+) =>
+  Layer.mergeAll(
+    RolloutActor.RolloutActor.layer({ groupSize: grpo.groupSize, historyExcluded }),
+    RewardActor.layer(rewards),
+    ReferenceModel.layerFrozen,
+    PolicyLearner.PolicyLearner.layer({
+      objective: GroupRelative.make({ beta: grpo.beta }),
+      optimizer: Adam.adamW(grpo.optimizer),
+      learningRate: (step) => LearningRate.at(grpo.learningRate, step - 1, grpo.steps)
+    })
+  ).pipe(Layer.provideMerge(PublishedWeights.layer))
 
 /** Choices of a program in code. */
 export interface GrpoOptions {
@@ -38,7 +145,7 @@ export interface GrpoOptions {
 export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
   const { run, settings } = yield* Workspace
   const { historyExcluded } = settings.evaluation
-  const { split } = yield* Prepare.program()
+  const { dataset, split } = yield* Prepare.program()
   const { index } = yield* Tokenize.program()
   const rewards = options.rewards ?? Rewards.weighted(settings.grpo.rewards)
   if (areZero(rewards)) {
@@ -53,24 +160,22 @@ export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
   if (start === undefined) {
     return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
   }
-
   const stale = RunSettings.staleness(yield* RunSettings.madeBy(run))
   if (stale !== undefined) yield* Output.note(stale)
 
-  const policy = Layer.effectDiscard(Effect.gen(function*() {
-    const { parameters } = yield* PolicyModel
-    yield* TrainingState.begin(parameters, start, settings.sft.optimizer)
-  })).pipe(Layer.provideMerge((options.policy ?? Policies.flat)(settings, index)))
-
-  const actors = Layer.mergeAll(
-    RolloutActor.layerBeams({ groupSize: settings.grpo.groupSize, batch: 32, historyExcluded }),
-    RewardActor.layer(rewards),
-    ReferenceModel.layerFrozen,
-    PolicyLearner.layer({ beta: settings.grpo.beta, optimizer: Adam.adamW(settings.grpo.optimizer) })
+  const supervised = Layer.effectDiscard(
+    Effect.flatMap(PolicyParameters, (store) => TrainingState.begin(store, start, settings.sft.optimizer))
   )
-  return yield* Group.train(
+  return yield* train(
     settings.grpo,
     { sequences: split.train, validation: split.validation, historyExcluded, origin: start.step },
     settings.seed
-  ).pipe(Effect.provide(actors.pipe(Layer.provideMerge(policy))))
+  ).pipe(
+    Effect.provide(
+      actors(settings.grpo, rewards, { historyExcluded }).pipe(
+        Layer.provideMerge(supervised),
+        Layer.provideMerge(Policies.layer(options.policy ?? Policies.flat, dataset, index))
+      )
+    )
+  )
 })

@@ -1,19 +1,31 @@
 /**
- * The policy families of programs.
+ * Policy families that a program can be given: ordinary layers over the catalogue and its SIDs.
  */
-import type * as Layer from "effect/Layer"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Catalogue } from "../src/catalog/Catalogue.ts"
+import { type Dataset } from "../src/catalog/Dataset.ts"
+import { LeafDecoder } from "../src/decode/LeafDecoder.ts"
 import * as FlatPolicy from "../src/policy/flat/FlatPolicy.ts"
+import { type PolicyError } from "../src/policy/PolicyError.ts"
 import { type PolicyModel } from "../src/policy/PolicyModel.ts"
+import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import { type SidIndex } from "../src/sid/SidIndex.ts"
-import { type TensorError } from "../src/tensor/TensorError.ts"
+import { Sids } from "../src/sid/Sids.ts"
 import { type TensorRuntime } from "../src/tensor/TensorRuntime.ts"
-import { type Settings } from "./Settings.ts"
+import { Workspace } from "./Workspace.ts"
 
-/** A function that makes the layer of a policy for settings and a SID index. */
-export type PolicyLayer = (
-  settings: Settings,
-  index: SidIndex
-) => Layer.Layer<PolicyModel, TensorError, TensorRuntime>
+/** A policy for the catalogue and the settings of a run. */
+export type PolicyLayer = Layer.Layer<PolicyModel, PolicyError, TensorRuntime | Catalogue | Sids | Workspace>
 
-/** Makes the flat family: one position per code. */
-export const flat: PolicyLayer = (settings, index) => FlatPolicy.layer(settings.policy, index, settings.seed)
+/** One position per code. */
+export const flat: PolicyLayer = Layer.unwrap(
+  Effect.map(Workspace, ({ settings }) => FlatPolicy.layer(settings.policy, settings.seed))
+)
+
+/** A policy with its parameters and a decoder, over a catalogue. */
+export const layer = (policy: PolicyLayer, dataset: Dataset, index: SidIndex) =>
+  Layer.merge(PolicyParameters.layer, LeafDecoder.layerBeams()).pipe(
+    Layer.provideMerge(policy),
+    Layer.provideMerge(Layer.merge(Sids.layer(index), Catalogue.layer(dataset)))
+  )

@@ -7,13 +7,15 @@ import { type Dataset } from "../src/catalog/Dataset.ts"
 import * as TitleSearch from "../src/catalog/TitleSearch.ts"
 import * as BeamSearch from "../src/decode/BeamSearch.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
-import * as Protocol from "../src/evaluation/Protocol.ts"
 import * as Group from "../src/grpo/Grpo.ts"
-import { PolicyModel } from "../src/policy/PolicyModel.ts"
+import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
+import * as Prompt from "../src/policy/Prompt.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
 import { NoCheckpoint, RunError } from "../src/run/RunError.ts"
 import * as Supervised from "../src/sft/Sft.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
+import { Sids } from "../src/sid/Sids.ts"
+import * as LeafSpace from "../src/sid/trie/LeafSpace.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
@@ -76,22 +78,26 @@ export const program = Effect.fn("recommend")(function*(
   const history = historyOf(dataset, question)
   if (history instanceof CatalogError) return yield* history
   const { historyExcluded } = settings.evaluation
-  const excluded = Protocol.excludedItems(history, historyExcluded)
 
   return yield* Effect.gen(function*() {
-    const { parameters } = yield* PolicyModel
+    const parameters = yield* PolicyParameters
+    const whole = (yield* Sids).space
+    const space = historyExcluded ? LeafSpace.without(whole, history) : whole
     const checkpointer = yield* Checkpointer
     const loaded = (yield* TrainingState.loadBest(parameters, checkpointer, Group.kind, settings.grpo.optimizer)) ||
       (yield* TrainingState.loadBest(parameters, checkpointer, Supervised.kind, settings.sft.optimizer))
     if (!loaded) return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
-    const ranked = yield* BeamSearch.searchBest(history, (yield* parameters.evaluation).feeds, {
-      count: question.count,
-      beams: settings.evaluation.beams,
-      excluded: historyExcluded ? BeamSearch.leavesOf(index, history) : new Set()
-    })
+    const ranked = yield* BeamSearch.searchBest(
+      { prompt: Prompt.ofItems(history), space },
+      yield* parameters.evaluation,
+      {
+        count: question.count,
+        beams: settings.evaluation.beams
+      }
+    )
     const answer: Answer = {
       history: Array.from(history, (item) => dataset.items[item]!.title),
-      recommendations: PolicyRanking.rankedItems(index, ranked, excluded).slice(0, question.count).map((
+      recommendations: PolicyRanking.rankedItems(space, ranked).slice(0, question.count).map((
         { item, logProb }
       ) => ({
         item: dataset.items[item]!.key,
@@ -101,5 +107,5 @@ export const program = Effect.fn("recommend")(function*(
       }))
     }
     return answer
-  }).pipe(Effect.scoped, Effect.provide(policy(settings, index)))
+  }).pipe(Effect.scoped, Effect.provide(Policies.layer(policy, dataset, index)))
 })

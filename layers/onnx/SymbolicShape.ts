@@ -78,6 +78,11 @@ export const make = (inputs: Readonly<Record<string, { readonly shape: ReadonlyA
   const outputAxis = (size: number): Axis => {
     const axis = factor(size)
     if (axis.factors.length > 0 || size < primes[0]! / 2) return axis
+    // A concatenation along two run-time sizes.
+    for (const [value, name] of named) {
+      const other = named.get(size - value)
+      if (other !== undefined) return { constant: 1, factors: [`${name}+${other}`] }
+    }
     const [value, name] = [...named].toSorted(([a], [b]) => Math.abs(size - a) - Math.abs(size - b))[0]!
     return { constant: 1, factors: [`${name}+${size - value}`] }
   }

@@ -1,10 +1,13 @@
 /**
  * Turns rankings into model rows: metrics, intervals, coverage, inequality.
  */
+import * as Effect from "effect/Effect"
+import * as History from "../catalog/History.ts"
 import { type Example } from "../catalog/Split.ts"
 import * as Bootstrap from "../statistics/Bootstrap.ts"
 import * as Gini from "../statistics/Gini.ts"
 import { type Scorer } from "./baseline/Scorer.ts"
+import { type ScorerError } from "./baseline/ScorerError.ts"
 import { type ModelRow } from "./EvaluationRecord.ts"
 import * as Protocol from "./Protocol.ts"
 import * as Rank from "./Rank.ts"
@@ -21,41 +24,60 @@ export interface Ranking {
 /** Items counted for coverage and inequality. */
 export const listed = 10
 
-/** Ranks all items by scores; history items are left out when asked, and a target among them is not listed. */
-export const byScores = (
+/** Ranks all items of every example by its scores; history items are left out when asked, and a target among them is not listed. */
+export const byRows = (
   examples: ReadonlyArray<Example>,
-  scores: Scorer["scores"],
+  scores: (example: Example) => Float64Array,
   historyExcluded: boolean
 ): Ranking => {
-  const ranks: Array<Rank.Rank> = []
-  const top: Array<Int32Array> = []
-  for (const { history, target, user } of examples) {
-    const values = scores(history, user)
-    const excluded = Protocol.excludedItems(history, historyExcluded)
-    const own = values[target]!
-    let better = 0
-    let tied = 0
-    const best: Array<number> = []
-    let threshold = -Infinity
-    for (let item = 0; item < values.length; item++) {
-      if (excluded.has(item)) continue
-      const value = values[item]!
-      if (item !== target) {
-        if (value > own) better++
-        else if (value === own) tied++
-      }
-      if (value > threshold || best.length < listed) {
-        let at = best.length
-        while (at > 0 && values[best[at - 1]!]! < value) at--
-        best.splice(at, 0, item)
-        if (best.length > listed) best.pop()
-        if (best.length === listed) threshold = values[best[listed - 1]!]!
-      }
+  const ranked = examples.map((example) => rankRow(scores(example), example, historyExcluded))
+  return { ranks: ranked.map(({ rank }) => rank), top: ranked.map(({ best }) => best) }
+}
+
+/** Examples that a scorer is asked about at once. */
+const together = 64
+
+/** Ranks all items by a scorer, in the same way. */
+export const byScores: (
+  examples: ReadonlyArray<Example>,
+  scorer: Scorer,
+  historyExcluded: boolean
+) => Effect.Effect<Ranking, ScorerError> = Effect.fn("Evaluator.byScores")(
+  function*(examples, scorer, historyExcluded) {
+    const parts: Array<Ranking> = []
+    for (let at = 0; at < examples.length; at += together) {
+      const some = examples.slice(at, at + together)
+      const { data, width } = yield* scorer.scores(some.map(History.of))
+      let row = 0
+      parts.push(byRows(some, () => data.subarray(row * width, ++row * width), historyExcluded))
     }
-    ranks.push(excluded.has(target) ? Rank.unlisted : { better, tied })
-    top.push(Int32Array.from(best))
+    return { ranks: parts.flatMap(({ ranks }) => ranks), top: parts.flatMap(({ top }) => top) }
   }
-  return { ranks, top }
+)
+
+const rankRow = (values: Float64Array, { history, target }: Example, historyExcluded: boolean) => {
+  const excluded = Protocol.excludedItems(history, historyExcluded)
+  const own = values[target]!
+  let better = 0
+  let tied = 0
+  const best: Array<number> = []
+  let threshold = -Infinity
+  for (let item = 0; item < values.length; item++) {
+    if (excluded.has(item)) continue
+    const value = values[item]!
+    if (item !== target) {
+      if (value > own) better++
+      else if (value === own) tied++
+    }
+    if (value > threshold || best.length < listed) {
+      let at = best.length
+      while (at > 0 && values[best[at - 1]!]! < value) at--
+      best.splice(at, 0, item)
+      if (best.length > listed) best.pop()
+      if (best.length === listed) threshold = values[best[listed - 1]!]!
+    }
+  }
+  return { rank: excluded.has(target) ? Rank.unlisted : { better, tied }, best: Int32Array.from(best) }
 }
 
 /** NDCG at a cutoff, one value per user. */

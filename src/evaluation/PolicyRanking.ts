@@ -1,65 +1,57 @@
 /**
- * Ranks targets by a policy: constrained beam search, history excluded, items that share a SID tied.
+ * Ranks targets by a policy: a decoder's leaves, history excluded, items that share a SID tied.
  */
 import * as Effect from "effect/Effect"
+import * as History from "../catalog/History.ts"
 import { type Example } from "../catalog/Split.ts"
-import * as BeamSearch from "../decode/BeamSearch.ts"
-import { PolicyModel, type PolicyWeights } from "../policy/PolicyModel.ts"
-import { type SidIndex } from "../sid/SidIndex.ts"
-import * as Trie from "../sid/trie/Trie.ts"
-import { type TensorError } from "../tensor/TensorError.ts"
+import { type RankedLeaves } from "../decode/BeamSearch.ts"
+import { type DecoderError } from "../decode/DecoderError.ts"
+import { LeafDecoder } from "../decode/LeafDecoder.ts"
+import { type PolicyModel, type Weights } from "../policy/PolicyModel.ts"
+import * as Prompt from "../policy/Prompt.ts"
+import { Sids } from "../sid/Sids.ts"
+import * as LeafSpace from "../sid/trie/LeafSpace.ts"
 import * as Protocol from "./Protocol.ts"
 import * as Rank from "./Rank.ts"
 
 /** How to rank. */
 export interface RankingOptions {
+  /** Leaves of every list. */
   readonly beams: number
-  /** Prompts computed together. */
-  readonly batch: number
   readonly historyExcluded: boolean
   readonly progress?: ((done: number) => void) | undefined
 }
 
-/** Items of ranked leaves, best first, each with the size of its tie group; items of the history are left out. */
+/** Allowed items of ranked leaves, best first, each with the number of its leaf in the list. */
 export const rankedItems = (
-  index: SidIndex,
-  ranked: BeamSearch.RankedLeaves,
-  excluded: ReadonlySet<number>
-): ReadonlyArray<{ readonly item: number; readonly logProb: number; readonly group: number }> => {
-  const list: Array<{ item: number; logProb: number; group: number }> = []
-  for (const [group, leaf] of ranked.leaves.entries()) {
-    for (const item of Trie.items(index.trie, leaf)) {
-      if (!excluded.has(item)) list.push({ item, logProb: ranked.logProbs[group]!, group })
-    }
-  }
-  return list
-}
+  space: LeafSpace.LeafSpace,
+  ranked: RankedLeaves
+): ReadonlyArray<{ readonly item: number; readonly logProb: number; readonly group: number }> =>
+  Array.from(ranked.leaves).flatMap((leaf, group) =>
+    Array.from(space.items(leaf), (item) => ({ item, logProb: ranked.logProbs[group]!, group }))
+  )
 
-/** The place of a target in ranked leaves, by item and by SID; an excluded one is not listed, whoever shares its SID. */
+/** The place of a target in ranked leaves, by item and by SID; one that is not allowed is not listed. */
 export const rankOf = (
-  index: SidIndex,
-  ranked: BeamSearch.RankedLeaves,
-  target: number,
-  excluded: ReadonlySet<number>
+  space: LeafSpace.LeafSpace,
+  ranked: RankedLeaves,
+  target: number
 ): { readonly item: Rank.Rank; readonly sid: Rank.Rank } => {
-  if (excluded.has(target)) return unlisted
-  const leaf = index.leafOf[target]!
+  const leaf = space.leaf(target)
   let better = 0
   for (const [position, candidate] of ranked.leaves.entries()) {
-    const items = Trie.items(index.trie, candidate).filter((item) => !excluded.has(item))
-    if (candidate === leaf) {
-      return { item: { better, tied: items.length - 1 }, sid: { better: position, tied: 0 } }
-    }
-    better += items.length
+    const count = space.items(candidate).length
+    if (candidate === leaf) return { item: { better, tied: count - 1 }, sid: { better: position, tied: 0 } }
+    better += count
   }
-  return unlisted
+  return { item: Rank.unlisted, sid: Rank.unlisted }
 }
-
-const unlisted = { item: Rank.unlisted, sid: Rank.unlisted }
 
 /** The result for one example. */
 export interface RankedExample {
-  readonly ranked: BeamSearch.RankedLeaves
+  /** What its list could hold. */
+  readonly space: LeafSpace.LeafSpace
+  readonly ranked: RankedLeaves
   readonly item: Rank.Rank
   readonly sid: Rank.Rank
 }
@@ -67,24 +59,31 @@ export interface RankedExample {
 /** Ranks every example. */
 export const rankAll: (
   examples: ReadonlyArray<Example>,
-  weights: PolicyWeights,
+  weights: Weights,
   options: RankingOptions
-) => Effect.Effect<ReadonlyArray<RankedExample>, TensorError, PolicyModel> = Effect.fn("PolicyRanking.rankAll")(
-  function*(examples, weights, { batch, beams, historyExcluded, progress }) {
-    const { index } = yield* PolicyModel
-    const histories = examples.map((example) => example.history)
-    const found = yield* BeamSearch.searchAll(histories, weights, {
-      beams,
-      batch,
-      excluded: historyExcluded ? histories.map((history) => BeamSearch.leavesOf(index, history)) : undefined,
-      progress
-    })
-    return examples.map((example, i) => {
-      const excluded = Protocol.excludedItems(example.history, historyExcluded)
-      return { ranked: found[i]!, ...rankOf(index, found[i]!, example.target, excluded) }
-    })
-  }
-)
+) => Effect.Effect<ReadonlyArray<RankedExample>, DecoderError, PolicyModel | LeafDecoder | Sids> = Effect.fn(
+  "PolicyRanking.rankAll"
+)(function*(examples, weights, { beams, historyExcluded, progress }) {
+  const { space: whole } = yield* Sids
+  const decoder = yield* LeafDecoder
+  const spaces = examples.map(({ history }) =>
+    LeafSpace.without(whole, Protocol.excludedItems(history, historyExcluded))
+  )
+  const found = yield* decoder.decode(
+    examples.map((example, i) => ({
+      prompt: Prompt.ofHistory(History.of(example)),
+      count: beams,
+      space: spaces[i]!
+    })),
+    weights,
+    { progress }
+  )
+  return examples.map((example, i) => ({
+    space: spaces[i]!,
+    ranked: found[i]!,
+    ...rankOf(spaces[i]!, found[i]!, example.target)
+  }))
+})
 
 /** Mean NDCG of a ranking. */
 export const meanNdcg = (ranked: ReadonlyArray<RankedExample>, cutoff: number): number =>

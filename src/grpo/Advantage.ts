@@ -2,6 +2,16 @@
  * Group-relative advantages (Shao et al. 2024): `A = (r - mean) / (std + 1e-4)` with the sample deviation (n - 1), as in
  * TRL and MiniOneRec. A group whose rewards are all equal has advantage 0 everywhere.
  */
+import { type GroupRewards } from "../reward/Reward.ts"
+import { type Rollout } from "./RolloutActor.ts"
+
+/** A rollout with what it earned. */
+export interface AdvantageGroup {
+  readonly rollout: Rollout
+  readonly rewards: GroupRewards
+  /** [G]. */
+  readonly advantages: Float32Array
+}
 
 /** The advantages of one group of G rewards. */
 export const normalise = (rewards: Float32Array): Float32Array => {
@@ -16,5 +26,14 @@ export const normalise = (rewards: Float32Array): Float32Array => {
   return rewards.map((reward) => (reward - mean) / (deviation + 1e-4))
 }
 
-/** Whether a group carries no signal. */
-export const isFlat = (advantages: Float32Array): boolean => advantages.every((advantage) => advantage === 0)
+/** Gives every rollout the advantages of its rewards. */
+export const assign = (
+  rollouts: ReadonlyArray<Rollout>,
+  rewards: ReadonlyArray<GroupRewards>,
+  advantage: (rewards: Float32Array) => Float32Array = normalise
+): ReadonlyArray<AdvantageGroup> =>
+  rollouts.map((rollout, g) => ({ rollout, rewards: rewards[g]!, advantages: advantage(rewards[g]!.total) }))
+
+/** Returns whether a group can teach anything: its advantages are not all 0. */
+export const carriesSignal = ({ advantages }: AdvantageGroup): boolean =>
+  advantages.some((advantage) => advantage !== 0)

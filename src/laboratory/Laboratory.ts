@@ -92,10 +92,10 @@ export const measure = (specimen: Specimen, dataset: Dataset, split: Split, seed
   const { codes, diagnosis, index } = specimen
   const asked = questions(split, seed)
   const model = SidNgram.fit(index, split.train)
-  let [surprise, at] = [0, 0]
-  const ranking = Evaluator.byScores(asked, (history) => {
+  let surprise = 0
+  const ranking = Evaluator.byRows(asked, ({ history, target }) => {
     const scores = model.scores(history)
-    surprise -= Math.log2(scores[asked[at++]!.target]!)
+    surprise -= Math.log2(scores[target]!)
     return scores
   }, true)
   const row = Evaluator.row(specimen.name, ranking, dataset.items.length, specimen.seconds, seed)

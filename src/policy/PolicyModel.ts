@@ -1,98 +1,145 @@
 /**
- * The policy: a history gives log-probabilities of the legal next codes of any SID prefix.
+ * The policy: a prompt gives log-probabilities of the next codes of any SID prefix.
  *
- * The contract speaks of items, histories and trie nodes only; how a history is laid out in positions is the business of
- * the family behind it (`FlatPolicy`: one position per code). Every softmax runs over the existing children of a trie
- * node, in training as in decoding, so the leaves' probabilities sum to one and no invalid SID can be written.
+ * The contract speaks of prompts and trie nodes only; how a prompt is laid out in positions is the business of the family
+ * behind it (`FlatPolicy`: one position per code). A policy holds no weights, knows no loss and searches for nothing:
+ * weights are given to every call, losses are `GroupObjective`s, searches are `LeafDecoder`s.
+ *
+ * Where one SID begins another, the probability of a node is shared between its children and the end of the SID, so that
+ * the probabilities of all leaves sum to one.
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
-import { type Feeds, type ParameterStore } from "../optimizer/ParameterStore.ts"
-import { type SidIndex } from "../sid/SidIndex.ts"
-import { type TensorError } from "../tensor/TensorError.ts"
+import { type Matrix } from "../matrix/Matrix.ts"
+import { type GroupObjective } from "../objective/Objective.ts"
+import { type ParameterStore, type Weights } from "../optimizer/ParameterStore.ts"
+import { type LeafSpace } from "../sid/trie/LeafSpace.ts"
+import { type ParameterSpecs } from "../tensor/ParameterBuffer.ts"
+import { type HostTensor } from "../tensor/TensorProgram.ts"
+import { type PolicyError } from "./PolicyError.ts"
+import { type Prompt, type TrainingExample } from "./Prompt.ts"
 
-/** Weights by name: those in training, their average, or a copy. */
-export type PolicyWeights = Feeds
+export type { Weights } from "../optimizer/ParameterStore.ts"
 
-/** Scores of the children of trie nodes. */
-export interface ChildScores {
+/** Scores of nodes. */
+export interface NodeScores {
   /**
-   * Writes the log-probabilities of the children of `node`, in the order of the trie's edges, as scored in `row` of
-   * the frontier (the prompt itself for the root); returns how many there are.
+   * Writes the log-probabilities of the children of a scored node, in the order of the space; returns how many there
+   * are.
    */
-  write(row: number, node: number, target: Float32Array): number
+  children(prompt: number, node: number, into: Float32Array): number
+  /** Log-probability that the SID ends at a scored node: -Infinity where none does, 0 where none goes on. */
+  end(prompt: number, node: number): number
 }
 
-/** The prefixes to extend: `width` columns for each prompt, row-major [B, width]; -1 fills unused columns. */
-export interface Frontier {
-  readonly width: number
-  readonly nodes: Int32Array
-  /** The column of the previous frontier that holds the parent; ignored for children of the root. */
-  readonly parents: Int32Array
+/** Prompts that were computed once; every score reuses them. */
+export interface PromptSession {
+  /** Scores nodes [prompt][node]: the root, which is node 0, and nodes whose parents were scored. */
+  score(nodes: ReadonlyArray<Int32Array>): Effect.Effect<NodeScores, PolicyError>
 }
 
-/** A batch of B prompts, computed once; every extension reuses it. */
-export interface PromptBatch {
-  readonly prompts: number
-  /** Scores of the root's children, one row per prompt. */
-  readonly root: ChildScores
-  /** Scores of the children of every node of the frontier, one row per column. Frontiers go one level deeper each. */
-  extend(frontier: Frontier): Effect.Effect<ChildScores, TensorError, Scope.Scope>
+/** How prompts are opened. */
+export interface OpenOptions {
+  readonly weights: Weights
+  /** What may follow each prompt; one for all or one for each. */
+  readonly space: LeafSpace | ReadonlyArray<LeafSpace>
+  /** What the probabilities of children are shared among: the children of the node, or every token. */
+  readonly normaliser: "children" | "vocabulary"
 }
 
-/** A batch of training sequences in the family's own layout. */
-export interface SupervisedBatch {
-  /** Positions that carry a loss. */
-  readonly targets: number
-  /** Positions computed, padding included. */
-  readonly positions: number
-  readonly layout: unknown
-}
-
-/** Candidates of one prompt for a policy-gradient step: leaves of the trie with their advantages. */
+/** Candidates of one prompt: leaves of the catalogue. */
 export interface CandidateGroup {
-  readonly history: Int32Array
+  readonly prompt: Prompt
   readonly leaves: Int32Array
 }
 
-/** Log-probabilities of each candidate's codes, by group, candidate and level; forced codes have 0. */
-export type GroupLogProbs = ReadonlyArray<ReadonlyArray<Float32Array>>
+/**
+ * Log-probabilities of all children of every inner node that the candidates of a group pass, in compressed sparse rows.
+ * Where a SID ends at a node that goes on, its end is the last of the row.
+ */
+export interface TreeLogProbs {
+  /** Nodes [R], parents before children, the root first. */
+  readonly nodes: Int32Array
+  /** [R + 1]: the children of row r stand at `starts[r] .. starts[r + 1] - 1`. */
+  readonly starts: Int32Array
+  readonly logProbs: Float32Array
+}
 
-/** One group with what the gradient needs. */
+/** One group with what a policy gradient needs. */
 export interface ScoredGroup extends CandidateGroup {
+  /** [G]. */
   readonly advantages: Float32Array
-  /** Log-probabilities when the candidates were drawn. */
+  /** Log-probability of every step of each candidate when it was drawn: its codes, and the end where it has one. */
   readonly behaviour: ReadonlyArray<Float32Array>
-  readonly reference: ReadonlyArray<Float32Array>
+  readonly reference: TreeLogProbs
 }
 
-/** What a policy-gradient step measured. */
-export interface PolicyGradientReport {
+/** A batch of supervised training. */
+export interface SupervisedBatch {
+  /** The program that it is fed to. */
+  readonly program: string
+  readonly feeds: Readonly<Record<string, HostTensor>>
+  /** Positions that carry a loss. */
+  readonly targets: number
+}
+
+/** Part of a step, and its share in the gradient. */
+export interface GradientPart<B> {
+  readonly batch: B
+  /** @default 1 */
+  readonly share?: number | undefined
+}
+
+/** A loss with its gradient. */
+export interface Gradient<B> {
+  /**
+   * Leaves the sum of share x gradient over the parts in the store, and returns the loss and its terms by name, summed in
+   * the same way. What a step that was given up left there is replaced, so nothing is ever half added.
+   */
+  accumulate(
+    store: ParameterStore,
+    parts: ReadonlyArray<GradientPart<B>>,
+    options: { readonly seed: number; readonly step: number }
+  ): Effect.Effect<LossTerms, PolicyError>
+}
+
+/** The loss and its terms: `sid`, `kl`, `clipped` ... */
+export interface LossTerms {
   readonly loss: number
-  /** Mean k3 divergence from the reference per code. */
-  readonly kl: number
+  readonly [term: string]: number
 }
 
-/** A policy with its parameters and tensor programs. */
+/** A family of policies over one catalogue. */
 export class PolicyModel extends Context.Service<PolicyModel, {
   readonly family: string
-  readonly index: SidIndex
-  readonly parameters: ParameterStore
-  /** Computes the prompts of B histories (item numbers, oldest first; may be empty). */
+  /** How the parameters begin; the same values every time they are made. */
+  readonly parameters: ParameterSpecs
+  /** Computes prompts. */
   open(
-    histories: ReadonlyArray<Int32Array>,
-    weights: PolicyWeights
-  ): Effect.Effect<PromptBatch, TensorError, Scope.Scope>
-  /** Cuts sequences into batches; the order is a function of (seed, epoch). */
-  plan(sequences: ReadonlyArray<Int32Array>, seed: number, epoch: number): ReadonlyArray<SupervisedBatch>
-  /** Mean loss per code of a batch; its gradient is left in the store of the parameters. `step` seeds the dropout. */
-  supervise(batch: SupervisedBatch, seed: number, step: number): Effect.Effect<number, TensorError>
-  /** Log-probabilities of candidates under any weights, one forward pass per prompt and its tree. */
+    prompts: ReadonlyArray<Prompt>,
+    options: OpenOptions
+  ): Effect.Effect<PromptSession, PolicyError, Scope.Scope>
+  /** Scores the trees of candidates, one forward pass for each prompt with its tree. */
   score(
     groups: ReadonlyArray<CandidateGroup>,
-    weights: PolicyWeights
-  ): Effect.Effect<GroupLogProbs, TensorError>
-  /** The GRPO loss with weight `beta` on the divergence; its gradient is left in the store of the parameters. */
-  improve(groups: ReadonlyArray<ScoredGroup>, beta: number): Effect.Effect<PolicyGradientReport, TensorError>
+    weights: Weights
+  ): Effect.Effect<ReadonlyArray<TreeLogProbs>, PolicyError>
+  /** Scores every item of the catalogue after each prompt [B, N], where the family has a head for items. */
+  readonly scoreItems: Option.Option<
+    (prompts: ReadonlyArray<Prompt>, weights: Weights) => Effect.Effect<Matrix, PolicyError>
+  >
+  /** Cuts examples into batches; their order is a function of (seed, epoch). */
+  plan(
+    examples: ReadonlyArray<TrainingExample>,
+    seed: number,
+    epoch: number
+  ): Effect.Effect<ReadonlyArray<SupervisedBatch>, PolicyError>
+  /** Mean loss per code. */
+  readonly supervised: Effect.Effect<Gradient<SupervisedBatch>, PolicyError, Scope.Scope>
+  /** Compiles an objective over candidate trees; its scalars are fed with every step. */
+  groupGradient(
+    objective: GroupObjective
+  ): Effect.Effect<Gradient<ReadonlyArray<ScoredGroup>>, PolicyError, Scope.Scope>
 }>()("sidereal/policy/PolicyModel") {}

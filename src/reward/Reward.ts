@@ -4,6 +4,7 @@
  * A reward sees a whole group in rank order and answers one number per candidate.
  */
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -19,15 +20,69 @@ export interface RewardGroup {
   readonly hits: ReadonlyArray<boolean>
 }
 
-/** A reward that answered something unusable. */
-export class RewardError extends Schema.TaggedError<RewardError>()("RewardError", {
-  reward: Schema.String,
-  detail: Schema.String
-}) {
+/** A reward that gave up, in its own words. */
+export class RewardFailed extends Schema.TaggedError<RewardFailed>()("RewardFailed", { detail: Schema.String }) {
   override get message() {
-    return `the reward "${this.reward}" failed: ${this.detail}`
+    return this.detail
   }
 }
+
+/** A reward that did not answer in time. */
+export class TooSlow extends Schema.TaggedError<TooSlow>()("TooSlow", { waited: Schema.String }) {
+  override get message() {
+    return `it had not answered after ${this.waited}; give it more time, or a timeout of its own`
+  }
+}
+
+/** A reward that answered for another number of candidates. */
+export class WrongCount extends Schema.TaggedError<WrongCount>()("WrongCount", {
+  group: Schema.Int,
+  candidates: Schema.Int,
+  answers: Schema.Int
+}) {
+  override get message() {
+    return `group ${this.group} has ${this.candidates} candidates but got ${this.answers} rewards`
+  }
+}
+
+/** A reward that is NaN or infinite. */
+export class NotFinite extends Schema.TaggedError<NotFinite>()("NotFinite", {
+  group: Schema.Int,
+  candidate: Schema.Int,
+  value: Schema.String
+}) {
+  override get message() {
+    return `candidate ${this.candidate} of group ${this.group} got ${this.value}; rewards must be finite`
+  }
+}
+
+/** A reward whose weight makes the total infinite. */
+export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", {
+  group: Schema.Int,
+  candidate: Schema.Int,
+  value: Schema.String,
+  weight: Schema.Finite,
+  total: Schema.String
+}) {
+  override get message() {
+    return `with its weight ${this.weight} the total of candidate ${this.candidate} of group ${this.group} is ` +
+      `${this.total} in 32-bit floating point (the reward is ${this.value}); lower the weight`
+  }
+}
+
+/** Every way in which a reward fails. */
+export class RewardError extends Schema.TaggedError<RewardError>()("RewardError", {
+  reward: Schema.String,
+  reason: Schema.Union([RewardFailed, TooSlow, WrongCount, NotFinite, TooLarge])
+}) {
+  override get message() {
+    return `the reward "${this.reward}" failed: ${this.reason.message}`
+  }
+}
+
+/** Makes the error of a reward that gives up. */
+export const failed = (reward: string, detail: string): RewardError =>
+  new RewardError({ reward, reason: new RewardFailed({ detail }) })
 
 /** A named reward. */
 export interface Reward {
@@ -36,10 +91,14 @@ export interface Reward {
   readonly score: (groups: ReadonlyArray<RewardGroup>) => Effect.Effect<ReadonlyArray<Float32Array>, RewardError>
 }
 
-/** A reward that is a plain function of one group. */
+/** Makes a reward of a plain function of one group; one that throws has failed. */
 export const make = (name: string, score: (group: RewardGroup) => ArrayLike<number>): Reward => ({
   name,
-  score: (groups) => Effect.sync(() => groups.map((group) => Float32Array.from(score(group))))
+  score: (groups) =>
+    Effect.try({
+      try: () => groups.map((group) => Float32Array.from(score(group))),
+      catch: (cause) => failed(name, cause instanceof Error ? cause.message : String(cause))
+    })
 })
 
 /** Rewards and their weights: the score of a group is the weighted sum. */
@@ -70,18 +129,37 @@ export class RewardActor extends Context.Service<RewardActor, {
   readonly names: ReadonlyArray<string>
   score(groups: ReadonlyArray<RewardGroup>): Effect.Effect<ReadonlyArray<GroupRewards>, RewardError>
 }>()("sidereal/reward/RewardActor") {
-  /** Combines rewards by their weights. */
-  static readonly layer = (rewards: ReadonlyArray<WeightedReward>): Layer.Layer<RewardActor> =>
+  /** Combines rewards by their weights; each may take as long as `timeout` allows, by default as it likes. */
+  static readonly layer = (
+    rewards: ReadonlyArray<WeightedReward>,
+    options: { readonly timeout?: Duration.Input | undefined } = {}
+  ): Layer.Layer<RewardActor> =>
     Layer.succeed(
       RewardActor,
-      RewardActor.of({ names: rewards.map(({ reward }) => reward.name), score: combine(rewards) })
+      RewardActor.of({ names: rewards.map(({ reward }) => reward.name), score: combine(rewards, options.timeout) })
     )
 }
 
-const combine = (rewards: ReadonlyArray<WeightedReward>) =>
+/** Fails when a reward takes too long. */
+const inTime = (reward: string, timeout: Duration.Input | undefined) =>
+  timeout === undefined ? <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | RewardError> => effect : (
+    Effect.timeoutOrElse({
+      duration: timeout,
+      orElse: () =>
+        Effect.fail(
+          new RewardError({
+            reward,
+            reason: new TooSlow({ waited: Duration.format(Duration.fromInputUnsafe(timeout)) })
+          })
+        )
+    })
+  )
+
+const combine = (rewards: ReadonlyArray<WeightedReward>, timeout: Duration.Input | undefined) =>
   Effect.fn("RewardActor.score")(function*(groups: ReadonlyArray<RewardGroup>) {
     const answers = yield* Effect.forEach(rewards, ({ reward, weight }) =>
       reward.score(groups).pipe(
+        inTime(reward.name, timeout),
         Effect.flatMap((scores) => check(reward.name, groups, scores)),
         Effect.map((scores) => ({ name: reward.name, weight, scores }))
       ), { concurrency: "unbounded" })
@@ -97,8 +175,13 @@ const combine = (rewards: ReadonlyArray<WeightedReward>) =>
         const { name, weight, ...most } = answers.reduce((a, b) => Math.abs(part(b)) > Math.abs(part(a)) ? b : a)
         return yield* new RewardError({
           reward: name,
-          detail: `with its weight ${weight} the total of candidate ${bad} of group ${g} is ${total[bad]} in 32-bit ` +
-            `floating point (the reward is ${most.scores[g]![bad]}); lower the weight`
+          reason: new TooLarge({
+            group: g,
+            candidate: bad,
+            value: String(most.scores[g]![bad]),
+            weight,
+            total: String(total[bad])
+          })
         })
       }
       combined.push({ total, parts: Object.fromEntries(answers.map(({ name, scores }) => [name, scores[g]!])) })
@@ -117,14 +200,17 @@ const check = (
       return Effect.fail(
         new RewardError({
           reward,
-          detail: `group ${g} has ${group.items.length} candidates but got ${answer?.length ?? 0} rewards`
+          reason: new WrongCount({ group: g, candidates: group.items.length, answers: answer?.length ?? 0 })
         })
       )
     }
     const bad = answer.findIndex((value) => !Number.isFinite(value))
     if (bad >= 0) {
       return Effect.fail(
-        new RewardError({ reward, detail: `candidate ${bad} of group ${g} got ${answer[bad]}; rewards must be finite` })
+        new RewardError({
+          reward,
+          reason: new NotFinite({ group: g, candidate: bad, value: String(answer[bad]) })
+        })
       )
     }
   }

@@ -1,15 +1,22 @@
 /**
  * Working stand-ins for tests of programs that use Sidereal.
  */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { EmbeddingStore } from "../embedding/EmbeddingStore.ts"
-import { type Prompt, type Rollout, RolloutActor } from "../grpo/RolloutActor.ts"
+import { type RolloutPrompt } from "../grpo/Prompts.ts"
+import { type Rollout, rollout, RolloutActor } from "../grpo/RolloutActor.ts"
+import { ActorFailed, RolloutError } from "../grpo/RolloutError.ts"
 import * as Reward from "../reward/Reward.ts"
 import { Checkpointer } from "../run/Checkpointer.ts"
 import { Progress } from "../run/Progress.ts"
 import { RunLog } from "../run/RunLog.ts"
 import * as SidIndex from "../sid/SidIndex.ts"
+import { Sids } from "../sid/Sids.ts"
+import * as LeafSpace from "../sid/trie/LeafSpace.ts"
+import { BackendUnavailable, TensorError } from "../tensor/TensorError.ts"
+import { TensorRuntime } from "../tensor/TensorRuntime.ts"
 
 /** Run services that keep everything in memory and print nothing. */
 export const layerRun: Layer.Layer<Checkpointer | RunLog | Progress | EmbeddingStore> = Layer.mergeAll(
@@ -19,40 +26,138 @@ export const layerRun: Layer.Layer<Checkpointer | RunLog | Progress | EmbeddingS
   EmbeddingStore.layerMemory
 )
 
-/** An index of `items` items with three codes each, all distinct. */
-export const index = (items: number): SidIndex.SidIndex => {
-  const codes = Math.max(2, Math.ceil(Math.cbrt(items)))
+/** A runtime that runs nothing: parameters lie in host memory, and whoever compiles a program fails. */
+export const layerNoTensors: Layer.Layer<TensorRuntime> = Layer.succeed(
+  TensorRuntime,
+  TensorRuntime.of({
+    name: "none",
+    resident: false,
+    compile: ({ name }) =>
+      Effect.fail(
+        new TensorError({
+          reason: new BackendUnavailable({ backend: "none", remedy: `a test compiled "${name}" without a runtime` })
+        })
+      ),
+    place: () =>
+      Effect.fail(
+        new TensorError({ reason: new BackendUnavailable({ backend: "none", remedy: "a test placed tensors" }) })
+      ),
+    usage: Effect.succeed({ handles: 0, bytes: 0, executables: 0 })
+  })
+)
+
+/** An index of `items` items with `levels` codes each, 3 by default, all distinct. */
+export const index = (items: number, levels = 3): SidIndex.SidIndex => {
+  const codes = Math.max(2, Math.ceil(items ** (1 / levels)))
   return SidIndex.make(
     Array.from(
       { length: items },
-      (_, i) => Int32Array.of(Math.floor(i / codes / codes) % codes, Math.floor(i / codes) % codes, i % codes)
+      (_, i) => Int32Array.from({ length: levels }, (_, level) => Math.floor(i / codes ** (levels - 1 - level)) % codes)
     ),
-    [codes, codes, codes],
+    Array.from({ length: levels }, () => codes),
     "none"
   )
 }
 
-/** A reward that always answers the same and remembers what it was asked. */
-export const reward = (name: string, value: number) => {
-  const asked: Array<Reward.RewardGroup> = []
-  return {
-    asked,
-    reward: Reward.make(name, (group) => {
-      asked.push(group)
-      return Array.from(group.items, () => value)
+/** What can be done to a fake while it is used. */
+export interface Faults<E> {
+  /** Arguments of every call so far. */
+  readonly calls: ReadonlyArray<ReadonlyArray<unknown>>
+  /** Lets the next `count` calls fail. */
+  failNext(count: number, error?: E): void
+  /** Lets every call take as long; `Duration.infinity` lets it hang. */
+  delay(duration: Duration.Input): void
+}
+
+const faults = <E>(usual: E) => {
+  const calls: Array<ReadonlyArray<unknown>> = []
+  const failures: Array<E> = []
+  let wait: Duration.Input = 0
+  const controls: Faults<E> = {
+    calls,
+    failNext: (count, error = usual) => {
+      for (let i = 0; i < count; i++) failures.push(error)
+    },
+    delay: (duration) => {
+      wait = duration
+    }
+  }
+  const pass = (call: ReadonlyArray<unknown>): Effect.Effect<void, E> =>
+    Effect.suspend(() => {
+      calls.push(call)
+      const duration = Duration.fromInputUnsafe(wait)
+      const waited = Duration.isZero(duration)
+        ? Effect.void
+        : Duration.isFinite(duration)
+        ? Effect.sleep(duration)
+        : Effect.never
+      const error = failures.shift()
+      return error === undefined ? waited : Effect.andThen(waited, Effect.fail(error))
     })
+  return { controls, pass }
+}
+
+/** A reward that answers with a number, or with what a function says of a group. */
+export const reward = (
+  name: string,
+  answer: number | ((group: Reward.RewardGroup) => ArrayLike<number>)
+): Faults<Reward.RewardError> & { readonly reward: Reward.Reward } => {
+  const { controls, pass } = faults(Reward.failed(name, "it was told to"))
+  const plain = Reward.make(
+    name,
+    (group) => typeof answer === "number" ? Array.from(group.items, () => answer) : answer(group)
+  )
+  return {
+    ...controls,
+    reward: { name, score: (groups) => Effect.andThen(pass([groups]), plain.score(groups)) }
   }
 }
 
-/** Rollouts from a function instead of a policy. */
-export const layerRollouts = (leaves: (prompt: Prompt) => Int32Array): Layer.Layer<RolloutActor> =>
-  Layer.succeed(
-    RolloutActor,
-    RolloutActor.of({
-      generate: (prompts) =>
-        Effect.succeed(prompts.map((prompt): Rollout => {
-          const drawn = leaves(prompt)
-          return { prompt, leaves: drawn, behaviour: Array.from(drawn, () => new Float32Array(3)) }
-        }))
-    })
+/** A rollout actor that draws leaves from a function, or the first ones of the catalogue; every step is even. */
+export const rollouts = (
+  leaves: (space: LeafSpace.LeafSpace, prompt: RolloutPrompt) => Int32Array = firstLeaves(4)
+): Faults<RolloutError> & { readonly layer: Layer.Layer<RolloutActor, never, Sids> } => {
+  const { controls, pass } = faults(
+    new RolloutError({ reason: new ActorFailed({ step: 0, detail: "it was told to" }) })
   )
+  const draw = (space: LeafSpace.LeafSpace, prompt: RolloutPrompt): Rollout => {
+    const drawn = leaves(space, prompt)
+    return rollout(space, prompt, {
+      version: 0,
+      leaves: drawn,
+      behaviour: Array.from(drawn, (leaf) => evenSteps(space, leaf))
+    })
+  }
+  return {
+    ...controls,
+    layer: Layer.effect(
+      RolloutActor,
+      Effect.map(Sids, ({ space }) =>
+        RolloutActor.of({
+          generate: (prompts, step) =>
+            Effect.andThen(
+              pass([prompts, step]),
+              Effect.sync(() => prompts.map((prompt) => draw(space, prompt)))
+            )
+        }))
+    )
+  }
+}
+
+/** Takes the first leaves of a space, in the order of its nodes. */
+export const firstLeaves = (count: number) => (space: LeafSpace.LeafSpace): Int32Array => {
+  const found: Array<number> = []
+  const visit = (node: number) => {
+    if (found.length < count && space.ends(node)) found.push(node)
+    for (const child of LeafSpace.childNodes(space, node)) if (found.length < count) visit(child)
+  }
+  visit(0)
+  return Int32Array.from(found)
+}
+
+/** Log-probabilities of the steps to a leaf when every step is even: one for each code, and one for an end that is one. */
+export const evenSteps = (space: LeafSpace.LeafSpace, leaf: number): Float32Array => {
+  const choices = (node: number) => space.childCount(node) + (space.ends(node) ? 1 : 0)
+  const steps = LeafSpace.path(space, leaf).map((node) => -Math.log(choices(space.parent(node))))
+  return Float32Array.from(space.childCount(leaf) > 0 ? [...steps, -Math.log(choices(leaf))] : steps)
+}

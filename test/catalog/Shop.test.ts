@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Shop from "../../src/catalog/shop/Shop.ts"
 import * as Split from "../../src/catalog/Split.ts"
@@ -56,21 +57,24 @@ describe("Shop.generate", () => {
     assert.isBelow(Math.abs(chi), 4 * Math.sqrt(variance))
   })
 
-  it("is neither trivial nor random: popularity < neighbours < what the law allows", () => {
-    const whole = Shop.generate(config(), 1)
-    const { test, train } = Split.leaveOneOut(whole)
-    const hitRate = (scores: Parameters<typeof Evaluator.byScores>[1]) => {
-      const { ranks } = Evaluator.byScores(test, scores, true)
-      return ranks.reduce((sum, rank) => sum + Rank.hit(rank, 10), 0) / ranks.length
-    }
-    const popularity = hitRate(Popularity.fit(train, whole.items.length).scores)
-    const neighbours = hitRate(ItemKnn.fit(train, whole.items.length).scores)
-    const oracle = hitRate((history, user) => whole.oracle!.scores(user, history))
-    assert.isBelow(popularity, 0.08)
-    assert.isAbove(neighbours, 3 * popularity)
-    assert.isBelow(neighbours, 0.7 * oracle)
-    assert.isBelow(oracle, 0.6)
-  })
+  it.effect("is neither trivial nor random: popularity < neighbours < what the law allows", () =>
+    Effect.gen(function*() {
+      const whole = Shop.generate(config(), 1)
+      const { test, train } = Split.leaveOneOut(whole)
+      const hitRate = (ranks: ReadonlyArray<Rank.Rank>) =>
+        ranks.reduce((sum, rank) => sum + Rank.hit(rank, 10), 0) / ranks.length
+      const [popularity, neighbours] = yield* Effect.forEach(
+        [Popularity, ItemKnn],
+        ({ fit }) =>
+          Effect.map(Evaluator.byScores(test, fit(train, whole.items.length), true), ({ ranks }) => hitRate(ranks))
+      )
+      const law = Evaluator.byRows(test, ({ history, user }) => whole.oracle!.scores(user, history), true)
+      const oracle = hitRate(law.ranks)
+      assert.isBelow(popularity!, 0.08)
+      assert.isAbove(neighbours!, 3 * popularity!)
+      assert.isBelow(neighbours!, 0.7 * oracle)
+      assert.isBelow(oracle, 0.6)
+    }))
 })
 
 describe("Split.leaveOneOut", () => {

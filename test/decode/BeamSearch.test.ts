@@ -1,38 +1,56 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as BeamSearch from "../../src/decode/BeamSearch.ts"
+import { LeafDecoder } from "../../src/decode/LeafDecoder.ts"
+import * as Prior from "../../src/decode/Prior.ts"
 import { PolicyModel } from "../../src/policy/PolicyModel.ts"
+import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
+import * as Prompt from "../../src/policy/Prompt.ts"
+import { Sids } from "../../src/sid/Sids.ts"
+import * as LeafSpace from "../../src/sid/trie/LeafSpace.ts"
+import * as LiveTrie from "../../src/sid/trie/LiveTrie.ts"
 import * as Trie from "../../src/sid/trie/Trie.ts"
+import * as Random from "../../src/statistics/Random.ts"
 import { enliven, index, layer } from "../policy/Fixture.ts"
 import * as RandomPolicy from "./RandomPolicy.ts"
 
 const histories = [Int32Array.of(3, 1), Int32Array.of(), Int32Array.of(8, 5, 2)]
 const items = index.sids.map((_, item) => item)
+const prompts = histories.map((history) => Prompt.ofItems(history))
+
+/** The weights as they are. */
+const weightsNow = Effect.map(PolicyParameters, (store) => ({ version: 0, feeds: store.buffer.tensors("weights") }))
 
 /** All items by their exact log-probability. */
 const bruteForce = Effect.gen(function*() {
   const policy = yield* PolicyModel
+  const { space } = yield* Sids
   const leaves = Int32Array.from(items, (item) => index.leafOf[item]!)
-  const scores = yield* policy.score(
-    histories.map((history) => ({ history, leaves })),
-    policy.parameters.buffer.tensors("weights")
-  )
-  return scores.map((list) =>
-    list.map((steps, item) => ({ leaf: leaves[item]!, score: steps.reduce((a, b) => a + b, 0) }))
+  const trees = yield* policy.score(prompts.map((prompt) => ({ prompt, leaves })), yield* enliven)
+  return trees.map(({ logProbs, nodes, starts }) =>
+    Array.from(leaves, (leaf) => ({
+      leaf,
+      score: LeafSpace.path(space, leaf).reduce((sum, node) => {
+        const parent = space.parent(node)
+        return sum + logProbs[starts[nodes.indexOf(parent)]! + LeafSpace.childNodes(space, parent).indexOf(node)]!
+      }, 0)
+    }))
   )
 })
+
+const searches = Effect.map(Sids, ({ space }) => prompts.map((prompt) => ({ prompt, space })))
 
 describe("BeamSearch.search", () => {
   it.effect("finds every item in its exact order when nothing is pruned", () =>
     Effect.gen(function*() {
-      const policy = yield* PolicyModel
-      yield* enliven(policy)
       const exact = yield* bruteForce
-      const found = yield* BeamSearch.search(histories, policy.parameters.buffer.tensors("weights"), { beams: 50 })
+      const weights = yield* weightsNow
+      const found = yield* BeamSearch.search(yield* searches, weights, { beams: 50 })
       for (const [prompt, ranked] of found.entries()) {
         const order = exact[prompt]!.toSorted((a, b) => b.score - a.score)
         assert.deepStrictEqual([...ranked.leaves], order.map(({ leaf }) => leaf))
         for (const [i, { score }] of order.entries()) assert.closeTo(ranked.logProbs[i]!, score, 2e-5)
+        assert.deepStrictEqual(ranked.scores, ranked.logProbs)
         assert.closeTo(ranked.logProbs.reduce((sum, logProb) => sum + Math.exp(logProb), 0), 1, 1e-5)
         assert.isTrue(ranked.leaves.every((leaf) => index.leafOf.includes(leaf)))
       }
@@ -40,12 +58,10 @@ describe("BeamSearch.search", () => {
 
   it.effect("keeps the best prefixes of every level when there are few beams", () =>
     Effect.gen(function*() {
-      const policy = yield* PolicyModel
-      yield* enliven(policy)
       const { trie } = index
       const exact = yield* bruteForce
       const beams = 2
-      const found = yield* BeamSearch.search(histories, policy.parameters.buffer.tensors("weights"), { beams })
+      const found = yield* BeamSearch.search(yield* searches, yield* weightsNow, { beams })
       for (const [prompt, ranked] of found.entries()) {
         const mass = new Float64Array(trie.nodes)
         for (const { leaf, score } of exact[prompt]!) {
@@ -62,30 +78,32 @@ describe("BeamSearch.search", () => {
       }
     }).pipe(Effect.provide(layer())))
 
-  it.effect("never writes an excluded SID, and all others remain in order", () =>
+  it.effect("never writes what is left out, and all others remain in order", () =>
     Effect.gen(function*() {
-      const policy = yield* PolicyModel
-      yield* enliven(policy)
-      const weights = policy.parameters.buffer.tensors("weights")
-      const all = yield* BeamSearch.search(histories, weights, { beams: 50 })
-      const excluded = histories.map((history) => BeamSearch.leavesOf(index, history))
-      const found = yield* BeamSearch.search(histories, weights, { beams: 50, excluded })
+      const weights = yield* enliven
+      const all = yield* BeamSearch.search(yield* searches, weights, { beams: 50 })
+      const filtered = (yield* searches).map((one, i) => ({
+        ...one,
+        space: LeafSpace.without(one.space, histories[i]!)
+      }))
+      const found = yield* BeamSearch.search(filtered, weights, { beams: 50 })
       for (const [prompt, ranked] of found.entries()) {
         assert.deepStrictEqual(
           [...ranked.leaves],
-          [...all[prompt]!.leaves].filter((leaf) => !excluded[prompt]!.has(leaf))
+          [...all[prompt]!.leaves].filter((leaf) =>
+            !index.sids.some((_, item) => index.leafOf[item] === leaf && histories[prompt]!.includes(item))
+          )
         )
       }
     }).pipe(Effect.provide(layer())))
 
   it.effect("gives one prompt what it gives it among others", () =>
     Effect.gen(function*() {
-      const policy = yield* PolicyModel
-      yield* enliven(policy)
-      const weights = policy.parameters.buffer.tensors("weights")
-      const together = yield* BeamSearch.searchAll(histories, weights, { beams: 4, batch: 2 })
-      for (const [i, history] of histories.entries()) {
-        const [alone] = yield* BeamSearch.search([history], weights, { beams: 4 })
+      const weights = yield* enliven
+      const all = yield* searches
+      const together = yield* BeamSearch.searchAll(all, weights, { beams: 4, batch: 2 })
+      for (const [i, one] of all.entries()) {
+        const [alone] = yield* BeamSearch.search([one], weights, { beams: 4 })
         assert.deepStrictEqual(together[i]!.leaves, alone!.leaves)
       }
     }).pipe(Effect.provide(layer())))
@@ -99,19 +117,24 @@ describe("BeamSearch on random catalogues", () => {
     const histories = [0, 1, 2].map((h) =>
       Int32Array.from(RandomPolicy.some(random.sids.length, leftOut, 10 * seed + h))
     )
-    return { seed, random, histories, excluded: histories.map((history) => BeamSearch.leavesOf(random, history)) }
+    const space = LeafSpace.ofTrie(random.trie)
+    const searches = histories.map((history) => ({
+      prompt: Prompt.ofItems(history),
+      space: LeafSpace.without(space, history)
+    }))
+    return { seed, random, histories, searches }
   })
 
   it.effect("of n allowed leaves k beams return min(n, k), each allowed, with its own log-probabilities", () =>
     Effect.gen(function*() {
-      for (const { excluded, histories, random, seed } of cases) {
+      for (const { histories, random, searches, seed } of cases) {
         for (const beams of [1, 2, 3, 7, 20]) {
-          const found = yield* BeamSearch.search(histories, {}, { beams, excluded }).pipe(
+          const found = yield* BeamSearch.search(searches, RandomPolicy.weights, { beams }).pipe(
             Effect.provide(RandomPolicy.layer(random, seed))
           )
           for (const [prompt, { leaves, logProbs, steps }] of found.entries()) {
             const all = RandomPolicy.enumerate(random, histories[prompt]!, seed)
-            const allowed = all.filter(({ leaf }) => !excluded[prompt]!.has(leaf))
+            const allowed = all.filter(({ leaf }) => searches[prompt]!.space.ends(leaf))
             assert.strictEqual(leaves.length, Math.min(allowed.length, beams), `seed ${seed}, ${beams} beams`)
             assert.strictEqual(new Set(leaves).size, leaves.length)
             for (const [i, leaf] of leaves.entries()) {
@@ -127,15 +150,15 @@ describe("BeamSearch on random catalogues", () => {
 
   it.effect("is enumeration when nothing is pruned", () =>
     Effect.gen(function*() {
-      for (const { excluded, histories, random, seed } of cases) {
-        const found = yield* BeamSearch.search(histories, {}, { beams: random.trie.nodes, excluded }).pipe(
+      for (const { histories, random, searches, seed } of cases) {
+        const found = yield* BeamSearch.search(searches, RandomPolicy.weights, { beams: random.trie.nodes }).pipe(
           Effect.provide(RandomPolicy.layer(random, seed))
         )
         for (const [prompt, { leaves }] of found.entries()) {
           const all = RandomPolicy.enumerate(random, histories[prompt]!, seed)
           assert.deepStrictEqual(
             [...leaves],
-            all.flatMap(({ leaf }) => excluded[prompt]!.has(leaf) ? [] : [leaf])
+            all.flatMap(({ leaf }) => searches[prompt]!.space.ends(leaf) ? [leaf] : [])
           )
         }
       }
@@ -150,9 +173,9 @@ describe("BeamSearch on random catalogues", () => {
         const allowed = RandomPolicy.enumerate(random, history, seed).filter(({ leaf }) =>
           Trie.codes(random.trie, leaf)[0]! % 2 === 1
         )
-        const [one] = yield* BeamSearch.search([history], {}, {
-          beams: Math.max(1, allowed.length),
-          excluded: [BeamSearch.leavesOf(random, history)]
+        const space = LeafSpace.without(LeafSpace.ofTrie(random.trie), history)
+        const [one] = yield* BeamSearch.search([{ prompt: Prompt.ofItems(history), space }], RandomPolicy.weights, {
+          beams: Math.max(1, allowed.length)
         }).pipe(Effect.provide(RandomPolicy.layer(random, seed)))
         assert.deepStrictEqual([...one!.leaves], allowed.map(({ leaf }) => leaf), `seed ${seed}`)
       }
@@ -160,13 +183,13 @@ describe("BeamSearch on random catalogues", () => {
 
   it.effect("finds exactly the best, whatever is asked for and with any number of beams", () =>
     Effect.gen(function*() {
-      for (const { excluded, histories, random, seed } of cases) {
+      for (const { histories, random, searches, seed } of cases) {
         const allowed = RandomPolicy.enumerate(random, histories[0]!, seed).filter(({ leaf }) =>
-          !excluded[0]!.has(leaf)
+          searches[0]!.space.ends(leaf)
         )
         for (const beams of [1, 2, 5, 50]) {
           for (const count of [1, beams, beams + 1, 1000]) {
-            const found = yield* BeamSearch.searchBest(histories[0]!, {}, { beams, count, excluded: excluded[0]! })
+            const found = yield* BeamSearch.searchBest(searches[0]!, RandomPolicy.weights, { beams, count })
               .pipe(Effect.provide(RandomPolicy.layer(random, seed)))
             const expected = allowed.slice(0, count)
             assert.deepStrictEqual([...found.leaves], expected.map(({ leaf }) => leaf), `seed ${seed}`)
@@ -180,24 +203,30 @@ describe("BeamSearch on random catalogues", () => {
     Effect.gen(function*() {
       const random = RandomPolicy.catalogue(6000, 40, 1)
       const history = Int32Array.from(RandomPolicy.some(6000, 0.1, 1))
-      const excluded = BeamSearch.leavesOf(random, history)
+      const space = LeafSpace.without(LeafSpace.ofTrie(random.trie), history)
+      const one = { prompt: Prompt.ofItems(history), space }
       const lists = yield* Effect.forEach([1, 10, 20, 21, 1500, 6000], (count) =>
-        BeamSearch.searchBest(history, {}, { beams: 20, count, excluded }).pipe(
+        BeamSearch.searchBest(one, RandomPolicy.weights, { beams: 20, count }).pipe(
           Effect.provide(RandomPolicy.layer(random, 1))
         ))
       const all = [...lists.at(-1)!.leaves]
-      assert.strictEqual(all.length, new Set(random.leafOf).size - excluded.size)
+      assert.strictEqual(
+        all.length,
+        new Set(
+          Array.from(random.leafOf).filter((leaf) =>
+            space.ends(leaf)
+          )
+        ).size
+      )
       assert.strictEqual(new Set(all).size, all.length)
       for (const { leaves } of lists) {
         assert.deepStrictEqual([...leaves], all.slice(0, leaves.length))
       }
       assert.deepStrictEqual(
-        lists.map(({ leaves }) =>
-          leaves.length
-        ),
+        lists.map(({ leaves }) => leaves.length),
         [1, 10, 20, 21, 1500, all.length]
       )
-      const best = RandomPolicy.enumerate(random, history, 1).filter(({ leaf }) => !excluded.has(leaf))
+      const best = RandomPolicy.enumerate(random, history, 1).filter(({ leaf }) => space.ends(leaf))
       assert.deepStrictEqual(all.slice(0, 20), best.slice(0, 20).map(({ leaf }) => leaf))
     }))
 
@@ -205,11 +234,105 @@ describe("BeamSearch on random catalogues", () => {
     Effect.gen(function*() {
       for (const { random, seed } of cases.slice(0, 20)) {
         const history = Int32Array.from(random.sids, (_, item) => item)
-        const excluded = BeamSearch.leavesOf(random, history)
-        const found = yield* BeamSearch.searchBest(history, {}, { beams: 5, count: 5, excluded }).pipe(
+        const space = LeafSpace.without(LeafSpace.ofTrie(random.trie), history)
+        const one = { prompt: Prompt.ofItems(history), space }
+        const found = yield* BeamSearch.searchBest(one, RandomPolicy.weights, { beams: 5, count: 5 }).pipe(
           Effect.provide(RandomPolicy.layer(random, seed))
         )
         assert.deepStrictEqual([...found.leaves], [])
       }
     }))
+
+  it.effect("leaves' probabilities sum to one, also where SIDs begin others", () =>
+    Effect.gen(function*() {
+      for (const { histories, random, seed } of cases.slice(0, 60)) {
+        const space = LeafSpace.ofTrie(random.trie)
+        const found = yield* BeamSearch.search(
+          histories.map((history) => ({ prompt: Prompt.ofItems(history), space })),
+          RandomPolicy.weights,
+          { beams: random.trie.nodes }
+        ).pipe(Effect.provide(RandomPolicy.layer(random, seed)))
+        for (const { logProbs } of found) {
+          assert.closeTo(logProbs.reduce((sum, logProb) => sum + Math.exp(logProb), 0), 1, 1e-5, `seed ${seed}`)
+        }
+      }
+    }))
+})
+
+describe("LeafDecoder.layerBeams", () => {
+  it.effect("adds the prior's share of the mass after the policy's own probabilities (brute force)", () =>
+    Effect.gen(function*() {
+      for (let seed = 0; seed < 60; seed++) {
+        const random = RandomPolicy.catalogue(5 + seed % 40, 2 + seed % 5, seed)
+        const next = Random.uniform(seed, 0x9a55)
+        const masses = Float64Array.from(random.sids, () => 0.01 + next())
+        const total = masses.reduce((a, b) => a + b, 0)
+        const history = Int32Array.from(RandomPolicy.some(random.sids.length, 0.3, seed))
+        const prior = (weight: number): Prior.Prior => ({
+          name: "drawn",
+          weight,
+          logMass: (_, space) => Effect.succeed(Prior.ofMasses(space, (item) => masses[item]!))
+        })
+        for (const weight of [0, 0.5, 4]) {
+          const [found] = yield* Effect.gen(function*() {
+            const decoder = yield* LeafDecoder
+            const space = LeafSpace.without((yield* Sids).space, history)
+            const count = random.trie.nodes
+            return yield* decoder.decode(
+              [{ prompt: Prompt.ofItems(history), count, space, prior: prior(weight) }],
+              RandomPolicy.weights
+            )
+          }).pipe(Effect.provide(RandomPolicy.layers(random, seed)))
+          const expected = RandomPolicy.enumerate(random, history, seed).flatMap(({ leaf, logProb }) => {
+            const all = [...random.leafOf.keys()].filter((item) => random.leafOf[item] === leaf)
+            if (all.every((item) => history.includes(item))) return []
+            const mass = all.reduce((sum, item) => sum + masses[item]!, 0)
+            return [{ leaf, logProb, score: logProb + weight * Math.log(mass / total) }]
+          }).toSorted((a, b) => b.score - a.score)
+          assert.strictEqual(found!.leaves.length, expected.length)
+          for (const [i, { leaf, logProb, score }] of expected.entries()) {
+            assert.strictEqual(found!.leaves[i], leaf)
+            assert.closeTo(found!.scores[i]!, score, 1e-4)
+            assert.closeTo(found!.logProbs[i]!, logProb, 1e-5)
+          }
+        }
+      }
+    }))
+
+  it.effect("answers each request with as many leaves as it wants, and refuses none and negative priors", () =>
+    Effect.gen(function*() {
+      const decoder = yield* LeafDecoder
+      const found = yield* decoder.decode(
+        [1, 7, 3].map((count) => ({ prompt: Prompt.ofItems(Int32Array.of(0)), count })),
+        RandomPolicy.weights
+      )
+      assert.deepStrictEqual(found.map(({ leaves }) => leaves.length), [1, 7, 3])
+      const bad = yield* Effect.flip(
+        decoder.decode([{ prompt: Prompt.ofItems(Int32Array.of()), count: 0 }], RandomPolicy.weights)
+      )
+      assert.include(bad.message, "count of request 0 is 0")
+      const prior = { name: "p", weight: -1, logMass: () => Effect.die("not asked") }
+      const negative = yield* Effect.flip(
+        decoder.decode([{ prompt: Prompt.ofItems(Int32Array.of()), count: 1, prior }], RandomPolicy.weights)
+      )
+      assert.include(negative.message, "at least 0")
+    }).pipe(Effect.provide(RandomPolicy.layers(RandomPolicy.catalogue(50, 5, 3), 3))))
+
+  it.effect("answers from the snapshot that a request holds, whatever is edited meanwhile", () =>
+    Effect.gen(function*() {
+      const weights = yield* enliven
+      const live = LiveTrie.make(index.trie)
+      const space = live.snapshot()
+      const prompt = Prompt.ofItems(Int32Array.of(2))
+      const decode = (given: LeafSpace.LeafSpace) =>
+        BeamSearch.search([{ prompt, space: given }], weights, { beams: 20 })
+      const [before] = yield* decode(space)
+      live.withdraw(0)
+      const added = live.insert(9, [0, 3, 1])
+      assert.deepStrictEqual(yield* decode(space), [before!])
+      const [after] = yield* decode(live.snapshot())
+      assert.include([...after!.leaves], added)
+      assert.notInclude([...after!.leaves], index.leafOf[0]!)
+      assert.closeTo(after!.logProbs.reduce((sum, logProb) => sum + Math.exp(logProb), 0), 1, 1e-5)
+    }).pipe(Effect.provide(layer())))
 })

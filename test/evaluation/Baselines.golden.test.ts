@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { nameless } from "../../src/catalog/Assemble.ts"
@@ -32,7 +33,7 @@ describe("baselines against plain counting", () => {
   for (const file of cases) {
     const expected = json(folder, kind!, file)
     const sequences = sequencesOf(expected.dataset)
-    it.skipIf(sequences === undefined)(`hit the same users: ${file}`, () => {
+    it.skipIf(sequences === undefined)(`hit the same users: ${file}`, async () => {
       const items = sequences!.reduce((most, list) => list.reduce((m, item) => Math.max(m, item + 1), most), 0)
       const { test, train } = Split.leaveOneOut({
         name: file,
@@ -47,7 +48,7 @@ describe("baselines against plain counting", () => {
         const modes = ["history_excluded", "history_kept"] as const
         const hits = modes.map((mode) => new Map(Object.keys(wanted[mode].hits).map((k) => [Number(k), 0])))
         for (const { history, target, user } of test) {
-          const scores = baseline.scores(history, user)
+          const { data: scores } = await Effect.runPromise(baseline.scores([{ user, items: history }]))
           const own = scores[target]!
           if (baseline.name === "item-knn" && own === 0) continue
           let before = 0

@@ -34,7 +34,7 @@ describe("Rank", () => {
   })
 })
 
-describe("Evaluator.byScores", () => {
+describe("Evaluator.byRows", () => {
   it("ranks as sorting does, history left out when asked, a target among it not listed", () => {
     const next = Random.uniform(4)
     for (let round = 0; round < 50; round++) {
@@ -42,7 +42,7 @@ describe("Evaluator.byScores", () => {
       const history = Int32Array.from({ length: 3 }, () => Math.floor(next() * 30))
       const target = round % 2 === 0 ? history[0]! : (history[0]! + 1) % 30
       for (const excluded of [true, false]) {
-        const { ranks, top } = Evaluator.byScores([{ user: 0, history, target }], () => scores, excluded)
+        const { ranks, top } = Evaluator.byRows([{ user: 0, history, target }], () => scores, excluded)
         const open = Array.from(scores.keys()).filter((item) => !excluded || !history.includes(item))
         const listed = {
           better: open.filter((item) => scores[item]! > scores[target]!).length,

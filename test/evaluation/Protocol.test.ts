@@ -2,16 +2,21 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { join } from "node:path"
+import * as History from "../../src/catalog/History.ts"
 import * as Import from "../../src/catalog/Import.ts"
 import * as Shop from "../../src/catalog/shop/Shop.ts"
 import * as Split from "../../src/catalog/Split.ts"
 import * as ItemKnn from "../../src/evaluation/baseline/ItemKnn.ts"
 import * as Popularity from "../../src/evaluation/baseline/Popularity.ts"
+import * as Scorer from "../../src/evaluation/baseline/Scorer.ts"
+import * as ScorerPrior from "../../src/evaluation/baseline/ScorerPrior.ts"
 import * as EvaluationRecord from "../../src/evaluation/EvaluationRecord.ts"
 import * as Evaluator from "../../src/evaluation/Evaluator.ts"
 import * as PolicyRanking from "../../src/evaluation/PolicyRanking.ts"
 import * as Protocol from "../../src/evaluation/Protocol.ts"
 import * as Rank from "../../src/evaluation/Rank.ts"
+import * as Prompt from "../../src/policy/Prompt.ts"
+import * as LeafSpace from "../../src/sid/trie/LeafSpace.ts"
 import * as Random from "../../src/statistics/Random.ts"
 import { importing, services } from "../catalog/Importing.ts"
 import * as RandomPolicy from "../decode/RandomPolicy.ts"
@@ -55,11 +60,10 @@ describe("one rule for every model", () => {
     Effect.gen(function*() {
       for (const { examples, index, seed } of cases) {
         for (const historyExcluded of modes) {
-          const found = yield* PolicyRanking.rankAll(examples, {}, {
+          const found = yield* PolicyRanking.rankAll(examples, RandomPolicy.weights, {
             beams: index.trie.nodes,
-            batch: 8,
             historyExcluded
-          }).pipe(Effect.provide(RandomPolicy.layer(index, seed)))
+          }).pipe(Effect.provide(RandomPolicy.layers(index, seed)))
           for (const [i, example] of examples.entries()) {
             // SIDs of equal probability stand in the order of the trie; only items of one SID are tied.
             const order = RandomPolicy.enumerate(index, example.history, seed).map(({ leaf }) => leaf)
@@ -73,20 +77,34 @@ describe("one rule for every model", () => {
       }
     }))
 
-  it("ranks of baselines are those of brute force, history excluded or kept", () => {
-    for (const { examples, items } of cases) {
-      for (const { scores } of [Popularity, ItemKnn].map(({ fit }) => fit(examples.map((e) => e.history), items))) {
-        for (const historyExcluded of modes) {
-          const { ranks, top } = Evaluator.byScores(examples, scores, historyExcluded)
-          for (const [i, example] of examples.entries()) {
-            const own = scores(example.history, example.user)
-            assert.deepStrictEqual(ranks[i], bruteForce(own, example, historyExcluded))
-            if (historyExcluded) assert.isFalse(top[i]!.some((item) => example.history.includes(item)))
+  it.effect("ranks of baselines are those of brute force, history excluded or kept", () =>
+    Effect.gen(function*() {
+      for (const { examples, items } of cases) {
+        for (const scorer of [Popularity, ItemKnn].map(({ fit }) => fit(examples.map((e) => e.history), items))) {
+          for (const historyExcluded of modes) {
+            const { ranks, top } = yield* Evaluator.byScores(examples, scorer, historyExcluded)
+            for (const [i, example] of examples.entries()) {
+              const own = yield* scorer.scores([History.of(example)])
+              assert.deepStrictEqual(ranks[i], bruteForce(own.data, example, historyExcluded))
+              if (historyExcluded) assert.isFalse(top[i]!.some((item) => example.history.includes(item)))
+            }
           }
         }
       }
-    }
-  })
+    }))
+
+  it.effect("scorers refuse histories of another catalogue, and as priors what is no mass", () =>
+    Effect.gen(function*() {
+      const scorer = ItemKnn.fit([Int32Array.of(0, 1, 2)], 3)
+      const error = yield* Effect.flip(scorer.scores([{ user: 7, items: Int32Array.of(1, 5) }]))
+      assert.include(error.message, "holds item 5")
+      const space = LeafSpace.ofTrie(RandomPolicy.catalogue(3, 2, 1).trie)
+      const negative = ScorerPrior.make(Scorer.make("below", 3, (_, row) => row.fill(-1)), { weight: 1 })
+      const bad = yield* Effect.flip(negative.logMass(Prompt.ofItems(Int32Array.of(0)), space))
+      assert.include(bad.message, "finite and at least 0")
+      const mass = yield* ScorerPrior.make(scorer, { weight: 1 }).logMass(Prompt.ofItems(Int32Array.of(0)), space)
+      assert.closeTo(mass.below(0), 0, 1e-9)
+    }))
 
   it("is said where the history is excluded and a target stands in it", () => {
     const describeHistory = (historyExcluded: boolean, repeatedTargets: number) =>
@@ -108,12 +126,12 @@ describe("one rule for every model", () => {
       const shop = Shop.generate(Schema.decodeSync(Shop.ShopConfig)({ users: 300, items: 60 }), 1)
       const { test } = Split.leaveOneOut(shop)
       const index = RandomPolicy.catalogue(shop.items.length, 12, 1)
-      const found = yield* PolicyRanking.rankAll(test, {}, { beams: 10, batch: 32, historyExcluded: true }).pipe(
-        Effect.provide(RandomPolicy.layer(index, 1))
+      const found = yield* PolicyRanking.rankAll(test, RandomPolicy.weights, { beams: 10, historyExcluded: true }).pipe(
+        Effect.provide(RandomPolicy.layers(index, 1))
       )
-      const full = found.filter(({ ranked }, i) => {
+      const full = found.filter(({ ranked, space }, i) => {
         const excluded = Protocol.excludedItems(test[i]!.history, true)
-        const listed = PolicyRanking.rankedItems(index, ranked, excluded).slice(0, 10)
+        const listed = PolicyRanking.rankedItems(space, ranked).slice(0, 10)
         assert.isFalse(listed.some(({ item }) => excluded.has(item)))
         return listed.length === 10
       })
@@ -128,13 +146,14 @@ describe("one rule for every model", () => {
       const { test, train } = Split.leaveOneOut(dataset)
       assert.strictEqual(Protocol.repeatedTargets(test), 20)
       for (const { fit } of [Popularity, ItemKnn]) {
-        const { scores } = fit(train, dataset.items.length)
-        assert.isTrue(
-          Evaluator.byScores(test, scores, true).ranks.every((rank) =>
-            rank === Rank.unlisted
-          )
+        const scorer = fit(train, dataset.items.length)
+        const [without, kept] = yield* Effect.forEach(
+          [true, false],
+          (excluded) =>
+            Evaluator.byScores(test, scorer, excluded)
         )
-        assert.isFalse(Evaluator.byScores(test, scores, false).ranks.some((rank) => rank === Rank.unlisted))
+        assert.isTrue(without!.ranks.every((rank) => rank === Rank.unlisted))
+        assert.isFalse(kept!.ranks.some((rank) => rank === Rank.unlisted))
       }
     }).pipe(Effect.provide(services)))
 
@@ -144,10 +163,10 @@ describe("one rule for every model", () => {
         const dataset = yield* Import.load(join(data, folder))
         const { test, train } = yield* Split.split(dataset, new Split.SplitConfig({ window: 10 }))
         assert.deepStrictEqual([Protocol.repeatedTargets(test), test.length], [128, 4533])
-        const hitRates = [Popularity, ItemKnn].map(({ fit }) => {
-          const { ranks } = Evaluator.byScores(test, fit(train, dataset.items.length).scores, true)
-          return (ranks.reduce((sum, rank) => sum + Rank.hit(rank, 10), 0) / ranks.length).toFixed(4)
-        })
+        const hitRates = yield* Effect.forEach([Popularity, ItemKnn], ({ fit }) =>
+          Effect.map(Evaluator.byScores(test, fit(train, dataset.items.length), true), ({ ranks }) =>
+            (ranks.reduce((sum, rank) =>
+              sum + Rank.hit(rank, 10), 0) / ranks.length).toFixed(4)))
         assert.deepStrictEqual(hitRates, ["0.0344", "0.0807"])
       }).pipe(Effect.provide(services)), 120_000)
   }

@@ -4,11 +4,13 @@ import * as Layer from "effect/Layer"
 import * as BeamSearch from "../../src/decode/BeamSearch.ts"
 import * as Adam from "../../src/optimizer/Adam.ts"
 import * as AdamW from "../../src/optimizer/AdamW.ts"
-import * as FlatPolicy from "../../src/policy/flat/FlatPolicy.ts"
 import { PolicyModel } from "../../src/policy/PolicyModel.ts"
+import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
+import * as Prompt from "../../src/policy/Prompt.ts"
+import { Sids } from "../../src/sid/Sids.ts"
 import { TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 import { backends } from "../tensor/Backends.ts"
-import { config, index } from "./Fixture.ts"
+import { config, index, layerOn } from "./Fixture.ts"
 
 const sequences = Array.from(
   { length: 24 },
@@ -19,6 +21,10 @@ const sequences = Array.from(
 const train = (layer: Layer.Layer<TensorRuntime>) =>
   Effect.gen(function*() {
     const policy = yield* PolicyModel
+    const store = yield* PolicyParameters
+    const { space } = yield* Sids
+    const gradient = yield* policy.supervised
+    const examples = sequences.map((items, user) => Prompt.everyPosition({ user, items }))
     const optimizer = Adam.adamW(
       new AdamW.AdamWConfig({
         beta1: 0.9,
@@ -31,18 +37,20 @@ const train = (layer: Layer.Layer<TensorRuntime>) =>
     )
     const losses: Array<number> = []
     for (let epoch = 0; losses.length < 20; epoch++) {
-      for (const batch of policy.plan(sequences, 1, epoch).slice(0, 20 - losses.length)) {
-        losses.push(yield* policy.supervise(batch, 1, losses.length))
-        yield* policy.parameters.apply(optimizer, 1e-2)
+      for (const batch of (yield* policy.plan(examples, 1, epoch)).slice(0, 20 - losses.length)) {
+        losses.push((yield* gradient.accumulate(store, [{ batch }], { seed: 1, step: losses.length })).loss)
+        yield* store.apply(optimizer, 1e-2)
       }
     }
-    const found = yield* policy.parameters.evaluation.pipe(
-      Effect.flatMap(({ feeds }) => BeamSearch.search(sequences.slice(0, 3), feeds, { beams: 20 })),
-      Effect.scoped
+    const found = yield* BeamSearch.search(
+      sequences.slice(0, 3).map((items) => ({ prompt: Prompt.ofItems(items), space })),
+      yield* store.evaluation,
+      { beams: 20 }
     )
     return { losses, leaves: found.map((ranked) => [...ranked.leaves]) }
   }).pipe(
-    Effect.provide(FlatPolicy.layer({ ...config, dropout: 0.1 }, index, 11).pipe(Layer.provide(layer)))
+    Effect.scoped,
+    Effect.provide(layerOn({ ...config, dropout: 0.1 }).pipe(Layer.provide(layer)))
   )
 
 describe("the flat policy on every device", () => {

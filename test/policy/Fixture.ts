@@ -6,9 +6,12 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import * as Reference from "../../layers/tfjs/Reference.ts"
+import { type ParameterStore } from "../../src/optimizer/ParameterStore.ts"
 import * as FlatPolicy from "../../src/policy/flat/FlatPolicy.ts"
 import { type PolicyModel } from "../../src/policy/PolicyModel.ts"
+import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
+import { Sids } from "../../src/sid/Sids.ts"
 
 /** Nine items; the SIDs of two are one code longer, and one first code has a single child. */
 export const index = SidIndex.make(
@@ -30,19 +33,30 @@ export const config = Schema.decodeSync(FlatPolicy.FlatPolicyConfig)({
   dropout: 0
 })
 
-/** The policy on a runtime; weights are scaled up so that nothing is nearly uniform. */
-export const layer = (runtime: "onnx" | "reference" = "onnx", settings = config): Layer.Layer<PolicyModel> =>
-  FlatPolicy.layer(settings, index, 11).pipe(
+/** The policy, its parameters and its SIDs on a runtime. */
+export const layer = (
+  runtime: "onnx" | "reference" = "onnx",
+  settings = config,
+  sids = index
+): Layer.Layer<PolicyModel | PolicyParameters | Sids> =>
+  layerOn(settings, sids).pipe(
     Layer.orDie,
     Layer.provide(runtime === "onnx" ? OnnxRuntime.layerCpu({ threads: 2 }) : Reference.layer)
   )
 
-/** Makes the weights lively. */
-export const enliven = (policy: PolicyModel["Service"]) =>
-  Effect.sync(() => {
-    for (const slot of policy.parameters.buffer.slots) {
-      if (slot.shape.length > 1) {
-        policy.parameters.buffer.view("weights", slot.name).forEach((w, i, all) => (all[i] = w * 8))
-      }
+/** The same on the runtime of the context. */
+export const layerOn = (settings = config, sids = index) =>
+  PolicyParameters.layer.pipe(
+    Layer.provideMerge(FlatPolicy.layer(settings, 11)),
+    Layer.provideMerge(Sids.layer(sids))
+  )
+
+/** Makes the weights lively: scaled up so that nothing is nearly uniform. */
+export const enliven = Effect.map(PolicyParameters, (store: ParameterStore) => {
+  for (const slot of store.buffer.slots) {
+    if (slot.shape.length > 1) {
+      store.buffer.view("weights", slot.name).forEach((w, i, all) => (all[i] = w * 8))
     }
-  })
+  }
+  return { version: 0, feeds: store.buffer.tensors("weights") }
+})

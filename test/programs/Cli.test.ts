@@ -225,6 +225,9 @@ describe("sidereal", () => {
     const [robust, line] = await example("CustomGradient.ts")
     assert.strictEqual(robust, 0, line)
     assert.match(line, /y = (2\.9|3\.0|3\.1) x \+ (0\.9|1\.0|1\.1);/)
+    const [looped, rewards] = await example("CustomLoop.ts")
+    assert.strictEqual(looped, 0, rewards)
+    assert.isAbove(Number(rewards.match(/step 40: the best candidate is right ([0-9.]+)/)![1]), 0.5)
     const [moved, devices] = await example("OtherDevice.ts")
     assert.strictEqual(moved, 0, devices)
     const [onCpu, onGpu] = ["onnx-cpu", "onnx-webgpu"].map((device) =>

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { SidError } from "../../src/sid/SidError.ts"
+import * as LeafSpace from "../../src/sid/trie/LeafSpace.ts"
 import * as LiveTrie from "../../src/sid/trie/LiveTrie.ts"
 import * as Trie from "../../src/sid/trie/Trie.ts"
 import * as Random from "../../src/statistics/Random.ts"
@@ -37,22 +38,30 @@ const expected = (sids: ReadonlyMap<number, ReadonlyArray<number>>, prefix: Read
   }
 }
 
+/** Compares a space with what a set of items says, at every prefix, and every other way to ask. */
 const compare = (
-  view: LiveTrie.TrieView,
+  space: LeafSpace.LeafSpace,
   sids: ReadonlyMap<number, ReadonlyArray<number>>,
   all: ReadonlyArray<ReadonlyArray<number>>
 ) => {
   for (const prefix of all) {
     const want = expected(sids, prefix)
-    const node = view.find(prefix)
+    const node = LeafSpace.find(space, prefix)
     if (prefix.length > 0) assert.strictEqual(node >= 0, want.alive, prefix.join(","))
     if (node < 0) continue
-    assert.strictEqual(view.isAlive(node), want.alive)
-    assert.deepStrictEqual(view.children(node), want.codes, prefix.join(","))
-    assert.deepStrictEqual(view.items(node), want.items, prefix.join(","))
-    for (let code = 0; code < 6; code++) {
-      assert.strictEqual(view.child(node, code) >= 0, want.codes.includes(code))
-    }
+    const children = [...LeafSpace.childNodes(space, node)]
+    assert.deepStrictEqual(children.map((child) => space.code(child)), want.codes, prefix.join(","))
+    assert.strictEqual(space.childCount(node), want.codes.length)
+    assert.isAtMost(want.codes.length, space.width)
+    assert.isTrue(children.every((child) => space.parent(child) === node && child < space.nodes))
+    assert.deepStrictEqual([...space.items(node)], want.items, prefix.join(","))
+    assert.strictEqual(space.ends(node), want.items.length > 0)
+    assert.strictEqual(space.level(node), prefix.length)
+    assert.deepStrictEqual(LeafSpace.path(space, node).map((step) => space.code(step)), prefix)
+  }
+  for (let item = 0; item < 60; item++) {
+    const sid = sids.get(item)
+    assert.strictEqual(space.leaf(item), sid === undefined ? -1 : LeafSpace.find(space, sid))
   }
 }
 
@@ -126,8 +135,33 @@ describe("Trie", () => {
   })
 })
 
+describe("LeafSpace", () => {
+  it("of a stored trie and of any filters on it says what the allowed items say (brute force)", () => {
+    for (let seed = 0; seed < 60; seed++) {
+      const next = Random.uniform(seed, 2)
+      const sids = drawn(1 + seed, seed, 2 + seed % 5)
+      const space = LeafSpace.ofTrie(Trie.build(sids))
+      const map = new Map(sids.entries())
+      const all = prefixes(sids)
+      compare(space, map, all)
+      assert.strictEqual(space.whole, space)
+      const few = [0.1, 0.6, 0.95].map((share) => new Set(Array.from(map.keys()).filter(() => next() < share)))
+      let filtered = space
+      for (const [i, some] of few.entries()) {
+        const left = new Map([...map].filter(([item]) => !some.has(item)))
+        compare(LeafSpace.without(space, [...some, ...some, 1000]), left, all)
+        compare(LeafSpace.only(space, (item) => !some.has(item)), left, all)
+        filtered = i === 1 ? LeafSpace.only(filtered, (item) => !some.has(item)) : LeafSpace.without(filtered, some)
+        compare(filtered, new Map([...map].filter(([item]) => !few.slice(0, i + 1).some((one) => one.has(item)))), all)
+        assert.strictEqual(filtered.whole, space)
+      }
+      compare(LeafSpace.without(space, map.keys()), new Map(), all)
+    }
+  })
+})
+
 describe("LiveTrie", () => {
-  it("says after every edit what the list of live SIDs says (brute force)", () => {
+  it("has after every edit a snapshot of the live SIDs, which no later edit changes (brute force)", () => {
     for (let seed = 0; seed < 12; seed++) {
       const next = Random.uniform(seed, 1)
       const sids = drawn(30, seed)
@@ -135,6 +169,7 @@ describe("LiveTrie", () => {
       const map = new Map(sids.entries())
       const fresh = drawn(60, seed + 100, 5)
       const all = prefixes([...sids, ...fresh])
+      const requests: Array<() => void> = []
       for (let edit = 0; edit < 60; edit++) {
         const item = Math.floor(next() * 45)
         if (next() < 0.5) {
@@ -144,11 +179,22 @@ describe("LiveTrie", () => {
         } else assert.strictEqual(live.withdraw(item), map.delete(item))
         assert.strictEqual(live.size, map.size)
         if (edit % 10 !== 0) continue
-        compare(live, map, all)
+        const space = live.snapshot()
+        assert.strictEqual(live.snapshot(), space)
         const hidden = Array.from({ length: 8 }, () => Math.floor(next() * 45))
-        compare(live.without(hidden), new Map([...map].filter(([one]) => !hidden.includes(one))), all)
-        compare(live.only((one) => one % 3 === 0), new Map([...map].filter(([one]) => one % 3 === 0)), all)
+        const then = new Map(map)
+        const without = LeafSpace.without(space, hidden)
+        const only = LeafSpace.only(space, (one) => one % 3 === 0)
+        const request = () => {
+          compare(space, then, all)
+          compare(without, new Map([...then].filter(([one]) => !hidden.includes(one))), all)
+          compare(only, new Map([...then].filter(([one]) => one % 3 === 0)), all)
+          compare(LeafSpace.without(space, hidden), new Map([...then].filter(([one]) => !hidden.includes(one))), all)
+        }
+        request()
+        requests.push(request)
       }
+      for (const request of requests) request()
       const { items, trie } = live.rebuild()
       assert.deepStrictEqual([...items], [...map.keys()].toSorted((a, b) => a - b))
       for (const [at, item] of items.entries()) {
@@ -157,18 +203,31 @@ describe("LiveTrie", () => {
     }
   })
 
+  it("keeps the sibling of an item that is withdrawn while a request leaves it out", () => {
+    const live = LiveTrie.make(Trie.build([[0, 1], [0, 2]]))
+    const request = LeafSpace.without(live.snapshot(), [0])
+    live.withdraw(0)
+    for (const space of [request, LeafSpace.without(live.snapshot(), [0])]) {
+      assert.deepStrictEqual([...space.items(LeafSpace.find(space, [0, 2]))], [1])
+    }
+  })
+
   it("brings a withdrawn item back, and an item to where it was", () => {
     const live = LiveTrie.make(Trie.build([[0, 1], [0, 2]]))
+    const codes = (prefix: ReadonlyArray<number>) => {
+      const space = live.snapshot()
+      return [...LeafSpace.childNodes(space, LeafSpace.find(space, prefix))].map((node) => space.code(node))
+    }
     live.withdraw(0)
-    assert.deepStrictEqual(live.children(0), [0])
-    assert.deepStrictEqual(live.children(live.find([0])), [2])
+    assert.deepStrictEqual([codes([]), codes([0])], [[0], [2]])
     live.insert(0, [3, 3])
     live.insert(0, [0, 1])
-    assert.deepStrictEqual(live.children(0), [0])
-    assert.deepStrictEqual(live.items(live.find([0, 1])), [0])
+    assert.deepStrictEqual(codes([]), [0])
+    const space = live.snapshot()
+    assert.deepStrictEqual([...space.items(LeafSpace.find(space, [0, 1]))], [0])
     live.withdraw(0)
     live.withdraw(1)
-    assert.deepStrictEqual(live.children(0), [])
+    assert.deepStrictEqual(codes([]), [])
     assert.strictEqual(live.size, 0)
   })
 })

@@ -37,6 +37,7 @@ const rooms = [
   "embedding",
   "sid",
   "reward",
+  "objective",
   "policy",
   "decode",
   "evaluation",

@@ -46,7 +46,7 @@ const report = (done: number) => {
 
 const compile = Effect.flatMap(
   TensorRuntime,
-  (runtime) => runtime.compile(FlatPrograms.supervised(config, buffer, length, false))
+  (runtime) => runtime.compile(FlatPrograms.supervised(config, buffer.slots, length, false))
 )
 
 const steps = Effect.gen(function*() {

@@ -10,15 +10,20 @@ import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
 import { join } from "node:path"
+import * as GrpoProgram from "../../programs/Grpo.ts"
+import * as SftProgram from "../../programs/Sft.ts"
+import { LeafDecoder } from "../../src/decode/LeafDecoder.ts"
 import * as Grpo from "../../src/grpo/Grpo.ts"
 import { PolicyLearner } from "../../src/grpo/PolicyLearner.ts"
 import { ReferenceModel } from "../../src/grpo/ReferenceModel.ts"
 import { RolloutActor } from "../../src/grpo/RolloutActor.ts"
+import * as GroupRelative from "../../src/objective/GroupRelative.ts"
 import * as Adam from "../../src/optimizer/Adam.ts"
 import * as AdamW from "../../src/optimizer/AdamW.ts"
 import * as Lion from "../../src/optimizer/Lion.ts"
 import * as Optimizer from "../../src/optimizer/Optimizer.ts"
-import { PolicyModel } from "../../src/policy/PolicyModel.ts"
+import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
+import { PublishedWeights } from "../../src/policy/PublishedWeights.ts"
 import { RewardActor } from "../../src/reward/Reward.ts"
 import * as RuleReward from "../../src/reward/RuleReward.ts"
 import { type Checkpoint, Checkpointer } from "../../src/run/Checkpointer.ts"
@@ -55,7 +60,7 @@ const validation = sequences.map((items, user) => ({
 }))
 
 const sft = (optimizer: Optimizer.Optimizer) =>
-  Sft.train(
+  SftProgram.train(
     Schema.decodeSync(Sft.SftConfig)({
       epochs: 4,
       patience: 4,
@@ -66,7 +71,7 @@ const sft = (optimizer: Optimizer.Optimizer) =>
     }),
     { sequences, validation, historyExcluded: false },
     1,
-    optimizer
+    { optimizer }
   )
 
 /** A supervised checkpoint: what is evaluated are the weights given. */
@@ -78,7 +83,7 @@ const supervised = (weights: ReadonlyMap<string, Safetensors.StoredTensor>): Che
 })
 
 const grpo = (optimizer: Optimizer.Optimizer) =>
-  Grpo.train(
+  GrpoProgram.train(
     Schema.decodeSync(Grpo.GrpoConfig)({
       steps: 4,
       promptsPerStep: 4,
@@ -90,12 +95,14 @@ const grpo = (optimizer: Optimizer.Optimizer) =>
     }),
     { sequences, validation, historyExcluded: false, origin: 7 },
     1
-  ).pipe(Effect.provide(Layer.mergeAll(
-    RolloutActor.layerBeams({ groupSize: 4, batch: 4, historyExcluded: false }),
-    RewardActor.layer([{ reward: RuleReward.rule, weight: 1 }]),
-    ReferenceModel.layerFrozen,
-    PolicyLearner.layer({ beta: 0.1, optimizer })
-  )))
+  ).pipe(Effect.provide(
+    Layer.mergeAll(
+      RolloutActor.layer({ groupSize: 4, historyExcluded: false }),
+      RewardActor.layer([{ reward: RuleReward.rule, weight: 1 }]),
+      ReferenceModel.layerFrozen,
+      PolicyLearner.layer({ objective: GroupRelative.make({ beta: 0.1 }), optimizer, learningRate: () => 0.1 })
+    ).pipe(Layer.provideMerge(PublishedWeights.layer))
+  ))
 
 const hash = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
 
@@ -113,9 +120,8 @@ interface Outcome {
 
 /** Trains one phase in a folder, with the policy of the context begun anew, on a file system that fails. */
 const harness = Effect.fnUntraced(function*(phase: "sft" | "grpo", optimizer: Optimizer.Optimizer) {
-  const policy = yield* PolicyModel
+  const parameters = yield* PolicyParameters
   const files = yield* FileSystem.FileSystem
-  const { parameters } = policy
   const { weights } = yield* parameters.save
   const saverOf = (fileSystem: FileSystem.FileSystem, run: string) =>
     Effect.flatMap(Checkpointer, Effect.succeed).pipe(
@@ -130,7 +136,12 @@ const harness = Effect.fnUntraced(function*(phase: "sft" | "grpo", optimizer: Op
     const saver = yield* saverOf(fileSystem, run)
     const exit = yield* Effect.exit(
       (phase === "sft" ? Effect.asVoid(sft(optimizer)) : Effect.asVoid(grpo(optimizer))).pipe(
-        Effect.provide([Layer.succeed(Checkpointer, saver), RunLog.layerMemory, Progress.layerSilent])
+        Effect.provide([
+          Layer.succeed(Checkpointer, saver),
+          RunLog.layerMemory,
+          Progress.layerSilent,
+          LeafDecoder.layerBeams({ batch: 4 })
+        ])
       )
     )
     const { average, weights: last } = yield* parameters.save

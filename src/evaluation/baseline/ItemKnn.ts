@@ -5,13 +5,13 @@
  * `C[x][y] += w` and `C[y][x] += w / 2`. With n_x the training occurrences of x, item y scores
  * `sum_p 2^-floor(p / 2) C[x_p][y] / sqrt(n_x sqrt(n_y))` over the last 20 items x_p of the history, p = 0 the last.
  */
-import { type Scorer } from "./Scorer.ts"
+import * as Scorer from "./Scorer.ts"
 
 const window = 10
 const recent = 20
 
 /** Learns from training sequences of items 0 .. N-1. */
-export const fit = (train: ReadonlyArray<Int32Array>, items: number): Scorer => {
+export const fit = (train: ReadonlyArray<Int32Array>, items: number): Scorer.Scorer => {
   const occurrences = new Float64Array(items)
   const neighbours = Array.from({ length: items }, () => new Map<number, number>())
   const add = (x: number, y: number, weight: number) => neighbours[x]!.set(y, (neighbours[x]!.get(y) ?? 0) + weight)
@@ -27,18 +27,13 @@ export const fit = (train: ReadonlyArray<Int32Array>, items: number): Scorer => 
       }
     }
   }
-  return {
-    name: "item-knn",
-    scores: (history) => {
-      const scores = new Float64Array(items)
-      for (let p = 0; p < Math.min(recent, history.length); p++) {
-        const x = history[history.length - 1 - p]!
-        const decay = 2 ** -Math.floor(p / 2)
-        for (const [y, count] of neighbours[x]!) {
-          scores[y] = scores[y]! + decay * (count / Math.sqrt(occurrences[x]! * Math.sqrt(occurrences[y]!)))
-        }
+  return Scorer.make("item-knn", items, ({ items: history }, row) => {
+    for (let p = 0; p < Math.min(recent, history.length); p++) {
+      const x = history[history.length - 1 - p]!
+      const decay = 2 ** -Math.floor(p / 2)
+      for (const [y, count] of neighbours[x]!) {
+        row[y] = row[y]! + decay * (count / Math.sqrt(occurrences[x]! * Math.sqrt(occurrences[y]!)))
       }
-      return scores
     }
-  }
+  })
 }

@@ -3,7 +3,7 @@
  */
 import { type SidIndex } from "../../sid/SidIndex.ts"
 
-/** Token ids: 0 begins a sequence and fills padding, then the codes of level 0, of level 1 and so on. */
+/** Token ids: 0 begins a sequence, ends a SID that another goes on from, and fills padding; then the codes of level 0, of level 1 and so on. */
 export interface CompactVocabulary {
   /** Rows of the embedding, a multiple of 8; the rows past the last code are never legal. */
   readonly size: number
@@ -13,6 +13,9 @@ export interface CompactVocabulary {
 
 /** The token that begins a sequence. */
 export const begin = 0
+
+/** The token that ends a SID which begins another one: nothing else is written with it, so it needs no row of its own. */
+export const end = 0
 
 /** The vocabulary of an index. */
 export const make = (index: SidIndex): CompactVocabulary => {

@@ -1,7 +1,11 @@
 /**
  * Histories as flat rows of tokens: a beginning, then one position per code.
+ *
+ * An item whose SID begins another one's is closed by an end, so that what is written can be read again and the end has a
+ * probability like any code.
  */
 import { type SidIndex } from "../../sid/SidIndex.ts"
+import * as LeafSpace from "../../sid/trie/LeafSpace.ts"
 import * as Trie from "../../sid/trie/Trie.ts"
 import * as Random from "../../statistics/Random.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
@@ -20,12 +24,37 @@ export interface PackedRows {
   readonly losses: number
 }
 
+/** A sequence and the number of its first items that carry no loss. */
+export interface Sequence {
+  readonly items: Int32Array
+  readonly given: number
+  readonly weight: number
+}
+
+/** Returns whether another SID goes on where an item's ends. */
+const goesOn = (index: SidIndex, item: number): boolean => Trie.childCount(index.trie, index.leafOf[item]!) > 0
+
+/** Number of positions of an item. */
+export const itemLength = (index: SidIndex, item: number): number =>
+  index.sids[item]!.length + (goesOn(index, item) ? 1 : 0)
+
+/** The tokens of an item. */
+export const itemTokens = (
+  index: SidIndex,
+  vocabulary: CompactVocabulary.CompactVocabulary,
+  item: number
+): ReadonlyArray<number> => {
+  const tokens = Array.from(index.sids[item]!, (code, level) => CompactVocabulary.token(vocabulary, level, code))
+  if (goesOn(index, item)) tokens.push(CompactVocabulary.end)
+  return tokens
+}
+
 /** The last items that fit into `positions` positions after the beginning. */
 export const lastItems = (index: SidIndex, history: Int32Array, positions: number): Int32Array => {
   let used = 0
   let from = history.length
   while (from > 0) {
-    const length = index.sids[history[from - 1]!]!.length
+    const length = itemLength(index, history[from - 1]!)
     if (used + length > positions) break
     used += length
     from--
@@ -42,18 +71,14 @@ export const prompt = (
 ): Int32Array => {
   const items = lastItems(index, history, positions - 1)
   const tokens: Array<number> = [CompactVocabulary.begin]
-  for (const item of items) {
-    for (const [level, code] of index.sids[item]!.entries()) {
-      tokens.push(CompactVocabulary.token(vocabulary, level, code))
-    }
-  }
+  for (const item of items) tokens.push(...itemTokens(index, vocabulary, item))
   return Int32Array.from(tokens)
 }
 
-/** Trie nodes before each code of an item: the root, then the prefixes. */
+/** Trie nodes before each token of an item: the root, then the prefixes. */
 const nodesOnPath = (index: SidIndex, item: number): Array<number> => {
-  const path: Array<number> = []
   let node = index.leafOf[item]!
+  const path = goesOn(index, item) ? [node] : []
   while (node > 0) {
     node = Trie.parent(index.trie, node)
     path.push(node)
@@ -68,18 +93,19 @@ const nodesOnPath = (index: SidIndex, item: number): Array<number> => {
 export const pack = (
   index: SidIndex,
   vocabulary: CompactVocabulary.CompactVocabulary,
-  sequences: ReadonlyArray<Int32Array>,
+  sequences: ReadonlyArray<Sequence>,
   options: { readonly length: number; readonly batchTokens: number; readonly seed: number; readonly epoch: number }
 ): ReadonlyArray<PackedRows> => {
   const { batchTokens, length } = options
   const order = Random.permutation(sequences.length, options.seed, options.epoch)
-  const rows: Array<{ readonly members: Array<Int32Array>; used: number }> = []
-  let open: Array<{ readonly members: Array<Int32Array>; used: number }> = []
+  const rows: Array<{ readonly members: Array<Sequence>; used: number }> = []
+  let open: Array<{ readonly members: Array<Sequence>; used: number }> = []
   for (const which of order) {
-    const items = lastItems(index, sequences[which]!, length)
+    const { given, items: all, weight } = sequences[which]!
+    const items = lastItems(index, all, length)
     if (items.length === 0) continue
     let size = 0
-    for (const item of items) size += index.sids[item]!.length
+    for (const item of items) size += itemLength(index, item)
     let row = open.find((candidate) => candidate.used + size <= length)
     if (row === undefined) {
       row = { members: [], used: 0 }
@@ -87,7 +113,7 @@ export const pack = (
       open.push(row)
       if (open.length > 48) open = open.slice(1)
     }
-    row.members.push(items)
+    row.members.push({ items, given: Math.max(0, given - (all.length - items.length)), weight })
     row.used += size
     if (row.used > length - 4) open = open.filter((candidate) => candidate !== row)
   }
@@ -100,13 +126,13 @@ export const pack = (
 }
 
 /**
- * Lays out rows of sequences. A sequence of n codes takes n positions: the beginning and all codes but the last are
- * read, all codes are targets.
+ * Lays out rows of sequences. A sequence of n tokens takes n positions: the beginning and all tokens but the last are
+ * read, and all tokens of items that were not given are targets.
  */
 const fill = (
   index: SidIndex,
   vocabulary: CompactVocabulary.CompactVocabulary,
-  rows: ReadonlyArray<ReadonlyArray<Int32Array>>,
+  rows: ReadonlyArray<ReadonlyArray<Sequence>>,
   length: number
 ): PackedRows => {
   const size = rows.length * length
@@ -117,40 +143,42 @@ const fill = (
   const weights = new Float32Array(size)
   const nodes = new Int32Array(size).fill(-1)
   let losses = 0
+  let total = 0
   for (const [r, members] of rows.entries()) {
     let at = r * length
-    for (const [segment, items] of members.entries()) {
+    for (const [segment, { given, items, weight }] of members.entries()) {
       let previous = CompactVocabulary.begin
       let position = 0
-      for (const item of items) {
+      for (const [i, item] of items.entries()) {
         const path = nodesOnPath(index, item)
-        for (const [level, code] of index.sids[item]!.entries()) {
-          const target = CompactVocabulary.token(vocabulary, level, code)
+        for (const [step, target] of itemTokens(index, vocabulary, item).entries()) {
           tokens[at] = previous
           positions[at] = position++
           segments[at] = segment
-          targets[at] = target
-          nodes[at] = path[level]!
-          weights[at] = 1
-          losses++
+          if (i >= given) {
+            targets[at] = target
+            nodes[at] = path[step]!
+            weights[at] = weight
+            losses++
+            total += weight
+          }
           at++
           previous = target
         }
       }
     }
   }
-  for (let i = 0; i < size; i++) weights[i] = weights[i]! / Math.max(1, losses)
+  for (let i = 0; i < size; i++) weights[i] = weights[i]! / (total > 0 ? total : 1)
   return { rows: rows.length, length, tokens, positions, segments, targets, weights, nodes, losses }
 }
 
-/** Marks the tokens of the children of `nodes[row]` in a boolean table [rows, V]; rows with node -1 stay all legal. */
+/** Marks what may follow `nodes[row]` in a boolean table [rows, V]; rows with node -1 stay all legal. */
 export const legalTokens = (
-  index: SidIndex,
+  { trie }: SidIndex,
   vocabulary: CompactVocabulary.CompactVocabulary,
   nodes: Int32Array,
   legal: Uint8Array
 ): void => {
-  const { trie } = index
   const width = vocabulary.size
   legal.fill(0)
   for (let row = 0; row < nodes.length; row++) {
@@ -160,7 +188,9 @@ export const legalTokens = (
       continue
     }
     const base = row * width + vocabulary.offsets[Trie.level(trie, node)]!
-    for (const code of Trie.children(trie, node)) legal[base + code] = 1
+    const codes = Trie.children(trie, node)
+    for (const code of codes) legal[base + code] = 1
+    if (codes.length > 0 && Trie.itemCount(trie, node) > 0) legal[row * width + CompactVocabulary.end] = 1
   }
 }
 
@@ -172,13 +202,17 @@ export interface TreeRows {
   readonly positions: Int32Array
   /** Additive mask [B, 1, T, T]. */
   readonly mask: Float32Array
-  /** Flat positions that predict, one for every internal node of every tree, and the node itself. */
+  /** The first inner node of each group, and the number of all of them [B + 1]. */
+  readonly first: Int32Array
+  /** Flat positions that predict, one for every inner node of every tree [R], and the node itself. */
   readonly predictors: Int32Array
   readonly nodes: Int32Array
-  /** Edges of the trees: the row of `predictors` they leave, and the token they write. */
-  readonly edgeRow: Int32Array
-  readonly edgeToken: Int32Array
-  /** For group g, candidate c, level l: the edge it takes. */
+  /** What may follow each inner node: tokens [starts[r] .. starts[r + 1] - 1], children first, then the end. */
+  readonly starts: Int32Array
+  readonly edges: Int32Array
+  /** Most edges of a node, K. */
+  readonly widest: number
+  /** For group g, candidate c, step l: the edge it takes. */
   readonly paths: ReadonlyArray<ReadonlyArray<Int32Array>>
 }
 
@@ -188,14 +222,14 @@ export interface TreeRows {
  */
 export const trees = (
   index: SidIndex,
+  space: LeafSpace.LeafSpace,
   vocabulary: CompactVocabulary.CompactVocabulary,
   groups: ReadonlyArray<{ readonly history: Int32Array; readonly leaves: Int32Array }>,
   promptPositions: number,
   masked: number
 ): TreeRows => {
-  const { trie } = index
-  const parent = (node: number) => Trie.parent(trie, node)
-  const token = (node: number) => CompactVocabulary.token(vocabulary, Trie.level(trie, node) - 1, Trie.code(trie, node))
+  const parent = (node: number) => space.parent(node)
+  const token = (node: number) => CompactVocabulary.token(vocabulary, space.level(node) - 1, space.code(node))
   const plans = groups.map(({ history, leaves }) => {
     const tokens = prompt(index, vocabulary, history, promptPositions)
     const inner: Array<number> = []
@@ -206,7 +240,7 @@ export const trees = (
       column.set(node, inner.length)
       inner.push(node)
     }
-    for (const leaf of leaves) visit(parent(leaf))
+    for (const leaf of leaves) visit(space.childCount(leaf) > 0 ? leaf : parent(leaf))
     return { tokens, inner, column, leaves }
   })
   const length = Math.max(...plans.map((plan) => plan.tokens.length + plan.inner.length))
@@ -214,10 +248,11 @@ export const trees = (
   const tokens = new Int32Array(size)
   const positions = new Int32Array(size)
   const mask = new Float32Array(size * length).fill(masked)
+  const first = [0]
   const predictors: Array<number> = []
   const nodes: Array<number> = []
-  const edgeRow: Array<number> = []
-  const edgeToken: Array<number> = []
+  const starts = [0]
+  const edges: Array<number> = []
   const paths: Array<Array<Int32Array>> = []
   for (const [g, plan] of plans.entries()) {
     const start = g * length
@@ -231,33 +266,36 @@ export const trees = (
       positions[start + t] = t
       for (let s = 0; s < t; s++) see(t, s)
     }
-    const rowOf = new Map<number, number>([[0, predictors.length]])
-    predictors.push(start + prefix - 1)
-    nodes.push(0)
+    /** The edge to each child, and the end of each inner node. */
+    const edgeTo = new Map<number, number>()
+    const endOf = new Map<number, number>()
+    const predict = (position: number, node: number) => {
+      predictors.push(position)
+      nodes.push(node)
+      for (const child of LeafSpace.childNodes(space, node)) {
+        edgeTo.set(child, edges.length)
+        edges.push(token(child))
+      }
+      if (space.ends(node)) {
+        endOf.set(node, edges.length)
+        edges.push(CompactVocabulary.end)
+      }
+      starts.push(edges.length)
+    }
+    predict(start + prefix - 1, 0)
     for (const [i, node] of plan.inner.entries()) {
       const at = prefix + i
       tokens[start + at] = token(node)
-      positions[start + at] = prefix + Trie.level(trie, node) - 1
+      positions[start + at] = prefix + space.level(node) - 1
       for (let s = 0; s < prefix; s++) see(at, s)
       for (let up = parent(node); up > 0; up = parent(up)) see(at, prefix + plan.column.get(up)!)
-      rowOf.set(node, predictors.length)
-      predictors.push(start + at)
-      nodes.push(node)
+      predict(start + at, node)
     }
-    const edgeOf = new Map<number, number>()
+    first.push(nodes.length)
     paths.push(Array.from(plan.leaves, (leaf) => {
-      const path: Array<number> = []
-      for (let node = leaf; node > 0; node = parent(node)) {
-        let edge = edgeOf.get(node)
-        if (edge === undefined) {
-          edge = edgeRow.length
-          edgeOf.set(node, edge)
-          edgeRow.push(rowOf.get(parent(node))!)
-          edgeToken.push(token(node))
-        }
-        path.push(edge)
-      }
-      return Int32Array.from(path.toReversed())
+      const path = LeafSpace.path(space, leaf).map((node) => edgeTo.get(node)!)
+      const end = endOf.get(leaf)
+      return Int32Array.from(end === undefined ? path : [...path, end])
     }))
   }
   return {
@@ -266,10 +304,12 @@ export const trees = (
     tokens,
     positions,
     mask,
+    first: Int32Array.from(first),
     predictors: Int32Array.from(predictors),
     nodes: Int32Array.from(nodes),
-    edgeRow: Int32Array.from(edgeRow),
-    edgeToken: Int32Array.from(edgeToken),
+    starts: Int32Array.from(starts),
+    edges: Int32Array.from(edges),
+    widest: starts.reduce((most, start, r) => r === 0 ? most : Math.max(most, start - starts[r - 1]!), 1),
     paths
   }
 }

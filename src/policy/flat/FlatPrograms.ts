@@ -1,11 +1,11 @@
 /**
- * The tensor programs of the flat policy: supervised step, prefill, extension, tree scores, policy gradient.
+ * The tensor programs of the flat policy: supervised step, prefill, extension, tree scores, group gradient.
  */
 import * as tf from "@tensorflow/tfjs"
+import { type GroupObjective } from "../../objective/Objective.ts"
 import * as Attention from "../../tensor/Attention.ts"
 import * as Autodiff from "../../tensor/Autodiff.ts"
 import * as LinearCrossEntropy from "../../tensor/LinearCrossEntropy.ts"
-import { type ParameterBuffer } from "../../tensor/ParameterBuffer.ts"
 import * as TensorProgram from "../../tensor/TensorProgram.ts"
 import * as Transformer from "../transformer/Transformer.ts"
 
@@ -14,18 +14,21 @@ const { bool, float32, int32 } = TensorProgram
 type Inputs = Readonly<Record<string, tf.Tensor>>
 type Program = TensorProgram.TensorProgram
 
-const weightInputs = (buffer: ParameterBuffer): Record<string, TensorProgram.TensorSpec> =>
-  Object.fromEntries(buffer.slots.map((slot) => [slot.name, float32(...slot.shape)]))
+/** Names and shapes of the parameters. */
+export type Parameters = ReadonlyArray<{ readonly name: string; readonly shape: ReadonlyArray<number> }>
+
+const weightInputs = (parameters: Parameters): Record<string, TensorProgram.TensorSpec> =>
+  Object.fromEntries(parameters.map((slot) => [slot.name, float32(...slot.shape)]))
 
 const pick = (inputs: Inputs, names: ReadonlyArray<string>): Inputs =>
   Object.fromEntries(names.map((name) => [name, inputs[name]!]))
 
-const names = (buffer: ParameterBuffer) => buffer.slots.map((slot) => slot.name)
+const names = (parameters: Parameters) => parameters.map((slot) => slot.name)
 
 /** Loss of packed rows of `length` positions and its gradients; with dropout masks when `dropout` is set. */
 export const supervised = (
   config: Transformer.DecoderConfig,
-  buffer: ParameterBuffer,
+  parameters: Parameters,
   length: number,
   dropout: boolean
 ): Program => {
@@ -34,7 +37,7 @@ export const supervised = (
   return TensorProgram.make({
     name: `flat.supervised${dropout ? ".dropout" : ""}`,
     inputs: {
-      ...weightInputs(buffer),
+      ...weightInputs(parameters),
       tokens: int32("B", length),
       positions: int32("B", length),
       segments: int32("B", length),
@@ -58,7 +61,7 @@ export const supervised = (
           weights: inputs["weights"]!.reshape([rows]),
           legal: inputs["legal"]!.reshape([rows, config.vocabulary])
         })
-      }, pick(inputs, names(buffer)))
+      }, pick(inputs, names(parameters)))
       return { loss: value, ...gradients }
     }
   })
@@ -73,11 +76,11 @@ const cacheOutputs = (cache: Transformer.DecoderOutput["cache"]): Record<string,
   ]))
 
 /** Prompts padded on the right: logits after the last token of each, and the keys and values of all positions. */
-export const prefill = (config: Transformer.DecoderConfig, buffer: ParameterBuffer): Program =>
+export const prefill = (config: Transformer.DecoderConfig, parameters: Parameters): Program =>
   TensorProgram.make({
     name: "flat.prefill",
     inputs: {
-      ...weightInputs(buffer),
+      ...weightInputs(parameters),
       tokens: int32("B", "P"),
       positions: int32("B", "P"),
       segments: int32("B", "P"),
@@ -95,34 +98,45 @@ export const prefill = (config: Transformer.DecoderConfig, buffer: ParameterBuff
     }
   })
 
-/** Names of the cached parts of an extension: part 0 is the prompt, part i the i-th frontier. */
+/** Parts of the cache: the prompts [P], and the nodes that were scored after them [N]. */
+export type CachePart = "prompt" | "tree"
+
+const parts: Readonly<Record<CachePart, { readonly number: number; readonly columns: string }>> = {
+  prompt: { number: 0, columns: "P" },
+  tree: { number: 1, columns: "N" }
+}
+
+/** The names under which programs give their new keys and values, and take them as a part of the cache. */
 export const cacheNames = (
   config: Transformer.DecoderConfig,
-  part: number
+  part: CachePart
 ): ReadonlyArray<{ readonly from: string; readonly to: string }> =>
   Array.from({ length: config.layers }, (_, layer) => layer).flatMap((layer) =>
     (["key", "value"] as const).map((kind) => ({
       from: cacheName(kind, 0, layer),
-      to: cacheName(kind, part, layer)
+      to: cacheName(kind, parts[part].number, layer)
     }))
   )
 
-/** A frontier of W positions per prompt after the prompt and `earlier` frontiers; logits [B x W, V]. */
-export const extend = (config: Transformer.DecoderConfig, buffer: ParameterBuffer, earlier: number): Program => {
-  const sizes = ["P", ...Array.from({ length: earlier }, (_, i) => `W${i + 1}`)]
+const cacheInputs = (config: Transformer.DecoderConfig, part: CachePart): Record<string, TensorProgram.TensorSpec> =>
+  Object.fromEntries(
+    cacheNames(config, part).map(({ to }) => [
+      to,
+      float32("B", config.keyValueHeads, parts[part].columns, config.headWidth)
+    ])
+  )
+
+/** W nodes per prompt after the prompt and, when `tree` is set, after the nodes scored before; logits [B x W, V]. */
+export const extend = (config: Transformer.DecoderConfig, parameters: Parameters, tree: boolean): Program => {
+  const before: ReadonlyArray<CachePart> = tree ? ["prompt", "tree"] : ["prompt"]
   return TensorProgram.make({
-    name: `flat.extend.${earlier}`,
+    name: tree ? "flat.extend" : "flat.extendPrompt",
     inputs: {
-      ...weightInputs(buffer),
+      ...weightInputs(parameters),
       tokens: int32("B", "W"),
       positions: int32("B", "W"),
-      ...Object.fromEntries(sizes.flatMap((size, part) =>
-        cacheNames(config, part).map(({ to }) => [
-          to,
-          float32("B", config.keyValueHeads, size, config.headWidth)
-        ])
-      )),
-      mask: float32("B", 1, "W", [...sizes, "W"].join("+"))
+      ...Object.assign({}, ...before.map((part) => cacheInputs(config, part))),
+      mask: float32("B", 1, "W", [...before.map((part) => parts[part].columns), "W"].join("+"))
     },
     body: (inputs: Inputs) => {
       const { cache, hidden } = Transformer.forward(config, inputs, {
@@ -130,9 +144,9 @@ export const extend = (config: Transformer.DecoderConfig, buffer: ParameterBuffe
         positions: inputs["positions"]!,
         mask: inputs["mask"]!,
         cache: Array.from({ length: config.layers }, (_, layer) =>
-          sizes.map((_, part) => ({
-            key: inputs[cacheName("key", part, layer)]!,
-            value: inputs[cacheName("value", part, layer)]!
+          before.map((part) => ({
+            key: inputs[cacheName("key", parts[part].number, layer)]!,
+            value: inputs[cacheName("value", parts[part].number, layer)]!
           })))
       })
       const head = inputs[Transformer.headName(config)] as tf.Tensor2D
@@ -141,18 +155,38 @@ export const extend = (config: Transformer.DecoderConfig, buffer: ParameterBuffe
   })
 }
 
-const treeInputs = (config: Transformer.DecoderConfig, buffer: ParameterBuffer) => ({
-  ...weightInputs(buffer),
+/** Appends the nodes scored last to the tree part of the cache. */
+export const grow = (config: Transformer.DecoderConfig): Program =>
+  TensorProgram.make({
+    name: "flat.grow",
+    inputs: {
+      ...cacheInputs(config, "tree"),
+      ...Object.fromEntries(
+        cacheNames(config, "tree").map(({ from }) => [
+          from,
+          float32("B", config.keyValueHeads, "W", config.headWidth)
+        ])
+      )
+    },
+    body: (inputs: Inputs) =>
+      Object.fromEntries(
+        cacheNames(config, "tree").map(({ from, to }) => [from, tf.concat([inputs[to]!, inputs[from]!], 2)])
+      )
+  })
+
+const treeInputs = (config: Transformer.DecoderConfig, parameters: Parameters) => ({
+  ...weightInputs(parameters),
   tokens: int32("B", "T"),
   positions: int32("B", "T"),
   mask: float32("B", 1, "T", "T"),
   predictors: int32("R"),
   legal: bool("R", config.vocabulary),
-  edges: int32("E")
+  /** Flat indices of the edges of each node into the [R, V] table of the predictors. */
+  edges: int32("R", "K")
 })
 
-/** Log-probability of every edge [E]; `edges` are flat indices into the [R, V] table of the predictors. */
-const edgeLogProbs = (config: Transformer.DecoderConfig, weights: Inputs, inputs: Inputs): tf.Tensor => {
+/** Log-probabilities of all tokens after each inner node [R x V]. */
+const nodeLogProbs = (config: Transformer.DecoderConfig, weights: Inputs, inputs: Inputs): tf.Tensor => {
   const { hidden } = Transformer.forward(config, weights, {
     tokens: inputs["tokens"]!,
     positions: inputs["positions"]!,
@@ -160,45 +194,77 @@ const edgeLogProbs = (config: Transformer.DecoderConfig, weights: Inputs, inputs
   })
   const predicting = tf.gather(hidden, inputs["predictors"]!) as tf.Tensor2D
   const logits = tf.matMul(predicting, weights[Transformer.headName(config)] as tf.Tensor2D, false, true)
-  const legal = LinearCrossEntropy.legalLogits(logits, inputs["legal"]!)
-  return tf.gather(tf.logSoftmax(legal).reshape([-1]), inputs["edges"]!)
+  return tf.logSoftmax(LinearCrossEntropy.legalLogits(logits, inputs["legal"]!)).reshape([-1])
 }
 
-/** Log-probabilities of the edges of candidate trees. */
-export const treeScores = (config: Transformer.DecoderConfig, buffer: ParameterBuffer): Program =>
+const gather = (table: tf.Tensor, indices: tf.Tensor): tf.Tensor =>
+  tf.gather(table, indices.reshape([-1])).reshape(indices.shape)
+
+/** Log-probabilities of the edges of candidate trees [R, K]. */
+export const treeScores = (config: Transformer.DecoderConfig, parameters: Parameters): Program =>
   TensorProgram.make({
     name: "flat.treeScores",
-    inputs: treeInputs(config, buffer),
-    body: (inputs: Inputs) => ({ logProbs: edgeLogProbs(config, inputs, inputs) })
+    inputs: treeInputs(config, parameters),
+    body: (inputs: Inputs) => ({ logProbs: gather(nodeLogProbs(config, inputs, inputs), inputs["edges"]!) })
   })
 
-/**
- * The GRPO loss over edges, `sum_e -gain_e exp(l_e - behaviour_e) + beta share_e (exp(r_e - l_e) - (r_e - l_e) - 1)`.
- *
- * `gain` is the sum of the normalised advantages of the candidates that take the edge, `share` the sum of their
- * normalisers, so the sum over edges equals the sum over candidates and codes.
- */
-export const policyGradient = (config: Transformer.DecoderConfig, buffer: ParameterBuffer): Program =>
-  TensorProgram.make({
-    name: "flat.policyGradient",
+/** The input of an objective's scalar. */
+export const scalarName = (name: string) => `scalar.${name}`
+
+const terms = "term."
+
+/** The terms of an objective among the outputs of its program. */
+export const termsOf = <A>(outputs: Readonly<Record<string, A>>): ReadonlyArray<readonly [name: string, term: A]> =>
+  Object.entries(outputs).flatMap(([key, output]) =>
+    key.startsWith(terms) ? [[key.slice(terms.length), output] as const] : []
+  )
+
+/** The loss of an objective over candidates, its terms and its gradients. */
+export const groupGradient = (
+  config: Transformer.DecoderConfig,
+  parameters: Parameters,
+  objective: GroupObjective
+): Program => {
+  const scalars = Object.keys(objective.scalars)
+  return TensorProgram.make({
+    name: `flat.${objective.name}`,
     inputs: {
-      ...treeInputs(config, buffer),
-      gain: float32("E"),
-      share: float32("E"),
-      behaviour: float32("E"),
-      reference: float32("E"),
-      beta: float32()
+      ...treeInputs(config, parameters),
+      /** Flat index of each step's edge into [R, V]. */
+      steps: int32("C", "L"),
+      stepMask: float32("C", "L"),
+      behaviour: float32("C", "L"),
+      reference: float32("C", "L"),
+      advantages: float32("C"),
+      group: int32("C"),
+      nodeReference: float32("R", "K"),
+      edgeMask: float32("R", "K"),
+      visits: float32("R"),
+      ...Object.fromEntries(scalars.map((name) => [scalarName(name), float32()]))
     },
     body: (inputs: Inputs) => {
-      const divergence = (logProbs: tf.Tensor) => {
-        const gap = inputs["reference"]!.sub(logProbs)
-        return gap.exp().sub(gap).sub(tf.scalar(1)).mul(inputs["share"]!).sum()
-      }
-      const { gradients, value } = Autodiff.valueAndGradients((weights) => {
-        const logProbs = edgeLogProbs(config, weights, inputs)
-        const surrogate = logProbs.sub(inputs["behaviour"]!).exp().mul(inputs["gain"]!).sum()
-        return divergence(logProbs).mul(inputs["beta"]!).sub(surrogate)
-      }, pick(inputs, names(buffer)))
-      return { loss: value, kl: divergence(edgeLogProbs(config, pick(inputs, names(buffer)), inputs)), ...gradients }
+      const { auxiliary, gradients, value } = Autodiff.withAuxiliary((weights) => {
+        const table = nodeLogProbs(config, weights, inputs)
+        const computed = objective.loss({
+          logProbs: gather(table, inputs["steps"]!).mul(inputs["stepMask"]!),
+          behaviour: inputs["behaviour"]!,
+          reference: inputs["reference"]!,
+          mask: inputs["stepMask"]!,
+          advantages: inputs["advantages"]!,
+          group: inputs["group"]!,
+          nodes: {
+            logProbs: gather(table, inputs["edges"]!).mul(inputs["edgeMask"]!),
+            reference: inputs["nodeReference"]!,
+            legal: inputs["edgeMask"]!,
+            visits: inputs["visits"]!
+          }
+        }, Object.fromEntries(scalars.map((name) => [name, inputs[scalarName(name)]!])))
+        return {
+          loss: computed.loss,
+          auxiliary: Object.fromEntries(Object.entries(computed.terms).map(([name, term]) => [`${terms}${name}`, term]))
+        }
+      }, pick(inputs, names(parameters)))
+      return { loss: value, ...auxiliary, ...gradients }
     }
   })
+}

@@ -1,0 +1,39 @@
+/**
+ * The one error of decoders, with the reason inside.
+ */
+import * as Schema from "effect/Schema"
+import { PolicyError } from "../policy/PolicyError.ts"
+
+/** A prior that could not be computed. */
+export class PriorFailed extends Schema.TaggedError<PriorFailed>()("PriorFailed", {
+  prior: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `the prior "${this.prior}" failed: ${this.detail}; decode without it, or mend what it is made of`
+  }
+}
+
+/** A request that no decoder can answer. */
+export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", {
+  request: Schema.Int,
+  field: Schema.String,
+  value: Schema.Finite,
+  remedy: Schema.String
+}) {
+  override get message() {
+    return `${this.field} of request ${this.request} is ${this.value}; ${this.remedy}`
+  }
+}
+
+/** Every way in which decoding fails. */
+export class DecoderError extends Schema.TaggedError<DecoderError>()("DecoderError", {
+  reason: Schema.Union([PolicyError, PriorFailed, BadRequest])
+}) {
+  override get message() {
+    return this.reason.message
+  }
+}
+
+/** Wraps an error of the policy. */
+export const ofPolicy = (reason: PolicyError): DecoderError => new DecoderError({ reason })

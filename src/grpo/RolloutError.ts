@@ -1,0 +1,24 @@
+/**
+ * The one error of rollout actors, with the reason inside.
+ */
+import * as Schema from "effect/Schema"
+import { DecoderError } from "../decode/DecoderError.ts"
+
+/** An actor that could not be reached or gave up. */
+export class ActorFailed extends Schema.TaggedError<ActorFailed>()("ActorFailed", {
+  step: Schema.Int,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `the rollouts of step ${this.step} failed: ${this.detail}`
+  }
+}
+
+/** Every way in which rollouts fail. */
+export class RolloutError extends Schema.TaggedError<RolloutError>()("RolloutError", {
+  reason: Schema.Union([DecoderError, ActorFailed])
+}) {
+  override get message() {
+    return this.reason.message
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * What may be written: an immutable view of a trie of SIDs.
+ *
+ * A stored trie is one, a `LiveTrie` has one for every state that it was in, and a filter makes one from one. A request
+ * holds its space from beginning to end, so that an item which is added or withdrawn meanwhile changes nothing for it.
+ * Filters cost what they leave out, whatever the size of the catalogue.
+ */
+import * as Trie from "./Trie.ts"
+
+/** Nodes are numbered, the root is 0; children stand in ascending order of their codes. */
+export interface LeafSpace {
+  /** Edits that led to this state of the catalogue. */
+  readonly version: number
+  /** Most children of a node. */
+  readonly width: number
+  /** Every node has a number below this. */
+  readonly nodes: number
+  /** The same state without filters: a policy's softmax runs over its children. */
+  readonly whole: LeafSpace
+  /** Writes the child nodes that are or lead to an allowed leaf; returns how many there are. */
+  children(node: number, into: Int32Array): number
+  childCount(node: number): number
+  /** The node before a node, -1 for the root. */
+  parent(node: number): number
+  /** The code that leads to a node other than the root. */
+  code(node: number): number
+  /** Number of codes before a node. */
+  level(node: number): number
+  /** Whether an allowed item ends here. */
+  ends(node: number): boolean
+  /** Allowed items that end here, ascending. */
+  items(node: number): Int32Array
+  /** The node at which an item ends, -1 for one that is not allowed. */
+  leaf(item: number): number
+}
+
+const depths = new WeakMap<LeafSpace, number>()
+
+/** Returns the most codes of a SID in a space and its filters; walks the nodes once for every state of the catalogue. */
+export const depth = ({ whole }: LeafSpace): number => {
+  let deepest = depths.get(whole)
+  if (deepest !== undefined) return deepest
+  deepest = 0
+  for (let node = 0; node < whole.nodes; node++) if (whole.ends(node)) deepest = Math.max(deepest, whole.level(node))
+  depths.set(whole, deepest)
+  return deepest
+}
+
+/** A stored trie as a space, with every item allowed. */
+export const ofTrie = (trie: Trie.Trie): LeafSpace => {
+  let leaves: Int32Array | undefined
+  const space: LeafSpace = {
+    version: 0,
+    width: trie.widest,
+    nodes: trie.nodes,
+    get whole() {
+      return space
+    },
+    children: (node, into) => {
+      const first = Trie.firstChild(trie, node)
+      const count = Trie.childCount(trie, node)
+      for (let i = 0; i < count; i++) into[i] = first + i
+      return count
+    },
+    childCount: (node) => Trie.childCount(trie, node),
+    parent: (node) => Trie.parent(trie, node),
+    code: (node) => Trie.code(trie, node),
+    level: (node) => Trie.level(trie, node),
+    ends: (node) => Trie.itemCount(trie, node) > 0,
+    items: (node) => Trie.items(trie, node),
+    leaf: (item) => {
+      leaves ??= Trie.leaves(trie)
+      return leaves[item] ?? -1
+    }
+  }
+  return space
+}
+
+/** A space less some items; those that it does not hold are ignored. */
+export const without = (space: LeafSpace, items: Iterable<number>): LeafSpace => {
+  const missing = new Set<number>()
+  /** Allowed items at leaves that lost some. */
+  const left = new Map<number, Int32Array>()
+  for (const item of items) {
+    const leaf = space.leaf(item)
+    if (leaf < 0 || missing.has(item)) continue
+    missing.add(item)
+    left.set(leaf, space.items(leaf))
+  }
+  if (missing.size === 0) return space
+  for (const [leaf, all] of left) left.set(leaf, all.filter((item) => !missing.has(item)))
+  const ends = (node: number) => {
+    const some = left.get(node)
+    return some === undefined ? space.ends(node) : some.length > 0
+  }
+  const closed = new Set<number>()
+  /** Number of open children of nodes that lost some. */
+  const open = new Map<number, number>()
+  const childCount = (node: number) => open.get(node) ?? space.childCount(node)
+  for (const leaf of left.keys()) {
+    for (let node = leaf; node > 0 && !closed.has(node) && !ends(node) && childCount(node) === 0;) {
+      closed.add(node)
+      const parent = space.parent(node)
+      open.set(parent, childCount(parent) - 1)
+      node = parent
+    }
+  }
+  return {
+    version: space.version,
+    width: space.width,
+    nodes: space.nodes,
+    whole: space.whole,
+    children: (node, into) => {
+      const all = space.children(node, into)
+      if (!open.has(node)) return all
+      let count = 0
+      for (let i = 0; i < all; i++) if (!closed.has(into[i]!)) into[count++] = into[i]!
+      return count
+    },
+    childCount,
+    parent: (node) => space.parent(node),
+    code: (node) => space.code(node),
+    level: (node) => space.level(node),
+    ends,
+    items: (node) => left.get(node) ?? space.items(node),
+    leaf: (item) => missing.has(item) ? -1 : space.leaf(item)
+  }
+}
+
+/** A space with only the items that are kept: one pass over all of them, in which `keep` is asked once for each. */
+export const only = (space: LeafSpace, keep: (item: number) => boolean): LeafSpace => {
+  const order = [0]
+  const buffer = new Int32Array(space.width)
+  for (let at = 0; at < order.length; at++) {
+    const count = space.children(order[at]!, buffer)
+    for (let i = 0; i < count; i++) order.push(buffer[i]!)
+  }
+  const alive = new Uint8Array(space.nodes)
+  const kept = new Map<number, Int32Array>()
+  for (const node of order.toReversed()) {
+    if (space.ends(node)) {
+      const items = space.items(node).filter(keep)
+      if (items.length > 0) {
+        kept.set(node, items)
+        alive[node] = 1
+      }
+    }
+    if (alive[node] === 1 && node > 0) alive[space.parent(node)] = 1
+  }
+  const children = (node: number, into: Int32Array) => {
+    const all = space.children(node, into)
+    let count = 0
+    for (let i = 0; i < all; i++) if (alive[into[i]!] === 1) into[count++] = into[i]!
+    return count
+  }
+  return {
+    version: space.version,
+    width: space.width,
+    nodes: space.nodes,
+    whole: space.whole,
+    children,
+    childCount: (node) => children(node, buffer),
+    parent: (node) => space.parent(node),
+    code: (node) => space.code(node),
+    level: (node) => space.level(node),
+    ends: (node) => kept.has(node),
+    items: (node) => kept.get(node) ?? nothing,
+    leaf: (item) => {
+      const leaf = space.leaf(item)
+      return leaf >= 0 && kept.get(leaf)?.includes(item) === true ? leaf : -1
+    }
+  }
+}
+
+const nothing = new Int32Array(0)
+
+/** The child nodes of a node, ascending by code. */
+export const childNodes = (space: LeafSpace, node: number): Int32Array => {
+  const into = new Int32Array(space.width)
+  return into.subarray(0, space.children(node, into))
+}
+
+/** The node of a prefix, -1 when no allowed SID begins with it. */
+export const find = (space: LeafSpace, codes: ArrayLike<number>): number => {
+  let node = 0
+  for (let level = 0; level < codes.length && node >= 0; level++) {
+    node = childNodes(space, node).find((child) => space.code(child) === codes[level]) ?? -1
+  }
+  return node
+}
+
+/** Nodes from the first code to a leaf, the root left out. */
+export const path = (space: LeafSpace, leaf: number): ReadonlyArray<number> => {
+  const nodes: Array<number> = []
+  for (let node = leaf; node > 0; node = space.parent(node)) nodes.push(node)
+  return nodes.toReversed()
+}
