@@ -17,7 +17,7 @@ import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import * as Prompt from "../src/policy/Prompt.ts"
 import { Progress } from "../src/run/Progress.ts"
 import { RunLog } from "../src/run/RunLog.ts"
-import { kind, type SftConfig } from "../src/sft/Sft.ts"
+import { kind, type SftConfig, tokens } from "../src/sft/Sft.ts"
 import { NonFinite, TensorError } from "../src/tensor/TensorError.ts"
 import * as Selection from "../src/training/Selection.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
@@ -94,7 +94,7 @@ export const train = Effect.fn("Sft.train")(
         yield* hooks.onStep?.({ step, epoch, loss, learningRate, gradientNorm }) ?? Effect.void
         const best = selection.best < 0 ? "-" : selection.best.toFixed(4)
         const mean = (lossSum / (i + 1)).toFixed(3)
-        yield* Metric.update(Supervised.tokens, batch.targets)
+        yield* Metric.update(tokens, batch.targets)
         tracker.update(step, `epoch ${epoch + 1}/${config.epochs}, loss ${mean}, best NDCG@10 ${best}`)
       }
       epoch++
