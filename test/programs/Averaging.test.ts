@@ -59,7 +59,10 @@ const answers = async (run: string) => {
   const record = JSON.parse(await sidereal("evaluate", "--run", run, "--json"))
   const { recommendations } = JSON.parse(await sidereal("recommend", "--run", run, "--user", "u1", "--json"))
   return {
-    models: (record.models as ReadonlyArray<Record<string, unknown>>).map(({ seconds: _, ...row }) => row),
+    models: (record.models as ReadonlyArray<Record<string, unknown>>).map((row) => ({
+      ...row,
+      seconds: 0
+    })),
     recommendations: (recommendations as ReadonlyArray<{ item: string; probability: number }>).map((
       { item, probability }
     ) => [item, probability.toFixed(4)])
