@@ -7,7 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { type ParameterBuffer } from "../tensor/ParameterBuffer.ts"
+import { type ParameterBuffer, type Region } from "../tensor/ParameterBuffer.ts"
 import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 
 const Positive = Schema.Finite.check(Schema.isGreaterThan(0))
@@ -46,7 +46,7 @@ export const apply = (
   learningRate: number
 ): StepReport | TensorError => {
   const { decaying, trainable } = buffer
-  const gradientNorm = Math.sqrt(buffer.kernels("gradients").sumOfSquares(0, trainable))
+  const gradientNorm = Math.sqrt(buffer.kernels("gradients").sumOfSquares(buffer.address("gradients"), trainable))
   if (!Number.isFinite(gradientNorm)) {
     const bad = Object.entries(buffer.views("gradients")).find(([, values]) => values.some((x) => !Number.isFinite(x)))
     return new TensorError({
@@ -65,12 +65,12 @@ export const apply = (
   const root = 1 / Math.sqrt(1 - config.beta2 ** step)
   const pass = (from: number, count: number, decay: number) => {
     if (count === 0) return
-    const at = from * 4
+    const at = (region: Region) => buffer.address(region) + from * 4
     kernels.adamw(
-      at,
-      at,
-      at,
-      at,
+      at("weights"),
+      at("gradients"),
+      at("first"),
+      at("second"),
       count,
       clip,
       config.beta1,
@@ -83,6 +83,11 @@ export const apply = (
   }
   pass(0, decaying, config.weightDecay)
   pass(decaying, trainable - decaying, 0)
-  averaging?.lerp(0, 0, trainable, 1 - Math.min(config.averaging, step / (step + 10)))
+  averaging?.lerp(
+    buffer.address("average"),
+    buffer.address("weights"),
+    trainable,
+    1 - Math.min(config.averaging, step / (step + 10))
+  )
   return { gradientNorm }
 }

@@ -81,6 +81,17 @@ describe("ParameterBuffer", () => {
     assert.deepStrictEqual([...held.view("weights", "bias")], [1, -2, 3])
   })
 
+  it("makes every region a memory of its own, which no two begin at the same lines of the cache of", () => {
+    const held = buffer()
+    const regions = ["weights", "gradients", "first", "second", "average"] as const
+    assert.strictEqual(new Set(regions.map((region) => held.flat(region).buffer)).size, regions.length)
+    assert.strictEqual(new Set(regions.map((region) => held.address(region) % 4096 >> 6)).size, regions.length)
+    for (const region of regions) {
+      assert.strictEqual(held.flat(region).byteOffset, held.address(region))
+      assert.strictEqual(held.address(region) % 16, 0)
+    }
+  })
+
   it("refuses weights of another shape or with NaN, and changes nothing", () => {
     const held = buffer()
     const copy = ParameterBuffer.snapshot(held, "weights")

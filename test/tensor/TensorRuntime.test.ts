@@ -208,6 +208,21 @@ describe("TensorRuntime on a worker thread", () => {
       assert.isAbove(ticks, 5)
     }).pipe(Effect.scoped, Effect.provide(OnnxRuntime.layerCpu({ threads: 1, worker: true }))))
 
+  it.effect("copies what is placed once, into memory that its thread shares", () =>
+    Effect.gen(function*() {
+      const runtime = yield* TensorRuntime
+      const placed = yield* runtime.place({
+        x: hostFloat32(Float32Array.of(1, 2), 2),
+        whole: hostInt32(Int32Array.of(3), 1)
+      })
+      for (const handle of Object.values(placed)) {
+        assert.instanceOf((yield* handle.read).data.buffer, SharedArrayBuffer)
+      }
+      const shared = new Float32Array(new SharedArrayBuffer(8))
+      const { y } = yield* runtime.place({ y: hostFloat32(shared, 2) })
+      assert.strictEqual((yield* y.read).data, shared)
+    }).pipe(Effect.scoped, Effect.provide(OnnxRuntime.layerCpu({ threads: 1, worker: true }))))
+
   it.live("is interrupted when the run in progress is complete, and leaves nothing alive", () =>
     Effect.gen(function*() {
       const runtime = yield* TensorRuntime
