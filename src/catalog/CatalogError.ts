@@ -13,7 +13,12 @@ export class Unreadable extends Schema.TaggedError<Unreadable>()("Unreadable", {
   }
 }
 
-const quoted = (names: ReadonlyArray<string>): string => names.map((name) => JSON.stringify(name)).join(", ")
+/** The most names that a message shows. */
+const most = 40
+
+const quoted = (names: ReadonlyArray<string>): string =>
+  names.slice(0, most).map((name) => JSON.stringify(name)).join(", ") +
+  (names.length > most ? ` and ${names.length - most} more` : "")
 
 /** What would read a file, and the command that writes it. */
 const remedy = (proposal: string | undefined): string =>

@@ -392,13 +392,13 @@ const formats: ReadonlyArray<Format> = [
           if ((yield* innerOf(place)) !== undefined) return undefined
           const [only] = looked
           // Of one file in a folder, its own error says more.
-          return looked.length === 1 && !(only instanceof CatalogError) && !TableFolder.isItems(only!)
+          return looked.length === 1 && !(only instanceof CatalogError) && !TableFolder.isOnlyItems(only!)
             ? tables(place, { events: TableConfig.found(config, [only!.file], "events") })
             : yield* unknown(place, looked)
         }
         if (file !== undefined && found.events.form?.columns === undefined) {
           const table = yield* TableFile.open(file, found.events.form)
-          if (table.columns.length < 2) return yield* unknown(place, [table])
+          if (table.columns.length < 2 || TableFolder.isOnlyItems(table)) return yield* unknown(place, [table])
         }
         const { files, form } = found.events
         const histories = RecBoleSequences.columnsOf((yield* TableFile.open(files[0]!, form)).columns)
@@ -422,7 +422,7 @@ const unknown = Effect.fnUntraced(function*(
   const columns = place.config.columns ?? {}
   const inside = place.file === undefined ? yield* TableFolder.inside(place.folder) : []
   const best = looked.filter((table): table is TableFile.TableFile => !(table instanceof CatalogError))
-    .filter((table) => table.columns.length > 1 && !TableFolder.isItems(table))
+    .filter((table) => table.columns.length > 1 && !TableFolder.isOnlyItems(table))
     .toSorted((a, b) => TableProposal.likeness(b) - TableProposal.likeness(a))[0]
   const proposal = best === undefined
     ? ""
@@ -433,7 +433,8 @@ const unknown = Effect.fnUntraced(function*(
       found: place.names.slice(0, 8).join(", ") || "nothing",
       candidates: [
         ...looked.slice(0, 8).map((table) =>
-          table instanceof CatalogError ? table.message : TableProposal.describe(table, columns)
+          table instanceof CatalogError ? table.message : TableProposal.describe(table, columns) +
+            (TableFolder.isOnlyItems(table) ? "\n      it is a table of items; events of users are needed as well" : "")
         ),
         ...TableFolder.unread(place.names).map((name) => `${name}: an archive or document; unpack or export it first`),
         ...inside.map((one) => `${one}: a folder with tables of its own; give its path if it is the one that is meant`)

@@ -146,8 +146,9 @@ describe("Delimited", () => {
     assert.strictEqual(konect.separator, " ")
     assert.isFalse(konect.header)
     const snap = Delimited.sniff("\ufeff# Nodes: 3, Edges: 4\r\n# From\tTo\r\n\r\n0\t1\r\n0\t2\r\n")
-    // The last comment names the columns.
-    assert.deepStrictEqual([snap.commentLines, snap.separator, snap.rows], [2, "\t", [["0", "1"], ["0", "2"]]])
+    // The last comment names the columns: it stands for the header line, which the lines to skip end with.
+    assert.deepStrictEqual([snap.commentLines, snap.separator, snap.header], [2, "\t", true])
+    assert.deepStrictEqual([snap.columns, snap.rows], [["From", "To"], [["0", "1"], ["0", "2"]]])
     const sheet = Delimited.sniff(lines("sep=;", "user;item", "1,5;2,5", "1,6;3,7"))
     assert.deepStrictEqual([sheet.commentLines, sheet.separator, sheet.columns], [1, ";", ["user", "item"]])
     const tags = Delimited.sniff(lines("#one,5", "#two,6"))

@@ -22,6 +22,11 @@ const single: ReadonlyArray<readonly [string, number]> = [
   ["1417831811", 1417831811],
   ["1417831811000.25", 1417831811000.25],
   ["1.5e9", 1.5e9],
+  ["1,577,836,800", 1_577_836_800],
+  ["2014年12月6日", six],
+  ["2014年12月06日 02:10", at(2014, 12, 6, 2, 10)],
+  ["6. Dec 2014", six],
+  ["[06/Dec/2014:00:00:00 +0000]", six],
   ["-12", -12],
   ["2014-12-06", six],
   ["2014-12", at(2014, 12, 1)],
@@ -171,7 +176,7 @@ describe("EventTime", () => {
       assert.deepStrictEqual(times([`  ${text}\t`]), [time], text)
     }
     for (const text of none) assert.deepStrictEqual(times([text]), [Number.NaN], text)
-    const dates = single.filter(([text]) => !/^-?[\d.]+(?:e\d+)?$|^(?:\d\d[/-]){2}/.test(text) || /^20.*\./.test(text))
+    const dates = single.filter(([text]) => !/^-?[\d.,]+(?:e\d+)?$|^(?:\d\d[/-]){2}/.test(text) || /^20.*\./.test(text))
     assert.isAbove(dates.length, 60)
     const numbersAside = none.filter((text) => !/^\d+,\d+$/.test(text))
     const blank = numbersAside.map(() => Number.NaN)

@@ -326,6 +326,14 @@ describe("what is told", () => {
       assert.include(notes, "{\"items\":{\"file\":\"goods.csv\",\"header\":[\"item\",\"title\"]}}")
     }).pipe(Effect.provide(services)))
 
+  it.effect("why a file beside the events is not read; a few control characters are no reason", () =>
+    Effect.gen(function*() {
+      const events = { "e.csv": lines(header, ...rows) }
+      assert.include(yield* told({ ...events, "i.csv": "<!DOCTYPE html><html></html>" }), "it is an HTML page")
+      const odd = yield* importing({ ...events, "i.csv": lines("item_id,title", "a,\u001b[31mA\u0007", "b,B\u0008") })
+      assert.deepStrictEqual(titles(odd), { a: "\u001b[31mA\u0007", b: "B\u0008", c: "c" })
+    }).pipe(Effect.provide(services)))
+
   it.effect("encodings of events and items, and what would help where none can be told", () =>
     Effect.gen(function*() {
       const events = { "e.csv": lines(header, ...rows) }

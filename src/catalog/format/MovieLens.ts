@@ -37,6 +37,9 @@ const flagColumns = ["item_id", "title", "released", "video_released", "url", ..
 const flags: TableForm = { separator: "|", columns: flagColumns, encoding: "latin1" }
 const movies: TableForm = { separator: "::", columns: ["item_id", "title", "genres"] }
 
+/** An encoding that the edition has is no news. */
+const withoutNotes = (findings: Malformed.Findings): Malformed.Findings => ({ ...findings, notes: [] })
+
 /** Movies of the 100K edition: a genre is a column that holds 1. */
 const flagged: typeof EventTable.readItems = Effect.fnUntraced(function*({ files }, _, wanted) {
   const { findings, rows } = yield* (yield* TableReader).read(files[0]!, flagColumns, { form: flags, key: "item_id" })
@@ -49,14 +52,16 @@ const flagged: typeof EventTable.readItems = Effect.fnUntraced(function*({ files
       categories: genres.filter((_, g) => row[5 + g] === "1")
     }])
   )
-  return { items, findings, repeated: 0 }
+  return { items, findings: withoutNotes(findings), repeated: 0 }
 })
 
 /** Movies of the 1M edition are latin-1, those of the 10M edition UTF-8: what is not UTF-8 is read as latin-1. */
 const titled: typeof EventTable.readItems = Effect.fnUntraced(function*(source, config, wanted) {
   const read = yield* EventTable.readItems(source, config, wanted)
   return read.findings.problems.some(({ step }) => step.endsWith(Malformed.problems.encoding))
-    ? yield* EventTable.readItems({ ...source, form: { ...movies, encoding: "latin1" } }, config, wanted)
+    ? yield* EventTable.readItems({ ...source, form: { ...movies, encoding: "latin1" } }, config, wanted).pipe(
+      Effect.map((again) => ({ ...again, findings: withoutNotes(again.findings) }))
+    )
     : read
 })
 

@@ -256,10 +256,14 @@ const isControl = (code: number): boolean =>
     code !== 0x1b) ||
   code === 0x7f
 
-const shareOfControls = (codes: ArrayLike<number>): number => {
-  let found = 0
-  for (let i = 0; i < codes.length; i++) if (isControl(codes[i]!)) found++
-  return found / Math.max(1, codes.length)
+/** Whether more than one character in a hundred is a control character; a few in a short text are not yet many. */
+const hasManyControls = (codes: ArrayLike<number>): boolean => {
+  let [found, zeros] = [0, 0]
+  for (let i = 0; i < codes.length; i++) {
+    if (isControl(codes[i]!)) found++
+    if (codes[i] === 0) zeros++
+  }
+  return 100 * found > codes.length && (found > 4 || zeros > 0)
 }
 
 /** UTF-16 without a mark: zeros in every second place, and text when it is read so. */
@@ -465,7 +469,7 @@ export const peek: (
     const text = new TextDecoder(guess).decode(head)
     const firstLine = text.slice(0, text.search(/[\r\n]|$/))
     const codes = guess.startsWith("utf-16") ? Array.from(text.slice(0, 4096), (one) => one.charCodeAt(0)) : head
-    if (firstLine.includes("\0") || shareOfControls(codes) > 0.01) {
+    if (firstLine.includes("\0") || hasManyControls(codes)) {
       const zero = head.indexOf(0)
       return other(packed, zero >= 0 && !guess.startsWith("utf-16") ? `${binary.what} (zero bytes)` : binary.what)
     }

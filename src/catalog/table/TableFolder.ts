@@ -12,6 +12,7 @@ import { type Tables } from "./EventTable.ts"
 import * as TableConfig from "./TableConfig.ts"
 import * as TableFile from "./TableFile.ts"
 import * as TableProposal from "./TableProposal.ts"
+import * as TimeColumn from "./TimeColumn.ts"
 
 /** Files of one table, told by their names: what differs between them are numbers. */
 interface Group {
@@ -224,11 +225,16 @@ const isEvents = (table: TableFile.TableFile, columns: TableConfig.Files["column
     AmazonRatings.formOf(table.columns) !== undefined
 }
 
-/** Whether a table is one of items: it has a key and a title, and no users. */
-export const isItems = (
-  table: TableFile.TableFile,
-  source: TableConfig.Files = TableConfig.found(TableConfig.none, [], "items")
-): boolean =>
+/** Whether a table can only be one of items: it has no column that may be one of users, and no key comes again. */
+export const isOnlyItems = (table: TableFile.TableFile): boolean => {
+  const source = TableConfig.found(TableConfig.none, [], "items")
+  if (!isItems(table, source) || TableProposal.mayHaveUsers(table)) return false
+  const keys = TimeColumn.sampled(table, ColumnRoles.itemKeyOf(table.columns, source)!)
+  return new Set(keys).size === keys.length
+}
+
+/** Whether a table may be one of items: it has a key and a title, and no users. */
+const isItems = (table: TableFile.TableFile, source: TableConfig.Files): boolean =>
   ColumnRoles.itemKeyOf(table.columns, source) !== undefined &&
   ColumnRoles.columnOf("title", table.columns, source.columns) !== undefined &&
   ColumnRoles.columnOf("user", table.columns, source.columns) === undefined
@@ -305,7 +311,9 @@ const notRead = (
   name: (group: Group) => string
 ): ReadonlyArray<string> => {
   if (groups.length === 0) return []
-  const names = groups.slice(0, 5).map(name).join(", ")
+  const broken = groups.flatMap(({ table }) => table instanceof CatalogError ? [`not read: ${table.message}`] : [])
+  const alone = groups.filter(({ table }) => !(table instanceof CatalogError))
+  const names = alone.slice(0, 5).map(name).join(", ")
   const bare = groups.flatMap(({ files, table }) =>
     !hasItems && !(table instanceof CatalogError) && table.header === false && table.columns.length > 1 &&
       files.length === 1
@@ -313,7 +321,8 @@ const notRead = (
       : []
   )
   return [
-    `not read: ${names}${groups.length > 5 ? ` and ${groups.length - 5} more` : ""}`,
+    ...(alone.length === 0 ? [] : [`not read: ${names}${alone.length > 5 ? ` and ${alone.length - 5} more` : ""}`]),
+    ...broken.slice(0, 3),
     ...bare.slice(0, 1).map((table) =>
       `${table.file} has no header line (first row ${JSON.stringify(table.columns)}); if it holds the items' titles: ` +
       `${TableProposal.text(TableProposal.ofItems(table))} in a sidereal.json beside it`

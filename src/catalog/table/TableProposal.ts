@@ -22,6 +22,9 @@ const hints = {
   time: /time|date|stamp|when|day|epoch|_at$|^at$|^ts$/i
 } as const
 
+/** Whether a column's name hints at users. */
+export const mayHaveUsers = ({ columns }: TableFile): boolean => columns.some((column) => hints.user.test(column))
+
 /** Columns that may hold times: the ones whose values are moments, then the ones whose names say so. */
 export const timeColumns = (table: TableFile): ReadonlyArray<string> => {
   const taken = new Set(
