@@ -1,0 +1,74 @@
+/**
+ * The decoder of a flat policy over the catalogue of the context, with the programs that are compiled for it.
+ */
+import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
+import { type SidIndex } from "../../sid/SidIndex.ts"
+import { Sids } from "../../sid/Sids.ts"
+import { type LeafSpace } from "../../sid/trie/LeafSpace.ts"
+import { type TensorError } from "../../tensor/TensorError.ts"
+import { type TensorProgram } from "../../tensor/TensorProgram.ts"
+import { type Executable, TensorRuntime } from "../../tensor/TensorRuntime.ts"
+import type * as Transformer from "../transformer/Transformer.ts"
+import * as CompactVocabulary from "./CompactVocabulary.ts"
+import * as FlatLayout from "./FlatLayout.ts"
+import { type Parameters } from "./FlatPrograms.ts"
+
+/** What sessions, batches and trees of one policy share. */
+export interface FlatDecoder {
+  readonly config: Transformer.DecoderConfig
+  /** Names and shapes of its weights. */
+  readonly slots: Parameters
+  readonly index: SidIndex
+  readonly space: LeafSpace
+  readonly vocabulary: CompactVocabulary.CompactVocabulary
+  /** Items of a history that are read, the latest ones. */
+  readonly historyItems: number
+  /** Positions of the longest prompt. */
+  readonly promptPositions: number
+  /** Compiles a program for as long as its caller's scope. */
+  readonly compile: (program: TensorProgram) => Effect.Effect<Executable<string, string>, TensorError, Scope.Scope>
+  /** The program of a key, compiled at its first use and kept as long as the policy. */
+  readonly program: (key: string, make: () => TensorProgram) => Effect.Effect<Executable<string, string>, TensorError>
+  /** The tokens that are legal at each of the nodes, [nodes, V]; valid until the next call, which writes over it. */
+  readonly legalTable: (nodes: Int32Array) => Uint8Array<ArrayBuffer>
+}
+
+/** Makes the decoder of a policy that reads `historyItems` items. */
+export const make = Effect.fnUntraced(function*(
+  config: Transformer.DecoderConfig,
+  slots: Parameters,
+  historyItems: number
+) {
+  const runtime = yield* TensorRuntime
+  const { index, space } = yield* Sids
+  const scope = yield* Effect.scope
+  const vocabulary = CompactVocabulary.make(index)
+  const compiled = new Map<string, Executable<string, string>>()
+  let legal = new Uint8Array(0)
+  const decoder: FlatDecoder = {
+    config,
+    slots,
+    index,
+    space,
+    vocabulary,
+    historyItems,
+    promptPositions: 1 + historyItems * index.levels,
+    compile: (program) => runtime.compile(program),
+    program: Effect.fnUntraced(function*(key, make) {
+      const known = compiled.get(key)
+      if (known !== undefined) return known
+      const fresh = yield* runtime.compile(make()).pipe(Scope.provide(scope))
+      compiled.set(key, fresh)
+      return fresh
+    }),
+    legalTable: (nodes) => {
+      const size = nodes.length * vocabulary.size
+      if (legal.length < size) legal = new Uint8Array(size)
+      const table = legal.subarray(0, size)
+      FlatLayout.legalTokens(index, vocabulary, nodes, table)
+      return table
+    }
+  }
+  return decoder
+})

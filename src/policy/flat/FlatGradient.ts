@@ -1,0 +1,28 @@
+/**
+ * Gradients of steps that are taken in parts.
+ */
+import * as Effect from "effect/Effect"
+import { type Feeds, type ParameterStore } from "../../optimizer/ParameterStore.ts"
+import { type Executable } from "../../tensor/TensorRuntime.ts"
+import { ofTensor } from "../PolicyError.ts"
+import * as FlatPrograms from "./FlatPrograms.ts"
+
+/** Runs one program over the parts of a step, one after the other, and sums its loss and terms by their shares. */
+export const accumulate = Effect.fnUntraced(
+  function*(
+    store: ParameterStore,
+    executable: Executable<string, string>,
+    parts: ReadonlyArray<{ readonly feeds: Feeds; readonly share: number }>
+  ) {
+    const outputs = yield* store.differentiate(executable, parts)
+    const sums: Record<string, number> = {}
+    for (const [i, output] of outputs.entries()) {
+      for (const [name, term] of [["loss", output["loss"]!] as const, ...FlatPrograms.termsOf(output)]) {
+        sums[name] = (sums[name] ?? 0) + parts[i]!.share * (yield* term.read).data[0]!
+      }
+    }
+    return { loss: 0, ...sums }
+  },
+  Effect.scoped,
+  Effect.catchTag("TensorError", (error) => Effect.fail(ofTensor(error)))
+)

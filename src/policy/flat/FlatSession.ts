@@ -1,0 +1,215 @@
+/**
+ * Decoding with a flat policy: prompts are computed once, and the nodes of each step extend what was kept of them.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { type Feeds } from "../../optimizer/ParameterStore.ts"
+import { type LeafSpace } from "../../sid/trie/LeafSpace.ts"
+import { masked } from "../../tensor/Attention.ts"
+import { hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
+import { type Executable, type TensorHandle } from "../../tensor/TensorRuntime.ts"
+import { ofTensor, PolicyError, UnscoredParent } from "../PolicyError.ts"
+import { type NodeScores, type OpenOptions, type PromptSession } from "../PolicyModel.ts"
+import { type Prompt } from "../Prompt.ts"
+import * as CompactVocabulary from "./CompactVocabulary.ts"
+import { type FlatDecoder } from "./FlatDecoder.ts"
+import * as FlatLayout from "./FlatLayout.ts"
+import * as FlatPrograms from "./FlatPrograms.ts"
+import * as FlatPrompt from "./FlatPrompt.ts"
+
+/** Reads scores off logits [rows, V]; `logits` finds those of a scored node of a prompt, and the row they stand in. */
+const nodeScores = (
+  vocabulary: CompactVocabulary.CompactVocabulary,
+  spaces: ReadonlyArray<LeafSpace>,
+  normaliser: OpenOptions["normaliser"],
+  logits: (prompt: number, node: number) => { readonly values: Float32Array; readonly row: number }
+): NodeScores => {
+  const buffer = new Int32Array(Math.max(...spaces.map(({ width }) => width)))
+  /** Writes the logits of the children and returns their number and the logarithm of what all are divided by. */
+  const write = (prompt: number, node: number, into: Float32Array) => {
+    const space = spaces[prompt]!
+    const count = space.children(node, buffer)
+    const { row, values } = logits(prompt, node)
+    const base = row * vocabulary.size
+    const offset = count === 0 ? 0 : base + vocabulary.offsets[space.level(node)]!
+    const end = count > 0 && space.ends(node) ? values[base + CompactVocabulary.end]! : -Infinity
+    let highest = end
+    for (let i = 0; i < count; i++) {
+      const value = values[offset + space.code(buffer[i]!)]!
+      into[i] = value
+      if (value > highest) highest = value
+    }
+    let sum = 0
+    if (normaliser === "children") {
+      for (let i = 0; i < count; i++) sum += Math.exp(into[i]! - highest)
+      if (end > -Infinity) sum += Math.exp(end - highest)
+    } else {
+      highest = values.subarray(base, base + vocabulary.size).reduce((most, value) => Math.max(most, value), -Infinity)
+      for (let token = 0; token < vocabulary.size; token++) sum += Math.exp(values[base + token]! - highest)
+    }
+    return { count, end, logSum: highest + Math.log(sum) }
+  }
+  const spare = new Float32Array(buffer.length)
+  return {
+    children: (prompt, node, into) => {
+      const { count, logSum } = write(prompt, node, into)
+      for (let i = 0; i < count; i++) into[i] = into[i]! - logSum
+      return count
+    },
+    end: (prompt, node) => {
+      const space = spaces[prompt]!
+      if (!space.ends(node)) return -Infinity
+      if (space.childCount(node) === 0) return 0
+      const { end, logSum } = write(prompt, node, spare)
+      return end - logSum
+    }
+  }
+}
+
+/** Prompts [B, T], the shorter ones padded at their end. */
+const promptFeeds = (prompts: ReadonlyArray<Int32Array>, length: number): Feeds => {
+  const batch = prompts.length
+  const tokens = new Int32Array(batch * length)
+  const positions = new Int32Array(batch * length)
+  const segments = new Int32Array(batch * length).fill(-1)
+  for (const [b, prompt] of prompts.entries()) {
+    tokens.set(prompt, b * length)
+    for (let t = 0; t < prompt.length; t++) {
+      positions[b * length + t] = t
+      segments[b * length + t] = 0
+    }
+  }
+  return {
+    tokens: hostInt32(tokens, batch, length),
+    positions: hostInt32(positions, batch, length),
+    segments: hostInt32(segments, batch, length),
+    last: hostInt32(Int32Array.from(prompts, (prompt, b) => b * length + prompt.length - 1), batch)
+  }
+}
+
+/** Outputs of a program, kept until others replace them or the session ends. */
+interface Kept {
+  /** Nodes of each prompt in the cache. */
+  readonly columns: number
+  readonly outputs: Readonly<Record<string, TensorHandle>>
+  readonly scope: Scope.Closeable
+}
+
+/** Opens a session on prompts. */
+export const open = Effect.fn("PolicyModel.open")(function*(
+  decoder: FlatDecoder,
+  given: ReadonlyArray<Prompt>,
+  options: OpenOptions
+) {
+  const { config, index, program, promptPositions, slots, vocabulary } = decoder
+  const sessionScope = yield* Effect.scope
+  const weights = options.weights.feeds
+  const spaces = Array.isArray(options.space)
+    ? options.space as ReadonlyArray<LeafSpace>
+    : given.map(() => options.space as LeafSpace)
+  const prompts = (yield* Effect.forEach(given, FlatPrompt.items)).map((items) =>
+    FlatLayout.prompt(index, vocabulary, items, promptPositions)
+  )
+  const batch = prompts.length
+  const length = Math.max(...prompts.map((tokens) => tokens.length))
+  const prefill = yield* program("prefill", () => FlatPrograms.prefill(config, slots))
+  const opened = yield* prefill.run({ ...weights, ...promptFeeds(prompts, length) })
+  const rootLogits = (yield* opened["logits"]!.read).data as Float32Array
+
+  /** Columns of the nodes that were scored, after the prompt's. */
+  const columnOf = prompts.map(() => new Map<number, number>())
+  /** All columns but those of the last score, and those. */
+  let tree: Kept | undefined
+  let last: Kept | undefined
+
+  const run = Effect.fnUntraced(function*(executable: Executable<string, string>, feeds: Feeds, columns: number) {
+    const scope = yield* Scope.fork(sessionScope)
+    return { columns, outputs: yield* executable.run(feeds).pipe(Scope.provide(scope)), scope } satisfies Kept
+  })
+  const treeCache = FlatPrograms.cacheNames(config, "tree")
+  const promptCache = Object.fromEntries(
+    FlatPrograms.cacheNames(config, "prompt").map(({ from, to }) => [to, opened[from]!])
+  )
+  const treeFeeds = ({ outputs }: Kept) => Object.fromEntries(treeCache.map(({ from, to }) => [to, outputs[from]!]))
+
+  /** Makes the columns of the last score part of the tree. */
+  const settle = Effect.gen(function*() {
+    if (last === undefined) return
+    if (tree === undefined) tree = last
+    else {
+      const { outputs } = last
+      const executable = yield* program("grow", () => FlatPrograms.grow(config))
+      const own = Object.fromEntries(treeCache.map(({ from }) => [from, outputs[from]!]))
+      const grown = yield* run(executable, { ...treeFeeds(tree), ...own }, tree.columns + last.columns)
+      yield* Scope.close(tree.scope, Exit.void)
+      yield* Scope.close(last.scope, Exit.void)
+      tree = grown
+    }
+    last = undefined
+  })
+
+  const score = Effect.fnUntraced(function*(nodes: ReadonlyArray<Int32Array>) {
+    const asked = nodes.map((list) => list.filter((node) => node !== 0))
+    const width = Math.max(...asked.map((list) => list.length))
+    const rows = prompts.map(() => new Map<number, number>())
+    const scores = (values: Float32Array) =>
+      nodeScores(
+        vocabulary,
+        spaces,
+        options.normaliser,
+        (prompt, node) => node === 0 ? { values: rootLogits, row: prompt } : { values, row: rows[prompt]!.get(node)! }
+      )
+    if (width === 0) return scores(rootLogits)
+    yield* settle
+    const before = length + (tree?.columns ?? 0)
+    const columns = before + width
+    const tokens = new Int32Array(batch * width)
+    const positions = new Int32Array(batch * width)
+    const mask = new Float32Array(batch * width * columns).fill(masked)
+    for (let b = 0; b < batch; b++) {
+      const prefix = prompts[b]!.length
+      const space = spaces[b]!
+      const known = columnOf[b]!
+      for (let w = 0; w < width; w++) {
+        const cell = b * width + w
+        const row = cell * columns
+        mask[row + before + w] = 0
+        const node = asked[b]![w]
+        if (node === undefined) continue
+        const level = space.level(node)
+        tokens[cell] = CompactVocabulary.token(vocabulary, level - 1, space.code(node))
+        positions[cell] = prefix + level - 1
+        mask.fill(0, row, row + prefix)
+        for (let up = space.parent(node); up > 0; up = space.parent(up)) {
+          const column = known.get(up)
+          if (column === undefined) {
+            return yield* new PolicyError({ reason: new UnscoredParent({ prompt: b, node, parent: up }) })
+          }
+          mask[row + length + column] = 0
+        }
+        rows[b]!.set(node, cell)
+      }
+    }
+    for (const [b, list] of asked.entries()) {
+      for (const [w, node] of list.entries()) columnOf[b]!.set(node, before - length + w)
+    }
+    const executable = yield* program(
+      tree === undefined ? "extendPrompt" : "extend",
+      () => FlatPrograms.extend(config, slots, tree !== undefined)
+    )
+    last = yield* run(executable, {
+      ...weights,
+      ...promptCache,
+      ...(tree === undefined ? {} : treeFeeds(tree)),
+      tokens: hostInt32(tokens, batch, width),
+      positions: hostInt32(positions, batch, width),
+      mask: hostFloat32(mask, batch, 1, width, columns)
+    }, width)
+    return scores((yield* last.outputs["logits"]!.read).data as Float32Array)
+  })
+  const session: PromptSession = {
+    score: (nodes) => score(nodes).pipe(Effect.catchTag("TensorError", (error) => Effect.fail(ofTensor(error))))
+  }
+  return session
+}, Effect.catchTag("TensorError", (error) => Effect.fail(ofTensor(error))))

@@ -1,0 +1,100 @@
+/**
+ * Supervised learning of a flat policy: the batches of an epoch and the gradient of one.
+ */
+import * as Effect from "effect/Effect"
+import { type SidIndex } from "../../sid/SidIndex.ts"
+import * as Dropout from "../../tensor/Dropout.ts"
+import { hostBool, hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
+import { ofTensor } from "../PolicyError.ts"
+import { type Gradient, type SupervisedBatch } from "../PolicyModel.ts"
+import { type TrainingExample } from "../Prompt.ts"
+import * as Transformer from "../transformer/Transformer.ts"
+import { type FlatDecoder } from "./FlatDecoder.ts"
+import * as FlatGradient from "./FlatGradient.ts"
+import * as FlatLayout from "./FlatLayout.ts"
+import * as FlatPrograms from "./FlatPrograms.ts"
+import * as FlatPrompt from "./FlatPrompt.ts"
+
+const longestOf = (index: SidIndex, sequences: ReadonlyArray<FlatLayout.Sequence>): number =>
+  sequences.reduce((most, { items }) => {
+    let size = 0
+    for (const item of items) size += FlatLayout.itemLength(index, item)
+    return Math.max(most, size)
+  }, 0)
+
+const sequenceOf = Effect.fnUntraced(function*(historyItems: number, { answer, prompt, weight }: TrainingExample) {
+  const items = yield* FlatPrompt.items(prompt)
+  const own = answer === "every-position" ? [] : yield* FlatPrompt.answered(answer)
+  const all = own.length === 0 ? items : Int32Array.from([...items, ...own])
+  const kept = all.subarray(-historyItems)
+  const given = own.length === 0 ? 0 : Math.max(0, items.length - (all.length - kept.length))
+  return { items: kept, given, weight } satisfies FlatLayout.Sequence
+})
+
+/** Packs the examples of an epoch into batches of about as many positions. */
+export const plan = Effect.fnUntraced(function*(
+  { historyItems, index, vocabulary }: FlatDecoder,
+  batchTokens: number,
+  examples: ReadonlyArray<TrainingExample>,
+  seed: number,
+  epoch: number
+) {
+  const sequences = yield* Effect.forEach(examples, (example) => sequenceOf(historyItems, example))
+  const length = Math.min(256, Math.max(128, Math.ceil(longestOf(index, sequences) / 32) * 32))
+  const options = { length, batchTokens, seed, epoch }
+  return FlatLayout.pack(index, vocabulary, sequences, options).map((rows): SupervisedBatch => {
+    const shape = [rows.rows, rows.length] as const
+    return {
+      program: `supervised.${length}`,
+      targets: rows.losses,
+      feeds: {
+        tokens: hostInt32(rows.tokens, ...shape),
+        positions: hostInt32(rows.positions, ...shape),
+        segments: hostInt32(rows.segments, ...shape),
+        targets: hostInt32(rows.targets, ...shape),
+        weights: hostFloat32(rows.weights, ...shape),
+        nodes: hostInt32(rows.nodes, ...shape)
+      }
+    }
+  })
+})
+
+/** Makes the gradient of the cross-entropy over the legal next tokens, with `share` of the components dropped. */
+export const gradient = (decoder: FlatDecoder, share: number): Gradient<SupervisedBatch> => {
+  const { config, legalTable, program, slots, vocabulary } = decoder
+  const dropout = Dropout.make(Transformer.dropoutSites(config))
+  return {
+    accumulate: Effect.fn("PolicyModel.supervised")(function*(store, parts, { seed, step }) {
+      const dropping = share > 0
+      const [rows, length] = parts[0]!.batch.feeds["tokens"]!.shape as [number, number]
+      const executable = yield* program(
+        `supervised.${length}`,
+        () => FlatPrograms.supervised(config, slots, length, dropping)
+      ).pipe(Effect.mapError(ofTensor))
+      const feedsOf = ({ feeds: { nodes, ...feeds } }: SupervisedBatch, part: number) => {
+        const shape = feeds["tokens"]!.shape
+        const masks = dropping
+          ? dropout.draw(seed + part * 0x1_0000, step, rows * length * config.width, share)
+          : []
+        return {
+          ...feeds,
+          legal: hostBool(legalTable(nodes!.data as Int32Array), ...shape, vocabulary.size),
+          ...Object.fromEntries(masks.map((mask, site) => [
+            `dropout.${site}`,
+            hostFloat32(mask, ...shape, config.width)
+          ]))
+        }
+      }
+      return yield* FlatGradient.accumulate(
+        store,
+        executable,
+        parts.map(({ batch, share = 1 }, part) => ({
+          share,
+          get feeds() {
+            return feedsOf(batch, part)
+          }
+        }))
+      )
+    })
+  }
+}
