@@ -253,9 +253,10 @@ export const searchAll: (
     const lengths = searches.map(({ prompt }) => lengthOf(prompt))
     const order = searches.map((_, i) => i).toSorted((a, b) => lengths[a]! - lengths[b]! || a - b)
     const results: Array<RankedLeaves> = []
-    const levels = Math.max(1, ...searches.slice(0, 1).map(({ space }) => LeafSpace.depth(space)))
-    const width = Math.min(options.beams, searches[0]?.space.nodes ?? 1)
-    const sizeOf = (one: number) => 1 + (lengths[one]! + width) * levels
+    const sizeOf = (one: number) => {
+      const { depth, nodes } = searches[one]!.space
+      return 1 + (lengths[one]! + Math.min(options.beams, nodes)) * depth
+    }
     for (let at = 0, size = batch; at < order.length; at += size) {
       // The longest prompt of a batch stands last.
       size = Math.min(batch, order.length - at)

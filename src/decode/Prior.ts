@@ -32,15 +32,11 @@ export interface Prior {
 export const ofMasses = (space: LeafSpace, mass: (item: number) => number): LogMass => {
   const below = new Float64Array(space.nodes)
   const ending = (node: number) => space.ends(node) ? space.items(node).reduce((sum, item) => sum + mass(item), 0) : 0
-  const order = [0]
   const children = new Int32Array(space.width)
-  for (let at = 0; at < order.length; at++) {
-    const count = space.children(order[at]!, children)
-    for (let i = 0; i < count; i++) order.push(children[i]!)
-  }
-  for (const node of order.toReversed()) {
-    below[node]! += ending(node)
-    if (node > 0) below[space.parent(node)]! += below[node]!
+  for (let node = space.nodes - 1; node >= 0; node--) {
+    let mass = 0
+    for (let i = space.children(node, children) - 1; i >= 0; i--) mass += below[children[i]!]!
+    below[node] = mass + ending(node)
   }
   return { below: (node) => Math.log(below[node]!), ending: (node) => Math.log(ending(node)) }
 }

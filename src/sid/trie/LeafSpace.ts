@@ -7,12 +7,17 @@
  */
 import * as Trie from "./Trie.ts"
 
-/** Nodes are numbered, the root is 0; children stand in ascending order of their codes. */
+/**
+ * Nodes that may be written. The root is 0 and a node has a smaller number than its children, which stand in ascending
+ * order of their codes.
+ */
 export interface LeafSpace {
   /** Edits that led to this state of the catalogue. */
   readonly version: number
   /** Most children of a node. */
   readonly width: number
+  /** Most codes of a SID. */
+  readonly depth: number
   /** Every node has a number below this. */
   readonly nodes: number
   /** The same state without filters: a policy's softmax runs over its children. */
@@ -34,24 +39,13 @@ export interface LeafSpace {
   leaf(item: number): number
 }
 
-const depths = new WeakMap<LeafSpace, number>()
-
-/** Returns the most codes of a SID in a space and its filters; walks the nodes once for every state of the catalogue. */
-export const depth = ({ whole }: LeafSpace): number => {
-  let deepest = depths.get(whole)
-  if (deepest !== undefined) return deepest
-  deepest = 0
-  for (let node = 0; node < whole.nodes; node++) if (whole.ends(node)) deepest = Math.max(deepest, whole.level(node))
-  depths.set(whole, deepest)
-  return deepest
-}
-
-/** A stored trie as a space, with every item allowed. */
+/** Makes a space of a stored trie, with every item allowed. */
 export const ofTrie = (trie: Trie.Trie): LeafSpace => {
   let leaves: Int32Array | undefined
   const space: LeafSpace = {
     version: 0,
     width: trie.widest,
+    depth: trie.depth,
     nodes: trie.nodes,
     get whole() {
       return space
@@ -76,7 +70,23 @@ export const ofTrie = (trie: Trie.Trie): LeafSpace => {
   return space
 }
 
-/** A space less some items; those that it does not hold are ignored. */
+/** Makes a space of the nodes of another; a policy's softmax still runs over those of the whole. */
+const filtered = (
+  space: LeafSpace,
+  own: Pick<LeafSpace, "children" | "childCount" | "ends" | "items" | "leaf">
+): LeafSpace => ({
+  version: space.version,
+  width: space.width,
+  depth: space.depth,
+  nodes: space.nodes,
+  whole: space.whole,
+  parent: (node) => space.parent(node),
+  code: (node) => space.code(node),
+  level: (node) => space.level(node),
+  ...own
+})
+
+/** Leaves items out of a space; those that it does not hold are ignored. */
 export const without = (space: LeafSpace, items: Iterable<number>): LeafSpace => {
   const missing = new Set<number>()
   /** Allowed items at leaves that lost some. */
@@ -105,11 +115,7 @@ export const without = (space: LeafSpace, items: Iterable<number>): LeafSpace =>
       node = parent
     }
   }
-  return {
-    version: space.version,
-    width: space.width,
-    nodes: space.nodes,
-    whole: space.whole,
+  return filtered(space, {
     children: (node, into) => {
       const all = space.children(node, into)
       if (!open.has(node)) return all
@@ -118,34 +124,22 @@ export const without = (space: LeafSpace, items: Iterable<number>): LeafSpace =>
       return count
     },
     childCount,
-    parent: (node) => space.parent(node),
-    code: (node) => space.code(node),
-    level: (node) => space.level(node),
     ends,
     items: (node) => left.get(node) ?? space.items(node),
     leaf: (item) => missing.has(item) ? -1 : space.leaf(item)
-  }
+  })
 }
 
-/** A space with only the items that are kept: one pass over all of them, in which `keep` is asked once for each. */
+/** Keeps some items of a space only, in one pass over all of them in which `keep` is asked once for each. */
 export const only = (space: LeafSpace, keep: (item: number) => boolean): LeafSpace => {
-  const order = [0]
   const buffer = new Int32Array(space.width)
-  for (let at = 0; at < order.length; at++) {
-    const count = space.children(order[at]!, buffer)
-    for (let i = 0; i < count; i++) order.push(buffer[i]!)
-  }
   const alive = new Uint8Array(space.nodes)
   const kept = new Map<number, Int32Array>()
-  for (const node of order.toReversed()) {
-    if (space.ends(node)) {
-      const items = space.items(node).filter(keep)
-      if (items.length > 0) {
-        kept.set(node, items)
-        alive[node] = 1
-      }
-    }
-    if (alive[node] === 1 && node > 0) alive[space.parent(node)] = 1
+  for (let node = space.nodes - 1; node >= 0; node--) {
+    const items = space.ends(node) ? space.items(node).filter(keep) : nothing
+    if (items.length > 0) kept.set(node, items)
+    const count = space.children(node, buffer)
+    if (items.length > 0 || buffer.subarray(0, count).some((child) => alive[child] === 1)) alive[node] = 1
   }
   const children = (node: number, into: Int32Array) => {
     const all = space.children(node, into)
@@ -153,34 +147,27 @@ export const only = (space: LeafSpace, keep: (item: number) => boolean): LeafSpa
     for (let i = 0; i < all; i++) if (alive[into[i]!] === 1) into[count++] = into[i]!
     return count
   }
-  return {
-    version: space.version,
-    width: space.width,
-    nodes: space.nodes,
-    whole: space.whole,
+  return filtered(space, {
     children,
     childCount: (node) => children(node, buffer),
-    parent: (node) => space.parent(node),
-    code: (node) => space.code(node),
-    level: (node) => space.level(node),
     ends: (node) => kept.has(node),
     items: (node) => kept.get(node) ?? nothing,
     leaf: (item) => {
       const leaf = space.leaf(item)
       return leaf >= 0 && kept.get(leaf)?.includes(item) === true ? leaf : -1
     }
-  }
+  })
 }
 
 const nothing = new Int32Array(0)
 
-/** The child nodes of a node, ascending by code. */
+/** Returns the child nodes of a node, ascending by code. */
 export const childNodes = (space: LeafSpace, node: number): Int32Array => {
   const into = new Int32Array(space.width)
   return into.subarray(0, space.children(node, into))
 }
 
-/** The node of a prefix, -1 when no allowed SID begins with it. */
+/** Returns the node of a prefix, -1 when no allowed SID begins with it. */
 export const find = (space: LeafSpace, codes: ArrayLike<number>): number => {
   let node = 0
   for (let level = 0; level < codes.length && node >= 0; level++) {
@@ -189,7 +176,7 @@ export const find = (space: LeafSpace, codes: ArrayLike<number>): number => {
   return node
 }
 
-/** Nodes from the first code to a leaf, the root left out. */
+/** Returns the nodes from the first code to a leaf, without the root. */
 export const path = (space: LeafSpace, leaf: number): ReadonlyArray<number> => {
   const nodes: Array<number> = []
   for (let node = leaf; node > 0; node = space.parent(node)) nodes.push(node)

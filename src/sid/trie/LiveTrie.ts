@@ -28,6 +28,7 @@ interface State {
   readonly version: number
   readonly size: number
   readonly width: number
+  readonly depth: number
   readonly nodes: number
   /** Where changed items end now, -1 for nowhere. */
   readonly changed: HashMap.HashMap<number, number>
@@ -60,6 +61,7 @@ export const make = (trie: Trie.Trie): LiveTrie => {
     version: 0,
     size: trie.itemsAt.length,
     width: trie.widest,
+    depth: trie.depth,
     nodes: trie.nodes,
     changed: HashMap.empty(),
     joined: HashMap.empty(),
@@ -96,6 +98,7 @@ export const make = (trie: Trie.Trie): LiveTrie => {
     const space: LeafSpace.LeafSpace = {
       version: state.version,
       width: state.width,
+      depth: state.depth,
       nodes: state.nodes,
       get whole() {
         return space
@@ -165,6 +168,7 @@ export const make = (trie: Trie.Trie): LiveTrie => {
       version: state.version + 1,
       size: state.size + 1,
       width,
+      depth: Math.max(state.depth, codes.length),
       nodes,
       added,
       changed: back ? HashMap.remove(state.changed, item) : HashMap.set(state.changed, item, node),
