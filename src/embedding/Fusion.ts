@@ -50,7 +50,7 @@ const present = (matrix: Matrix.Matrix): ReadonlyArray<number> =>
 
 /** Principal components and the factor of each coordinate. */
 interface Whitening {
-  readonly pca: Pca.Pca
+  readonly pca: Pca.Axes
   readonly scales: Float64Array
 }
 
@@ -89,21 +89,24 @@ const setWhitening = (
   name: string,
   { pca, scales }: Whitening
 ): void => {
-  const components = Float64Array.from(pca.components.flatMap((row) => [...row]))
-  tensors.set(`${name}.mean`, { dtype: "F64", shape: [pca.mean.length], data: pca.mean })
-  tensors.set(`${name}.components`, { dtype: "F64", shape: [pca.components.length, pca.mean.length], data: components })
+  const { components, mean } = pca
+  tensors.set(`${name}.mean`, { dtype: "F64", shape: [mean.length], data: mean })
+  tensors.set(`${name}.components`, {
+    dtype: "F64",
+    shape: [components.length, mean.length],
+    data: Pca.flatten(pca)
+  })
   tensors.set(`${name}.scales`, { dtype: "F64", shape: [scales.length], data: scales })
 }
 
 const whiteningOf = (tensors: FusionModel["tensors"], name: string): Whitening | undefined => {
   if (!tensors.has(`${name}.mean`)) return undefined
-  const { data, shape: [rank, width] } = Safetensors.pick(tensors, `${name}.components`, "F64", 2)
+  const { data, shape } = Safetensors.pick(tensors, `${name}.components`, "F64", 2)
   return {
     scales: Safetensors.pick(tensors, `${name}.scales`, "F64").data,
     pca: {
       mean: Safetensors.pick(tensors, `${name}.mean`, "F64").data,
-      variances: new Float64Array(rank!),
-      components: Array.from({ length: rank! }, (_, c) => data.subarray(c * width!, (c + 1) * width!))
+      components: Pca.componentsOf(data, shape[1]!)
     }
   }
 }

@@ -4,12 +4,16 @@
 import { EigenvalueDecomposition, Matrix as Dense } from "ml-matrix"
 import { type Matrix } from "./Matrix.ts"
 
-/** Principal components in descending order of variance. */
-export interface Pca {
+/** Axes of coordinates: what projects and reconstructs rows. */
+export interface Axes {
   /** Mean of the rows, [D]. */
   readonly mean: Float64Array
   /** Orthonormal rows [R, D]; the entry of largest magnitude of each is positive. */
   readonly components: ReadonlyArray<Float64Array>
+}
+
+/** Principal components in descending order of variance. */
+export interface Pca extends Axes {
   /** Variance along each component, [R]. */
   readonly variances: Float64Array
 }
@@ -63,8 +67,19 @@ export const fit = (matrix: Matrix, rank: number): Pca => {
   }
 }
 
+/** Returns the components as one array [R, D], row-major. */
+export const flatten = ({ components, mean }: Axes): Float64Array => {
+  const data = new Float64Array(components.length * mean.length)
+  for (const [c, component] of components.entries()) data.set(component, c * mean.length)
+  return data
+}
+
+/** Returns the components of one array [R, D]. */
+export const componentsOf = (data: Float32Array | Float64Array, width: number): Axes["components"] =>
+  Array.from({ length: data.length / width }, (_, c) => Float64Array.from(data.subarray(c * width, (c + 1) * width)))
+
 /** Projects rows to coordinates [N, R]. */
-export const project = ({ data, rows, width }: Matrix, { components, mean }: Pca): Matrix => {
+export const project = ({ data, rows, width }: Matrix, { components, mean }: Axes): Matrix => {
   const rank = components.length
   const out = new Float32Array(rows * rank)
   for (let r = 0; r < rows; r++) {
@@ -78,7 +93,7 @@ export const project = ({ data, rows, width }: Matrix, { components, mean }: Pca
 }
 
 /** Reconstructs rows [N, D] from coordinates. */
-export const reconstruct = (coordinates: Matrix, { components, mean }: Pca): Matrix => {
+export const reconstruct = (coordinates: Matrix, { components, mean }: Axes): Matrix => {
   const width = mean.length
   const out = new Float32Array(coordinates.rows * width)
   const row = new Float64Array(width)

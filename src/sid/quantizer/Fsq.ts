@@ -104,18 +104,14 @@ interface Fitted {
 }
 
 const fittedOf = ({ tensors }: Quantizer.Model): Fitted => {
-  const rows = tensors.get("components")!
-  const [rank, width] = rows.shape as [number, number]
+  const mean = Float64Array.from(tensors.get("mean")!.data)
   return {
     digits: Array.from(tensors.get("digits")!.data),
     scale: tensors.get("scale")!.data[0]!,
     pca: {
-      mean: Float64Array.from(tensors.get("mean")!.data),
+      mean,
       variances: Float64Array.from(tensors.get("variances")!.data),
-      components: Array.from(
-        { length: rank },
-        (_, c) => Float64Array.from(rows.data.subarray(c * width, (c + 1) * width))
-      )
+      components: Pca.componentsOf(tensors.get("components")!.data, mean.length)
     }
   }
 }
@@ -186,10 +182,7 @@ export const layer = (config: FsqConfig, shape: Quantizer.SidShape): Layer.Layer
           tensors: new Map([
             ["mean", { shape: [embeddings.width], data: Float32Array.from(pca.mean) }],
             ["variances", { shape: [rank], data: Float32Array.from(pca.variances) }],
-            ["components", {
-              shape: [rank, embeddings.width],
-              data: Float32Array.from(pca.components.flatMap((row) => [...row]))
-            }],
+            ["components", { shape: [rank, embeddings.width], data: Float32Array.from(Pca.flatten(pca)) }],
             ["digits", { shape: [digits.length], data: Float32Array.from(digits) }],
             ["scale", { shape: [1], data: Float32Array.of(config.scale) }]
           ])

@@ -27,7 +27,7 @@ const inputRotation = "input.components"
 
 /** Preprocessing of the network's input: rotation to principal components, then standardisation. */
 interface InputMap {
-  readonly pca?: Pca.Pca | undefined
+  readonly pca?: Pca.Axes | undefined
   readonly standardization?: Standardize.Standardization | undefined
 }
 
@@ -49,7 +49,7 @@ const inputTensors = ({ pca, standardization }: InputMap): ReadonlyArray<readonl
       [`${inputRotation}.mean`, { shape: [pca.mean.length], data: Float32Array.from(pca.mean) }] as const,
       [inputRotation, {
         shape: [pca.components.length, pca.mean.length],
-        data: Float32Array.from(pca.components.flatMap((row) => [...row]))
+        data: Float32Array.from(Pca.flatten(pca))
       }] as const
     ])
   ]
@@ -61,16 +61,11 @@ const inputOf = ({ tensors }: Quantizer.Model): InputMap => {
   const standardization = { mean: mean.data, deviation: tensors.get(inputDeviation)!.data }
   const rows = tensors.get(inputRotation)
   if (rows === undefined) return { standardization }
-  const [rank, width] = rows.shape as [number, number]
   return {
     standardization,
     pca: {
       mean: Float64Array.from(tensors.get(`${inputRotation}.mean`)!.data),
-      variances: new Float64Array(rank),
-      components: Array.from(
-        { length: rank },
-        (_, c) => Float64Array.from(rows.data.subarray(c * width, (c + 1) * width))
-      )
+      components: Pca.componentsOf(rows.data, rows.shape[1]!)
     }
   }
 }
