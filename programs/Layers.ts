@@ -4,9 +4,6 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as DuckDb from "../layers/duckdb/DuckDb.ts"
-import * as LanceDb from "../layers/lancedb/LanceDb.ts"
-import * as TarXz from "../layers/xz/TarXz.ts"
 import { EmbeddingStore } from "../src/embedding/EmbeddingStore.ts"
 import { TextEncoder } from "../src/embedding/TextEncoder.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
@@ -17,8 +14,14 @@ import * as Encoders from "./Encoders.ts"
 import * as Quantizers from "./Quantizers.ts"
 import { Workspace, type WorkspaceOptions } from "./Workspace.ts"
 
+// Libraries of databases and archives are loaded when a command needs them: help and wrong usage come without waiting.
+const tables = Layer.unwrap(Effect.map(Effect.promise(() => import("../layers/duckdb/DuckDb.ts")), ({ layer }) => layer))
+const archives = Layer.unwrap(Effect.map(Effect.promise(() => import("../layers/xz/TarXz.ts")), ({ layer }) => layer))
+const embeddings = (folder: string) =>
+  Layer.unwrap(Effect.map(Effect.promise(() => import("../layers/lancedb/LanceDb.ts")), ({ layer }) => layer(folder)))
+
 /** The layers of importing, without a run. */
-export const importers = Layer.merge(DuckDb.layer, TarXz.layer).pipe(Layer.provideMerge(NodeServices.layer))
+export const importers = Layer.merge(tables, archives).pipe(Layer.provideMerge(NodeServices.layer))
 
 /** Provides everything that a command needs, for one run on a device. A missing device fails before the run is touched. */
 export const layer = (options: WorkspaceOptions & { readonly device?: Devices.Device | undefined }) =>
@@ -37,8 +40,8 @@ export const layer = (options: WorkspaceOptions & { readonly device?: Devices.De
           )
         )
         : encoder,
-      options.readOnly === true ? EmbeddingStore.layerMemory : LanceDb.layer(file("embeddings")),
-      TarXz.layer,
+      options.readOnly === true ? EmbeddingStore.layerMemory : embeddings(file("embeddings")),
+      archives,
       Checkpointer.layer(run),
       RunLog.layer(run),
       Quantizers.layer(
@@ -47,7 +50,7 @@ export const layer = (options: WorkspaceOptions & { readonly device?: Devices.De
       )
     )
   })).pipe(
-    Layer.provideMerge(Layer.merge(Progress.layer(process.stderr), DuckDb.layer)),
+    Layer.provideMerge(Layer.merge(Progress.layer(process.stderr), tables)),
     Layer.provideMerge(Workspace.layer(options)),
     Layer.provideMerge(Devices.devices[options.device ?? "cpu"]),
     Layer.provideMerge(NodeServices.layer)
