@@ -6,6 +6,8 @@ import * as Layer from "effect/Layer"
 import { Catalogue } from "../src/catalog/Catalogue.ts"
 import { type Dataset } from "../src/catalog/Dataset.ts"
 import { LeafDecoder } from "../src/decode/LeafDecoder.ts"
+import { EmbeddingError, NoItemEmbeddings } from "../src/embedding/EmbeddingError.ts"
+import { ItemEmbeddings } from "../src/embedding/ItemEmbeddings.ts"
 import * as FlatPolicy from "../src/policy/flat/FlatPolicy.ts"
 import { type PolicyError } from "../src/policy/PolicyError.ts"
 import { type PolicyModel } from "../src/policy/PolicyModel.ts"
@@ -13,19 +15,38 @@ import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import { type SidIndex } from "../src/sid/SidIndex.ts"
 import { Sids } from "../src/sid/Sids.ts"
 import { type TensorRuntime } from "../src/tensor/TensorRuntime.ts"
+import * as Prepare from "./Prepare.ts"
+import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
 /** A policy for the catalogue and the settings of a run. */
-export type PolicyLayer = Layer.Layer<PolicyModel, PolicyError, TensorRuntime | Catalogue | Sids | Workspace>
+export type PolicyLayer = Layer.Layer<
+  PolicyModel,
+  PolicyError,
+  TensorRuntime | Catalogue | Sids | ItemEmbeddings | Workspace
+>
 
 /** One position per code. */
 export const flat: PolicyLayer = Layer.unwrap(
   Effect.map(Workspace, ({ settings }) => FlatPolicy.layer(settings.policy, settings.seed))
 )
 
+/** The embeddings that the SIDs of the run were made from, read or made when a policy first asks for them. */
+const embeddings = ItemEmbeddings.layerLazy(
+  Prepare.program().pipe(
+    Effect.flatMap(Tokenize.embed),
+    Effect.map(({ matrix }) => matrix),
+    Effect.mapError((error) =>
+      error instanceof EmbeddingError
+        ? error
+        : new EmbeddingError({ reason: new NoItemEmbeddings({ detail: error.message }) })
+    )
+  )
+)
+
 /** A policy with its parameters and a decoder, over a catalogue. */
 export const layer = (policy: PolicyLayer, dataset: Dataset, index: SidIndex) =>
   Layer.merge(PolicyParameters.layer, LeafDecoder.layerBeams()).pipe(
     Layer.provideMerge(policy),
-    Layer.provideMerge(Layer.merge(Sids.layer(index), Catalogue.layer(dataset)))
+    Layer.provideMerge(Layer.mergeAll(Sids.layer(index), Catalogue.layer(dataset), embeddings))
   )

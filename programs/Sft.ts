@@ -29,6 +29,8 @@ import { Workspace } from "./Workspace.ts"
 /** What training needs of the data. */
 export interface SftData {
   readonly sequences: ReadonlyArray<Int32Array>
+  /** Times of the events of `sequences`, in ms since 1970, where the data have them. */
+  readonly times?: ReadonlyArray<Float64Array> | undefined
   readonly validation: ReadonlyArray<Example>
   /** Whether validation leaves the history out of every list, as the evaluation does. */
   readonly historyExcluded: boolean
@@ -62,7 +64,9 @@ export const train = Effect.fn("Sft.train")(
     const progress = yield* Progress
     const gradient = yield* policy.supervised
     const optimizer = hooks.optimizer ?? Adam.adamW(config.optimizer)
-    const examples = data.sequences.map((items, user) => Prompt.everyPosition({ user, items }))
+    const examples = data.sequences.map((items, user) =>
+      Prompt.everyPosition({ user, items, times: data.times?.[user] })
+    )
     const users = TrainingState.sample(data.validation, config.validationUsers, seed)
     const ranking = { beams: config.validationBeams, historyExcluded: data.historyExcluded }
     const steps = config.epochs * (yield* policy.plan(examples, seed, 0)).length
@@ -133,7 +137,7 @@ export const program = Effect.fn("sft")(function*(policy: Policies.PolicyLayer =
   const { historyExcluded } = settings.evaluation
   return yield* train(
     settings.sft,
-    { sequences: split.train, validation: split.validation, historyExcluded },
+    { sequences: split.train, times: split.trainTimes, validation: split.validation, historyExcluded },
     settings.seed
   ).pipe(Effect.provide(Policies.layer(policy, dataset, index)))
 })

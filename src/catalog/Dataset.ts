@@ -30,6 +30,8 @@ export interface Malformed {
 export interface Example {
   readonly user: number
   readonly history: Int32Array
+  /** Milliseconds since 1970 of the history's events [H], where the data have them. */
+  readonly times?: Float64Array | undefined
   readonly target: number
 }
 

@@ -13,6 +13,8 @@ export interface Split {
   readonly name: "leave-one-out" | "chronological" | "given"
   /** Training sequences, oldest item first; no target of the other parts is in one after its history. */
   readonly train: ReadonlyArray<Int32Array>
+  /** Times of the events of `train`, where the data have them; a split that came with the data has none. */
+  readonly trainTimes?: ReadonlyArray<Float64Array> | undefined
   readonly validation: ReadonlyArray<Example>
   readonly test: ReadonlyArray<Example>
 }
@@ -30,21 +32,33 @@ export class SplitConfig extends Schema.Class<SplitConfig>("sidereal/catalog/Spl
  * The validation item belongs to the test history. Users with fewer than three events only train.
  */
 export const leaveOneOut = (dataset: Dataset): Split => {
-  const train: Array<Int32Array> = []
+  const lengths = dataset.sequences.map(({ length }) => length < 3 ? length : length - 2)
   const validation: Array<Example> = []
   const test: Array<Example> = []
-  for (const [user, items] of dataset.sequences.entries()) {
-    const last = items.length - 1
-    if (last < 2) {
-      train.push(items)
-      continue
-    }
-    train.push(items.subarray(0, last - 1))
-    validation.push({ user, history: items.subarray(0, last - 1), target: items[last - 1]! })
-    test.push({ user, history: items.subarray(0, last), target: items[last]! })
+  for (const [user, { length }] of dataset.sequences.entries()) {
+    if (length < 3) continue
+    validation.push(exampleAt(dataset, user, 0, length - 2))
+    test.push(exampleAt(dataset, user, 0, length - 1))
   }
-  return { name: "leave-one-out", train, validation, test }
+  return { name: "leave-one-out", ...trainingPart(dataset, lengths), validation, test }
 }
+
+/** Returns the example whose target is event `at` of a user and whose history begins with event `from`. */
+const exampleAt = ({ sequences, times }: Dataset, user: number, from: number, at: number): Example => ({
+  user,
+  history: sequences[user]!.subarray(from, at),
+  times: times?.[user]!.subarray(from, at),
+  target: sequences[user]![at]!
+})
+
+/** Returns the first events of each user, `lengths[user]` of them. */
+const trainingPart = (
+  { sequences, times }: Dataset,
+  lengths: ArrayLike<number>
+): Pick<Split, "train" | "trainTimes"> => ({
+  train: sequences.map((items, user) => items.subarray(0, lengths[user])),
+  trainTimes: times?.map((list, user) => list.subarray(0, lengths[user]))
+})
 
 /** Examples of the three parts by the targets' times, 8 : 1 : 1. */
 export const chronologicalParts = (dataset: Dataset, window: number): Readonly<
@@ -55,11 +69,8 @@ export const chronologicalParts = (dataset: Dataset, window: number): Readonly<
   const samples: Array<readonly [user: number, at: number]> = []
   for (const [user, items] of sequences.entries()) for (let at = 1; at < items.length; at++) samples.push([user, at])
   // Sorting is stable: targets of one time stay in the order of users and positions.
-  const ordered = samples.toSorted((a, b) => times[a[0]]![a[1]]! - times[b[0]]![b[1]]!).map(([user, at]): Example => ({
-    user,
-    history: sequences[user]!.subarray(Math.max(0, at - window), at),
-    target: sequences[user]![at]!
-  }))
+  const ordered = samples.toSorted((a, b) => times[a[0]]![a[1]]! - times[b[0]]![b[1]]!)
+    .map(([user, at]) => exampleAt(dataset, user, Math.max(0, at - window), at))
   const [trainEnd, validEnd] = [Math.floor(ordered.length * 0.8), Math.floor(ordered.length * 0.9)]
   return {
     train: ordered.slice(0, trainEnd),
@@ -77,13 +88,9 @@ export const chronological = (dataset: Dataset, window: number): Split => {
   const { test, train, validation } = chronologicalParts(dataset, window)
   const targets = new Int32Array(dataset.sequences.length)
   for (const { user } of train) targets[user]!++
-  return {
-    name: "chronological",
-    // Targets of a user come in the order of time, so those that train are the user's first.
-    train: dataset.sequences.map((items, user) => items.subarray(0, targets[user] === 0 ? 0 : targets[user]! + 1)),
-    validation,
-    test
-  }
+  // Targets of a user come in the order of time, so those that train are the user's first.
+  const lengths = targets.map((count) => count === 0 ? 0 : count + 1)
+  return { name: "chronological", ...trainingPart(dataset, lengths), validation, test }
 }
 
 /** Splits a data set. */

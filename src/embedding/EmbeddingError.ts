@@ -115,6 +115,15 @@ export class NoEncoder extends Schema.TaggedError<NoEncoder>()("NoEncoder", { de
   }
 }
 
+/** Embeddings of items that could not be read or made. */
+export class NoItemEmbeddings extends Schema.TaggedError<NoItemEmbeddings>()("NoItemEmbeddings", {
+  detail: Schema.String
+}) {
+  override get message() {
+    return `the embeddings of the items are not to be had: ${this.detail}`
+  }
+}
+
 /** Failure of making embeddings. */
 export class EmbeddingError extends Schema.TaggedError<EmbeddingError>()("EmbeddingError", {
   reason: Schema.Union([
@@ -127,7 +136,8 @@ export class EmbeddingError extends Schema.TaggedError<EmbeddingError>()("Embedd
     OtherEncoder,
     BadModel,
     UnknownText,
-    NoEncoder
+    NoEncoder,
+    NoItemEmbeddings
   ])
 }) {
   override get message() {

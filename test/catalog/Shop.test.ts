@@ -98,3 +98,27 @@ describe("Split.leaveOneOut", () => {
     ], [2, [7, 8], 9]])
   })
 })
+
+describe("Split", () => {
+  it("hands the times of events on with every history, in each split", () => {
+    const dataset = Shop.generate(config({ users: 40, items: 30 }), 1)
+    const timed = {
+      ...dataset,
+      times: dataset.sequences.map((items, user) => Float64Array.from(items, (_, at) => 1000 * at + user))
+    }
+    for (const split of [Split.leaveOneOut(timed), Split.chronological(timed, 3)]) {
+      assert.isAbove(split.test.length, 0)
+      for (const { history, target, times, user } of [...split.validation, ...split.test]) {
+        const at = (times!.at(-1)! - user) / 1000 + 1
+        assert.deepStrictEqual([...timed.sequences[user]!.subarray(at - history.length, at)], [...history])
+        assert.strictEqual(timed.sequences[user]![at], target)
+        assert.strictEqual(times!.length, history.length)
+      }
+      assert.deepStrictEqual(
+        split.trainTimes!.map((list) => [...list]),
+        split.train.map((items, user) => [...timed.times[user]!.subarray(0, items.length)])
+      )
+    }
+    assert.isUndefined(Split.leaveOneOut(dataset).trainTimes)
+  })
+})
