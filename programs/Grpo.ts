@@ -73,7 +73,8 @@ export const train = Effect.fn("Grpo.train")(
       rounds: grpo.steps,
       every: grpo.stepsPerValidation,
       optimizer: grpo.optimizer,
-      origin: data.origin
+      origin: data.origin,
+      companions: { reference }
     })
     const validate = Effect.fnUntraced(function*(step: number) {
       const ranked = yield* Effect.scoped(

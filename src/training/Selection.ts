@@ -27,6 +27,8 @@ export interface SelectionOptions {
   readonly optimizer: AdamWConfig
   /** The step of the checkpoint of another phase that this one begins from; from another one it begins anew. */
   readonly origin?: number | undefined
+  /** What checkpoints keep beside the policy. */
+  readonly companions?: TrainingState.Companions | undefined
 }
 
 /** The selection of one training loop; its numbers change with every observation. */
@@ -65,10 +67,10 @@ const begin = Effect.fnUntraced(function*(store: ParameterStore) {
 export const open: (
   options: SelectionOptions
 ) => Effect.Effect<Selection, RunError | TensorError, PolicyParameters | Checkpointer> = Effect.fn("Selection.open")(
-  function*({ every, kind, optimizer, origin, patience = Infinity, rounds }) {
+  function*({ companions, every, kind, optimizer, origin, patience = Infinity, rounds }) {
     const store = yield* PolicyParameters
     const checkpointer = yield* Checkpointer
-    let state = yield* TrainingState.resume(store, kind, optimizer, origin)
+    let state = yield* TrainingState.resume(store, kind, optimizer, origin, companions)
     if (state.step === 0) yield* begin(store)
     // Training that had stopped early goes on when more rounds are asked for than then.
     if (state.asked > 0 && rounds > state.asked) state = { ...state, sinceBest: 0 }
@@ -102,7 +104,9 @@ export const open: (
           start: state.start < 0 ? score : state.start,
           ...(improved ? { best: score, bestEpoch: round, sinceBest: 0 } : { sinceBest: state.sinceBest + 1 })
         }
-        yield* TrainingState.save(store, kind, state, improved).pipe(Effect.provideService(Checkpointer, checkpointer))
+        yield* TrainingState.save(store, kind, state, improved, companions).pipe(
+          Effect.provideService(Checkpointer, checkpointer)
+        )
         return improved
       }),
       finish: Effect.asVoid(TrainingState.loadBest(store, checkpointer, kind, optimizer))

@@ -2,6 +2,7 @@
  * What training keeps in a checkpoint: the whole state of the store, and the counters.
  */
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { type AdamWConfig } from "../optimizer/AdamW.ts"
 import { type SavedTensors, type StoreState } from "../optimizer/OptimizerSlots.ts"
 import { type ParameterStore } from "../optimizer/ParameterStore.ts"
@@ -43,8 +44,19 @@ export const sample = <A>(all: ReadonlyArray<A>, count: number, seed: number): R
     ? all
     : Array.from(Random.permutation(all.length, seed, 0x7a11).subarray(0, count), (i) => all[i]!)
 
-/** Meta of a checkpoint: the steps that the store has applied. */
-const versionKey = "weightsVersion"
+/** A second model of a loop that checkpoints keep beside the policy: a reference that follows it, say. */
+export interface Companion {
+  /** Returns its state; nothing where it can be made again. */
+  readonly save: Effect.Effect<Option.Option<StoreState>, TensorError>
+  /** Continues from a state. */
+  restore(state: StoreState): Effect.Effect<void, TensorError>
+}
+
+/** Companions by the names that their tensors have in a checkpoint. */
+export type Companions = Readonly<Record<string, Companion>>
+
+/** Key in a checkpoint's meta: the steps that the store of the policy, or of a companion, has applied. */
+const versionKey = (companion?: string) => companion === undefined ? "weightsVersion" : `${companion}.weightsVersion`
 
 const parts = (tensors: Checkpoint["tensors"], part: string): SavedTensors =>
   new Map([...tensors].flatMap(([name, { data, shape }]) =>
@@ -53,11 +65,22 @@ const parts = (tensors: Checkpoint["tensors"], part: string): SavedTensors =>
       : []
   ))
 
-/** Names the tensors of a state as a checkpoint keeps them. */
-const tensorsOf = ({ average, slots, weights }: StoreState): Checkpoint["tensors"] => {
+/** Names the tensors of a state as a checkpoint keeps them; those of a companion begin with its name. */
+const tensorsOf = ({ average, slots, weights }: StoreState, prefix = ""): Checkpoint["tensors"] => {
   const under = (part: string, tensors: SavedTensors) =>
-    [...tensors].map(([name, tensor]) => [`${part}/${name}`, tensor] as const)
+    [...tensors].map(([name, tensor]) => [`${prefix}${part}/${name}`, tensor] as const)
   return new Map([...under("weights", weights), ...under("average", average), ...under("slot", slots)])
+}
+
+/** Returns the state of a companion, where a checkpoint keeps one. */
+const companionOf = ({ meta, tensors }: Checkpoint, name: string): Option.Option<StoreState> => {
+  const version = meta[versionKey(name)]
+  return typeof version !== "number" ? Option.none() : Option.some({
+    version,
+    weights: parts(tensors, `${name}.weights`),
+    average: parts(tensors, `${name}.average`),
+    slots: parts(tensors, `${name}.slot`)
+  })
 }
 
 /**
@@ -66,7 +89,7 @@ const tensorsOf = ({ average, slots, weights }: StoreState): Checkpoint["tensors
  */
 export const stateOf = ({ meta, step, tensors }: Checkpoint, optimizer: AdamWConfig): StoreState => {
   const state = { weights: parts(tensors, "weights"), average: parts(tensors, "average") }
-  const version = meta[versionKey]
+  const version = meta[versionKey()]
   if (typeof version === "number") return { ...state, version, slots: parts(tensors, "slot") }
   const moments = ["first", "second"].flatMap((moment) =>
     [...parts(tensors, moment)].map(([name, tensor]) => [`${moment}.${name}`, tensor] as const)
@@ -84,18 +107,21 @@ export const save: (
   parameters: ParameterStore,
   kind: string,
   counters: Counters,
-  isBest: boolean
+  isBest: boolean,
+  companions?: Companions
 ) => Effect.Effect<void, RunError | TensorError, Checkpointer> = Effect.fn("TrainingState.save")(
-  function*(parameters, kind, counters, isBest) {
+  function*(parameters, kind, counters, isBest, companions = {}) {
     const checkpointer = yield* Checkpointer
     const state = yield* parameters.save
-    yield* checkpointer.save({
-      kind,
-      step: counters.step,
-      tensors: tensorsOf(state),
-      meta: { ...counters, [versionKey]: state.version },
-      best: isBest
-    })
+    const tensors = new Map(tensorsOf(state))
+    const meta: Record<string, unknown> = { ...counters, [versionKey()]: state.version }
+    for (const [name, companion] of Object.entries(companions)) {
+      const kept = yield* companion.save
+      if (Option.isNone(kept)) continue
+      for (const [key, tensor] of tensorsOf(kept.value, `${name}.`)) tensors.set(key, tensor)
+      meta[versionKey(name)] = kept.value.version
+    }
+    yield* checkpointer.save({ kind, step: counters.step, tensors, meta, best: isBest })
   }
 )
 
@@ -129,14 +155,19 @@ export const resume: (
   parameters: ParameterStore,
   kind: string,
   optimizer: AdamWConfig,
-  origin?: number | undefined
+  origin?: number | undefined,
+  companions?: Companions
 ) => Effect.Effect<Counters, RunError | TensorError, Checkpointer> = Effect.fn("TrainingState.resume")(
-  function*(parameters, kind, optimizer, origin) {
+  function*(parameters, kind, optimizer, origin, companions = {}) {
     const checkpointer = yield* Checkpointer
     const latest = yield* checkpointer.latest(kind)
     const first = { ...beginning, origin: origin ?? beginning.origin }
     if (latest === undefined || isStale(latest.meta, origin)) return first
     yield* parameters.restore(stateOf(latest, optimizer))
+    for (const [name, companion] of Object.entries(companions)) {
+      const kept = companionOf(latest, name)
+      if (Option.isSome(kept)) yield* companion.restore(kept.value)
+    }
     const counters = Object.keys(first) as ReadonlyArray<keyof Counters>
     return {
       ...first,
