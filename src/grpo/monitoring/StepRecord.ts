@@ -1,10 +1,10 @@
 /**
  * A step of GRPO in the log of a run.
  */
-import { type GroupRewards } from "../reward/Reward.ts"
-import { type RunEvent } from "../run/RunLog.ts"
-import { type AdvantageGroup } from "./Advantage.ts"
-import { type LearnerReport } from "./PolicyLearner.ts"
+import { type GroupRewards } from "../../reward/Reward.ts"
+import { type RunEvent } from "../../run/RunLog.ts"
+import { type AdvantageGroup } from "../Advantage.ts"
+import { type LearnerReport } from "../PolicyLearner.ts"
 
 const mean = (values: ArrayLike<number>): number => {
   let sum = 0

@@ -1,0 +1,89 @@
+/**
+ * What the validation users say of a policy, beside the policy that training began with.
+ */
+import { type Example } from "../../catalog/Dataset.ts"
+import { type RankedExample } from "../../evaluation/PolicyRanking.ts"
+import * as Rank from "../../evaluation/Rank.ts"
+import { type RunEvent } from "../../run/RunLog.ts"
+import * as Bootstrap from "../../statistics/Bootstrap.ts"
+
+/** Measures of one validation. */
+export interface Validation {
+  readonly ndcg: number
+  readonly hitRate: number
+  /** NDCG@10 less that of the start, and the paired 95 % interval of it. */
+  readonly difference: number
+  readonly interval: Bootstrap.Interval
+  /** HR@10 of the quarter of the users whose targets were met least in training, less that of the start. */
+  readonly coldDifference: number
+  readonly coldInterval: Bootstrap.Interval
+  /** Share of the users whose first recommendation is the most frequent first one. */
+  readonly topShare: number
+}
+
+const meanOf = (values: ArrayLike<number>): number => {
+  let sum = 0
+  for (let i = 0; i < values.length; i++) sum += values[i]!
+  return sum / Math.max(1, values.length)
+}
+
+const compare = (now: Float64Array, start: Float64Array, seed: number) => ({
+  difference: meanOf(now) - meanOf(start),
+  interval: Bootstrap.pairedInterval(now, start, seed)
+})
+
+/** Returns the users whose targets were met least in training, a quarter of them; ties in the order of the users. */
+const coldest = (users: ReadonlyArray<Example>, popularity: ArrayLike<number>): ReadonlyArray<number> =>
+  users.map((_, user) => user)
+    .toSorted((a, b) => popularity[users[a]!.target]! - popularity[users[b]!.target]! || a - b)
+    .slice(0, Math.ceil(users.length / 4))
+
+/** Returns the share of lists that begin with the item that most lists begin with. */
+const topShareOf = (ranked: ReadonlyArray<RankedExample>): number => {
+  const counts = new Map<number, number>()
+  for (const { ranked: { leaves } } of ranked) {
+    const first = leaves[0]
+    if (first !== undefined) counts.set(first, (counts.get(first) ?? 0) + 1)
+  }
+  return Math.max(0, ...counts.values()) / Math.max(1, ranked.length)
+}
+
+/** Measures rankings of the validation users; `start` are those of the policy that training began with. */
+export const of = (
+  users: ReadonlyArray<Example>,
+  ranked: ReadonlyArray<RankedExample>,
+  start: ReadonlyArray<RankedExample>,
+  popularity: ArrayLike<number>,
+  seed: number
+): Validation => {
+  const ndcg = (list: ReadonlyArray<RankedExample>) => Float64Array.from(list, ({ item }) => Rank.ndcg(item, 10))
+  const hits = (list: ReadonlyArray<RankedExample>) => Float64Array.from(list, ({ item }) => Rank.hit(item, 10))
+  const cold = coldest(users, popularity)
+  const coldHits = (list: ReadonlyArray<RankedExample>) => hits(cold.map((user) => list[user]!))
+  const { difference: coldDifference, interval: coldInterval } = compare(coldHits(ranked), coldHits(start), seed)
+  return {
+    ndcg: meanOf(ndcg(ranked)),
+    hitRate: meanOf(hits(ranked)),
+    ...compare(ndcg(ranked), ndcg(start), seed),
+    coldDifference,
+    coldInterval,
+    topShare: topShareOf(ranked)
+  }
+}
+
+/** Makes the event of a validation for the log of a run. */
+export const event = (step: number, validation: Validation): RunEvent => ({
+  kind: "grpo.validation",
+  step,
+  fields: {
+    "NDCG@10": validation.ndcg,
+    "HR@10": validation.hitRate,
+    difference: validation.difference,
+    differenceLow: validation.interval[0],
+    differenceHigh: validation.interval[1],
+    coldDifference: validation.coldDifference,
+    coldLow: validation.coldInterval[0],
+    coldHigh: validation.coldInterval[1],
+    topShare: validation.topShare
+  }
+})
