@@ -161,7 +161,7 @@ export class Reward extends Context.Service<Reward, {
             Effect.suspend(() => score(groups)).pipe(
               Effect.provideContext(context),
               Effect.map((answers) => answers.map((answer) => answer === null ? null : Float32Array.from(answer))),
-              Effect.catch((error) => Effect.fail(error instanceof RewardError ? error : failed(name, words(error)))),
+              Effect.mapError((error) => error instanceof RewardError ? error : failed(name, words(error))),
               Effect.catchDefect((defect) => Effect.fail(failed(name, words(defect))))
             )
         }))
