@@ -17,8 +17,8 @@ import * as Adam from "sidereal/optimizer/Adam"
 import { AdamWConfig } from "sidereal/optimizer/AdamW"
 import * as Parameters from "sidereal/policy/PolicyParameters"
 import * as Published from "sidereal/policy/PublishedWeights"
-import * as Reward from "sidereal/reward/Reward"
-import { rule } from "sidereal/reward/RuleReward"
+import * as Reward from "sidereal/reward/RewardActor"
+import * as RuleReward from "sidereal/reward/RuleReward"
 import * as Sids from "sidereal/sid/Sids"
 import * as Testing from "sidereal/testing"
 import * as CountingPolicy from "sidereal/testing/CountingPolicy"
@@ -45,7 +45,7 @@ const loop = Effect.gen(function*() {
 const optimizer = Adam.adamW(Schema.decodeSync(AdamWConfig)({ weightDecay: 0, averaging: 0 }))
 const actors = Layer.mergeAll(
   Rollouts.RolloutActor.layer({ groupSize: 9, historyExcluded: true }),
-  Reward.RewardActor.layer([{ reward: rule, weight: 1 }]),
+  Reward.RewardActor.layer([{ reward: RuleReward.layer, weight: 1 }]),
   Reference.ReferenceModel.layerFrozen,
   Learner.PolicyLearner.layer({ objective: GroupRelative.make({ beta: 0 }), optimizer, learningRate: () => 0.3 })
 )

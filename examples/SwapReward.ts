@@ -8,17 +8,19 @@ import * as Effect from "effect/Effect"
 import * as Grpo from "sidereal/programs/Grpo"
 import * as Layers from "sidereal/programs/Layers"
 import * as Prepare from "sidereal/programs/Prepare"
-import * as Reward from "sidereal/reward/Reward"
-import { rule } from "sidereal/reward/RuleReward"
+import { Reward } from "sidereal/reward/Reward"
+import * as RuleReward from "sidereal/reward/RuleReward"
 
 const program = Effect.gen(function*() {
   const { dataset } = yield* Prepare.program()
   const shelf = (item: number) => dataset.items[item]!.categories.at(-1)
-  const category = Reward.make(
+  const category = Reward.layer(
     "category",
     ({ items, target }) => Array.from(items, (item) => shelf(item) === shelf(target) ? 1 : 0)
   )
-  const report = yield* Grpo.program({ rewards: [{ reward: rule, weight: 1 }, { reward: category, weight: 0.2 }] })
+  const report = yield* Grpo.program({
+    rewards: [{ reward: RuleReward.layer, weight: 1 }, { reward: category, weight: 0.2 }]
+  })
   yield* Effect.log(report)
 })
 

@@ -7,6 +7,8 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { type Example } from "../src/catalog/Split.ts"
+import * as ItemKnn from "../src/evaluation/baseline/ItemKnn.ts"
+import * as Popularity from "../src/evaluation/baseline/Popularity.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
 import * as Advantage from "../src/grpo/Advantage.ts"
 import { type GrpoConfig, kind } from "../src/grpo/Grpo.ts"
@@ -20,12 +22,14 @@ import * as Adam from "../src/optimizer/Adam.ts"
 import * as LearningRate from "../src/optimizer/LearningRate.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import { PublishedWeights } from "../src/policy/PublishedWeights.ts"
-import { areZero, RewardActor, type WeightedReward } from "../src/reward/Reward.ts"
+import { type RewardError } from "../src/reward/Reward.ts"
+import { areZero, RewardActor, type Weighted, type WeightedReward } from "../src/reward/RewardActor.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
 import { Progress } from "../src/run/Progress.ts"
 import { NoCheckpoint, RunError } from "../src/run/RunError.ts"
 import { type RunEvent, RunLog } from "../src/run/RunLog.ts"
 import * as Supervised from "../src/sft/Sft.ts"
+import { type Sids } from "../src/sid/Sids.ts"
 import * as Selection from "../src/training/Selection.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
 import * as Output from "./Output.ts"
@@ -116,14 +120,14 @@ export const train = Effect.fn("Grpo.train")(
 )
 
 /** The services of the loop in this process, over the policy that it improves. */
-export const actors = (
+export const actors = <const Rewards extends Weighted>(
   grpo: GrpoConfig,
-  rewards: ReadonlyArray<WeightedReward>,
+  rewards: Rewards,
   { historyExcluded }: { readonly historyExcluded: boolean }
 ) =>
   Layer.mergeAll(
     RolloutActor.RolloutActor.layer({ groupSize: grpo.groupSize, historyExcluded }),
-    RewardActor.layer(rewards),
+    RewardActor.layer(rewards, { normalise: grpo.normaliseRewards }),
     ReferenceModel.layerFrozen,
     PolicyLearner.PolicyLearner.layer({
       objective: GroupRelative.make({ beta: grpo.beta }),
@@ -136,7 +140,7 @@ export const actors = (
 export interface GrpoOptions {
   readonly policy?: Policies.PolicyLayer | undefined
   /** Rewards instead of those that the settings name. */
-  readonly rewards?: ReadonlyArray<WeightedReward> | undefined
+  readonly rewards?: ReadonlyArray<WeightedReward<RewardError, Sids>> | undefined
 }
 
 /**
@@ -146,9 +150,14 @@ export interface GrpoOptions {
 export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
   const { run, settings } = yield* Workspace
   const { historyExcluded } = settings.evaluation
-  const { dataset, split } = yield* Prepare.program()
+  const prepared = yield* Prepare.program()
+  const { dataset, split } = prepared
   const { index } = yield* Tokenize.program()
-  const rewards = options.rewards ?? Rewards.weighted(settings.grpo.rewards)
+  const rewards = options.rewards ?? Rewards.weighted(settings.grpo.rewards, {
+    teacher: Effect.sync(() => ItemKnn.fit(split.train, dataset.items.length, { leaveOneOut: true })),
+    counts: Effect.sync(() => Popularity.count(split.train, dataset.items.length)),
+    embeddings: Effect.map(Tokenize.embed(prepared), ({ matrix }) => matrix)
+  })
   if (areZero(rewards)) {
     yield* Output.note(
       rewards.length === 0

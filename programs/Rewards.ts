@@ -1,19 +1,58 @@
 /**
  * The rewards by their names in the settings.
  */
-import { ranking } from "../src/reward/RankingReward.ts"
-import { type Reward, type WeightedReward } from "../src/reward/Reward.ts"
-import { rule } from "../src/reward/RuleReward.ts"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { type Scorer } from "../src/evaluation/baseline/Scorer.ts"
+import { type Matrix } from "../src/matrix/Matrix.ts"
+import * as CollaborativeReward from "../src/reward/CollaborativeReward.ts"
+import * as DiversityReward from "../src/reward/DiversityReward.ts"
+import * as NdcgReward from "../src/reward/NdcgReward.ts"
+import * as PopularityReward from "../src/reward/PopularityReward.ts"
+import * as PrefixReward from "../src/reward/PrefixReward.ts"
+import * as RankingReward from "../src/reward/RankingReward.ts"
+import { type Reward, type RewardError } from "../src/reward/Reward.ts"
+import { type WeightedReward } from "../src/reward/RewardActor.ts"
+import * as RuleReward from "../src/reward/RuleReward.ts"
+import * as SemanticReward from "../src/reward/SemanticReward.ts"
+import { type Sids } from "../src/sid/Sids.ts"
 
-/** All rewards that settings can name. */
-export const known: ReadonlyArray<Reward> = [rule, ranking]
+/** What rewards need of a run; each is made only for a reward that is named. */
+export interface RewardSources<E = never, R = never> {
+  /** Scores candidates for `collaborative`; the user's own pairs should be left out. */
+  readonly teacher: Effect.Effect<Scorer, E, R>
+  /** Training events per item, [N], for `popularity`. */
+  readonly counts: Effect.Effect<ArrayLike<number>, E, R>
+  /** One row per item, [N, D], for `semantic`. */
+  readonly embeddings: Effect.Effect<Matrix, E, R>
+}
+
+const from = <A, E, R>(source: Effect.Effect<A, E, R>, layer: (value: A) => Layer.Layer<Reward>) =>
+  Layer.unwrap(Effect.map(source, layer))
+
+const known = {
+  rule: () => RuleReward.layer,
+  ranking: () => RankingReward.layer,
+  ndcg: () => NdcgReward.layer,
+  prefix: () => PrefixReward.layer(),
+  semantic: <E, R>({ embeddings }: RewardSources<E, R>) =>
+    from(embeddings, (rows) => SemanticReward.layer({ embeddings: rows })),
+  collaborative: <E, R>({ teacher }: RewardSources<E, R>) =>
+    from(teacher, (scorer) => CollaborativeReward.layer({ scorer })),
+  popularity: <E, R>({ counts }: RewardSources<E, R>) =>
+    from(counts, (events) => PopularityReward.layer({ counts: events })),
+  diversity: () => DiversityReward.layer
+}
 
 /** The names of the rewards. */
-export const names: ReadonlyArray<string> = known.map(({ name }) => name)
+export const names: ReadonlyArray<string> = Object.keys(known)
 
 /** Returns the rewards with these weights by name; other names are left to the check of the settings. */
-export const weighted = (weights: Readonly<Record<string, number>>): ReadonlyArray<WeightedReward> =>
-  known.flatMap((reward) => {
-    const weight = weights[reward.name]
-    return weight === undefined ? [] : [{ reward, weight }]
+export const weighted = <E, R>(
+  weights: Readonly<Record<string, number>>,
+  sources: RewardSources<E, R>
+): ReadonlyArray<WeightedReward<E | RewardError, R | Sids>> =>
+  Object.entries(known).flatMap(([name, reward]) => {
+    const weight = weights[name]
+    return weight === undefined ? [] : [{ reward: reward(sources), weight }]
   })

@@ -27,9 +27,16 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
   ),
   /** Weight of the divergence from the reference, at most 1e6. @default 0.2 */
   beta: NonNegative.check(Schema.isLessThanOrEqualTo(1e6)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.2))),
-  /** Weights of the rewards by name. @default rule 1, ranking 1 */
+  /**
+   * Weights of the rewards by name: rule, ranking, ndcg, prefix, semantic, collaborative, popularity, diversity.
+   * @default rule 1, ranking 1
+   */
   rewards: Schema.Record(Schema.String, Schema.Finite).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed({ rule: 1, ranking: 1 }))
+  ),
+  /** Standardises each reward over its group or over the batch before it is weighted. @default none */
+  normaliseRewards: Schema.Literals(["none", "group", "batch"]).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed("none"))
   ),
   /** Steps between validations. @default 20 */
   stepsPerValidation: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(20))),

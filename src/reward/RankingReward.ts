@@ -1,8 +1,9 @@
 /**
  * The rank penalty of MiniOneRec: in a group with a hit, the wrong candidate at rank i (from 0) gets
  * `-(1 / log2(i + 2)) / sum_j 1 / log2(j + 2)` and the hit 0; a group without a hit gets zeros.
+ * A candidate that is no item is a wrong one.
  */
-import * as Reward from "./Reward.ts"
+import { Reward } from "./Reward.ts"
 
 /** The penalties by rank for groups of G candidates; they sum to 1. */
 export const penalties = (group: number): Float64Array => {
@@ -11,8 +12,8 @@ export const penalties = (group: number): Float64Array => {
   return weights.map((weight) => weight / sum)
 }
 
-/** The reward. */
-export const ranking: Reward.Reward = Reward.make("ranking", ({ hits }) => {
+/** Provides the reward. */
+export const layer = Reward.layer("ranking", ({ hits }) => {
   const penalty = penalties(hits.length)
   const any = hits.some((hit) => hit)
   return hits.map((hit, rank) => (!any || hit ? 0 : -penalty[rank]!))

@@ -1,12 +1,14 @@
 /**
- * Rewards of candidate groups, and how several are combined.
+ * Rewards of candidate groups.
  *
- * A reward sees a whole group in rank order and answers one number per candidate.
+ * A reward is a service, and each kind of reward a layer that provides it. It sees whole groups in rank order and answers
+ * one number per candidate, or null for a group that it does not apply to.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 
 /** A group as a reward sees it: items of the candidates best first, and what really came next. */
@@ -14,7 +16,10 @@ export interface RewardGroup {
   readonly user: number
   readonly history: Int32Array
   readonly target: number
-  /** One item per candidate: the first with its SID that may be recommended. */
+  /**
+   * One item per candidate, [G]: the first with its SID that may be recommended; -1 for a candidate that is no item, which
+   * only a policy without a trie writes.
+   */
   readonly items: Int32Array
   /** Whether the candidate's SID is the target's; never where the target itself may not be recommended. */
   readonly hits: ReadonlyArray<boolean>
@@ -42,6 +47,16 @@ export class WrongCount extends Schema.TaggedError<WrongCount>()("WrongCount", {
 }) {
   override get message() {
     return `group ${this.group} has ${this.candidates} candidates but got ${this.answers} rewards`
+  }
+}
+
+/** A reward that answered for more groups than it was asked for. */
+export class WrongGroups extends Schema.TaggedError<WrongGroups>()("WrongGroups", {
+  groups: Schema.Int,
+  answers: Schema.Int
+}) {
+  override get message() {
+    return `it was asked for ${this.groups} groups and answered for ${this.answers}`
   }
 }
 
@@ -73,7 +88,7 @@ export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", {
 /** Every way in which a reward fails. */
 export class RewardError extends Schema.TaggedError<RewardError>()("RewardError", {
   reward: Schema.String,
-  reason: Schema.Union([RewardFailed, TooSlow, WrongCount, NotFinite, TooLarge])
+  reason: Schema.Union([RewardFailed, TooSlow, WrongGroups, WrongCount, NotFinite, TooLarge])
 }) {
   override get message() {
     return `the reward "${this.reward}" failed: ${this.reason.message}`
@@ -84,118 +99,127 @@ export class RewardError extends Schema.TaggedError<RewardError>()("RewardError"
 export const failed = (reward: string, detail: string): RewardError =>
   new RewardError({ reward, reason: new RewardFailed({ detail }) })
 
-/** A named reward. */
-export interface Reward {
-  readonly name: string
-  /** One number per candidate of every group. */
-  readonly score: (groups: ReadonlyArray<RewardGroup>) => Effect.Effect<ReadonlyArray<Float32Array>, RewardError>
-}
-
-/** Makes a reward of a plain function of one group; one that throws has failed. */
-export const make = (name: string, score: (group: RewardGroup) => ArrayLike<number>): Reward => ({
-  name,
-  score: (groups) =>
-    Effect.try({
-      try: () => groups.map((group) => Float32Array.from(score(group))),
-      catch: (cause) => failed(name, cause instanceof Error ? cause.message : String(cause))
-    })
-})
-
-/** Rewards and their weights: the score of a group is the weighted sum. */
-export interface WeightedReward {
-  readonly reward: Reward
-  readonly weight: number
-}
-
-/** Returns whether every total is 0 whatever the rewards answer, so that nothing can be learned from them. */
-export const areZero = (rewards: ReadonlyArray<WeightedReward>): boolean =>
-  rewards.every(({ weight }) => Math.fround(weight) === 0)
+/** Rewards of one group, [G]; null where the reward does not apply to it. */
+export type Scores = Float32Array | null
 
 /** What a group earned, in total and by reward. */
 export interface GroupRewards {
+  /** Weighted sum of the rewards that apply, [G]. */
   readonly total: Float32Array
-  readonly parts: Readonly<Record<string, Float32Array>>
+  /** Each reward before normalisation and weight, [G]; null where it does not apply or was given up. */
+  readonly parts: Readonly<Record<string, Scores>>
 }
 
+/** What a custom reward may answer for a group. */
+export type Answer = ArrayLike<number> | null
+
+const words = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
+
 /**
- * The actor that rewards groups.
+ * A named reward.
  *
- * Responsibilities: asks every reward once per batch of groups and combines the answers; holds no state.
- * Ordering: answers stand in the order of the groups. Back-pressure: the caller awaits the batch, nothing is queued.
- * Completion means that every candidate has a finite reward in each part and in total; a reward with a wrong count or a
- * value that is not finite, or a weight that makes the total not finite, fails the batch. A crash loses the batch in flight only, which the caller can send again: rewards change nothing.
+ * Responsibilities: answers a batch of groups in their order; changes nothing, so that a batch may be asked for again.
+ * Every reward says in its description what a candidate without an item gets.
  */
-export class RewardActor extends Context.Service<RewardActor, {
-  readonly names: ReadonlyArray<string>
-  score(groups: ReadonlyArray<RewardGroup>): Effect.Effect<ReadonlyArray<GroupRewards>, RewardError>
-}>()("sidereal/reward/RewardActor") {
-  /** Combines rewards by their weights; each may take as long as `timeout` allows, by default as it likes. */
-  static readonly layer = (
-    rewards: ReadonlyArray<WeightedReward>,
-    options: { readonly timeout?: Duration.Input | undefined } = {}
-  ): Layer.Layer<RewardActor> =>
-    Layer.succeed(
-      RewardActor,
-      RewardActor.of({ names: rewards.map(({ reward }) => reward.name), score: combine(rewards, options.timeout) })
+export class Reward extends Context.Service<Reward, {
+  readonly name: string
+  /** Scores per group. Counts and finiteness are checked by `supervise`, which the reward actor applies. */
+  score(groups: ReadonlyArray<RewardGroup>): Effect.Effect<ReadonlyArray<Scores>, RewardError>
+}>()("sidereal/reward/Reward") {
+  /**
+   * Makes a reward of a function of one group, which may return an Effect; groups of a batch are asked for 16 at a time.
+   * A function that throws, or an Effect that fails or dies, has failed.
+   */
+  static readonly layer = <R = never>(
+    name: string,
+    score: (group: RewardGroup) => Answer | Effect.Effect<Answer, unknown, R>
+  ): Layer.Layer<Reward, never, R> =>
+    Reward.layerBatch(name, (groups) => {
+      const answers = groups.map((group) => () => score(group))
+      return Effect.forEach(
+        answers,
+        (answer) =>
+          Effect.suspend(() => {
+            const found = answer()
+            return Effect.isEffect(found) ? found : Effect.succeed(found)
+          }),
+        { concurrency: 16 }
+      )
+    })
+
+  /** Makes a reward of an Effect over a whole batch, as a service that scores many groups at once has it. */
+  static readonly layerBatch = <R = never>(
+    name: string,
+    score: (groups: ReadonlyArray<RewardGroup>) => Effect.Effect<ReadonlyArray<Answer>, unknown, R>
+  ): Layer.Layer<Reward, never, R> =>
+    Layer.effect(
+      Reward,
+      Effect.map(Effect.context<R>(), (context) =>
+        Reward.of({
+          name,
+          score: (groups) =>
+            Effect.suspend(() => score(groups)).pipe(
+              Effect.provideContext(context),
+              Effect.map((answers) => answers.map((answer) => answer === null ? null : Float32Array.from(answer))),
+              Effect.mapError((error) => error instanceof RewardError ? error : failed(name, words(error))),
+              Effect.catchDefect((defect) => Effect.fail(failed(name, words(defect))))
+            )
+        }))
     )
 }
 
-/** Fails when a reward takes too long. */
-const inTime = (reward: string, timeout: Duration.Input | undefined) =>
-  timeout === undefined ? <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | RewardError> => effect : (
-    Effect.timeoutOrElse({
+/** Bounds of a reward. */
+export interface Bounds {
+  /** Time for each try; as long as it takes by default. A function that never returns cannot be interrupted. */
+  readonly timeout?: Duration.Input | undefined
+  /** Schedule of further tries after a failure, a late or a wrong answer; none by default. */
+  readonly retries?: Schedule.Schedule<unknown, RewardError> | undefined
+}
+
+/**
+ * Makes a reward answer correctly or fail with a typed error: a try that takes longer than `timeout` is interrupted and
+ * its late answer dropped, and an answer for the wrong number of groups or candidates, or with a number that is not
+ * finite, is a failure.
+ */
+export const supervise = (reward: Reward["Service"], { retries, timeout }: Bounds = {}): Reward["Service"] => {
+  const inTime = timeout === undefined
+    ? <A>(effect: Effect.Effect<A, RewardError>) => effect
+    : Effect.timeoutOrElse({
       duration: timeout,
       orElse: () =>
         Effect.fail(
           new RewardError({
-            reward,
+            reward: reward.name,
             reason: new TooSlow({ waited: Duration.format(Duration.fromInputUnsafe(timeout)) })
           })
         )
     })
-  )
-
-const combine = (rewards: ReadonlyArray<WeightedReward>, timeout: Duration.Input | undefined) =>
-  Effect.fn("RewardActor.score")(function*(groups: ReadonlyArray<RewardGroup>) {
-    const answers = yield* Effect.forEach(rewards, ({ reward, weight }) =>
-      reward.score(groups).pipe(
-        inTime(reward.name, timeout),
-        Effect.flatMap((scores) => check(reward.name, groups, scores)),
-        Effect.map((scores) => ({ name: reward.name, weight, scores }))
-      ), { concurrency: "unbounded" })
-    const combined: Array<GroupRewards> = []
-    for (const [g, group] of groups.entries()) {
-      const total = new Float32Array(group.items.length)
-      for (const { scores, weight } of answers) {
-        for (let c = 0; c < total.length; c++) total[c] = total[c]! + weight * scores[g]![c]!
-      }
-      const bad = total.findIndex((value) => !Number.isFinite(value))
-      if (bad >= 0) {
-        const part = ({ scores, weight }: (typeof answers)[number]) => weight * scores[g]![bad]!
-        const { name, weight, ...most } = answers.reduce((a, b) => Math.abs(part(b)) > Math.abs(part(a)) ? b : a)
-        return yield* new RewardError({
-          reward: name,
-          reason: new TooLarge({
-            group: g,
-            candidate: bad,
-            value: String(most.scores[g]![bad]),
-            weight,
-            total: String(total[bad])
-          })
-        })
-      }
-      combined.push({ total, parts: Object.fromEntries(answers.map(({ name, scores }) => [name, scores[g]!])) })
+  return Reward.of({
+    name: reward.name,
+    score: (groups) => {
+      const once = Effect.suspend(() => reward.score(groups)).pipe(
+        Effect.catchDefect((defect) => Effect.fail(failed(reward.name, words(defect)))),
+        inTime,
+        Effect.flatMap((scores) => check(reward.name, groups, scores))
+      )
+      return retries === undefined ? once : Effect.retry(once, retries)
     }
-    return combined
   })
+}
 
 const check = (
   reward: string,
   groups: ReadonlyArray<RewardGroup>,
-  scores: ReadonlyArray<Float32Array>
-): Effect.Effect<ReadonlyArray<Float32Array>, RewardError> => {
+  scores: ReadonlyArray<Scores>
+): Effect.Effect<ReadonlyArray<Scores>, RewardError> => {
+  if (scores.length > groups.length) {
+    return Effect.fail(
+      new RewardError({ reward, reason: new WrongGroups({ groups: groups.length, answers: scores.length }) })
+    )
+  }
   for (const [g, group] of groups.entries()) {
     const answer = scores[g]
+    if (answer === null) continue
     if (answer === undefined || answer.length !== group.items.length) {
       return Effect.fail(
         new RewardError({

@@ -1,7 +1,7 @@
 /**
- * The rule of MiniOneRec: 1 for the item that really came next, 0 for any other.
+ * The rule of MiniOneRec: 1 for the item that really came next, 0 for any other and for a candidate that is no item.
  */
-import * as Reward from "./Reward.ts"
+import { Reward } from "./Reward.ts"
 
-/** The reward. */
-export const rule: Reward.Reward = Reward.make("rule", ({ hits }) => hits.map((hit) => (hit ? 1 : 0)))
+/** Provides the reward. */
+export const layer = Reward.layer("rule", ({ hits }) => hits.map((hit) => (hit ? 1 : 0)))

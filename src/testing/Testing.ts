@@ -100,16 +100,20 @@ const faults = <E>(usual: E) => {
 /** A reward that answers with a number, or with what a function says of a group. */
 export const reward = (
   name: string,
-  answer: number | ((group: Reward.RewardGroup) => ArrayLike<number>)
-): Faults<Reward.RewardError> & { readonly reward: Reward.Reward } => {
+  answer: number | ((group: Reward.RewardGroup) => Reward.Answer)
+): Faults<Reward.RewardError> & { readonly reward: Layer.Layer<Reward.Reward> } => {
   const { controls, pass } = faults(Reward.failed(name, "it was told to"))
-  const plain = Reward.make(
-    name,
-    (group) => typeof answer === "number" ? Array.from(group.items, () => answer) : answer(group)
-  )
   return {
     ...controls,
-    reward: { name, score: (groups) => Effect.andThen(pass([groups]), plain.score(groups)) }
+    reward: Reward.Reward.layerBatch(
+      name,
+      (groups) =>
+        Effect.map(
+          pass([groups]),
+          () =>
+            groups.map((group) => typeof answer === "number" ? Array.from(group.items, () => answer) : answer(group))
+        )
+    )
   }
 }
 

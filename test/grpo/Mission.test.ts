@@ -22,8 +22,9 @@ import { PolicyModel, type ScoredGroup } from "../../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
 import * as Prompt from "../../src/policy/Prompt.ts"
 import { PublishedWeights } from "../../src/policy/PublishedWeights.ts"
-import * as Reward from "../../src/reward/Reward.ts"
-import { rule } from "../../src/reward/RuleReward.ts"
+import { Reward } from "../../src/reward/Reward.ts"
+import { RewardActor } from "../../src/reward/RewardActor.ts"
+import * as RuleReward from "../../src/reward/RuleReward.ts"
 import { RunLog } from "../../src/run/RunLog.ts"
 import { SftConfig } from "../../src/sft/Sft.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
@@ -74,7 +75,7 @@ const policy = (index = Testing.index(items)) =>
     Layer.provideMerge(Layer.mergeAll(Sids.layer(index), Testing.layerRun, Testing.layerNoTensors))
   )
 
-const withRewards = (rewards: Layer.Layer<Reward.RewardActor>) => {
+const withRewards = (rewards: Layer.Layer<RewardActor>) => {
   const others = Layer.mergeAll(
     RolloutActor.layer({ groupSize: grpo.groupSize, historyExcluded: true }),
     ReferenceModel.layerFrozen,
@@ -88,7 +89,7 @@ const withRewards = (rewards: Layer.Layer<Reward.RewardActor>) => {
   return others.pipe(Layer.provideMerge(PublishedWeights.layer), Layer.provideMerge(policy()))
 }
 
-const rules = [{ reward: rule, weight: 1 }]
+const rules = [{ reward: RuleReward.layer, weight: 1 }]
 const actors = Grpo.actors(grpo, rules, { historyExcluded: true })
 const run = Grpo.train(grpo, data, 1)
 
@@ -192,7 +193,7 @@ describe("GRPO in this process", () => {
         const report = yield* run
         assert.strictEqual(report.steps, 4)
         assert.strictEqual(fake.calls.length, 5)
-      }).pipe(Effect.provide(withRewards(Reward.RewardActor.layer([{ reward: fake.reward, weight: 1 }]))))
+      }).pipe(Effect.provide(withRewards(RewardActor.layer([{ reward: fake.reward, weight: 1 }]))))
     }))
 
   it.live("does not wait for a reward that hangs longer than it may, and can be interrupted while it waits", () =>
@@ -201,12 +202,12 @@ describe("GRPO in this process", () => {
       fake.delay("Infinity")
       const rewards = [{ reward: fake.reward, weight: 1 }]
       const late = yield* Effect.flip(
-        run.pipe(Effect.provide(withRewards(Reward.RewardActor.layer(rewards, { timeout: "20 millis" }))))
+        run.pipe(Effect.provide(withRewards(RewardActor.layer(rewards, { timeout: "20 millis" }))))
       )
       assert.strictEqual(late._tag === "RewardError" ? late.reason._tag : late._tag, "TooSlow")
       assert.include(late.message, "20ms")
       const waiting = yield* run.pipe(
-        Effect.provide(withRewards(Reward.RewardActor.layer(rewards))),
+        Effect.provide(withRewards(RewardActor.layer(rewards))),
         Effect.forkChild
       )
       while (fake.calls.length < 2) yield* Effect.sleep("5 millis")
@@ -217,15 +218,15 @@ describe("GRPO in this process", () => {
     Effect.gen(function*() {
       const fake = Testing.reward("broken", Number.NaN)
       const bad = yield* Effect.flip(
-        run.pipe(Effect.provide(withRewards(Reward.RewardActor.layer([{ reward: fake.reward, weight: 1 }]))))
+        run.pipe(Effect.provide(withRewards(RewardActor.layer([{ reward: fake.reward, weight: 1 }]))))
       )
       assert.strictEqual(bad._tag === "RewardError" ? bad.reason._tag : bad._tag, "NotFinite")
       assert.include(bad.message, "\"broken\"")
-      const thrown = Reward.make("thrown", () => {
+      const thrown = Reward.layer("thrown", () => {
         throw new Error("no connection")
       })
       const failed = yield* Effect.flip(
-        run.pipe(Effect.provide(withRewards(Reward.RewardActor.layer([{ reward: thrown, weight: 1 }]))))
+        run.pipe(Effect.provide(withRewards(RewardActor.layer([{ reward: thrown, weight: 1 }]))))
       )
       assert.include(failed.message, "no connection")
     }))
@@ -236,7 +237,7 @@ describe("GRPO in this process", () => {
         const fake = Testing.rollouts(Testing.firstLeaves(5))
         const swapped = Layer.mergeAll(
           fake.layer,
-          Reward.RewardActor.layer(rules),
+          RewardActor.layer(rules),
           ReferenceModel.layerFrozen,
           PolicyLearner.layer({
             objective: GroupRelative.make({ beta: 0 }),

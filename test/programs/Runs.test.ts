@@ -371,7 +371,7 @@ describe("settings of a run", () => {
       [{ policy: { keyValueHeads: 3 } }, ["policy.keyValueHeads: Expected a divisor of heads, 4, got 3"]],
       [{ policy: { heads: 3 } }, ["policy.width", "got the default 128"]],
       [{ grpo: { rewards: { rulle: 1 } } }, ["grpo.rewards.rulle", "did you mean rule?"]],
-      [{ grpo: { rewards: { ndcg: 1 } } }, ["grpo.rewards.ndcg", "known are rule, ranking"]],
+      [{ grpo: { rewards: { clicks: 1 } } }, ["grpo.rewards.clicks", "known are rule, ranking, ndcg, prefix"]],
       [{ grpo: { rewards: { rule: 1e300 } } }, ["grpo.rewards.rule", "got 1e+300"]],
       [{ grpo: { groupSize: 1 } }, ["grpo.groupSize", "got 1"]],
       [{ grpo: { groupSize: 40 }, shop: { items: 30 } }, ["grpo.groupSize: Expected at most the 30 items", "got 40"]],

@@ -4,7 +4,8 @@ import { join } from "node:path"
 import * as Advantage from "../../src/grpo/Advantage.ts"
 import * as RankingReward from "../../src/reward/RankingReward.ts"
 import * as Reward from "../../src/reward/Reward.ts"
-import { rule } from "../../src/reward/RuleReward.ts"
+import { areZero, RewardActor, type WeightedReward } from "../../src/reward/RewardActor.ts"
+import * as RuleReward from "../../src/reward/RuleReward.ts"
 import { distance, golden, json, list } from "../Golden.ts"
 
 const group = (hits: ReadonlyArray<boolean>): Reward.RewardGroup => ({
@@ -17,12 +18,12 @@ const group = (hits: ReadonlyArray<boolean>): Reward.RewardGroup => ({
 
 const withHitAt = (rank: number, size = 16) => group(Array.from({ length: size }, (_, i) => i === rank))
 
-const score = (rewards: ReadonlyArray<Reward.WeightedReward>, groups: ReadonlyArray<Reward.RewardGroup>) =>
-  Effect.flatMap(Reward.RewardActor, (actor) => actor.score(groups)).pipe(
-    Effect.provide(Reward.RewardActor.layer(rewards))
+const score = (rewards: ReadonlyArray<WeightedReward>, groups: ReadonlyArray<Reward.RewardGroup>) =>
+  Effect.flatMap(RewardActor, (actor) => actor.score(groups)).pipe(
+    Effect.provide(RewardActor.layer(rewards))
   )
 
-const both = [{ reward: rule, weight: 1 }, { reward: RankingReward.ranking, weight: 1 }]
+const both = [{ reward: RuleReward.layer, weight: 1 }, { reward: RankingReward.layer, weight: 1 }]
 
 describe("rule and ranking rewards", () => {
   it.effect("have the published advantages for a group of sixteen", () =>
@@ -41,8 +42,8 @@ describe("rule and ranking rewards", () => {
 
   it.effect("are combined by their weights and reported apart", () =>
     Effect.gen(function*() {
-      const [earned] = yield* score([{ reward: rule, weight: 2 }, {
-        reward: Reward.make("items", ({ items }) => items),
+      const [earned] = yield* score([{ reward: RuleReward.layer, weight: 2 }, {
+        reward: Reward.Reward.layer("items", ({ items }) => items),
         weight: -0.5
       }], [withHitAt(1, 3)])
       assert.deepStrictEqual([...earned!.total], [0, 1.5, -1])
@@ -52,46 +53,54 @@ describe("rule and ranking rewards", () => {
   it.effect("fail when one answers with the wrong count or a value that is not finite", () =>
     Effect.gen(function*() {
       const short = yield* Effect.flip(
-        score([{ reward: Reward.make("short", () => [1]), weight: 1 }], [withHitAt(0, 3)])
+        score([{ reward: Reward.Reward.layer("short", () => [1]), weight: 1 }], [withHitAt(0, 3)])
       )
       assert.include(short.message, "\"short\"")
       assert.include(short.message, "3 candidates but got 1")
       const bad = yield* Effect.flip(
-        score([{ reward: Reward.make("bad", () => [0, Number.NaN]), weight: 1 }], [withHitAt(0, 2)])
+        score([{ reward: Reward.Reward.layer("bad", () => [0, Number.NaN]), weight: 1 }], [withHitAt(0, 2)])
       )
       assert.include(bad.message, "candidate 1 of group 0 got NaN")
     }))
 
   it.effect("fail when a weight makes the total overflow, and name the reward and its weight", () =>
     Effect.gen(function*() {
-      const alone = yield* Effect.flip(score([{ reward: rule, weight: 1e300 }], [withHitAt(-1, 3), withHitAt(1, 3)]))
+      const alone = yield* Effect.flip(
+        score([{ reward: RuleReward.layer, weight: 1e300 }], [withHitAt(-1, 3), withHitAt(1, 3)])
+      )
       assert.strictEqual(alone._tag, "RewardError")
       assert.strictEqual(alone.reward, "rule")
       assert.include(alone.message, "weight 1e+300")
       assert.include(alone.message, "candidate 1 of group 1 is Infinity")
       const beside = yield* Effect.flip(
-        score([{ reward: rule, weight: 1 }, { reward: RankingReward.ranking, weight: -1e300 }], [withHitAt(1, 3)])
+        score([{ reward: RuleReward.layer, weight: 1 }, { reward: RankingReward.layer, weight: -1e300 }], [
+          withHitAt(1, 3)
+        ])
       )
       assert.strictEqual(beside.reward, "ranking")
       // Each part is finite in 32 bits and only their sum is not; or they would cancel in higher precision.
-      const ones = Reward.make("ones", ({ items }) => new Float32Array(items.length).fill(1))
-      const sum = yield* Effect.flip(score([{ reward: ones, weight: 2e38 }, { reward: rule, weight: 3e38 }], [
-        withHitAt(0, 2)
-      ]))
+      const ones = Reward.Reward.layer("ones", ({ items }) => new Float32Array(items.length).fill(1))
+      const sum = yield* Effect.flip(
+        score([{ reward: ones, weight: 2e38 }, { reward: RuleReward.layer, weight: 3e38 }], [
+          withHitAt(0, 2)
+        ])
+      )
       assert.strictEqual(sum.reward, "rule")
-      const torn = yield* Effect.flip(score([{ reward: ones, weight: 1e300 }, { reward: rule, weight: -1e300 }], [
-        withHitAt(0, 2)
-      ]))
+      const torn = yield* Effect.flip(
+        score([{ reward: ones, weight: 1e300 }, { reward: RuleReward.layer, weight: -1e300 }], [
+          withHitAt(0, 2)
+        ])
+      )
       assert.include(torn.message, "Infinity")
-      const [large] = yield* score([{ reward: rule, weight: 3e38 }], [withHitAt(0, 2)])
+      const [large] = yield* score([{ reward: RuleReward.layer, weight: 3e38 }], [withHitAt(0, 2)])
       assert.isTrue(Advantage.normalise(large!.total).every(Number.isFinite))
     }))
 
   it("are known to be all zero by their weights", () => {
-    assert.isTrue(Reward.areZero([]))
-    assert.isTrue(Reward.areZero([{ reward: rule, weight: 0 }, { reward: RankingReward.ranking, weight: -0 }]))
-    assert.isTrue(Reward.areZero([{ reward: rule, weight: 1e-60 }]))
-    assert.isFalse(Reward.areZero([{ reward: rule, weight: 0 }, { reward: RankingReward.ranking, weight: -0.5 }]))
+    assert.isTrue(areZero([]))
+    assert.isTrue(areZero([{ reward: RuleReward.layer, weight: 0 }, { reward: RankingReward.layer, weight: -0 }]))
+    assert.isTrue(areZero([{ reward: RuleReward.layer, weight: 1e-60 }]))
+    assert.isFalse(areZero([{ reward: RuleReward.layer, weight: 0 }, { reward: RankingReward.layer, weight: -0.5 }]))
   })
 })
 

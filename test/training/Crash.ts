@@ -24,7 +24,7 @@ import * as Lion from "../../src/optimizer/Lion.ts"
 import * as Optimizer from "../../src/optimizer/Optimizer.ts"
 import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
 import { PublishedWeights } from "../../src/policy/PublishedWeights.ts"
-import { RewardActor } from "../../src/reward/Reward.ts"
+import { RewardActor } from "../../src/reward/RewardActor.ts"
 import * as RuleReward from "../../src/reward/RuleReward.ts"
 import { type Checkpoint, Checkpointer } from "../../src/run/Checkpointer.ts"
 import { Progress } from "../../src/run/Progress.ts"
@@ -98,7 +98,7 @@ const grpo = (optimizer: Optimizer.Optimizer, reference: typeof ReferenceModel.l
   ).pipe(Effect.provide(
     Layer.mergeAll(
       RolloutActor.layer({ groupSize: 4, historyExcluded: false }),
-      RewardActor.layer([{ reward: RuleReward.rule, weight: 1 }]),
+      RewardActor.layer([{ reward: RuleReward.layer, weight: 1 }]),
       reference,
       PolicyLearner.layer({ objective: GroupRelative.make({ beta: 0.1 }), optimizer, learningRate: () => 0.1 })
     ).pipe(Layer.provideMerge(PublishedWeights.layer))

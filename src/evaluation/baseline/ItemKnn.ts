@@ -5,34 +5,74 @@
  * `C[x][y] += w` and `C[y][x] += w / 2`. With n_x the training occurrences of x, item y scores
  * `sum_p 2^-floor(p / 2) C[x_p][y] / sqrt(n_x sqrt(n_y))` over the last 20 items x_p of the history, p = 0 the last.
  */
+import * as Popularity from "./Popularity.ts"
 import * as Scorer from "./Scorer.ts"
 
 const window = 10
 const recent = 20
 
-/** Learns from training sequences of items 0 .. N-1. */
-export const fit = (train: ReadonlyArray<Int32Array>, items: number): Scorer.Scorer => {
-  const occurrences = new Float64Array(items)
-  const neighbours = Array.from({ length: items }, () => new Map<number, number>())
-  const add = (x: number, y: number, weight: number) => neighbours[x]!.set(y, (neighbours[x]!.get(y) ?? 0) + weight)
-  for (const sequence of train) {
-    for (const [i, x] of sequence.entries()) {
-      occurrences[x]!++
-      for (let j = i + 1; j <= Math.min(i + window, sequence.length - 1); j++) {
-        const y = sequence[j]!
-        if (x === y) continue
-        const weight = (17 - (j - i)) / 16
-        add(x, y, weight)
-        add(y, x, weight / 2)
-      }
+/** Choices of the baseline. */
+export interface ItemKnnOptions {
+  /**
+   * Leaves a user's own training sequence, which is the one numbered `history.user`, out of what scores the user's
+   * histories, exactly as though it had been fitted without it: for a teacher or a reward on training positions, whose
+   * targets it would else remember. Histories of a negative user, or of one beyond the training sequences, are scored
+   * with all. @default false
+   */
+  readonly leaveOneOut?: boolean | undefined
+}
+
+/** Calls `add` for every pair of a sequence with its weight, once in each direction. */
+const pairs = (sequence: Int32Array, add: (x: number, y: number, weight: number) => void) => {
+  for (let i = 0; i < sequence.length; i++) {
+    const x = sequence[i]!
+    for (let j = i + 1; j <= Math.min(i + window, sequence.length - 1); j++) {
+      const y = sequence[j]!
+      if (x === y) continue
+      const weight = (17 - (j - i)) / 16
+      add(x, y, weight)
+      add(y, x, weight / 2)
     }
   }
-  return Scorer.make("item-knn", items, ({ items: history }, row) => {
+}
+
+/** What one sequence has added to the counts. */
+const contribution = (sequence: Int32Array) => {
+  const occurrences = new Map<number, number>()
+  for (const x of sequence) occurrences.set(x, (occurrences.get(x) ?? 0) + 1)
+  const neighbours = new Map<number, Map<number, number>>()
+  pairs(sequence, (x, y, weight) => {
+    const row = neighbours.get(x) ?? new Map<number, number>()
+    neighbours.set(x, row.set(y, (row.get(y) ?? 0) + weight))
+  })
+  return { occurrences, neighbours }
+}
+
+/** Learns from training sequences of items 0 .. N-1. */
+export const fit = (
+  train: ReadonlyArray<Int32Array>,
+  items: number,
+  { leaveOneOut = false }: ItemKnnOptions = {}
+): Scorer.Scorer => {
+  const occurrences = Popularity.count(train, items)
+  const neighbours = Array.from({ length: items }, () => new Map<number, number>())
+  for (const sequence of train) {
+    pairs(sequence, (x, y, weight) => neighbours[x]!.set(y, (neighbours[x]!.get(y) ?? 0) + weight))
+  }
+  return Scorer.make("item-knn", items, ({ items: history, user }, row) => {
+    const sequence = leaveOneOut ? train[user] : undefined
+    const own = sequence === undefined ? undefined : contribution(sequence)
     for (let p = 0; p < Math.min(recent, history.length); p++) {
       const x = history[history.length - 1 - p]!
       const decay = 2 ** -Math.floor(p / 2)
-      for (const [y, count] of neighbours[x]!) {
-        row[y] = row[y]! + decay * (count / Math.sqrt(occurrences[x]! * Math.sqrt(occurrences[y]!)))
+      const less = own?.neighbours.get(x)
+      const n = occurrences[x]! - (own?.occurrences.get(x) ?? 0)
+      for (const [y, all] of neighbours[x]!) {
+        // Weights are multiples of 1/32, so that the difference is exact.
+        const count = all - (less?.get(y) ?? 0)
+        if (count === 0) continue
+        const m = occurrences[y]! - (own?.occurrences.get(y) ?? 0)
+        row[y] = row[y]! + decay * (count / Math.sqrt(n * Math.sqrt(m)))
       }
     }
   })

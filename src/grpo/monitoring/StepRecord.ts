@@ -12,7 +12,7 @@ const mean = (values: ArrayLike<number>): number => {
   return sum / Math.max(1, values.length)
 }
 
-/** Makes the record: mean rewards, the share of usable groups, and what the learner did if any was. */
+/** Makes the record: mean rewards over the groups that they apply to, the share of usable groups, and what the learner did if any was. */
 export const of = (
   step: number,
   rewards: ReadonlyArray<GroupRewards>,
@@ -27,7 +27,10 @@ export const of = (
       reward: mean(rewards.map(({ total }) => mean(total))),
       usableGroupShare: usable.length / Math.max(1, rewards.length),
       ...Object.fromEntries(
-        names.map((name) => [`reward.${name}`, mean(rewards.map(({ parts }) => mean(parts[name]!)))])
+        names.flatMap((name) => {
+          const scores = rewards.flatMap(({ parts }) => parts[name] ?? [])
+          return scores.length === 0 ? [] : [[`reward.${name}`, mean(scores.map(mean))]]
+        })
       ),
       ...(report === undefined ? {} : {
         ...report.terms,

@@ -1,0 +1,29 @@
+/**
+ * Likeness of the candidate to the target: the cosine of their item embeddings, -1 to 1, as MiniOneRec's `semantic`; 0
+ * where one has the length 0, and -1, the least, for a candidate that is no item, on which the original breaks.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Matrix from "../matrix/Matrix.ts"
+import { Reward } from "./Reward.ts"
+
+/** Returns the dot product of two rows of a matrix; throws for a row that it does not have. */
+export const product = (matrix: Matrix.Matrix, a: number, b: number): number => {
+  const { data, rows, width } = matrix
+  for (const item of [a, b]) {
+    if (!(item >= 0 && item < rows)) throw new RangeError(`item ${item} has no embedding: there are ${rows}`)
+  }
+  let sum = 0
+  for (let i = 0; i < width; i++) sum += data[a * width + i]! * data[b * width + i]!
+  return sum
+}
+
+/** Provides the reward; `embeddings` has one row per item, [N, D]. */
+export const layer = ({ embeddings }: { readonly embeddings: Matrix.Matrix }): Layer.Layer<Reward> =>
+  Layer.unwrap(Effect.sync(() => {
+    const unit = Matrix.normalizeRows(embeddings)
+    return Reward.layer(
+      "semantic",
+      ({ items, target }) => Array.from(items, (item) => item < 0 ? -1 : product(unit, item, target))
+    )
+  }))
