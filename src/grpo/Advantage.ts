@@ -1,7 +1,8 @@
 /**
- * Group-relative advantages (Shao et al. 2024): `A = (r - mean) / (std + 1e-4)` with the sample deviation (n - 1), as in
- * TRL and MiniOneRec. A group whose rewards are all equal has advantage 0 everywhere.
+ * Advantages of candidates from their rewards. All deviations are those of samples (n - 1) plus 1e-4, as in TRL and
+ * MiniOneRec.
  */
+import * as Schema from "effect/Schema"
 import { type GroupRewards } from "../reward/Reward.ts"
 import { type Rollout } from "./RolloutActor.ts"
 
@@ -13,27 +14,113 @@ export interface AdvantageGroup {
   readonly advantages: Float32Array
 }
 
-/** The advantages of one group of G rewards. */
-export const normalise = (rewards: Float32Array): Float32Array => {
-  const count = rewards.length
-  if (count < 2) return new Float32Array(count)
+/**
+ * How rewards become advantages; r are totals of one group, mean and deviation theirs.
+ *
+ * - `group`: (r - mean) / deviation (GRPO, Shao et al. 2024).
+ * - `batch`: (r - mean) / deviation of all totals of the batch (`scale_rewards="batch"` in TRL).
+ * - `centred`: r - mean (Dr. GRPO, Liu et al. 2025; `scale_rewards="none"` in TRL).
+ * - `leave-one-out`: r less the mean of the other candidates (RLOO, Ahmadian et al. 2024).
+ * - `per-reward`: each reward normalised by its group, then summed by weight, then normalised by the batch (GDPO;
+ *   `normalize_then_sum` in TRL). A reward with small differences counts as much as one with large ones.
+ * - `raw`: r itself, for objectives that read rewards: distillation, top leaves, LambdaLoss, ApproxNDCG.
+ */
+export const Mode = Schema.Literals(["group", "batch", "centred", "leave-one-out", "per-reward", "raw"])
+export type Mode = typeof Mode.Type
+
+/** Settings of the advantages. */
+export interface AdvantageOptions {
+  /** @default "group" */
+  readonly mode?: Mode | undefined
+  /** Weights of the rewards by name, read by `per-reward` alone; the totals of other modes are weighted already. @default 1 */
+  readonly weights?: Readonly<Record<string, number>> | undefined
+}
+
+const epsilon = 1e-4
+
+const meanOf = (values: ArrayLike<number>): number => {
   let sum = 0
-  for (const reward of rewards) sum += reward
-  const mean = sum / count
+  for (let i = 0; i < values.length; i++) sum += values[i]!
+  return sum / values.length
+}
+
+const deviationOf = (values: ArrayLike<number>): number => {
+  const mean = meanOf(values)
   let squares = 0
-  for (const reward of rewards) squares += (reward - mean) ** 2
-  const deviation = Math.sqrt(squares / (count - 1))
-  return rewards.map((reward) => (reward - mean) / (deviation + 1e-4))
+  for (let i = 0; i < values.length; i++) squares += (values[i]! - mean) ** 2
+  return Math.sqrt(squares / (values.length - 1))
+}
+
+const centre = (rewards: Float32Array, divisor: number): Float32Array => {
+  const mean = meanOf(rewards)
+  return rewards.map((reward) => (reward - mean) / divisor)
+}
+
+/** The advantages of one group of G rewards, centred and scaled by its own deviation. */
+export const normalise = (rewards: Float32Array): Float32Array =>
+  rewards.length < 2 ? new Float32Array(rewards.length) : centre(rewards, deviationOf(rewards) + epsilon)
+
+const flat = (groups: ReadonlyArray<ArrayLike<number>>): ReadonlyArray<number> =>
+  groups.flatMap((group) => Array.from(group))
+
+const perReward = (
+  rewards: ReadonlyArray<GroupRewards>,
+  weights: Readonly<Record<string, number>>
+): ReadonlyArray<Float32Array> => {
+  const sums = rewards.map(({ parts, total }) => {
+    const sum = new Float32Array(total.length)
+    for (const [name, part] of Object.entries(parts)) {
+      const weight = weights[name] ?? 1
+      for (const [c, value] of normalise(part).entries()) sum[c] = sum[c]! + weight * value
+    }
+    return sum
+  })
+  const all = flat(sums)
+  if (all.length < 2) return sums.map((sum) => new Float32Array(sum.length))
+  const [mean, deviation] = [meanOf(all), deviationOf(all) + epsilon]
+  return sums.map((sum) => sum.map((value) => (value - mean) / deviation))
+}
+
+/** Returns the advantages of every group of a batch. */
+export const ofRewards = (
+  rewards: ReadonlyArray<GroupRewards>,
+  { mode = "group", weights = {} }: AdvantageOptions = {}
+): ReadonlyArray<Float32Array> => {
+  switch (mode) {
+    case "group":
+      return rewards.map(({ total }) => normalise(total))
+    case "batch": {
+      const all = flat(rewards.map(({ total }) => total))
+      const divisor = all.length < 2 ? Infinity : deviationOf(all) + epsilon
+      return rewards.map(({ total }) => centre(total, divisor))
+    }
+    case "centred":
+      return rewards.map(({ total }) => centre(total, 1))
+    case "leave-one-out":
+      return rewards.map(({ total }) => centre(total, total.length < 2 ? Infinity : (total.length - 1) / total.length))
+    case "per-reward":
+      return perReward(rewards, weights)
+    case "raw":
+      return rewards.map(({ total }) => total.slice())
+  }
 }
 
 /** Gives every rollout the advantages of its rewards. */
 export const assign = (
   rollouts: ReadonlyArray<Rollout>,
   rewards: ReadonlyArray<GroupRewards>,
-  advantage: (rewards: Float32Array) => Float32Array = normalise
-): ReadonlyArray<AdvantageGroup> =>
-  rollouts.map((rollout, g) => ({ rollout, rewards: rewards[g]!, advantages: advantage(rewards[g]!.total) }))
+  options: AdvantageOptions = {}
+): ReadonlyArray<AdvantageGroup> => {
+  const advantages = ofRewards(rewards, options)
+  return rollouts.map((rollout, g) => ({ rollout, rewards: rewards[g]!, advantages: advantages[g]! }))
+}
 
-/** Returns whether a group can teach anything: its advantages are not all 0. */
+/**
+ * Returns whether the rewards of a group tell its candidates apart: its advantages are not all equal. In every mode equal
+ * advantages teach nothing about the order of the candidates; the teacher of a distillation is then the reference itself.
+ */
 export const carriesSignal = ({ advantages }: AdvantageGroup): boolean =>
-  advantages.some((advantage) => advantage !== 0)
+  advantages.some((advantage) => advantage !== advantages[0])
+
+/** Returns whether a group holds the answer to its prompt, from which an anchor learns whatever the rewards are. */
+export const holdsAnswer = ({ rollout }: AdvantageGroup): boolean => rollout.hits.includes(true)

@@ -1,10 +1,10 @@
 /**
- * One step of the policy from groups with advantages.
+ * Optimizer steps of the policy on groups with advantages.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { type GroupObjective } from "../objective/Objective.ts"
+import { type GroupObjective, type Needs } from "../objective/Objective.ts"
 import type * as Optimizer from "../optimizer/Optimizer.ts"
 import { type PolicyError } from "../policy/PolicyError.ts"
 import { type CandidateGroup, PolicyModel, type ScoredGroup, type TreeLogProbs } from "../policy/PolicyModel.ts"
@@ -15,13 +15,15 @@ import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 import { type AdvantageGroup } from "./Advantage.ts"
 import { LearnerError } from "./LearnerError.ts"
 
-/** What a step did. */
+/** What the optimizer steps of one batch did. */
 export interface LearnerReport {
   /** Version of the weights after it. */
   readonly version: number
+  /** Of the last optimizer step. */
   readonly learningRate: number
+  /** Mean over the optimizer steps, before clipping. */
   readonly gradientNorm: number
-  /** The loss and the terms of the objective. */
+  /** The loss and the terms of the objective, means over the optimizer steps. */
   readonly terms: Readonly<Record<string, number>>
 }
 
@@ -29,15 +31,47 @@ export interface LearnerReport {
 export const candidates = (groups: ReadonlyArray<AdvantageGroup>): ReadonlyArray<CandidateGroup> =>
   groups.map(({ rollout: { leaves, prompt } }) => ({ prompt: Prompt.ofHistory(prompt.history), leaves }))
 
+/** How a learner steps. */
+export interface LearnerOptions {
+  readonly objective: GroupObjective
+  readonly optimizer: Optimizer.Optimizer
+  /** The learning rate of an optimizer step; they are counted from 1 over all batches. */
+  readonly learningRate: (step: number) => number
+  /** Passes over each batch. From the second on the policy has left the behaviour, and ratios are clipped. @default 1 */
+  readonly innerSteps?: number | undefined
+  /** Parts of a batch, in the order of its groups, each of which is an optimizer step of a pass. @default 1 */
+  readonly minibatches?: number | undefined
+}
+
+/** Returns the optimizer steps of one batch, by which a schedule counts; a batch with fewer groups takes fewer. */
+export const stepsPerBatch = (
+  { innerSteps = 1, minibatches = 1 }: Pick<LearnerOptions, "innerSteps" | "minibatches">
+): number => innerSteps * minibatches
+
+/** Cuts a batch into at most `count` parts of nearly equal size. */
+const cut = <A>(batch: ReadonlyArray<A>, count: number): ReadonlyArray<ReadonlyArray<A>> => {
+  const parts = Math.min(count, batch.length)
+  return Array.from(
+    { length: parts },
+    (_, m) => batch.slice(Math.floor(m * batch.length / parts), Math.floor((m + 1) * batch.length / parts))
+  )
+}
+
 /**
  * The learner.
  *
- * Responsibilities: the only writer of the policy's weights, whose new version it publishes. Ordering: steps are applied
- * in the order of the calls, one at a time. Completion means that the next rollout is drawn with the new weights. A step
- * that fails changes nothing. A crash loses the steps since the last checkpoint.
+ * Responsibilities: the only writer of the policy's weights, whose new version it publishes once per batch. Ordering:
+ * batches are applied in the order of the calls, one at a time. Completion means that the next rollout is drawn with the
+ * new weights. A batch that fails publishes nothing; optimizer steps that it had finished stay in the parameters, and a
+ * run goes on from its last checkpoint. A crash loses the batches since then.
  */
 export class PolicyLearner extends Context.Service<PolicyLearner, {
-  /** Step number `step`, from 1, sets the learning rate; the references are those of the groups, in their order. */
+  /** What the objective reads: references and behaviour that it does not need can be left out. */
+  readonly needs: Needs
+  /**
+   * Learns from batch number `step`, from 1, which sets the learning rate; the references are those of the groups, in
+   * their order, and none where the objective needs none.
+   */
   step(
     groups: ReadonlyArray<AdvantageGroup>,
     references: ReadonlyArray<TreeLogProbs>,
@@ -45,36 +79,44 @@ export class PolicyLearner extends Context.Service<PolicyLearner, {
   ): Effect.Effect<LearnerReport, LearnerError>
 }>()("sidereal/grpo/PolicyLearner") {
   /** A learner in this process. */
-  static readonly layer = (options: {
-    readonly objective: GroupObjective
-    readonly optimizer: Optimizer.Optimizer
-    /** The learning rate of a step, from 1. */
-    readonly learningRate: (step: number) => number
-  }): Layer.Layer<PolicyLearner, PolicyError, PolicyModel | PolicyParameters | PublishedWeights> =>
+  static readonly layer = (
+    options: LearnerOptions
+  ): Layer.Layer<PolicyLearner, PolicyError, PolicyModel | PolicyParameters | PublishedWeights> =>
     Layer.effect(
       PolicyLearner,
       Effect.gen(function*() {
+        const { innerSteps = 1, learningRate, minibatches = 1, objective, optimizer } = options
         const policy = yield* PolicyModel
         const store = yield* PolicyParameters
         const published = yield* PublishedWeights
-        const gradient = yield* policy.groupGradient(options.objective)
+        const gradient = yield* policy.groupGradient(objective)
         return PolicyLearner.of({
+          needs: objective.needs,
           step: Effect.fn("PolicyLearner.step")(function*(groups, references, step) {
             const batch = candidates(groups).map((candidate, g): ScoredGroup => ({
               ...candidate,
               advantages: groups[g]!.advantages,
               behaviour: groups[g]!.rollout.behaviour,
-              reference: references[g]!
+              reference: references[g],
+              answer: groups[g]!.rollout.hits
             }))
-            const terms = yield* gradient.accumulate(store, [{ batch }], { seed: 0, step })
-            if (!Number.isFinite(terms.loss)) {
-              const reason = new NonFinite({ tensor: "policy-gradient loss", step, value: String(terms.loss) })
-              return yield* new TensorError({ reason })
+            const parts = cut(batch, minibatches)
+            const count = innerSteps * parts.length
+            const terms: Record<string, number> = {}
+            let gradientNorm = 0
+            let rate = 0
+            for (let i = 0; i < count; i++) {
+              const found = yield* gradient.accumulate(store, [{ batch: parts[i % parts.length]! }], { seed: 0, step })
+              if (!Number.isFinite(found.loss)) {
+                const reason = new NonFinite({ tensor: "policy-gradient loss", step, value: String(found.loss) })
+                return yield* new TensorError({ reason })
+              }
+              for (const [name, term] of Object.entries(found)) terms[name] = (terms[name] ?? 0) + term / count
+              rate = learningRate((step - 1) * stepsPerBatch(options) + i + 1)
+              gradientNorm += (yield* store.apply(optimizer, rate)).gradientNorm / count
             }
-            const learningRate = options.learningRate(step)
-            const { gradientNorm } = yield* store.apply(options.optimizer, learningRate)
             yield* published.publish(store.snapshot("weights"))
-            return { version: yield* store.version, learningRate, gradientNorm, terms }
+            return { version: yield* store.version, learningRate: rate, gradientNorm, terms }
           }, Effect.mapError((reason) => new LearnerError({ reason })))
         })
       })

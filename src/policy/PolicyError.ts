@@ -27,9 +27,21 @@ export class UnscoredParent extends Schema.TaggedError<UnscoredParent>()("Unscor
   }
 }
 
+/** A group without log-probabilities that its objective reads. */
+export class MissingLogProbs extends Schema.TaggedError<MissingLogProbs>()("MissingLogProbs", {
+  objective: Schema.String,
+  what: Schema.Literals(["behaviour", "reference"]),
+  group: Schema.Int
+}) {
+  override get message() {
+    return `the objective "${this.objective}" needs the ${this.what} log-probabilities of every group, but group ` +
+      `${this.group} has none; give them, or choose an objective that does without`
+  }
+}
+
 /** Every way in which a policy fails. */
 export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError", {
-  reason: Schema.Union([TensorError, Unsupported, UnscoredParent])
+  reason: Schema.Union([TensorError, Unsupported, UnscoredParent, MissingLogProbs])
 }) {
   override get message() {
     return this.reason.message

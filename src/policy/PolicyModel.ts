@@ -9,7 +9,7 @@
  * the probabilities of all leaves sum to one.
  */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { type Matrix } from "../matrix/Matrix.ts"
@@ -18,7 +18,7 @@ import { type ParameterStore, type Weights } from "../optimizer/ParameterStore.t
 import { type LeafSpace } from "../sid/trie/LeafSpace.ts"
 import { type ParameterSpecs } from "../tensor/ParameterBuffer.ts"
 import { type HostTensor } from "../tensor/TensorProgram.ts"
-import { type PolicyError } from "./PolicyError.ts"
+import { MissingLogProbs, PolicyError } from "./PolicyError.ts"
 import { type Prompt, type TrainingExample } from "./Prompt.ts"
 
 export type { Weights } from "../optimizer/ParameterStore.ts"
@@ -72,8 +72,24 @@ export interface ScoredGroup extends CandidateGroup {
   /** [G]. */
   readonly advantages: Float32Array
   /** Log-probability of every step of each candidate when it was drawn: its codes, and the end where it has one. */
-  readonly behaviour: ReadonlyArray<Float32Array>
-  readonly reference: TreeLogProbs
+  readonly behaviour?: ReadonlyArray<Float32Array> | undefined
+  readonly reference?: TreeLogProbs | undefined
+  /** Whether each candidate is the answer to the prompt [G]; none where it is left out. */
+  readonly answer?: ReadonlyArray<boolean> | undefined
+}
+
+/** Fails when a group lacks log-probabilities that an objective needs. */
+export const checkNeeds = (
+  { name, needs }: GroupObjective,
+  groups: ReadonlyArray<ScoredGroup>
+): Effect.Effect<void, PolicyError> => {
+  for (const what of ["behaviour", "reference"] as const) {
+    const group = needs[what] ? groups.findIndex((one) => one[what] === undefined) : -1
+    if (group >= 0) {
+      return Effect.fail(new PolicyError({ reason: new MissingLogProbs({ objective: name, what, group }) }))
+    }
+  }
+  return Effect.void
 }
 
 /** A batch of supervised training. */

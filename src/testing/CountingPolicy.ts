@@ -9,11 +9,12 @@ import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import { type GroupObjective } from "../objective/Objective.ts"
+import * as Objective from "../objective/Objective.ts"
 import { type Feeds, type ParameterStore, type Weights } from "../optimizer/ParameterStore.ts"
 import { ofTensor, PolicyError, UnscoredParent, Unsupported } from "../policy/PolicyError.ts"
 import {
   type CandidateGroup,
+  checkNeeds,
   type Gradient,
   PolicyModel,
   type ScoredGroup,
@@ -170,7 +171,7 @@ const make = (seed: number) =>
 
     /** The loss of an objective over candidates, and its derivative by the log-probability of every step. */
     const evaluate = (
-      objective: GroupObjective,
+      objective: Objective.GroupObjective,
       groups: ReadonlyArray<ScoredGroup>,
       lasts: ReadonlyArray<number>,
       values: Float32Array
@@ -183,35 +184,57 @@ const make = (seed: number) =>
         tf.tensor2d(
           candidates.map((one) => Array.from({ length: most }, (_, l) => l < one.steps.length ? value(one, l) : 0))
         )
-      const rows = groups.flatMap(({ reference }, g) =>
-        Array.from(
-          reference.nodes,
-          (node, r) => ({ g, node, from: reference.starts[r]!, to: reference.starts[r + 1]! })
+      const rows = groups.flatMap(({ leaves, reference }, g) => {
+        const nodes = Array.from(
+          new Set([0, ...Array.from(leaves).flatMap((leaf) => stepsTo(space, leaf).map((step) => leftBy(space, step)))])
         )
-      )
-      const widest = Math.max(...rows.map(({ from, to }) => to - from))
+        return nodes.map((node) => {
+          const r = reference?.nodes.indexOf(node) ?? -1
+          return { g, node, from: reference?.starts[r] ?? 0, size: stepsAfter(space, node).length }
+        })
+      })
+      const widest = Math.max(...rows.map(({ size }) => size))
+      const rowOf = (g: number, step: Step) => rows.findIndex((row) => row.g === g && row.node === leftBy(space, step))
+      const largest = Math.max(...groups.map(({ leaves }) => leaves.length))
+      const members = (value: (candidate: number) => number) =>
+        groups.map(({ leaves }, g) =>
+          Array.from({ length: largest }, (_, i) =>
+            i < leaves.length ? value(candidates.findIndex((one) => one.g === g && one.c === i)) : 0)
+        )
       const edges = (value: (row: (typeof rows)[number], e: number) => number) =>
         tf.tensor2d(
-          rows.map((row) => Array.from({ length: widest }, (_, e) => e < row.to - row.from ? value(row, e) : 0))
+          rows.map((row) =>
+            Array.from({ length: widest }, (_, e) => e < row.size ? value(row, e) : 0)
+          )
         )
       const at = (row: (typeof rows)[number], step: Step) => stepsAfter(space, row.node).indexOf(step)
       const computed = { terms: { loss: 0 }, bySteps: new Float32Array(0), byEdges: new Float32Array(0) }
       tf.tidy(() => {
         const auxiliary: Record<string, number> = {}
         const { gradients, value } = Autodiff.valueAndGradients(({ nodeLogProbs, logProbs }) => {
-          const { loss, terms } = objective.loss({
+          const { loss, terms } = Objective.evaluate(objective, {
             logProbs: logProbs!,
-            behaviour: grid(({ c, group }, l) => group.behaviour[c]![l]!),
+            behaviour: grid(({ c, group }, l) => group.behaviour?.[c]![l] ?? 0),
             reference: grid(({ g, steps }, l) => {
-              const row = rows.find((one) => one.g === g && one.node === leftBy(space, steps[l]!))!
-              return groups[g]!.reference.logProbs[row.from + at(row, steps[l]!)]!
+              const row = rows[rowOf(g, steps[l]!)]!
+              return groups[g]!.reference?.logProbs[row.from + at(row, steps[l]!)] ?? 0
             }),
             mask: grid(() => 1),
+            node: grid(({ g, steps }, l) => rowOf(g, steps[l]!)).cast("int32"),
             advantages: tf.tensor1d(candidates.map(({ c, group }) => group.advantages[c]!)),
-            group: tf.tensor1d(candidates.map(({ g }) => g), "int32"),
+            answer: tf.tensor1d(candidates.map(({ c, group }) => group.answer?.[c] === true ? 1 : 0)),
+            members: {
+              candidates: tf.tensor2d(members((c) => c), undefined, "int32"),
+              mask: tf.tensor2d(members(() => 1))
+            },
+            total: {
+              candidates: tf.scalar(candidates.length),
+              steps: tf.scalar(candidates.reduce((sum, { steps }) => sum + steps.length, 0)),
+              groups: tf.scalar(groups.length)
+            },
             nodes: {
               logProbs: nodeLogProbs!,
-              reference: edges(({ from, g }, e) => groups[g]!.reference.logProbs[from + e]!),
+              reference: edges(({ from, g }, e) => groups[g]!.reference?.logProbs[from + e] ?? 0),
               legal: edges(() => 1),
               visits: tf.tensor1d(rows.map((row) =>
                 candidates.filter(({ g, steps }) =>
@@ -320,6 +343,7 @@ const make = (seed: number) =>
       groupGradient: (objective) =>
         Effect.succeed<Gradient<ReadonlyArray<ScoredGroup>>>({
           accumulate: Effect.fnUntraced(function*(store, parts) {
+            yield* Effect.forEach(parts, ({ batch }) => checkNeeds(objective, batch), { discard: true })
             let part = 0
             const lasts = yield* Effect.forEach(
               parts,

@@ -15,7 +15,7 @@ import { GrpoConfig } from "../../src/grpo/Grpo.ts"
 import { PolicyLearner } from "../../src/grpo/PolicyLearner.ts"
 import { ReferenceModel } from "../../src/grpo/ReferenceModel.ts"
 import { RolloutActor } from "../../src/grpo/RolloutActor.ts"
-import * as GroupRelative from "../../src/objective/GroupRelative.ts"
+import * as GroupRelative from "../../src/objective/loss/GroupRelative.ts"
 import * as Adam from "../../src/optimizer/Adam.ts"
 import * as FlatPolicy from "../../src/policy/flat/FlatPolicy.ts"
 import { PolicyModel, type ScoredGroup } from "../../src/policy/PolicyModel.ts"
@@ -137,6 +137,7 @@ describe("GRPO in this process", () => {
         // A loss over all children of all nodes, which GRPO does not look at.
         const entropy = {
           name: "entropy",
+          needs: { behaviour: false, reference: false },
           scalars: {},
           loss: ({ nodes: { legal, logProbs } }: Parameters<typeof objective.loss>[0]) => ({
             loss: logProbs.exp().mul(logProbs).mul(legal).sum(),

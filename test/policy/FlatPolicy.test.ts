@@ -4,7 +4,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import * as BeamSearch from "../../src/decode/BeamSearch.ts"
-import * as GroupRelative from "../../src/objective/GroupRelative.ts"
+import * as GroupRelative from "../../src/objective/loss/GroupRelative.ts"
 import { type ParameterStore } from "../../src/optimizer/ParameterStore.ts"
 import * as CompactVocabulary from "../../src/policy/flat/CompactVocabulary.ts"
 import * as FlatPolicy from "../../src/policy/flat/FlatPolicy.ts"
@@ -282,11 +282,11 @@ for (const [name, index] of [["", plain], [" where SIDs begin others", prefixed]
             for (const [c, leaf] of group.leaves.entries()) {
               candidates++
               const steps = oracleSteps(weights, histories[g]!, itemAt(leaf))
-              const reference = stepsIn(space, group.reference, leaf)
+              const reference = stepsIn(space, group.reference!, leaf)
               let own = 0
               for (const [l, step] of steps.entries()) {
                 const gap = reference[l]! - step
-                own += -group.advantages[c]! * Math.exp(step - group.behaviour[c]![l]!) +
+                own += -group.advantages[c]! * Math.exp(step - group.behaviour![c]![l]!) +
                   beta * (Math.exp(gap) - gap - 1)
               }
               sum += own / steps.length

@@ -2,7 +2,7 @@
  * The tensor programs of the flat policy: supervised step, prefill, extension, tree scores, group gradient.
  */
 import * as tf from "@tensorflow/tfjs"
-import { type GroupObjective } from "../../objective/Objective.ts"
+import * as Objective from "../../objective/Objective.ts"
 import * as Attention from "../../tensor/Attention.ts"
 import * as Autodiff from "../../tensor/Autodiff.ts"
 import * as LinearCrossEntropy from "../../tensor/LinearCrossEntropy.ts"
@@ -223,7 +223,7 @@ export const termsOf = <A>(outputs: Readonly<Record<string, A>>): ReadonlyArray<
 export const groupGradient = (
   config: Transformer.DecoderConfig,
   parameters: Parameters,
-  objective: GroupObjective
+  objective: Objective.GroupObjective
 ): Program => {
   const scalars = Object.keys(objective.scalars)
   return TensorProgram.make({
@@ -235,8 +235,14 @@ export const groupGradient = (
       stepMask: float32("C", "L"),
       behaviour: float32("C", "L"),
       reference: float32("C", "L"),
+      stepNode: int32("C", "L"),
       advantages: float32("C"),
-      group: int32("C"),
+      answer: float32("C"),
+      members: int32("P", "G"),
+      memberMask: float32("P", "G"),
+      totalCandidates: float32(),
+      totalSteps: float32(),
+      totalGroups: float32(),
       nodeReference: float32("R", "K"),
       edgeMask: float32("R", "K"),
       visits: float32("R"),
@@ -245,13 +251,20 @@ export const groupGradient = (
     body: (inputs: Inputs) => {
       const { auxiliary, gradients, value } = Autodiff.withAuxiliary((weights) => {
         const table = nodeLogProbs(config, weights, inputs)
-        const computed = objective.loss({
+        const computed = Objective.evaluate(objective, {
           logProbs: gather(table, inputs["steps"]!).mul(inputs["stepMask"]!),
           behaviour: inputs["behaviour"]!,
           reference: inputs["reference"]!,
           mask: inputs["stepMask"]!,
+          node: inputs["stepNode"]!,
           advantages: inputs["advantages"]!,
-          group: inputs["group"]!,
+          answer: inputs["answer"]!,
+          members: { candidates: inputs["members"]!, mask: inputs["memberMask"]! },
+          total: {
+            candidates: inputs["totalCandidates"]!,
+            steps: inputs["totalSteps"]!,
+            groups: inputs["totalGroups"]!
+          },
           nodes: {
             logProbs: gather(table, inputs["edges"]!).mul(inputs["edgeMask"]!),
             reference: inputs["nodeReference"]!,

@@ -9,6 +9,7 @@ import { hostBool, hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
 import { ofTensor } from "../PolicyError.ts"
 import {
   type CandidateGroup,
+  checkNeeds,
   type Gradient,
   type ScoredGroup,
   type TreeLogProbs,
@@ -124,12 +125,30 @@ export const score = Effect.fn("PolicyModel.score")(
   }
 )
 
+/** Counts of a batch, whose parts an objective divides by. */
+interface Totals {
+  readonly candidates: number
+  readonly steps: number
+  readonly groups: number
+}
+
+const totalsOf = ({ space }: FlatDecoder, groups: ReadonlyArray<CandidateGroup>): Totals => ({
+  candidates: candidatesOf(groups),
+  steps: groups.reduce(
+    (sum, { leaves }) =>
+      leaves.reduce((steps, leaf) => steps + space.level(leaf) + (space.childCount(leaf) > 0 ? 1 : 0), sum),
+    0
+  ),
+  groups: groups.length
+})
+
 /** Lays out what the program of an objective is fed. */
 const groupFeeds = (
   decoder: FlatDecoder,
   groups: ReadonlyArray<ScoredGroup>,
   histories: ReadonlyArray<Int32Array>,
-  objective: GroupObjective
+  objective: GroupObjective,
+  totals: Totals
 ): Feeds => {
   const { feeds, rows } = treeFeeds(decoder, groups, histories)
   const [count, widest] = [rows.nodes.length, rows.widest]
@@ -137,8 +156,11 @@ const groupFeeds = (
   const longestPath = Math.max(1, ...rows.paths.flatMap((paths) => paths.map((path) => path.length)))
   const table = () => new Float32Array(candidates * longestPath)
   const [stepMask, behaviour, reference] = [table(), table(), table()]
-  const steps = new Int32Array(candidates * longestPath)
-  const [advantages, group] = [new Float32Array(candidates), new Int32Array(candidates)]
+  const [steps, stepNode] = [new Int32Array(candidates * longestPath), new Int32Array(candidates * longestPath)]
+  const [advantages, answer] = [new Float32Array(candidates), new Float32Array(candidates)]
+  const largest = Math.max(...groups.map(({ leaves }) => leaves.length))
+  const members = new Int32Array(groups.length * largest)
+  const memberMask = new Float32Array(groups.length * largest)
   const [nodeReference, edgeMask] = [new Float32Array(count * widest), new Float32Array(count * widest)]
   const visits = new Float32Array(count)
   const rowOf = new Int32Array(rows.edges.length)
@@ -149,20 +171,25 @@ const groupFeeds = (
   }
   let c = 0
   for (const [g, scored] of groups.entries()) {
-    const { logProbs, nodes, starts } = scored.reference
-    const known = new Map(Array.from(nodes, (node, i) => [node, starts[i]!]))
-    for (let r = rows.first[g]!; r < rows.first[g + 1]!; r++) {
-      const [from, length] = [known.get(rows.nodes[r]!)!, rows.starts[r + 1]! - rows.starts[r]!]
-      nodeReference.set(logProbs.subarray(from, from + length), r * widest)
+    if (scored.reference !== undefined) {
+      const { logProbs, nodes, starts } = scored.reference
+      const known = new Map(Array.from(nodes, (node, i) => [node, starts[i]!]))
+      for (let r = rows.first[g]!; r < rows.first[g + 1]!; r++) {
+        const [from, length] = [known.get(rows.nodes[r]!)!, rows.starts[r + 1]! - rows.starts[r]!]
+        nodeReference.set(logProbs.subarray(from, from + length), r * widest)
+      }
     }
     for (const [i, path] of rows.paths[g]!.entries()) {
       advantages[c] = scored.advantages[i]!
-      group[c] = g
+      answer[c] = scored.answer?.[i] === true ? 1 : 0
+      members[g * largest + i] = c
+      memberMask[g * largest + i] = 1
       for (const [l, edge] of path.entries()) {
         const [at, r] = [c * longestPath + l, rowOf[edge]!]
         steps[at] = r * decoder.vocabulary.size + rows.edges[edge]!
+        stepNode[at] = r
         stepMask[at] = 1
-        behaviour[at] = scored.behaviour[i]![l]!
+        behaviour[at] = scored.behaviour?.[i]![l] ?? 0
         reference[at] = nodeReference[r * widest + edge - rows.starts[r]!]!
         visits[r]!++
       }
@@ -176,7 +203,13 @@ const groupFeeds = (
     behaviour: hostFloat32(behaviour, candidates, longestPath),
     reference: hostFloat32(reference, candidates, longestPath),
     advantages: hostFloat32(advantages, candidates),
-    group: hostInt32(group, candidates),
+    stepNode: hostInt32(stepNode, candidates, longestPath),
+    answer: hostFloat32(answer, candidates),
+    members: hostInt32(members, groups.length, largest),
+    memberMask: hostFloat32(memberMask, groups.length, largest),
+    totalCandidates: hostFloat32(Float32Array.of(totals.candidates)),
+    totalSteps: hostFloat32(Float32Array.of(totals.steps)),
+    totalGroups: hostFloat32(Float32Array.of(totals.groups)),
     nodeReference: hostFloat32(nodeReference, count, widest),
     edgeMask: hostFloat32(edgeMask, count, widest),
     visits: hostFloat32(visits, count),
@@ -200,19 +233,21 @@ export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
   )
   const gradient: Gradient<ReadonlyArray<ScoredGroup>> = {
     accumulate: Effect.fn("PolicyModel.groupGradient.accumulate")(function*(store, parts) {
+      yield* Effect.forEach(parts, ({ batch }) => checkNeeds(objective, batch), { discard: true })
       const histories = yield* Effect.forEach(parts, ({ batch }) => historiesOf(batch))
       return yield* FlatGradient.accumulate(
         store,
         executable,
-        // A loss is a mean over candidates, so that of a part counts by its candidates.
-        parts.flatMap(({ batch, share = 1 }, part) =>
-          partsOf(decoder, attention, batch, histories[part]!).map(({ groups, histories: own }) => ({
-            share: share * candidatesOf(groups) / candidatesOf(batch),
+        // An objective divides by the counts of the whole batch, so the sum over its parts is that of the batch.
+        parts.flatMap(({ batch, share = 1 }, part) => {
+          const totals = totalsOf(decoder, batch)
+          return partsOf(decoder, attention, batch, histories[part]!).map(({ groups, histories: own }) => ({
+            share,
             get feeds() {
-              return groupFeeds(decoder, groups, own, objective)
+              return groupFeeds(decoder, groups, own, objective, totals)
             }
           }))
-        )
+        })
       )
     })
   }

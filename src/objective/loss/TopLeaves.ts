@@ -1,0 +1,48 @@
+/**
+ * Expected reward over the M most probable leaves, with its exact gradient.
+ *
+ * The candidates of a group are its top leaves (beams), each once, and `advantages` carry their raw rewards. The expected
+ * reward over the whole catalogue is sum_i p_i r_i over the candidates plus what the other leaves earn; these are taken to
+ * earn `tailReward`, so the gradient is sum_i p_i (r_i - tailReward) grad log p_i, without sampling. Where true rewards lie in
+ * `range`, the expected reward differs from the reported one by at most `bound`, the tail's mass times the farther end.
+ */
+import * as tf from "@tensorflow/tfjs"
+import * as Divergence from "../Divergence.ts"
+import * as Objective from "../Objective.ts"
+
+/** Settings of the expectation. */
+export interface TopLeavesOptions {
+  /** Reward of every leaf that is no candidate. @default 0 */
+  readonly tailReward?: number | undefined
+  /** Least and greatest reward that a leaf can earn. @default 0 to 1 */
+  readonly range?: readonly [least: number, most: number] | undefined
+}
+
+/**
+ * Makes the objective, less the expected reward. Its terms: `expected` reward, `tail` mass of the other leaves, `bound` of
+ * the error that the tail may hide, and `entropy` over the children.
+ */
+export const make = (
+  { range: [least, most] = [0, 1], tailReward = 0 }: TopLeavesOptions = {}
+): Objective.GroupObjective => ({
+  name: "top-leaves",
+  needs: { behaviour: false, reference: false },
+  scalars: { tailReward, least, most },
+  loss: (groups, { least, most, tailReward }) => {
+    const { members: { mask }, total } = groups
+    const mass = Objective.byGroup(Objective.leafLogProbs(groups), groups).exp().mul(mask)
+    const count = mask.max(1).sum().div(total.groups)
+    const above = Objective.overGroups(mass.mul(Objective.byGroup(groups.advantages, groups).sub(tailReward!)), groups)
+    const expected = above.add(count.mul(tailReward!))
+    const tail = count.sub(Objective.overGroups(mass, groups))
+    return {
+      loss: expected.neg(),
+      terms: {
+        expected,
+        tail,
+        bound: tail.mul(tf.maximum(most!.sub(tailReward!), tailReward!.sub(least!))),
+        entropy: Objective.overSteps(Divergence.entropyOfSteps(groups), groups)
+      }
+    }
+  }
+})
