@@ -70,6 +70,7 @@ const perReward = (
   const sums = rewards.map(({ parts, total }) => {
     const sum = new Float32Array(total.length)
     for (const [name, part] of Object.entries(parts)) {
+      if (part === null) continue
       const weight = weights[name] ?? 1
       for (const [c, value] of normalise(part).entries()) sum[c] = sum[c]! + weight * value
     }
