@@ -1,0 +1,98 @@
+/**
+ * Settings of an objective: which loss, and its numbers.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as AnswerLikelihood from "./loss/AnswerLikelihood.ts"
+import * as ApproxNdcg from "./loss/ApproxNdcg.ts"
+import * as Bnpo from "./loss/Bnpo.ts"
+import * as Cispo from "./loss/Cispo.ts"
+import * as Dapo from "./loss/Dapo.ts"
+import * as Distillation from "./loss/Distillation.ts"
+import * as DrGrpo from "./loss/DrGrpo.ts"
+import * as GroupRelative from "./loss/GroupRelative.ts"
+import * as Gspo from "./loss/Gspo.ts"
+import * as LambdaLoss from "./loss/LambdaLoss.ts"
+import * as Regularizer from "./loss/Regularizer.ts"
+import * as TopLeaves from "./loss/TopLeaves.ts"
+import * as Objective from "./Objective.ts"
+
+const NonNegative = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
+const most = 1e6
+
+/** Losses that compare candidates by the ratio to the policy that drew them. */
+const surrogates = ["grpo", "dr-grpo", "dapo", "bnpo", "gspo", "cispo"] as const
+
+/** Names of all losses. */
+export const kinds = ["distillation", ...surrogates, "top-leaves", "lambda-loss", "approx-ndcg"] as const
+
+/** Settings of an objective; fields that its loss does not have are ignored. */
+export class ObjectiveConfig extends Schema.Class<ObjectiveConfig>("sidereal/objective/ObjectiveConfig")({
+  /** @default distillation */
+  kind: Schema.Literals(kinds).pipe(Schema.withDecodingDefaultKey(Effect.succeed("distillation" as const))),
+  /** Weight of the divergence from the reference, at most 1e6; distillation adds its exact form. @default 0 */
+  beta: NonNegative.check(Schema.isLessThanOrEqualTo(most)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
+  /** Estimate of the divergence of the losses with ratios. @default k3 */
+  divergence: Schema.Literals(["k1", "k2", "k3", "exact"]).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed("k3" as const))
+  ),
+  /** Ratios below 1 less this are clipped; by default the loss's own. */
+  epsilonLow: Schema.optionalKey(NonNegative),
+  /** Ratios above 1 and this are clipped; by default the loss's own. */
+  epsilonHigh: Schema.optionalKey(NonNegative),
+  /** Reward that multiplies the odds of a distillation's teacher by e; above 0. @default 1 */
+  temperature: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
+  /** Share of the reverse divergence in a distillation, 0 to 1. @default 0 */
+  reverse: NonNegative.check(Schema.isLessThanOrEqualTo(1)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
+  /** Weight of the negative log-likelihood of the answer, where its group holds it. @default 0 */
+  anchor: NonNegative.check(Schema.isLessThanOrEqualTo(most)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
+  /** Weight of the entropy over the children of the nodes that candidates pass. @default 0 */
+  entropy: NonNegative.check(Schema.isLessThanOrEqualTo(most)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0)))
+}) {}
+
+const lossOf = ({ beta, divergence, epsilonHigh, epsilonLow, kind, reverse, temperature }: ObjectiveConfig) => {
+  const ratios = {
+    beta,
+    divergence,
+    ...(epsilonLow === undefined ? {} : { epsilonLow }),
+    ...(epsilonHigh === undefined ? {} : { epsilonHigh })
+  }
+  switch (kind) {
+    case "distillation":
+      return Distillation.make({ temperature, reverse })
+    case "grpo":
+      return GroupRelative.make(ratios)
+    case "dr-grpo":
+      return DrGrpo.make(ratios)
+    case "dapo":
+      return Dapo.make(ratios)
+    case "bnpo":
+      return Bnpo.make(ratios)
+    case "gspo":
+      return Gspo.make(ratios)
+    case "cispo":
+      return Cispo.make(ratios)
+    case "top-leaves":
+      return TopLeaves.make()
+    case "lambda-loss":
+      return LambdaLoss.make()
+    case "approx-ndcg":
+      return ApproxNdcg.make({ temperature })
+  }
+}
+
+const isSurrogate = (kind: ObjectiveConfig["kind"]): boolean => surrogates.some((one) => one === kind)
+
+/** Makes the objective of settings. */
+export const make = (config: ObjectiveConfig): Objective.GroupObjective => {
+  const parts: ReadonlyArray<Objective.WeightedObjective> = [
+    { objective: lossOf(config), weight: 1 },
+    // Losses with ratios hold the divergence themselves.
+    ...(config.beta > 0 && !isSurrogate(config.kind)
+      ? [{ objective: Regularizer.divergence("exact"), weight: config.beta }]
+      : []),
+    ...(config.anchor > 0 ? [{ objective: AnswerLikelihood.make(), weight: config.anchor }] : []),
+    ...(config.entropy > 0 ? [{ objective: Regularizer.entropy(), weight: config.entropy }] : [])
+  ]
+  return parts.length === 1 ? parts[0]!.objective : Objective.sum(parts)
+}
