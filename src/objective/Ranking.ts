@@ -4,7 +4,7 @@
  * The relevance of a candidate is its advantage above the least of its group (raw rewards stand for relevance best), and
  * gains are linear in it: negative rewards are allowed, and a group without any difference has no gain.
  */
-import type * as tf from "@tensorflow/tfjs"
+import * as tf from "@tensorflow/tfjs"
 import * as Objective from "./Objective.ts"
 
 /** Shows a value of candidate i and of candidate j for each pair [P, G, 1] and [P, 1, G]. */
@@ -13,13 +13,18 @@ export const pairs = (values: tf.Tensor): readonly [i: tf.Tensor, j: tf.Tensor] 
   values.expandDims(1)
 ]
 
-/** Ranks by descending score, from 1; ties are broken by the order of the candidates. */
-export const ranks = (scores: tf.Tensor, mask: tf.Tensor): tf.Tensor => {
-  const [score, other] = pairs(scores)
-  const [place, otherPlace] = pairs(mask.cumsum(1))
-  const above = other.greater(score).logicalOr(other.equal(score).logicalAnd(otherPlace.less(place)))
-  return above.cast("float32").mul(mask.expandDims(1)).sum(2).add(1)
-}
+/** Ranks by descending score, from 1, as constants; ties are broken by the order of the candidates. */
+export const ranks = (scores: tf.Tensor, mask: tf.Tensor): tf.Tensor =>
+  tf.customGrad((...args) => {
+    const [scores] = args as unknown as [tf.Tensor]
+    const [score, other] = pairs(scores)
+    const [place, otherPlace] = pairs(mask.cumsum(1))
+    const above = other.greater(score).logicalOr(other.equal(score).logicalAnd(otherPlace.less(place)))
+    return {
+      value: above.cast("float32").mul(mask.expandDims(1)).sum(2).add(1),
+      gradFunc: (dy: tf.Tensor) => [tf.zerosLike(dy)]
+    }
+  })(scores)
 
 /** The discount of a rank: 1 / log2(1 + rank). */
 export const discount = (rank: tf.Tensor): tf.Tensor => rank.add(1).log().reciprocal().mul(Math.LN2)
