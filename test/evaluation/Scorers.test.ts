@@ -60,7 +60,7 @@ describe("scores on a common scale", () => {
       const mass = yield* ScoreScale.apply("some", row, { kind: "logMass", epsilon: 0.1 })
       assert.isBelow(distance(mass, [0.85, 0.1, 0.35, 0.1].map(Math.log)), 1e-12)
       const even = yield* ScoreScale.apply("some", new Float64Array(4), { kind: "logMass" })
-      assert.isBelow(distance(even, new Array(4).fill(Math.log(0.25 + 1e-4))), 1e-12)
+      assert.isBelow(distance(even, [0.25, 0.25, 0.25, 0.25].map((m) => Math.log(m + 1e-4))), 1e-12)
       for (const temperature of [1, 0.5]) {
         const soft = yield* ScoreScale.apply("some", row.map((s) => s + 700), { kind: "logSoftmax", temperature })
         const sum = row.reduce((total, s) => total + Math.exp(s / temperature), 0)

@@ -159,6 +159,18 @@ describe("a reward over HTTP", () => {
       }).pipe(Effect.scoped))
   }
 
+  it.live("shows no query or user of an address", () =>
+    Effect.gen(function*() {
+      const { url } = yield* serve(say({}), say("no", 404))
+      for (let call = 0; call < 2; call++) {
+        const { message } = yield* Effect.flip(ask({ url: `${url}?token=abc` }))
+        assert.include(message, url)
+        assert.notInclude(message, "abc")
+      }
+      const { message } = yield* Effect.flip(ask({ url: url.replace("//", "//me:pass@"), retries: 0 }))
+      assert.notInclude(message, "pass")
+    }).pipe(Effect.scoped))
+
   it.live("fails in words where nobody listens", () =>
     Effect.gen(function*() {
       const url = yield* Effect.scoped(Effect.map(serve(double), (server) => server.url))
