@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as UrlParams from "effect/http/UrlParams"
 import type * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { failed, Reward, RewardError, TooSlow } from "./Reward.ts"
@@ -37,6 +38,7 @@ export interface HttpRewardOptions {
   readonly url: string
   /** @default http */
   readonly name?: string | undefined
+  /** Keys belong here, where no error shows them, rather than into the address. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** Time for each try, from the request to the last byte of the answer. @default 30 seconds */
   readonly timeout?: Duration.Input | undefined
@@ -47,8 +49,13 @@ export interface HttpRewardOptions {
   readonly retries?: number | undefined
 }
 
-/** The first words of an error, for a failure in a long answer quotes much of it. */
-const brief = (message: string): string => message.length > 300 ? `${message.slice(0, 300)} ...` : message
+/** Names an address and what went wrong there, without its query and user, and not at length. */
+const described = (url: string, message: string): string => {
+  const whole = UrlParams.redactUrl(url)
+  const shown = whole.split(/[?#]/, 1)[0]!
+  const words = message.replaceAll(whole, shown)
+  return `${shown}: ${words.length > 300 ? `${words.slice(0, 300)} ...` : words}`
+}
 
 /** Provides the reward; the client comes from a layer such as `FetchHttpClient.layer`. */
 export const layer = (
@@ -82,6 +89,6 @@ export const layer = (
             reward: name,
             reason: new TooSlow({ waited: Duration.format(Duration.fromInputUnsafe(timeout)) })
           })
-          : failed(name, `${url}: ${brief(error.message)}`)
+          : failed(name, described(url, error.message))
       )
     ))

@@ -110,8 +110,10 @@ export interface GroupRewards {
   readonly parts: Readonly<Record<string, Scores>>
 }
 
-/** What a custom reward may answer for a group. */
-export type Answer = ArrayLike<number> | null
+/**
+ * What a custom reward may answer for a group. An `Int32Array` is none: `items.map` makes one, in which 0.5 would be 0.
+ */
+export type Answer = ReadonlyArray<number> | Float32Array | Float64Array | null
 
 const words = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
 

@@ -22,6 +22,7 @@ import { PolicyModel, type ScoredGroup } from "../../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
 import * as Prompt from "../../src/policy/Prompt.ts"
 import { PublishedWeights } from "../../src/policy/PublishedWeights.ts"
+import * as PrefixReward from "../../src/reward/PrefixReward.ts"
 import { Reward } from "../../src/reward/Reward.ts"
 import { RewardActor } from "../../src/reward/RewardActor.ts"
 import * as RuleReward from "../../src/reward/RuleReward.ts"
@@ -75,7 +76,7 @@ const policy = (index = Testing.index(items)) =>
     Layer.provideMerge(Layer.mergeAll(Sids.layer(index), Testing.layerRun, Testing.layerNoTensors))
   )
 
-const withRewards = (rewards: Layer.Layer<RewardActor>) => {
+const withRewards = (rewards: Layer.Layer<RewardActor, never, Sids>) => {
   const others = Layer.mergeAll(
     RolloutActor.layer({ groupSize: grpo.groupSize, historyExcluded: true }),
     ReferenceModel.layerFrozen,
@@ -231,6 +232,51 @@ describe("GRPO in this process", () => {
       )
       assert.include(failed.message, "no connection")
     }))
+
+  const broken = {
+    "throws": Reward.layer("broken", () => {
+      throw new Error("no connection")
+    }),
+    "answers NaN": Reward.layer("broken", ({ items }) => Array.from(items, () => NaN)),
+    "answers too few numbers": Reward.layer("broken", ({ items }) => Array.from(items).slice(1)),
+    "forgets a group": Reward.layerBatch(
+      "broken",
+      (groups) => Effect.succeed(groups.slice(1).map(({ items }) => Array.from(items)))
+    ),
+    "is late": Reward.layer("broken", ({ items }) => Effect.as(Effect.sleep("1 second"), Array.from(items)))
+  }
+  for (const [name, reward] of Object.entries(broken)) {
+    it.live(`a reward that ${name} ends the training with a typed error, or is left out where that is its policy`, () =>
+      Effect.gen(function*() {
+        const kept = [...rules, { reward, weight: 1, timeout: "20 millis" }] as const
+        const failed = yield* Effect.flip(run.pipe(Effect.provide(withRewards(RewardActor.layer(kept)))))
+        assert.strictEqual(failed._tag, "RewardError")
+        assert.include(failed.message, "\"broken\"")
+        const left = [...rules, { reward, weight: 1, timeout: "20 millis", onFailure: "notApplicable" }] as const
+        yield* Effect.gen(function*() {
+          assert.strictEqual((yield* run).steps, 4)
+          const { events } = yield* (yield* RunLog).read
+          const steps = events.filter(({ kind }) => kind === "grpo.step")
+          assert.deepStrictEqual(steps.map(({ step }) => step), [1, 2, 3, 4])
+          for (const { fields } of steps) {
+            assert.notProperty(fields, "reward.broken")
+            assert.property(fields, "reward.rule")
+          }
+        }).pipe(Effect.provide(withRewards(RewardActor.layer(left))))
+      }))
+  }
+
+  it.effect("takes a reward with needs of its own from the services of the run", () =>
+    Effect.gen(function*() {
+      const report = yield* run.pipe(
+        Effect.provide(
+          Grpo.actors(grpo, [{ reward: PrefixReward.layer(), weight: 1 }], { historyExcluded: true })
+        )
+      )
+      assert.strictEqual(report.steps, 4)
+      const { events } = yield* (yield* RunLog).read
+      assert.isTrue(events.some(({ fields }) => Number(fields["reward.prefix"]) > 0))
+    }).pipe(Effect.provide(policy())))
 
   for (const [name, index] of catalogues) {
     it.effect(`takes rollouts from another actor, and its failure as a typed error: ${name}`, () =>

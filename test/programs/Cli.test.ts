@@ -228,6 +228,9 @@ describe("sidereal", () => {
     const [looped, rewards] = await example("CustomLoop.ts")
     assert.strictEqual(looped, 0, rewards)
     assert.isAbove(Number(rewards.match(/step 40: the best candidate is right ([0-9.]+)/)![1]), 0.5)
+    const [custom, earned] = await example("CustomReward.ts")
+    assert.strictEqual(custom, 0, earned)
+    assert.strictEqual(earned.trim(), "0.1 1.5 0.1")
     const [moved, devices] = await example("OtherDevice.ts")
     assert.strictEqual(moved, 0, devices)
     const [onCpu, onGpu] = ["onnx-cpu", "onnx-webgpu"].map((device) =>

@@ -43,7 +43,7 @@ describe("rule and ranking rewards", () => {
   it.effect("are combined by their weights and reported apart", () =>
     Effect.gen(function*() {
       const [earned] = yield* score([{ reward: RuleReward.layer, weight: 2 }, {
-        reward: Reward.Reward.layer("items", ({ items }) => items),
+        reward: Reward.Reward.layer("items", ({ items }) => Array.from(items)),
         weight: -0.5
       }], [withHitAt(1, 3)])
       assert.deepStrictEqual([...earned!.total], [0, 1.5, -1])
