@@ -25,6 +25,8 @@ export interface LearnerReport {
   readonly terms: Readonly<Record<string, number>>
 }
 
+const noSteps = new Float32Array(0)
+
 /** Returns the candidates of groups, as policies score them. */
 export const candidates = (groups: ReadonlyArray<AdvantageGroup>): ReadonlyArray<CandidateGroup> =>
   groups.map(({ rollout: { leaves, prompt } }) => ({ prompt: Prompt.ofHistory(prompt.history), leaves }))
@@ -63,7 +65,9 @@ export class PolicyLearner extends Context.Service<PolicyLearner, {
             const batch = candidates(groups).map((candidate, g): ScoredGroup => ({
               ...candidate,
               advantages: groups[g]!.advantages,
-              behaviour: groups[g]!.rollout.behaviour,
+              // Steps of unknown probability are NaN: an objective that looks at them fails, others do not see them.
+              behaviour: groups[g]!.rollout.behaviour ?? Array.from(candidate.leaves, () => noSteps),
+              forced: groups[g]!.rollout.forced,
               reference: references[g]!
             }))
             const terms = yield* gradient.accumulate(store, [{ batch }], { seed: 0, step })

@@ -206,7 +206,7 @@ const make = (seed: number) =>
               const row = rows.find((one) => one.g === g && one.node === leftBy(space, steps[l]!))!
               return groups[g]!.reference.logProbs[row.from + at(row, steps[l]!)]!
             }),
-            mask: grid(() => 1),
+            mask: grid(({ group: { forced = 0 } }, l) => l < forced ? 0 : 1),
             advantages: tf.tensor1d(candidates.map(({ c, group }) => group.advantages[c]!)),
             group: tf.tensor1d(candidates.map(({ g }) => g), "int32"),
             nodes: {
@@ -214,8 +214,8 @@ const make = (seed: number) =>
               reference: edges(({ from, g }, e) => groups[g]!.reference.logProbs[from + e]!),
               legal: edges(() => 1),
               visits: tf.tensor1d(rows.map((row) =>
-                candidates.filter(({ g, steps }) =>
-                  g === row.g && steps.some((step) => leftBy(space, step) === row.node)
+                candidates.filter(({ g, group: { forced = 0 }, steps }) =>
+                  g === row.g && steps.slice(forced).some((step) => leftBy(space, step) === row.node)
                 )
                   .length
               ))
