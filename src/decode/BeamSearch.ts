@@ -13,17 +13,12 @@ import * as Metric from "effect/Metric"
 import { type NodeScores, PolicyModel, type Weights } from "../policy/PolicyModel.ts"
 import { type Prompt } from "../policy/Prompt.ts"
 import * as LeafSpace from "../sid/trie/LeafSpace.ts"
+import * as Batches from "./Batches.ts"
 import { type DecoderError, ofPolicy } from "./DecoderError.ts"
 import { type LogMass, type Prior } from "./Prior.ts"
 
 /** The most beams that a search is asked for; its memory grows with their square. */
 export const most = 4096
-
-/** Users for whom SIDs were decoded. */
-export const users: Metric.Counter<number> = Metric.counter("sidereal.decode.users", {
-  description: "Users for whom SIDs were decoded",
-  incremental: true
-})
 
 /** One search: what follows a prompt, among what may be written. */
 export interface Search {
@@ -50,6 +45,10 @@ export interface RankedLeaves {
   readonly scores: Float32Array
   /** Log-probability of each code on the path, and of the end where another SID goes on. */
   readonly steps: ReadonlyArray<Float32Array>
+  /** Where leaves were drawn without replacement: log-probability that each one is drawn, as `StochasticBeams` has it. */
+  readonly inclusion?: Float32Array | undefined
+  /** Where the list is exact: the policy's probability of what is neither listed nor known to be left out. */
+  readonly tail?: number | undefined
 }
 
 interface Beam {
@@ -214,7 +213,7 @@ export const searchBest: (
       missing = last ? 0 : missing - beams
       for (const leaf of stage.leaves) gone.push(...one.space.items(leaf))
     }
-    yield* Metric.update(users, 1)
+    yield* Metric.update(Batches.users, 1)
     return {
       leaves: Int32Array.from(stages.flatMap(({ leaves }) => [...leaves])),
       logProbs: Float32Array.from(stages.flatMap(({ logProbs }) => [...logProbs])),
@@ -232,41 +231,12 @@ export const first = ({ leaves, logProbs, scores, steps }: RankedLeaves, count: 
   steps: steps.slice(0, count)
 })
 
-/** Cells of the attention of a batch over its prompts and beams: 256 MB of float32. */
-const widestAttention = 2 ** 26
-
-const lengthOf = (prompt: Prompt): number =>
-  prompt._tag === "History" ? prompt.history.items.length : prompt.segments.length
-
-/**
- * Searches after many prompts in batches of similar length, at most `batch` and fewer where prompts or beams are many;
- * results come back in the order given.
- *
- * `progress` is told how many prompts are done.
- */
+/** Searches after many prompts in batches of similar length; results come back in the order given. */
 export const searchAll: (
   searches: ReadonlyArray<Search>,
   weights: Weights,
-  options: BeamOptions & { readonly batch: number; readonly progress?: ((done: number) => void) | undefined }
+  options: BeamOptions & Batches.BatchOptions
 ) => Effect.Effect<ReadonlyArray<RankedLeaves>, DecoderError, PolicyModel> = Effect.fn("BeamSearch.searchAll")(
-  function*(searches, weights, { batch, progress, ...options }) {
-    const lengths = searches.map(({ prompt }) => lengthOf(prompt))
-    const order = searches.map((_, i) => i).toSorted((a, b) => lengths[a]! - lengths[b]! || a - b)
-    const results: Array<RankedLeaves> = []
-    const sizeOf = (one: number) => {
-      const { depth, nodes } = searches[one]!.space
-      return 1 + (lengths[one]! + Math.min(options.beams, nodes)) * depth
-    }
-    for (let at = 0, size = batch; at < order.length; at += size) {
-      // The longest prompt of a batch stands last.
-      size = Math.min(batch, order.length - at)
-      while (size > 1 && size * sizeOf(order[at + size - 1]!) ** 2 > widestAttention) size--
-      const members = order.slice(at, at + size)
-      const found = yield* search(members.map((i) => searches[i]!), weights, options)
-      for (const [i, member] of members.entries()) results[member] = found[i]!
-      yield* Metric.update(users, members.length)
-      progress?.(at + members.length)
-    }
-    return results
-  }
+  (searches, weights, options) =>
+    Batches.run(searches, () => options.beams, options, (members) => search(members, weights, options))
 )

@@ -8,9 +8,13 @@ import { type PolicyModel, type Weights } from "../policy/PolicyModel.ts"
 import { type Prompt } from "../policy/Prompt.ts"
 import { Sids } from "../sid/Sids.ts"
 import { type LeafSpace } from "../sid/trie/LeafSpace.ts"
+import * as Batches from "./Batches.ts"
 import * as BeamSearch from "./BeamSearch.ts"
 import { BadRequest, DecoderError } from "./DecoderError.ts"
+import * as ExactLeaves from "./ExactLeaves.ts"
 import { type Prior } from "./Prior.ts"
+import * as Sampling from "./Sampling.ts"
+import * as StochasticBeams from "./StochasticBeams.ts"
 
 /** What is asked of a decoder. */
 export interface DecodeRequest {
@@ -24,10 +28,16 @@ export interface DecodeRequest {
   readonly key?: ReadonlyArray<number> | undefined
 }
 
-/** How many requests are computed together, and who is told how many are done. */
+/** How many requests are computed together. */
 export interface DecoderOptions {
   /** @default 32 */
   readonly batch?: number | undefined
+}
+
+/** How an exact list is found. */
+export interface ExactOptions extends DecoderOptions {
+  /** Prefixes of a prompt that are expanded at most. @default 4096 */
+  readonly prefixes?: number | undefined
 }
 
 /**
@@ -45,41 +55,90 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
 }>()("sidereal/decode/LeafDecoder") {
   /** Constrained beam search with as many beams as leaves are wanted of the greediest request. */
   static readonly layerBeams = ({ batch = 32 }: DecoderOptions = {}): Layer.Layer<LeafDecoder, never, Sids> =>
-    Layer.effect(
-      LeafDecoder,
-      Effect.gen(function*() {
-        const { space } = yield* Sids
-        return LeafDecoder.of({
-          decode: Effect.fn("LeafDecoder.decode")(function*(requests, weights, options) {
-            for (const [request, { count, prior }] of requests.entries()) {
-              if (!(Number.isInteger(count) && count >= 1)) {
-                return yield* new DecoderError({
-                  reason: new BadRequest({ request, field: "count", value: count, remedy: "ask for at least one leaf" })
-                })
-              }
-              if (prior !== undefined && !(prior.weight >= 0)) {
-                return yield* new DecoderError({
-                  reason: new BadRequest({
-                    request,
-                    field: `the weight of the prior "${prior.name}"`,
-                    value: prior.weight,
-                    remedy: "give it at least 0"
-                  })
-                })
-              }
-            }
-            const found = yield* BeamSearch.searchAll(
-              requests.map(({ prior, prompt, space: own }) => ({ prompt, prior, space: own ?? space })),
-              weights,
-              {
-                beams: requests.reduce((most, { count }) => Math.max(most, count), 1),
-                batch,
-                progress: options?.progress
-              }
-            )
-            return found.map((ranked, i) => BeamSearch.first(ranked, requests[i]!.count))
-          })
-        })
-      })
+    layerOf((draws, weights, progress) => {
+      const beams = draws.reduce((most, { count }) => Math.max(most, count), 1)
+      return Effect.map(
+        BeamSearch.searchAll(draws, weights, { beams, batch, progress }),
+        (found) => found.map((ranked, i) => BeamSearch.first(ranked, draws[i]!.count))
+      )
+    })
+
+  /** Leaves drawn from the policy, distinct ones unless `replacement` is asked for. */
+  static readonly layerSampling = (
+    { batch = 32, ...options }: DecoderOptions & Sampling.SamplingOptions = {}
+  ): Layer.Layer<LeafDecoder, never, Sids> =>
+    layerOf(
+      (draws, weights, progress) =>
+        Batches.run(draws, countOf, { batch, progress }, (members) => Sampling.draw(members, weights, options)),
+      options
+    )
+
+  /** Distinct leaves drawn by stochastic beam search, with their probabilities of inclusion. */
+  static readonly layerStochasticBeams = (
+    { batch = 32, ...options }: ExactOptions & { readonly temperature?: number | undefined } = {}
+  ): Layer.Layer<LeafDecoder, never, Sids> =>
+    layerOf(
+      (draws, weights, progress) =>
+        Batches.run(draws, countOf, { batch, progress }, (members) => StochasticBeams.draw(members, weights, options)),
+      options
+    )
+
+  /** The most probable leaves, exactly, with the probability of the rest. */
+  static readonly layerExact = (
+    { batch = 32, ...options }: ExactOptions = {}
+  ): Layer.Layer<LeafDecoder, never, Sids> =>
+    layerOf((draws, weights, progress) =>
+      Batches.run(draws, countOf, { batch, progress }, (members) => ExactLeaves.search(members, weights, options))
     )
 }
+
+const countOf = ({ count }: StochasticBeams.Draw): number => count
+
+/** Makes a decoder of a search after checked requests. */
+const layerOf = (
+  search: (
+    draws: ReadonlyArray<StochasticBeams.Draw>,
+    weights: Weights,
+    progress: ((done: number) => void) | undefined
+  ) => Effect.Effect<ReadonlyArray<BeamSearch.RankedLeaves>, DecoderError, PolicyModel>,
+  { temperature = 1 }: { readonly temperature?: number | undefined } = {}
+): Layer.Layer<LeafDecoder, never, Sids> =>
+  Layer.effect(
+    LeafDecoder,
+    Effect.gen(function*() {
+      const { space } = yield* Sids
+      return LeafDecoder.of({
+        decode: Effect.fn("LeafDecoder.decode")(function*(requests, weights, options) {
+          for (const [request, { count, prior }] of requests.entries()) {
+            if (!(Number.isInteger(count) && count >= 1)) {
+              return yield* new DecoderError({
+                reason: new BadRequest({ request, field: "count", value: count, remedy: "ask for at least one leaf" })
+              })
+            }
+            if (!(temperature > 0 && temperature < Infinity)) {
+              return yield* new DecoderError({
+                reason: new BadRequest({
+                  request,
+                  field: "temperature",
+                  value: temperature,
+                  remedy: "give the decoder one above 0; beam search has none"
+                })
+              })
+            }
+            if (prior !== undefined && !(prior.weight >= 0)) {
+              return yield* new DecoderError({
+                reason: new BadRequest({
+                  request,
+                  field: `the weight of the prior "${prior.name}"`,
+                  value: prior.weight,
+                  remedy: "give it at least 0"
+                })
+              })
+            }
+          }
+          const draws = requests.map((one) => ({ ...one, space: one.space ?? space, key: one.key ?? [] }))
+          return yield* search(draws, weights, options?.progress)
+        })
+      })
+    })
+  )

@@ -97,6 +97,7 @@ export class PolicyLearner extends Context.Service<PolicyLearner, {
               ...candidate,
               advantages: groups[g]!.advantages,
               behaviour: groups[g]!.rollout.behaviour,
+              forced: groups[g]!.rollout.forced,
               reference: references[g],
               answer: groups[g]!.rollout.hits
             }))

@@ -3,6 +3,8 @@
  */
 import * as Schema from "effect/Schema"
 import { DecoderError } from "../decode/DecoderError.ts"
+import { ScorerError } from "../evaluation/baseline/ScorerError.ts"
+import { PolicyError } from "../policy/PolicyError.ts"
 
 /** An actor that could not be reached or gave up. */
 export class ActorFailed extends Schema.TaggedError<ActorFailed>()("ActorFailed", {
@@ -16,7 +18,7 @@ export class ActorFailed extends Schema.TaggedError<ActorFailed>()("ActorFailed"
 
 /** Every way in which rollouts fail. */
 export class RolloutError extends Schema.TaggedError<RolloutError>()("RolloutError", {
-  reason: Schema.Union([DecoderError, ActorFailed])
+  reason: Schema.Union([DecoderError, PolicyError, ScorerError, ActorFailed])
 }) {
   override get message() {
     return this.reason.message

@@ -73,6 +73,8 @@ export interface ScoredGroup extends CandidateGroup {
   readonly advantages: Float32Array
   /** Log-probability of every step of each candidate when it was drawn: its codes, and the end where it has one. */
   readonly behaviour?: ReadonlyArray<Float32Array> | undefined
+  /** Steps that every candidate begins with and did not choose: they are left out of the mask and of the visits. @default 0 */
+  readonly forced?: number | undefined
   readonly reference?: TreeLogProbs | undefined
   /** Whether each candidate is the answer to the prompt [G]; none where it is left out. */
   readonly answer?: ReadonlyArray<boolean> | undefined

@@ -219,7 +219,7 @@ const make = (seed: number) =>
               const row = rows[rowOf(g, steps[l]!)]!
               return groups[g]!.reference?.logProbs[row.from + at(row, steps[l]!)] ?? 0
             }),
-            mask: grid(() => 1),
+            mask: grid(({ group: { forced = 0 } }, l) => l < forced ? 0 : 1),
             node: grid(({ g, steps }, l) => rowOf(g, steps[l]!)).cast("int32"),
             advantages: tf.tensor1d(candidates.map(({ c, group }) => group.advantages[c]!)),
             answer: tf.tensor1d(candidates.map(({ c, group }) => group.answer?.[c] === true ? 1 : 0)),
@@ -229,7 +229,9 @@ const make = (seed: number) =>
             },
             total: {
               candidates: tf.scalar(candidates.length),
-              steps: tf.scalar(candidates.reduce((sum, { steps }) => sum + steps.length, 0)),
+              steps: tf.scalar(
+                candidates.reduce((sum, { group: { forced = 0 }, steps }) => sum + steps.length - forced, 0)
+              ),
               groups: tf.scalar(groups.length)
             },
             nodes: {
@@ -237,8 +239,8 @@ const make = (seed: number) =>
               reference: edges(({ from, g }, e) => groups[g]!.reference?.logProbs[from + e] ?? 0),
               legal: edges(() => 1),
               visits: tf.tensor1d(rows.map((row) =>
-                candidates.filter(({ g, steps }) =>
-                  g === row.g && steps.some((step) => leftBy(space, step) === row.node)
+                candidates.filter(({ g, group: { forced = 0 }, steps }) =>
+                  g === row.g && steps.slice(forced).some((step) => leftBy(space, step) === row.node)
                 )
                   .length
               ))

@@ -159,6 +159,34 @@ export const only = (space: LeafSpace, keep: (item: number) => boolean): LeafSpa
   })
 }
 
+/** Keeps what begins with the prefix of a node, which must lead to an allowed leaf. */
+export const below = (space: LeafSpace, node: number): LeafSpace => {
+  if (node === 0) return space
+  /** The only child of each node before `node`. */
+  const next = new Map(path(space, node).map((child) => [space.parent(child), child]))
+  const holds = (leaf: number) => {
+    let at = leaf
+    while (at > node) at = space.parent(at)
+    return at === node
+  }
+  const ends = (at: number) => holds(at) && space.ends(at)
+  return filtered(space, {
+    children: (at, into) => {
+      const child = next.get(at)
+      if (child === undefined) return space.children(at, into)
+      into[0] = child
+      return 1
+    },
+    childCount: (at) => next.has(at) ? 1 : space.childCount(at),
+    ends,
+    items: (at) => ends(at) ? space.items(at) : nothing,
+    leaf: (item) => {
+      const leaf = space.leaf(item)
+      return leaf >= 0 && holds(leaf) ? leaf : -1
+    }
+  })
+}
+
 const nothing = new Int32Array(0)
 
 /** Returns the child nodes of a node, ascending by code. */
