@@ -7,17 +7,23 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { type Example } from "../src/catalog/Split.ts"
-import * as ItemKnn from "../src/evaluation/baseline/ItemKnn.ts"
+import * as DecoderConfig from "../src/decode/DecoderConfig.ts"
 import * as Popularity from "../src/evaluation/baseline/Popularity.ts"
+import { type Scorer } from "../src/evaluation/baseline/Scorer.ts"
+import * as ScorerPrior from "../src/evaluation/baseline/ScorerPrior.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
 import * as Advantage from "../src/grpo/Advantage.ts"
-import { type GrpoConfig, kind } from "../src/grpo/Grpo.ts"
+import { advantageOf, type GrpoConfig, kind } from "../src/grpo/Grpo.ts"
+import * as Alarms from "../src/grpo/monitoring/Alarms.ts"
+import * as Phases from "../src/grpo/monitoring/Phases.ts"
 import * as StepRecord from "../src/grpo/monitoring/StepRecord.ts"
+import * as Validation from "../src/grpo/monitoring/Validation.ts"
 import * as PolicyLearner from "../src/grpo/PolicyLearner.ts"
 import * as Prompts from "../src/grpo/Prompts.ts"
 import { ReferenceModel } from "../src/grpo/ReferenceModel.ts"
+import * as DynamicSampling from "../src/grpo/rollout/DynamicSampling.ts"
 import * as RolloutActor from "../src/grpo/RolloutActor.ts"
-import * as GroupRelative from "../src/objective/loss/GroupRelative.ts"
+import * as ObjectiveConfig from "../src/objective/ObjectiveConfig.ts"
 import * as Adam from "../src/optimizer/Adam.ts"
 import * as LearningRate from "../src/optimizer/LearningRate.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
@@ -29,20 +35,24 @@ import { Progress } from "../src/run/Progress.ts"
 import { NoCheckpoint, RunError } from "../src/run/RunError.ts"
 import { type RunEvent, RunLog } from "../src/run/RunLog.ts"
 import * as Supervised from "../src/sft/Sft.ts"
-import { type Sids } from "../src/sid/Sids.ts"
+import { Sids } from "../src/sid/Sids.ts"
 import * as Selection from "../src/training/Selection.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
+import * as Note from "./Note.ts"
 import * as Output from "./Output.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
 import * as Rewards from "./Rewards.ts"
 import * as RunSettings from "./RunSettings.ts"
+import * as Teachers from "./Teachers.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
 /** What GRPO needs of the data. */
 export interface GrpoData {
   readonly sequences: ReadonlyArray<Int32Array>
+  /** Times of the events of `sequences`, in ms since 1970, where the data have them. */
+  readonly times?: ReadonlyArray<Float64Array> | undefined
   readonly validation: ReadonlyArray<Example>
   /** Whether the history is left out of every list, as in the evaluation: a target that stands in it is no hit. */
   readonly historyExcluded: boolean
@@ -54,6 +64,8 @@ export interface GrpoData {
 export interface GrpoHooks<E = never, R = never> {
   /** Called with the record of every step; a failure ends the training. */
   readonly onStep?: ((record: RunEvent) => Effect.Effect<void, E, R>) | undefined
+  /** Called with what is alarming at a validation. @default a note on standard error */
+  readonly onAlarm?: ((alarm: Alarms.Alarm) => Effect.Effect<void, E, R>) | undefined
   /** Asked after every step: true validates and ends the training there. */
   readonly stop?: ((selection: Selection.Selection, step: number) => boolean) | undefined
 }
@@ -63,15 +75,31 @@ export const train = Effect.fn("Grpo.train")(
   function*<E = never, R = never>(grpo: GrpoConfig, data: GrpoData, seed: number, hooks: GrpoHooks<E, R> = {}) {
     const store = yield* PolicyParameters
     const published = yield* PublishedWeights
-    const actor = yield* RolloutActor.RolloutActor
-    const rewarder = yield* RewardActor
     const reference = yield* ReferenceModel
     const learner = yield* PolicyLearner.PolicyLearner
     const log = yield* RunLog
     const progress = yield* Progress
+    const { index, space } = yield* Sids
     const users = TrainingState.sample(data.validation, grpo.validationUsers, seed)
-    const ranking = { beams: grpo.validationBeams, historyExcluded: data.historyExcluded }
+    const popularity = Popularity.count(data.sequences, index.sids.length)
+    const prompts = Prompts.make(data, grpo.prompts, seed)
+    const asked = grpo.promptsPerStep * grpo.rollout.overGeneration
+    const advantage = advantageOf(grpo)
+    const isAnchor = ({ rollout }: DynamicSampling.RewardedRollout) =>
+      grpo.objective.anchor > 0 && rollout.hits.includes(true)
+    const phases = Phases.make()
+    const rank = phases.time(
+      "validation",
+      Effect.scoped(Effect.flatMap(store.evaluation, (weights) =>
+        PolicyRanking.rankAll(users, weights, {
+          beams: grpo.validationBeams,
+          historyExcluded: data.historyExcluded
+        })))
+    )
 
+    // What the policy of the start ranks is what every validation is compared with, also after training was stopped.
+    const start = yield* rank
+    const before = Validation.of(users, start, start, popularity, seed)
     const selection = yield* Selection.open({
       kind,
       rounds: grpo.steps,
@@ -80,13 +108,15 @@ export const train = Effect.fn("Grpo.train")(
       origin: data.origin,
       companions: { reference }
     })
+    const records: Array<RunEvent> = []
     const validate = Effect.fnUntraced(function*(step: number) {
-      const ranked = yield* Effect.scoped(
-        Effect.flatMap(store.evaluation, (weights) => PolicyRanking.rankAll(users, weights, ranking))
-      )
-      const ndcg = PolicyRanking.meanNdcg(ranked, 10)
-      yield* log.append({ kind: "grpo.validation", step, fields: { "NDCG@10": ndcg } })
-      yield* selection.observe(ndcg, { step, round: step })
+      const validation = step === 0 ? before : Validation.of(users, yield* rank, start, popularity, seed)
+      yield* log.append(Validation.event(step, validation))
+      for (const alarm of Alarms.of(step, records, validation, before)) {
+        yield* log.append(Alarms.event(alarm))
+        yield* hooks.onAlarm?.(alarm) ?? Note.print(`grpo: ${alarm.name} at step ${step}: ${alarm.message}`)
+      }
+      yield* selection.observe(validation.ndcg, { step, round: step })
     })
     if (selection.step === 0) yield* validate(0)
     yield* published.publish(store.snapshot("weights"))
@@ -95,20 +125,31 @@ export const train = Effect.fn("Grpo.train")(
     let step = selection.step
     for (let stopped = false; step < grpo.steps && !stopped;) {
       step++
-      const prompts = Prompts.draw(data.sequences, grpo.promptsPerStep, [seed, step - 1])
-      const rollouts = yield* actor.generate(prompts, step)
-      const rewards = yield* rewarder.score(rollouts.map(RolloutActor.rewardGroup))
-      const groups = Advantage.assign(rollouts, rewards).filter(Advantage.carriesSignal)
+      const { generated, kept } = yield* phases.time(
+        "rollout",
+        DynamicSampling.generate(prompts.draw(step, asked), step, {
+          wanted: grpo.promptsPerStep,
+          usable: (group) => DynamicSampling.differ(group.rewards) || isAnchor(group)
+        })
+      )
+      const groups = Advantage.assign(
+        kept.map(({ rollout }) => rollout),
+        kept.map(({ rewards }) => rewards),
+        advantage
+      ).filter((group) => Advantage.carriesSignal(group) || isAnchor(group))
+      const candidates = PolicyLearner.candidates(groups)
+      const references = learner.needs.reference ? yield* phases.time("reference", reference.score(candidates)) : []
       const report = groups.length === 0
         ? undefined
-        : yield* learner.step(groups, yield* reference.score(PolicyLearner.candidates(groups)), step)
+        : yield* phases.time("learn", learner.step(groups, references, step))
       yield* reference.sync(step)
-      const record = StepRecord.of(step, rewards, groups, report)
+      const record = StepRecord.of(space, { step, generated, usable: groups, report, seconds: phases.take() })
+      records.push(record)
       yield* log.append(record)
       yield* hooks.onStep?.(record) ?? Effect.void
       const reward = Number(record.fields["reward"]).toFixed(3)
-      const usable = `${groups.length}/${rollouts.length} groups`
-      tracker.update(step, `reward ${reward}, hits in ${usable}, best NDCG@10 ${selection.best.toFixed(4)}`)
+      const usable = `${groups.length}/${generated.length} groups`
+      tracker.update(step, `reward ${reward}, ${usable} teach, best NDCG@10 ${selection.best.toFixed(4)}`)
       stopped = hooks.stop?.(selection, step) ?? false
       if (selection.isDue(step) || stopped) yield* validate(step)
     }
@@ -119,22 +160,48 @@ export const train = Effect.fn("Grpo.train")(
   }
 )
 
+/** Choices of the services of the loop. */
+export interface ActorOptions {
+  readonly historyExcluded: boolean
+  /** Seed of what is drawn. @default 0 */
+  readonly seed?: number | undefined
+  /** What knows items better than the policy; needed where its items join the candidates, or stand beside the policy. */
+  readonly teacher?: Scorer | undefined
+}
+
 /** The services of the loop in this process, over the policy that it improves. */
 export const actors = <const Rewards extends Weighted>(
   grpo: GrpoConfig,
   rewards: Rewards,
-  { historyExcluded }: { readonly historyExcluded: boolean }
-) =>
-  Layer.mergeAll(
-    RolloutActor.RolloutActor.layer({ groupSize: grpo.groupSize, historyExcluded }),
+  { historyExcluded, seed, teacher }: ActorOptions
+) => {
+  const objective = ObjectiveConfig.make(grpo.objective, grpo.beta)
+  const { answer, decoder, hintShare, priorWeight, teacherItems } = grpo.rollout
+  const perStep = PolicyLearner.stepsPerBatch(grpo)
+  return Layer.mergeAll(
+    RolloutActor.RolloutActor.layer({
+      groupSize: grpo.groupSize,
+      historyExcluded,
+      seed,
+      answer,
+      hintShare,
+      teacher: teacher === undefined || teacherItems === 0 ? undefined : { scorer: teacher, count: teacherItems },
+      prior: teacher === undefined || priorWeight === 0
+        ? undefined
+        : ScorerPrior.make(teacher, { weight: priorWeight }),
+      behaviour: objective.needs.behaviour
+    }).pipe(Layer.provide(DecoderConfig.layer(decoder))),
     RewardActor.layer(rewards, { normalise: grpo.normaliseRewards }),
-    ReferenceModel.layerFrozen,
+    ReferenceModel.layer(grpo.reference),
     PolicyLearner.PolicyLearner.layer({
-      objective: GroupRelative.make({ beta: grpo.beta }),
+      objective,
       optimizer: Adam.adamW(grpo.optimizer),
-      learningRate: (step) => LearningRate.at(grpo.learningRate, step - 1, grpo.steps)
+      innerSteps: grpo.innerSteps,
+      minibatches: grpo.minibatches,
+      learningRate: (step) => LearningRate.at(grpo.learningRate, step - 1, grpo.steps * perStep)
     })
   ).pipe(Layer.provideMerge(PublishedWeights.layer))
+}
 
 /** Choices of a program in code. */
 export interface GrpoOptions {
@@ -153,8 +220,9 @@ export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
   const prepared = yield* Prepare.program()
   const { dataset, split } = prepared
   const { index } = yield* Tokenize.program()
+  const teacher = yield* Effect.cached(Teachers.make(settings.grpo.teacher, prepared, settings.seed))
   const rewards = options.rewards ?? Rewards.weighted(settings.grpo.rewards, {
-    teacher: Effect.sync(() => ItemKnn.fit(split.train, dataset.items.length, { leaveOneOut: true })),
+    teacher,
     counts: Effect.sync(() => Popularity.count(split.train, dataset.items.length)),
     embeddings: Effect.map(Tokenize.embed(prepared), ({ matrix }) => matrix)
   })
@@ -178,11 +246,21 @@ export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
   )
   return yield* train(
     settings.grpo,
-    { sequences: split.train, validation: split.validation, historyExcluded, origin: start.step },
+    {
+      sequences: split.train,
+      times: split.trainTimes,
+      validation: split.validation,
+      historyExcluded,
+      origin: start.step
+    },
     settings.seed
   ).pipe(
     Effect.provide(
-      actors(settings.grpo, rewards, { historyExcluded }).pipe(
+      actors(settings.grpo, rewards, {
+        historyExcluded,
+        seed: settings.seed,
+        teacher: Teachers.isNeeded(settings.grpo) ? yield* teacher : undefined
+      }).pipe(
         Layer.provideMerge(supervised),
         Layer.provideMerge(Policies.layer(options.policy ?? Policies.flat, dataset, index))
       )

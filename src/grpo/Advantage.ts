@@ -122,6 +122,3 @@ export const assign = (
  */
 export const carriesSignal = ({ advantages }: AdvantageGroup): boolean =>
   advantages.some((advantage) => advantage !== advantages[0])
-
-/** Returns whether a group holds the answer to its prompt, from which an anchor learns whatever the rewards are. */
-export const holdsAnswer = ({ rollout }: AdvantageGroup): boolean => rollout.hits.includes(true)

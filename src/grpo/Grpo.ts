@@ -1,60 +1,92 @@
 /**
- * Settings of GRPO (Shao et al. 2024) on constrained beams, as MiniOneRec does it; the loop stands in `programs/Grpo.ts`.
+ * Settings of GRPO (Shao et al. 2024) and its relatives on the tree of SIDs; the loop stands in `programs/Grpo.ts`.
  *
- * Differs from the paper: candidates come from beam search, not from sampling; one optimizer step per batch of prompts,
- * so the ratio is 1 and needs no clipping. Differs from MiniOneRec: log-probabilities are normalised over the legal
- * children of the trie; a group without any difference in reward is left out of the step instead of contributing its
- * divergence alone; G candidates are one tree, computed once. The divergence is k3, `exp(r - l) - (r - l) - 1`.
+ * By default it distils a collaborative teacher on the policy's own candidates: each prompt's beams and the teacher's best
+ * items form a group, and the policy learns the distribution that maximises the expected reward (the log of the teacher's
+ * mass, weighted) less the divergence from the supervised policy, by its exact gradient.
+ *
+ * Differs from the paper: candidates come from beam search by default; log-probabilities are normalised over the legal
+ * children of the trie; a group without any difference in reward is left out of the step; G candidates are one tree,
+ * computed once.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as BeamSearch from "../decode/BeamSearch.ts"
+import * as ObjectiveConfig from "../objective/ObjectiveConfig.ts"
 import * as AdamW from "../optimizer/AdamW.ts"
 import * as LearningRate from "../optimizer/LearningRate.ts"
+import * as Advantage from "./Advantage.ts"
+import { PromptsConfig } from "./Prompts.ts"
+import { ReferenceConfig } from "./ReferenceModel.ts"
+import { RolloutConfig } from "./rollout/RolloutConfig.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 const NonNegative = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
 
 /** Settings of a GRPO run. */
 export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConfig")({
-  /** Optimizer steps. @default 60 */
-  steps: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(60))),
-  /** Prompts of a step; with G = 16 a step sees 1,024 candidates. @default 64 */
+  /** Batches of prompts. @default 400 */
+  steps: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(400))),
+  /** Prompts of a step. @default 64 */
   promptsPerStep: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(64))),
-  /** Candidates per prompt, G, 2 to 4,096. @default 16 */
+  /** Candidates that the policy draws per prompt, G, 2 to 4,096; others may join them. @default 24 */
   groupSize: Schema.Int.check(Schema.isGreaterThanOrEqualTo(2), Schema.isLessThanOrEqualTo(BeamSearch.most)).pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed(16))
+    Schema.withDecodingDefaultKey(Effect.succeed(24))
   ),
-  /** Weight of the divergence from the reference, at most 1e6. @default 0.2 */
-  beta: NonNegative.check(Schema.isLessThanOrEqualTo(1e6)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.2))),
+  /** @default training positions by epochs */
+  prompts: PromptsConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+  /** @default beams, with the teacher's 24 best items */
+  rollout: RolloutConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({ teacherItems: 24 }))),
+  /** What knows items better than the policy: item-to-item counts, SASRec, or both. @default item-knn */
+  teacher: Schema.Literals(["item-knn", "sasrec", "fusion"]).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed("item-knn" as const))
+  ),
   /**
    * Weights of the rewards by name: rule, ranking, ndcg, prefix, semantic, collaborative, popularity, diversity.
-   * @default rule 1, ranking 1
+   * @default collaborative 4
    */
   rewards: Schema.Record(Schema.String, Schema.Finite).pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed({ rule: 1, ranking: 1 }))
+    Schema.withDecodingDefaultKey(Effect.succeed({ collaborative: 4 }))
   ),
   /** Standardises each reward over its group or over the batch before it is weighted. @default none */
   normaliseRewards: Schema.Literals(["none", "group", "batch"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("none"))
   ),
-  /** Steps between validations. @default 20 */
-  stepsPerValidation: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(20))),
+  /** How rewards become advantages; by default what the objective reads: `group` for losses with ratios, else `raw`. */
+  advantage: Schema.optionalKey(Advantage.Mode),
+  /** @default distillation */
+  objective: ObjectiveConfig.ObjectiveConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+  /** Weight of the divergence from the reference, at most 1e6. @default 0 */
+  beta: NonNegative.check(Schema.isLessThanOrEqualTo(1e6)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
+  /** @default frozen */
+  reference: ReferenceConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+  /** Passes over the prompts of a step; from the second on ratios are clipped. @default 1 */
+  innerSteps: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
+  /** Parts of a pass, each of which is an optimizer step. @default 1 */
+  minibatches: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
+  /** Steps between validations. @default 40 */
+  stepsPerValidation: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(40))),
   /** Users drawn for validation. @default 1000 */
   validationUsers: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1000))),
   /** Beams in validation, at most 4,096. @default 20 */
   validationBeams: Count.check(Schema.isLessThanOrEqualTo(BeamSearch.most)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(20))
   ),
-  /** @default peak 3e-5, warm-up 5 steps, floor 0.1 */
+  /** @default peak 7e-4, warm-up 5 steps, floor 0.05 */
   learningRate: LearningRate.LearningRateConfig.pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed({ peak: 3e-5, warmupSteps: 5, floor: 0.1 }))
+    Schema.withDecodingDefaultKey(Effect.succeed({ peak: 7e-4, warmupSteps: 5, floor: 0.05 }))
   ),
   /** @default no decay, averaging 0.9 */
   optimizer: AdamW.AdamWConfig.pipe(
     Schema.withDecodingDefaultKey(Effect.succeed({ weightDecay: 0, averaging: 0.9 }))
   )
 }) {}
+
+/** Returns how rewards become advantages. */
+export const advantageOf = ({ advantage, objective, rewards }: GrpoConfig): Advantage.AdvantageOptions => ({
+  mode: advantage ?? (ObjectiveConfig.isRelative(objective) ? "group" : "raw"),
+  weights: rewards
+})
 
 /** Marks the checkpoints of this phase. */
 export const kind = "grpo"

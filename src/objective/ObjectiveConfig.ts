@@ -30,9 +30,7 @@ export const kinds = ["distillation", ...surrogates, "top-leaves", "lambda-loss"
 export class ObjectiveConfig extends Schema.Class<ObjectiveConfig>("sidereal/objective/ObjectiveConfig")({
   /** @default distillation */
   kind: Schema.Literals(kinds).pipe(Schema.withDecodingDefaultKey(Effect.succeed("distillation" as const))),
-  /** Weight of the divergence from the reference, at most 1e6; distillation adds its exact form. @default 0 */
-  beta: NonNegative.check(Schema.isLessThanOrEqualTo(most)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
-  /** Estimate of the divergence of the losses with ratios. @default k3 */
+  /** Estimate of the divergence from the reference. @default k3 */
   divergence: Schema.Literals(["k1", "k2", "k3", "exact"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("k3" as const))
   ),
@@ -50,7 +48,10 @@ export class ObjectiveConfig extends Schema.Class<ObjectiveConfig>("sidereal/obj
   entropy: NonNegative.check(Schema.isLessThanOrEqualTo(most)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0)))
 }) {}
 
-const lossOf = ({ beta, divergence, epsilonHigh, epsilonLow, kind, reverse, temperature }: ObjectiveConfig) => {
+const lossOf = (
+  { divergence, epsilonHigh, epsilonLow, kind, reverse, temperature }: ObjectiveConfig,
+  beta: number
+) => {
   const ratios = {
     beta,
     divergence,
@@ -81,15 +82,16 @@ const lossOf = ({ beta, divergence, epsilonHigh, epsilonLow, kind, reverse, temp
   }
 }
 
-const isSurrogate = (kind: ObjectiveConfig["kind"]): boolean => surrogates.some((one) => one === kind)
+/** Returns whether a loss reads advantages that compare the candidates of a group, and not the rewards themselves. */
+export const isRelative = ({ kind }: ObjectiveConfig): boolean => surrogates.some((one) => one === kind)
 
-/** Makes the objective of settings. */
-export const make = (config: ObjectiveConfig): Objective.GroupObjective => {
+/** Makes the objective of settings, with weight `beta` on the divergence from the reference. */
+export const make = (config: ObjectiveConfig, beta: number): Objective.GroupObjective => {
   const parts: ReadonlyArray<Objective.WeightedObjective> = [
-    { objective: lossOf(config), weight: 1 },
+    { objective: lossOf(config, beta), weight: 1 },
     // Losses with ratios hold the divergence themselves.
-    ...(config.beta > 0 && !isSurrogate(config.kind)
-      ? [{ objective: Regularizer.divergence("exact"), weight: config.beta }]
+    ...(beta > 0 && !isRelative(config)
+      ? [{ objective: Regularizer.divergence(config.divergence), weight: beta }]
       : []),
     ...(config.anchor > 0 ? [{ objective: AnswerLikelihood.make(), weight: config.anchor }] : []),
     ...(config.entropy > 0 ? [{ objective: Regularizer.entropy(), weight: config.entropy }] : [])

@@ -8,9 +8,11 @@ import * as Schedule from "effect/Schedule"
 import * as TestClock from "effect/testing/TestClock"
 import { join } from "node:path"
 import * as StepRecord from "../../src/grpo/monitoring/StepRecord.ts"
+import { rollout } from "../../src/grpo/RolloutActor.ts"
 import { Reward, type RewardGroup } from "../../src/reward/Reward.ts"
 import { areZero, backoff, RewardActor, type RewardActorOptions, type Weighted } from "../../src/reward/RewardActor.ts"
 import * as RuleReward from "../../src/reward/RuleReward.ts"
+import { Sids } from "../../src/sid/Sids.ts"
 import * as Testing from "../../src/testing/Testing.ts"
 import { distance, golden, json, list, tensors } from "../Golden.ts"
 
@@ -92,12 +94,23 @@ describe("a reward that does not apply", () => {
       assert.isNull(earned[0]!.parts["odd"])
       assert.deepStrictEqual([...earned[0]!.total], [0, 1])
       assert.deepStrictEqual([...earned[1]!.total], [6, 5])
-      const { fields } = StepRecord.of(1, earned, [], undefined)
+      const { space } = yield* Sids
+      const record = (some: typeof earned) => {
+        const generated = some.map((rewards, ordinal) => ({
+          rewards,
+          rollout: rollout(space, { ordinal, history: { user: 0, items: Int32Array.of(0) }, target: 1 }, {
+            version: 0,
+            leaves: Int32Array.from([0, 1], (item) => space.leaf(item))
+          })
+        }))
+        return StepRecord.of(space, { step: 1, generated, usable: [], report: undefined, seconds: {} })
+      }
+      const { fields } = record(earned)
       assert.strictEqual(fields["reward.odd"], 5)
       assert.strictEqual(fields["reward.rule"], 0.5)
-      const { fields: without } = StepRecord.of(1, earned.slice(0, 1), [], undefined)
+      const { fields: without } = record(earned.slice(0, 1))
       assert.notProperty(without, "reward.odd")
-    }))
+    }).pipe(Effect.provide(Sids.layer(Testing.index(8)))))
 })
 
 describe("a reward that misbehaves", () => {

@@ -31,9 +31,10 @@ export const differ = ({ total }: GroupRewards): boolean => total.some((reward) 
 export const generate = Effect.fn("DynamicSampling.generate")(function*(
   prompts: ReadonlyArray<RolloutPrompt>,
   step: number,
-  { usable = differ, wanted }: {
+  { usable = ({ rewards }) => differ(rewards), wanted }: {
     readonly wanted: number
-    readonly usable?: ((rewards: GroupRewards) => boolean) | undefined
+    /** @default the total rewards differ */
+    readonly usable?: ((group: RewardedRollout) => boolean) | undefined
   }
 ) {
   const actor = yield* Rollouts.RolloutActor
@@ -48,7 +49,7 @@ export const generate = Effect.fn("DynamicSampling.generate")(function*(
     for (const [g, rollout] of rollouts.entries()) {
       const group = { rollout, rewards: rewards[g]! }
       generated.push(group)
-      if (kept.length < wanted && usable(group.rewards)) kept.push(group)
+      if (kept.length < wanted && usable(group)) kept.push(group)
     }
   }
   const result: DynamicRollouts = { generated, kept }

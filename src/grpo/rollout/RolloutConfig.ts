@@ -23,6 +23,10 @@ export class RolloutConfig extends Schema.Class<RolloutConfig>("sidereal/grpo/Ro
   teacherItems: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(0))
   ),
+  /** Weight of the teacher as a prior beside the policy while candidates are drawn, at least 0. @default 0 */
+  priorWeight: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(0))
+  ),
   /** Prompts that a step may ask for each group that it wants, so that groups with equal rewards are replaced. @default 1 */
   overGeneration: Schema.Int.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1)))
 }) {}

@@ -1,0 +1,32 @@
+/**
+ * Seconds that each phase of a step took.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+
+/** A clock with a total per phase. */
+export interface Phases {
+  /** Runs work and adds its time to a phase. */
+  readonly time: <A, E, R>(phase: string, work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Returns the seconds by phase since the last call, and begins again. */
+  readonly take: () => Readonly<Record<string, number>>
+}
+
+/** Makes a clock without any time on it. */
+export const make = (): Phases => {
+  let seconds: Record<string, number> = {}
+  return {
+    time: (phase, work) =>
+      Effect.gen(function*() {
+        const before = yield* Clock.currentTimeMillis
+        const result = yield* work
+        seconds[phase] = (seconds[phase] ?? 0) + ((yield* Clock.currentTimeMillis) - before) / 1000
+        return result
+      }),
+    take: () => {
+      const taken = seconds
+      seconds = {}
+      return taken
+    }
+  }
+}
