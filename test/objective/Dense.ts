@@ -1,7 +1,7 @@
 /**
  * Groups of candidates as dense host tensors, and objectives over them through compiled programs and in float64.
  */
-import * as tf from "@tensorflow/tfjs"
+import type * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import * as Objective from "../../src/objective/Objective.ts"
 import * as Random from "../../src/statistics/Random.ts"
