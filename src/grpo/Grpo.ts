@@ -28,7 +28,8 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
   /** Weight of the divergence from the reference, at most 1e6. @default 0.2 */
   beta: NonNegative.check(Schema.isLessThanOrEqualTo(1e6)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.2))),
   /**
-   * Weights of the rewards by name: rule, ranking, ndcg, prefix, semantic, collaborative, popularity, diversity.
+   * Weights of the rewards by name: rule, ranking, ndcg, prefix, semantic, collaborative, popularity, diversity; the last
+   * two are penalties, 0 to -1, which a weight above 0 applies.
    * @default rule 1, ranking 1
    */
   rewards: Schema.Record(Schema.String, Schema.Finite).pipe(
