@@ -42,7 +42,8 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
     Schema.withDecodingDefaultKey(Effect.succeed("item-knn" as const))
   ),
   /**
-   * Weights of the rewards by name: rule, ranking, ndcg, prefix, semantic, collaborative, popularity, diversity.
+   * Weights of the rewards by name: rule, ranking, ndcg, prefix, semantic, collaborative, popularity, diversity; the last
+   * two are penalties, 0 to -1, which a weight above 0 applies.
    * @default collaborative 4
    */
   rewards: Schema.Record(Schema.String, Schema.Finite).pipe(

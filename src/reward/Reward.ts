@@ -136,18 +136,12 @@ export class Reward extends Context.Service<Reward, {
     name: string,
     score: (group: RewardGroup) => Answer | Effect.Effect<Answer, unknown, R>
   ): Layer.Layer<Reward, never, R> =>
-    Reward.layerBatch(name, (groups) => {
-      const answers = groups.map((group) => () => score(group))
-      return Effect.forEach(
-        answers,
-        (answer) =>
-          Effect.suspend(() => {
-            const found = answer()
-            return Effect.isEffect(found) ? found : Effect.succeed(found)
-          }),
-        { concurrency: 16 }
-      )
-    })
+    Reward.layerBatch(name, (groups) =>
+      Effect.forEach(groups, (group) =>
+        Effect.suspend(() => {
+          const answer = score(group)
+          return Effect.isEffect(answer) ? answer : Effect.succeed(answer)
+        }), { concurrency: 16 }))
 
   /** Makes a reward of an Effect over a whole batch, as a service that scores many groups at once has it. */
   static readonly layerBatch = <R = never>(
@@ -200,9 +194,9 @@ export const supervise = (reward: Reward["Service"], { retries, timeout }: Bound
     name: reward.name,
     score: (groups) => {
       const once = Effect.suspend(() => reward.score(groups)).pipe(
-        Effect.catchDefect((defect) => Effect.fail(failed(reward.name, words(defect)))),
         inTime,
-        Effect.flatMap((scores) => check(reward.name, groups, scores))
+        Effect.flatMap((scores) => check(reward.name, groups, scores)),
+        Effect.catchDefect((defect) => Effect.fail(failed(reward.name, words(defect))))
       )
       return retries === undefined ? once : Effect.retry(once, retries)
     }

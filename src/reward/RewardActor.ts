@@ -78,15 +78,15 @@ export class RewardActor extends Context.Service<RewardActor, {
       RewardActor,
       Effect.gen(function*() {
         const actors: Array<Actor> = []
-        const used = new Map<string, number>()
+        const names = new Set<string>()
         for (const weighted of rewards) {
           const reward = Context.get(yield* Layer.build(weighted.reward), Reward.Reward)
-          const count = (used.get(reward.name) ?? 0) + 1
-          used.set(reward.name, count)
-          const name = count === 1 ? reward.name : `${reward.name}-${count}`
-          actors.push({ name, weight: weighted.weight, ask: yield* asking({ ...reward, name }, weighted, options) })
+          let name = reward.name
+          for (let count = 2; names.has(name); count++) name = `${reward.name}-${count}`
+          names.add(name)
+          actors.push({ name, weight: weighted.weight, ask: yield* asking(name, reward, weighted, options) })
         }
-        return RewardActor.of({ names: actors.map(({ name }) => name), score: combine(actors, options.normalise) })
+        return RewardActor.of({ names: [...names], score: combine(actors, options.normalise) })
       })
     )
 }
@@ -99,11 +99,12 @@ interface Actor {
 }
 
 const asking = Effect.fnUntraced(function*(
+  name: string,
   reward: Reward.Reward["Service"],
   { onFailure, retries, timeout }: WeightedReward<unknown, unknown>,
   options: RewardActorOptions
 ) {
-  const { score } = Reward.supervise(reward, {
+  const { score } = Reward.supervise({ name, score: (groups) => reward.score(groups) }, {
     timeout: timeout ?? options.timeout,
     retries: typeof retries === "number" ? backoff(retries) : retries
   })
@@ -118,29 +119,30 @@ const asking = Effect.fnUntraced(function*(
   }
 })
 
-/** Standardises numbers in place of their own; `of` are the ones that make the mean and the deviation. */
-const standardised = (scores: Float32Array, of: ReadonlyArray<Float32Array>): Float32Array => {
+/** Standardises numbers by their common mean and deviation. */
+const standardised = (scores: ReadonlyArray<Reward.Scores>): ReadonlyArray<Reward.Scores> => {
   let count = 0
   let sum = 0
-  for (const some of of) {
-    count += some.length
-    for (const value of some) sum += value
+  for (const some of scores) {
+    count += some?.length ?? 0
+    for (const value of some ?? []) sum += value
   }
   const mean = sum / count
   let squares = 0
-  for (const some of of) for (const value of some) squares += (value - mean) ** 2
+  for (const some of scores) for (const value of some ?? []) squares += (value - mean) ** 2
   const deviation = count < 2 ? 0 : Math.sqrt(squares / (count - 1))
-  return scores.map((value) => (value - mean) / (deviation + 1e-4))
+  return scores.map((some) => some?.map((value) => (value - mean) / (deviation + 1e-4)) ?? null)
 }
 
 const normalised = (
   scores: ReadonlyArray<Reward.Scores>,
   normalise: RewardActorOptions["normalise"] = "none"
-): ReadonlyArray<Reward.Scores> => {
-  if (normalise === "none") return scores
-  const all = scores.filter((one) => one !== null)
-  return scores.map((one) => one === null ? null : standardised(one, normalise === "batch" ? all : [one]))
-}
+): ReadonlyArray<Reward.Scores> =>
+  normalise === "none"
+    ? scores
+    : normalise === "batch"
+    ? standardised(scores)
+    : scores.flatMap((some) => standardised([some]))
 
 const combine = (actors: ReadonlyArray<Actor>, normalise: RewardActorOptions["normalise"]) =>
   Effect.fn("RewardActor.score")(function*(groups: ReadonlyArray<Reward.RewardGroup>) {
@@ -148,16 +150,13 @@ const combine = (actors: ReadonlyArray<Actor>, normalise: RewardActorOptions["no
       actors,
       ({ ask, name, weight }) =>
         Effect.map(ask(groups), (scores) => ({ name, weight, scores, terms: normalised(scores, normalise) })),
-      {
-        concurrency: "unbounded"
-      }
+      { concurrency: "unbounded" }
     )
     const combined: Array<Reward.GroupRewards> = []
     for (const [g, group] of groups.entries()) {
       const total = new Float32Array(group.items.length)
       for (const { terms, weight } of answers) {
-        const some = terms[g]
-        if (some) { for (let c = 0; c < total.length; c++) total[c] = total[c]! + weight * some[c]! }
+        for (const [c, term] of (terms[g] ?? []).entries()) total[c] = total[c]! + weight * term
       }
       const bad = total.findIndex((value) => !Number.isFinite(value))
       if (bad >= 0) {

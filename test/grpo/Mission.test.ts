@@ -248,11 +248,11 @@ describe("GRPO in this process", () => {
   for (const [name, reward] of Object.entries(broken)) {
     it.live(`a reward that ${name} ends the training with a typed error, or is left out where that is its policy`, () =>
       Effect.gen(function*() {
-        const kept = [...rules, { reward, weight: 1, timeout: "20 millis" }] as const
+        const kept = [...rules, { reward, weight: 1, timeout: "100 millis" }] as const
         const failed = yield* Effect.flip(run.pipe(Effect.provide(withRewards(RewardActor.layer(kept)))))
         assert.strictEqual(failed._tag, "RewardError")
         assert.include(failed.message, "\"broken\"")
-        const left = [...rules, { reward, weight: 1, timeout: "20 millis", onFailure: "notApplicable" }] as const
+        const left = [...rules, { reward, weight: 1, timeout: "100 millis", onFailure: "notApplicable" }] as const
         yield* Effect.gen(function*() {
           assert.strictEqual((yield* run).steps, 4)
           const { events } = yield* (yield* RunLog).read
