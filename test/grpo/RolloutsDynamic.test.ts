@@ -155,6 +155,7 @@ describe("Steps that were given", () => {
     }).pipe(Effect.scoped, Effect.provide(policy)))
 })
 
+const byEpochs = Schema.decodeSync(Prompts.PromptsConfig)({})
 const sequences = Array.from({ length: 60 }, (_, user) => Int32Array.from({ length: 6 }, (_, i) => (user + i) % 27))
 
 /** Trains on prompts by epochs and returns the share of prompts whose best candidate is right, before and after. */
@@ -166,7 +167,7 @@ const train = (
   Effect.gen(function*() {
     const learner = yield* Learner.PolicyLearner
     const reference = yield* ReferenceModel
-    const prompts = Prompts.make({ sequences }, Schema.decodeSync(Prompts.PromptsConfig)({}), 1)
+    const prompts = Prompts.make({ sequences }, byEpochs, 1)
     const shares: Array<number> = []
     const measure = Effect.gen(function*() {
       const rollouts = yield* (yield* Rollouts.RolloutActor).generate(prompts.draw(1, prompts.positions), 1)
@@ -186,14 +187,13 @@ const train = (
     yield* measure
     return shares
   }).pipe(
+    Effect.scoped,
     Effect.provide(
       Layer.merge(
         Rollouts.RolloutActor.layer({ groupSize: 4, historyExcluded: true, ...options }).pipe(Layer.provide(decoder)),
         RewardActor.layer([{ reward: rule, weight: 1 }])
-      )
-    ),
-    Effect.provide(learning(objective)),
-    Effect.scoped
+      ).pipe(Layer.provideMerge(learning(objective)))
+    )
   )
 
 describe("GRPO by these rollouts", () => {
