@@ -46,8 +46,7 @@ describe("MiniOneRec's SASRec", () => {
               segments: int32("B", "T"),
               last: int32("M"),
               targets: int32("M"),
-              negatives: int32("M"),
-              weights: float32("M")
+              negatives: int32("M")
             },
             body: (inputs: SasRecNetwork.Tensors): SasRecNetwork.Tensors => {
               const input = {
@@ -60,13 +59,12 @@ describe("MiniOneRec's SASRec", () => {
                   parameters,
                   tf.gather(network.states(parameters, input), inputs["last"]!) as tf.Tensor2D
                 )
-              const labels = { targets: inputs["targets"]!, weights: inputs["weights"]! }
               const ce = Autodiff.valueAndGradients(
-                (parameters) => SasRecLoss.crossEntropy(readout(parameters), labels, 0),
+                (parameters) => SasRecLoss.crossEntropy(readout(parameters), inputs["targets"]!, 0),
                 picked(inputs)
               )
               const bce = Autodiff.valueAndGradients(
-                (parameters) => SasRecLoss.binary(readout(parameters), labels, inputs["negatives"]!),
+                (parameters) => SasRecLoss.binary(readout(parameters), inputs["targets"]!, inputs["negatives"]!),
                 picked(inputs)
               )
               const gradients = (loss: string, all: SasRecNetwork.Tensors) =>
@@ -90,8 +88,7 @@ describe("MiniOneRec's SASRec", () => {
             segments: hostInt32(states.map((item) => item === items ? 1 : 0), rows, window),
             last: hostInt32(lengths.map((length, row) => row * window + length - 1), rows),
             targets: hostInt32(whole("targets"), rows),
-            negatives: hostInt32(whole("negatives"), rows),
-            weights: hostFloat32(new Float32Array(rows).fill(1 / rows), rows)
+            negatives: hostInt32(whole("negatives"), rows)
           }
           const outputs = yield* program.run(feeds)
           const read = (key: string) => Effect.map(outputs[key]!.read, ({ data }) => data)

@@ -83,6 +83,7 @@ export const make = (shape: PublishedShape, normal: () => number): SasRecNetwork
   return {
     items,
     width,
+    padding: items,
     dropoutSites: 3,
     parameters: parameters(shape, normal),
     states: (weights, input) => {

@@ -5,34 +5,27 @@ import * as tf from "@tensorflow/tfjs"
 import * as LinearCrossEntropy from "../../../tensor/LinearCrossEntropy.ts"
 import { type Readout } from "./SasRecNetwork.ts"
 
-/** Targets [M] and weights [M] of states; a state with weight 0 does not count. */
-export interface Targets {
-  readonly targets: tf.Tensor
-  readonly weights: tf.Tensor
-}
-
-/** The logits of one class for each state, [M, 1]. */
+/** The logits of one class for each state, [M]. */
 const logitsOf = ({ classes, states }: Readout, chosen: tf.Tensor): tf.Tensor =>
-  states.mul(tf.gather(classes, chosen)).sum(-1, true)
+  states.mul(tf.gather(classes, chosen)).sum(-1)
 
 /**
- * Computes the weighted sum of full cross entropies with smoothed targets (Szegedy et al. 2016):
- * `(1 - smoothing) -log p(target) + smoothing mean_j -log p(j)`, p the softmax over all N items.
+ * Computes the mean cross entropy over all N items of the targets [M], smoothed (Szegedy et al. 2016):
+ * `(1 - smoothing) -log p(target) + smoothing mean_j -log p(j)`, p the softmax over the items.
  */
-export const crossEntropy = (readout: Readout, { targets, weights }: Targets, smoothing: number): tf.Tensor => {
+export const crossEntropy = (readout: Readout, targets: tf.Tensor, smoothing: number): tf.Tensor => {
   const { classes, states } = readout
-  const sharp = LinearCrossEntropy.loss(states, classes, { targets, weights })
+  const ones = tf.onesLike(targets.cast("float32"))
+  const sharp = LinearCrossEntropy.loss(states, classes, { targets, weights: ones.div(ones.sum()) })
   if (smoothing === 0) return sharp
   // What smoothing adds is linear in the logits, whose mean is the product with the mean class.
-  const mean = tf.matMul(states, classes.mean(0, true) as tf.Tensor2D, false, true)
-  const above = logitsOf(readout, targets).sub(mean).mul(weights.reshape([weights.shape[0]!, 1])).sum()
-  return sharp.add(above.mul(tf.scalar(smoothing)))
+  const mean = tf.matMul(states, classes.mean(0, true) as tf.Tensor2D, false, true).reshape(targets.shape)
+  return sharp.add(logitsOf(readout, targets).sub(mean).mean().mul(tf.scalar(smoothing)))
 }
 
 /**
- * Computes MiniOneRec's binary cross entropy: the mean, over both, of `-log sigmoid(target)` and
- * `-log (1 - sigmoid(negative))`, weighted and summed over states.
+ * Computes MiniOneRec's binary cross entropy: the mean of `-log sigmoid` of the targets' logits and of
+ * `-log (1 - sigmoid)` of the negatives', both [M].
  */
-export const binary = (readout: Readout, { targets, weights }: Targets, negatives: tf.Tensor): tf.Tensor =>
-  logitsOf(readout, targets).neg().softplus().add(logitsOf(readout, negatives).softplus())
-    .mul(weights.reshape([weights.shape[0]!, 1])).sum().mul(tf.scalar(0.5))
+export const binary = (readout: Readout, targets: tf.Tensor, negatives: tf.Tensor): tf.Tensor =>
+  logitsOf(readout, targets).neg().softplus().add(logitsOf(readout, negatives).softplus()).mean().mul(tf.scalar(0.5))

@@ -7,13 +7,14 @@
 import * as tf from "@tensorflow/tfjs"
 import * as Attention from "../../../tensor/Attention.ts"
 import { type ParameterSpecs } from "../../../tensor/ParameterBuffer.ts"
+import { float32, int32, type TensorSpec } from "../../../tensor/TensorProgram.ts"
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, tf.Tensor>>
 
 /** Inputs of a forward pass. */
 export interface NetworkInput {
-  /** Item numbers [B, T]; N where there is none. */
+  /** Item numbers [B, T]; the network's padding where there is none. */
   readonly tokens: tf.Tensor
   /** Places in the histories [B, T], from 0. */
   readonly positions: tf.Tensor
@@ -36,6 +37,8 @@ export interface Network {
   readonly items: number
   /** Components of a state, D. */
   readonly width: number
+  /** What stands in rows where there is no item. */
+  readonly padding: number
   /** Places that dropout acts on. */
   readonly dropoutSites: number
   readonly parameters: ParameterSpecs
@@ -44,6 +47,20 @@ export interface Network {
   /** Prepares states [M, D] and the items for their products. */
   readout(weights: Tensors, states: tf.Tensor2D): Readout
 }
+
+/** The rows as inputs of a program. */
+export const rowInputs = { tokens: int32("B", "T"), positions: int32("B", "T"), segments: int32("B", "T") } as const
+
+/** The rows among the inputs of a program. */
+export const rowsOf = (inputs: Tensors): NetworkInput => ({
+  tokens: inputs["tokens"]!,
+  positions: inputs["positions"]!,
+  segments: inputs["segments"]!
+})
+
+/** The weights as inputs of a program. */
+export const weightInputs = ({ parameters }: Network): Record<string, TensorSpec> =>
+  Object.fromEntries(Object.entries(parameters).map(([name, { shape }]) => [name, float32(...shape)]))
 
 /** Computes the logits of all items after the positions `last` [M], numbered through all rows: [M, N]. */
 export const logits = (network: Network, weights: Tensors, input: NetworkInput, last: tf.Tensor): tf.Tensor2D => {
