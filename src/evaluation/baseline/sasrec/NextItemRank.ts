@@ -1,0 +1,48 @@
+/**
+ * Mean NDCG of a scorer over examples: validation while it is trained, without the lists that an evaluation keeps.
+ */
+import * as Effect from "effect/Effect"
+import * as History from "../../../catalog/History.ts"
+import { type Example } from "../../../catalog/Split.ts"
+import * as Protocol from "../../Protocol.ts"
+import * as Rank from "../../Rank.ts"
+import { type Scorer } from "../Scorer.ts"
+import { type ScorerError } from "../ScorerError.ts"
+
+/** Returns where the target of an example stands among the scores of all items. */
+export const of = (row: Float64Array, { history, target }: Example, historyExcluded: boolean): Rank.Rank => {
+  const excluded = Protocol.excludedItems(history, historyExcluded)
+  if (excluded.has(target)) return Rank.unlisted
+  const own = row[target]!
+  let better = 0
+  let tied = -1
+  for (const value of row) {
+    if (value > own) better++
+    else if (value === own) tied++
+  }
+  for (const item of excluded) {
+    if (row[item]! > own) better--
+    else if (row[item]! === own) tied--
+  }
+  return { better, tied }
+}
+
+/** Computes the mean NDCG at a cutoff; 0 without examples. */
+export const meanNdcg: (
+  examples: ReadonlyArray<Example>,
+  scorer: Scorer,
+  historyExcluded: boolean,
+  cutoff: number
+) => Effect.Effect<number, ScorerError> = Effect.fn("NextItemRank.meanNdcg")(
+  function*(examples, scorer, historyExcluded, cutoff) {
+    let sum = 0
+    for (let at = 0; at < examples.length; at += 64) {
+      const some = examples.slice(at, at + 64)
+      const { data, width } = yield* scorer.scores(some.map(History.of))
+      for (const [i, example] of some.entries()) {
+        sum += Rank.ndcg(of(data.subarray(i * width, (i + 1) * width), example, historyExcluded), cutoff)
+      }
+    }
+    return sum / Math.max(1, examples.length)
+  }
+)

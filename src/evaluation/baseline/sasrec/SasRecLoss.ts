@@ -1,0 +1,31 @@
+/**
+ * Losses over the logits of a network.
+ */
+import * as tf from "@tensorflow/tfjs"
+import * as LinearCrossEntropy from "../../../tensor/LinearCrossEntropy.ts"
+import { type Readout } from "./SasRecNetwork.ts"
+
+/** The logits of one class for each state, [M]. */
+const logitsOf = ({ classes, states }: Readout, chosen: tf.Tensor): tf.Tensor =>
+  states.mul(tf.gather(classes, chosen)).sum(-1)
+
+/**
+ * Computes the mean cross entropy over all N items of the targets [M], smoothed (Szegedy et al. 2016):
+ * `(1 - smoothing) -log p(target) + smoothing mean_j -log p(j)`, p the softmax over the items.
+ */
+export const crossEntropy = (readout: Readout, targets: tf.Tensor, smoothing: number): tf.Tensor => {
+  const { classes, states } = readout
+  const ones = tf.onesLike(targets.cast("float32"))
+  const sharp = LinearCrossEntropy.loss(states, classes, { targets, weights: ones.div(ones.sum()) })
+  if (smoothing === 0) return sharp
+  // What smoothing adds is linear in the logits, whose mean is the product with the mean class.
+  const mean = tf.matMul(states, classes.mean(0, true) as tf.Tensor2D, false, true).reshape(targets.shape)
+  return sharp.add(logitsOf(readout, targets).sub(mean).mean().mul(tf.scalar(smoothing)))
+}
+
+/**
+ * Computes MiniOneRec's binary cross entropy: the mean of `-log sigmoid` of the targets' logits and of
+ * `-log (1 - sigmoid)` of the negatives', both [M].
+ */
+export const binary = (readout: Readout, targets: tf.Tensor, negatives: tf.Tensor): tf.Tensor =>
+  logitsOf(readout, targets).neg().softplus().add(logitsOf(readout, negatives).softplus()).mean().mul(tf.scalar(0.5))
