@@ -13,6 +13,7 @@ import * as Metric from "effect/Metric"
 import { type NodeScores, PolicyModel, type Weights } from "../policy/PolicyModel.ts"
 import { type Prompt } from "../policy/Prompt.ts"
 import * as LeafSpace from "../sid/trie/LeafSpace.ts"
+import * as Attention from "../tensor/Attention.ts"
 import { type DecoderError, ofPolicy } from "./DecoderError.ts"
 import { type LogMass, type Prior } from "./Prior.ts"
 
@@ -232,9 +233,6 @@ export const first = ({ leaves, logProbs, scores, steps }: RankedLeaves, count: 
   steps: steps.slice(0, count)
 })
 
-/** Cells of the attention of a batch over its prompts and beams: 256 MB of float32. */
-const widestAttention = 2 ** 26
-
 const lengthOf = (prompt: Prompt): number =>
   prompt._tag === "History" ? prompt.history.items.length : prompt.segments.length
 
@@ -260,7 +258,7 @@ export const searchAll: (
     for (let at = 0, size = batch; at < order.length; at += size) {
       // The longest prompt of a batch stands last.
       size = Math.min(batch, order.length - at)
-      while (size > 1 && size * sizeOf(order[at + size - 1]!) ** 2 > widestAttention) size--
+      while (size > 1 && size * sizeOf(order[at + size - 1]!) ** 2 > Attention.widest) size--
       const members = order.slice(at, at + size)
       const found = yield* search(members.map((i) => searches[i]!), weights, options)
       for (const [i, member] of members.entries()) results[member] = found[i]!

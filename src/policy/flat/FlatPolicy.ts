@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import { type SidIndex } from "../../sid/SidIndex.ts"
 import { Sids } from "../../sid/Sids.ts"
 import * as Random from "../../statistics/Random.ts"
+import * as Attention from "../../tensor/Attention.ts"
 import { type TensorRuntime } from "../../tensor/TensorRuntime.ts"
 import { PolicyModel } from "../PolicyModel.ts"
 import * as Transformer from "../transformer/Transformer.ts"
@@ -75,9 +76,6 @@ export const decoderConfig = (config: FlatPolicyConfig, index: SidIndex): Transf
     epsilon: 1e-6
   })
 
-/** Cells of the attention of candidate trees that are computed together: 256 MB of float32. */
-const widestAttention = 2 ** 26
-
 const make = (config: FlatPolicyConfig, seed: number, attention: number) =>
   Effect.gen(function*() {
     const { index } = yield* Sids
@@ -106,5 +104,5 @@ const make = (config: FlatPolicyConfig, seed: number, attention: number) =>
 export const layer = (
   config: FlatPolicyConfig,
   seed: number,
-  attention: number = widestAttention
+  attention: number = Attention.widest
 ): Layer.Layer<PolicyModel, never, TensorRuntime | Sids> => Layer.effect(PolicyModel, make(config, seed, attention))
