@@ -81,7 +81,7 @@ const make = (config: FlatPolicyConfig, seed: number, attention: number) =>
     const { index } = yield* Sids
     const shape = decoderConfig(config, index)
     const specs = () => Transformer.parameters(shape, Random.normal(seed, 0x1417))
-    const slots = Object.entries(specs()).map(([name, { shape }]) => ({ name, shape }))
+    const slots = Object.entries(specs()).map(([name, { shape, trainable = true }]) => ({ name, shape, trainable }))
     const decoder = yield* FlatDecoder.make(shape, slots, config.historyItems)
     return PolicyModel.of({
       family: FlatPrompt.family,
