@@ -15,7 +15,9 @@ import * as Quantizers from "./Quantizers.ts"
 import { Workspace, type WorkspaceOptions } from "./Workspace.ts"
 
 // Libraries of databases and archives are loaded when a command needs them: help and wrong usage come without waiting.
-const tables = Layer.unwrap(Effect.map(Effect.promise(() => import("../layers/duckdb/DuckDb.ts")), ({ layer }) => layer))
+const tables = Layer.unwrap(
+  Effect.map(Effect.promise(() => import("../layers/duckdb/DuckDb.ts")), ({ layer }) => layer)
+)
 const archives = Layer.unwrap(Effect.map(Effect.promise(() => import("../layers/xz/TarXz.ts")), ({ layer }) => layer))
 const embeddings = (folder: string) =>
   Layer.unwrap(Effect.map(Effect.promise(() => import("../layers/lancedb/LanceDb.ts")), ({ layer }) => layer(folder)))

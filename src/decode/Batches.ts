@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import { type Prompt } from "../policy/Prompt.ts"
 import { type LeafSpace } from "../sid/trie/LeafSpace.ts"
+import * as Attention from "../tensor/Attention.ts"
 
 /** Users for whom SIDs were decoded. */
 export const users: Metric.Counter<number> = Metric.counter("sidereal.decode.users", {
@@ -19,9 +20,6 @@ export interface BatchOptions {
   /** Told how many prompts are done. */
   readonly progress?: ((done: number) => void) | undefined
 }
-
-/** Cells of the attention of a batch over its prompts and prefixes: 256 MB of float32. */
-const widestAttention = 2 ** 26
 
 const lengthOf = (prompt: Prompt): number =>
   prompt._tag === "History" ? prompt.history.items.length : prompt.segments.length
@@ -48,7 +46,7 @@ export const run = Effect.fnUntraced(
     for (let at = 0, size = batch; at < order.length; at += size) {
       // The longest prompt of a batch stands last.
       size = Math.min(batch, order.length - at)
-      while (size > 1 && size * sizeOf(order[at + size - 1]!) ** 2 > widestAttention) size--
+      while (size > 1 && size * sizeOf(order[at + size - 1]!) ** 2 > Attention.widest) size--
       const members = order.slice(at, at + size)
       const found = yield* search(members.map((i) => searches[i]!))
       for (const [i, member] of members.entries()) results[member] = found[i]!

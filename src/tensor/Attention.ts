@@ -7,6 +7,9 @@ import * as FusedKernel from "./FusedKernel.ts"
 /** The value that a mask adds to a score that must not count; its exponential is exactly 0. */
 export const masked = -1e9
 
+/** The most scores, over all rows and columns of a batch, that are computed at once: 256 MB of float32. */
+export const widest = 2 ** 26
+
 /**
  * The additive mask [B, 1, T, T] of packed rows: a position sees the positions of its own segment that are not later.
  * `segments` and `positions` are [B, T]; positions count from 0 in every segment.

@@ -13,16 +13,16 @@ import * as Prompts from "../../src/grpo/Prompts.ts"
 import { ReferenceModel } from "../../src/grpo/ReferenceModel.ts"
 import * as DynamicSampling from "../../src/grpo/rollout/DynamicSampling.ts"
 import * as Rollouts from "../../src/grpo/RolloutActor.ts"
-import * as GroupRelative from "../../src/objective/GroupRelative.ts"
-import { type GroupObjective, meanOfSteps } from "../../src/objective/Objective.ts"
+import * as GroupRelative from "../../src/objective/loss/GroupRelative.ts"
+import * as Objective from "../../src/objective/Objective.ts"
 import * as Adam from "../../src/optimizer/Adam.ts"
 import { AdamWConfig } from "../../src/optimizer/AdamW.ts"
 import { PolicyModel, type ScoredGroup } from "../../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
 import * as Prompt from "../../src/policy/Prompt.ts"
 import { PublishedWeights } from "../../src/policy/PublishedWeights.ts"
-import { RewardActor } from "../../src/reward/Reward.ts"
-import { rule } from "../../src/reward/RuleReward.ts"
+import { RewardActor } from "../../src/reward/RewardActor.ts"
+import * as RuleReward from "../../src/reward/RuleReward.ts"
 import { Sids } from "../../src/sid/Sids.ts"
 import * as LeafSpace from "../../src/sid/trie/LeafSpace.ts"
 import * as CountingPolicy from "../../src/testing/CountingPolicy.ts"
@@ -39,7 +39,7 @@ const promptsOf = (count: number): ReadonlyArray<RolloutPrompt> =>
 /** Groups of which those after users with `some` have rewards that differ. */
 const fakes = (some: (user: number) => boolean) => {
   const actor = Testing.rollouts()
-  const reward = Testing.reward("some", ({ items, user }) => items.map((_, i) => some(user) && i === 0 ? 1 : 0))
+  const reward = Testing.reward("some", ({ items, user }) => Array.from(items, (_, i) => some(user) && i === 0 ? 1 : 0))
   return {
     actor,
     layer: Layer.merge(
@@ -98,7 +98,7 @@ describe("DynamicSampling.generate", () => {
       const { layer } = fakes((user) => user % 2 === 0)
       const { kept } = yield* DynamicSampling.generate(promptsOf(20), 1, {
         wanted: 4,
-        usable: ({ total }) => total[0] === 0
+        usable: ({ rewards: { total } }) => total[0] === 0
       }).pipe(Effect.provide(layer))
       assert.deepStrictEqual(kept.map(({ rollout }) => rollout.prompt.ordinal), [1, 3, 5, 7])
     }))
@@ -109,7 +109,7 @@ const policy = PolicyParameters.layer.pipe(
   Layer.provideMerge(CountingPolicy.layer()),
   Layer.provideMerge(Layer.mergeAll(Sids.layer(index), Testing.layerNoTensors))
 )
-const learning = (objective: GroupObjective) =>
+const learning = (objective: Objective.GroupObjective) =>
   Layer.merge(
     ReferenceModel.layerFrozen,
     Learner.PolicyLearner.layer({ objective, optimizer, learningRate: () => 0.3 })
@@ -160,7 +160,7 @@ const sequences = Array.from({ length: 60 }, (_, user) => Int32Array.from({ leng
 
 /** Trains on prompts by epochs and returns the share of prompts whose best candidate is right, before and after. */
 const train = (
-  objective: GroupObjective,
+  objective: Objective.GroupObjective,
   options: Partial<Rollouts.RolloutOptions>,
   decoder = LeafDecoder.layerBeams()
 ) =>
@@ -191,7 +191,7 @@ const train = (
     Effect.provide(
       Layer.merge(
         Rollouts.RolloutActor.layer({ groupSize: 4, historyExcluded: true, ...options }).pipe(Layer.provide(decoder)),
-        RewardActor.layer([{ reward: rule, weight: 1 }])
+        RewardActor.layer([{ reward: RuleReward.layer, weight: 1 }])
       ).pipe(Layer.provideMerge(learning(objective)))
     )
   )
@@ -215,11 +215,12 @@ describe("GRPO by these rollouts", () => {
 
   it.effect("learns without log-probabilities of the draw by an objective that has no ratio, and only by such a one", () =>
     Effect.gen(function*() {
-      const plain: GroupObjective = {
+      const plain: Objective.GroupObjective = {
         name: "policy-gradient",
+        needs: { behaviour: false, reference: false },
         scalars: {},
-        loss: ({ advantages, logProbs, mask }) => ({
-          loss: meanOfSteps(logProbs.mul(advantages.expandDims(1)), mask).neg(),
+        loss: (groups) => ({
+          loss: Objective.overCandidates(groups.logProbs.mul(groups.advantages.expandDims(1)), groups).neg(),
           terms: {}
         })
       }
@@ -227,6 +228,6 @@ describe("GRPO by these rollouts", () => {
       const [, after] = yield* train(plain, options)
       assert.isAbove(after!, 0.9)
       const failed = yield* Effect.flip(train(GroupRelative.make({ beta: 0 }), options))
-      assert.include(failed.message, "policy-gradient loss is NaN at step 1")
+      assert.include(failed.message, "behaviour")
     }))
 })

@@ -69,10 +69,4 @@ describe("advantages", () => {
     const [advantages] = Advantage.ofRewards([tenths])
     assert.isFalse(Advantage.carriesSignal({ advantages: advantages! } as Advantage.AdvantageGroup))
   })
-
-  it("a group that holds its answer is known whatever its rewards are", () => {
-    const group = (hits: ReadonlyArray<boolean>) => ({ rollout: { hits } }) as unknown as Advantage.AdvantageGroup
-    assert.isTrue(Advantage.holdsAnswer(group([false, true])))
-    assert.isFalse(Advantage.holdsAnswer(group([false, false])))
-  })
 })

@@ -28,8 +28,8 @@ import { PolicyModel, type ScoredGroup } from "../../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
 import * as Prompt from "../../src/policy/Prompt.ts"
 import { PublishedWeights } from "../../src/policy/PublishedWeights.ts"
-import * as Reward from "../../src/reward/Reward.ts"
-import { rule } from "../../src/reward/RuleReward.ts"
+import { RewardActor } from "../../src/reward/RewardActor.ts"
+import * as RuleReward from "../../src/reward/RuleReward.ts"
 import { Sids } from "../../src/sid/Sids.ts"
 import * as CountingPolicy from "../../src/testing/CountingPolicy.ts"
 import * as Testing from "../../src/testing/Testing.ts"
@@ -52,7 +52,7 @@ const policy = PublishedWeights.layer.pipe(
 const layerOf = (options: Partial<PolicyLearner.LearnerOptions> & { readonly objective: Objective.GroupObjective }) =>
   Layer.mergeAll(
     RolloutActor.RolloutActor.layer({ groupSize: 11, historyExcluded: true }),
-    Reward.RewardActor.layer([{ reward: rule, weight: 1 }]),
+    RewardActor.layer([{ reward: RuleReward.layer, weight: 1 }]),
     ReferenceModel.layerFrozen,
     PolicyLearner.PolicyLearner.layer({ optimizer, learningRate: () => 0.1, ...options })
   ).pipe(Layer.provideMerge(policy))
@@ -61,7 +61,7 @@ const layerOf = (options: Partial<PolicyLearner.LearnerOptions> & { readonly obj
 const draw = Effect.fnUntraced(function*(step: number, mode: Advantage.Mode) {
   const actor = yield* RolloutActor.RolloutActor
   const rollouts = yield* actor.generate(Prompts.draw(sequences, 18, [1, step]), step)
-  const rewards = yield* (yield* Reward.RewardActor).score(rollouts.map(RolloutActor.rewardGroup))
+  const rewards = yield* (yield* RewardActor).score(rollouts.map(RolloutActor.rewardGroup))
   return Advantage.assign(rollouts, rewards, { mode })
 })
 
@@ -81,7 +81,7 @@ describe("a policy that counts", () => {
         const shift = (value: number, i: number) => value - 0.1 - 0.1 * Math.sin(i)
         const groups = drawn.map((group) => ({
           ...group,
-          rollout: { ...group.rollout, behaviour: group.rollout.behaviour.map((steps) => steps.map(shift)) }
+          rollout: { ...group.rollout, behaviour: group.rollout.behaviour!.map((steps) => steps.map(shift)) }
         }))
         const references = learner.needs.reference
           ? (yield* (yield* ReferenceModel).score(PolicyLearner.candidates(groups))).map((tree) => ({

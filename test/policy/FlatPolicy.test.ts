@@ -357,6 +357,15 @@ describe("FlatPolicy", () => {
       const policy = yield* PolicyModel
       const { space } = yield* Sids
       const weights = yield* enliven
+      const decoder = FlatPolicy.decoderConfig(config, plain)
+      const tokens = [0, ...[...histories[1]!].flatMap(formulas(plain).tokensOf)]
+      const state = Oracle.hidden(
+        decoder,
+        weightsOf(yield* PolicyParameters),
+        tokens,
+        tokens.map((_, t) => t),
+        (t, s) => s <= t
+      ).at(-1)!
       const [children, vocabulary] = yield* Effect.forEach(["children", "vocabulary"] as const, (normaliser) =>
         Effect.gen(function*() {
           const scores = yield* (yield* policy.open(prompts, { weights, space, normaliser })).score(
@@ -365,11 +374,17 @@ describe("FlatPolicy", () => {
             )
           )
           const into = new Float32Array(space.width)
-          return into.slice(0, scores.children(2, 0, into))
+          return into.slice(0, scores.children(1, 0, into))
         }))
       const sum = (values: Float32Array) => values.reduce((total, logProb) => total + Math.exp(logProb), 0)
       assert.closeTo(sum(children!), 1, 1e-6)
       assert.isBelow(sum(vocabulary!), 0.999)
+      const all = Array.from({ length: decoder.vocabulary }, (_, token) => token)
+      for (const [i, child] of LeafSpace.childNodes(space, 0).entries()) {
+        const token = CompactVocabulary.token(CompactVocabulary.make(plain), 0, space.code(child))
+        const expected = Oracle.logProb(decoder, weightsOf(yield* PolicyParameters), state, token, all)
+        assert.closeTo(vocabulary![i]!, expected, 5e-5)
+      }
       // The same logits: a constant apart.
       for (const [i, logProb] of children!.entries()) {
         assert.closeTo(logProb - vocabulary![i]!, children![0]! - vocabulary![0]!, 1e-5)

@@ -5,7 +5,7 @@
  */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { type GroupObjective, meanOfSteps } from "../../src/objective/Objective.ts"
+import * as Objective from "../../src/objective/Objective.ts"
 import { PolicyModel, type TreeLogProbs, type Weights } from "../../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
 import * as Prompt from "../../src/policy/Prompt.ts"
@@ -162,11 +162,12 @@ describe("PolicyModel.groupGradient: a candidate that was drawn twice", () => {
       const policy = yield* PolicyModel
       const store = yield* PolicyParameters
       const weights = yield* enliven
-      const linear: GroupObjective = {
+      const linear: Objective.GroupObjective = {
         name: "linear",
+        needs: { behaviour: false, reference: false },
         scalars: {},
-        loss: ({ advantages, logProbs, mask }) => ({
-          loss: meanOfSteps(logProbs.mul(advantages.expandDims(1)), mask),
+        loss: (groups) => ({
+          loss: Objective.overCandidates(groups.logProbs.mul(groups.advantages.expandDims(1)), groups),
           terms: {}
         })
       }

@@ -108,7 +108,18 @@ const cases: ReadonlyArray<Case> = [
     },
     apply: ({ classes, h, mask, targets, weights }) =>
       LinearCrossEntropy.loss(h!, classes!, { targets: targets!, weights: weights!, legal: mask })
-  }))
+  })),
+  {
+    name: "cross entropy of two batches with classes of their own",
+    trained: { h: random(1, 2, 3, 4), classes: random(2, 2, 7, 4) },
+    fixed: {
+      targets: hostInt32(Int32Array.of(...targets, 1, 6, 0), 2, 3),
+      weights: hostFloat32(Float32Array.of(0.5, 0.25, 0, 0.125, 1, 0.5), 2, 3),
+      mask: hostBool(legal(6, 7, Int32Array.of(...targets, 1, 6, 0)).data as Uint8Array, 2, 3, 7)
+    },
+    apply: ({ classes, h, mask, targets, weights }) =>
+      LinearCrossEntropy.loss(h!, classes!, { targets: targets!, weights: weights!, legal: mask })
+  }
 ]
 
 const specOf = ({ dtype, shape }: HostTensor): TensorSpec => ({ dtype, shape })

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import * as AdamW from "../../src/optimizer/AdamW.ts"
 import * as FlatPrograms from "../../src/policy/flat/FlatPrograms.ts"
+import * as LevelHead from "../../src/policy/flat/LevelHead.ts"
 import * as Transformer from "../../src/policy/transformer/Transformer.ts"
 import * as Random from "../../src/statistics/Random.ts"
 import * as ParameterBuffer from "../../src/tensor/ParameterBuffer.ts"
@@ -28,14 +29,18 @@ const buffer = ParameterBuffer.make(Transformer.parameters(config, Random.normal
 const optimizer = Schema.decodeSync(AdamW.AdamWConfig)({})
 const [rows, length] = [4, 64]
 const ids = Int32Array.from({ length: rows * length }, (_, i) => (i * 7) % 256)
+const vocabulary = { size: 256, offsets: [1, 64, 128], sizes: [63, 64, 128], ends: false }
+const tiles = LevelHead.tiles(ids.map((id) => id % 3))
+const places = [tiles.count, tiles.width] as const
 const feeds = {
   ...buffer.tensors("weights"),
   tokens: hostInt32(ids, rows, length),
-  targets: hostInt32(ids, rows, length),
+  ...LevelHead.feeds(vocabulary, tiles, rows, length),
+  targets: hostInt32(tiles.rows.map((row) => ids[row]! % 63), ...places),
   positions: hostInt32(ids.map((_, i) => i % length), rows, length),
   segments: hostInt32(new Int32Array(ids.length), rows, length),
-  weights: hostFloat32(new Float32Array(ids.length).fill(1 / ids.length), rows, length),
-  legal: hostBool(new Uint8Array(ids.length * 256).fill(1), rows, length, 256)
+  weights: hostFloat32(new Float32Array(tiles.rows.length).fill(1 / ids.length), ...places),
+  legal: hostBool(new Uint8Array(tiles.rows.length * 128).fill(1), ...places, 128)
 }
 
 const collect = (globalThis as { readonly gc?: () => void }).gc
@@ -46,7 +51,7 @@ const report = (done: number) => {
 
 const compile = Effect.flatMap(
   TensorRuntime,
-  (runtime) => runtime.compile(FlatPrograms.supervised(config, buffer.slots, length, false))
+  (runtime) => runtime.compile(FlatPrograms.supervised(config, vocabulary, buffer.slots, length, false))
 )
 
 const steps = Effect.gen(function*() {

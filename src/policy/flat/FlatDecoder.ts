@@ -11,7 +11,6 @@ import { type TensorProgram } from "../../tensor/TensorProgram.ts"
 import { type Executable, TensorRuntime } from "../../tensor/TensorRuntime.ts"
 import type * as Transformer from "../transformer/Transformer.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
-import * as FlatLayout from "./FlatLayout.ts"
 import { type Parameters } from "./FlatPrograms.ts"
 
 /** What sessions, batches and trees of one policy share. */
@@ -30,8 +29,8 @@ export interface FlatDecoder {
   readonly compile: (program: TensorProgram) => Effect.Effect<Executable<string, string>, TensorError, Scope.Scope>
   /** The program of a key, compiled at its first use and kept as long as the policy. */
   readonly program: (key: string, make: () => TensorProgram) => Effect.Effect<Executable<string, string>, TensorError>
-  /** The tokens that are legal at each of the nodes, [nodes, V]; valid until the next call, which writes over it. */
-  readonly legalTable: (nodes: Int32Array) => Uint8Array<ArrayBuffer>
+  /** Bytes that are 0, for a table of what is legal; valid until the next call, which clears and gives them again. */
+  readonly clear: (size: number) => Uint8Array<ArrayBuffer>
 }
 
 /** Makes the decoder of a policy that reads `historyItems` items. */
@@ -62,12 +61,9 @@ export const make = Effect.fnUntraced(function*(
       compiled.set(key, fresh)
       return fresh
     }),
-    legalTable: (nodes) => {
-      const size = nodes.length * vocabulary.size
+    clear: (size) => {
       if (legal.length < size) legal = new Uint8Array(size)
-      const table = legal.subarray(0, size)
-      FlatLayout.legalTokens(index, vocabulary, nodes, table)
-      return table
+      return legal.subarray(0, size).fill(0)
     }
   }
   return decoder

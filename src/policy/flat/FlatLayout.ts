@@ -9,6 +9,7 @@ import * as LeafSpace from "../../sid/trie/LeafSpace.ts"
 import * as Trie from "../../sid/trie/Trie.ts"
 import * as Random from "../../statistics/Random.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
+import * as LevelHead from "./LevelHead.ts"
 
 /** Rows of packed sequences, row-major [B, T]; targets and weights at positions without a loss are 0. */
 export interface PackedRows {
@@ -172,26 +173,17 @@ const fill = (
   return { rows: rows.length, length, tokens, positions, segments, targets, weights, nodes, losses }
 }
 
-/** Marks what may follow `nodes[row]` in a boolean table [rows, V]; rows with node -1 stay all legal. */
-export const legalTokens = (
+/** Marks the columns of what may follow a node in a row of a boolean table that begins at `base`. */
+export const markLegal = (
   { trie }: SidIndex,
   vocabulary: CompactVocabulary.CompactVocabulary,
-  nodes: Int32Array,
-  legal: Uint8Array
+  node: number,
+  legal: Uint8Array,
+  base: number
 ): void => {
-  const width = vocabulary.size
-  legal.fill(0)
-  for (let row = 0; row < nodes.length; row++) {
-    const node = nodes[row]!
-    if (node < 0) {
-      legal.fill(1, row * width, (row + 1) * width)
-      continue
-    }
-    const base = row * width + vocabulary.offsets[Trie.level(trie, node)]!
-    const codes = Trie.children(trie, node)
-    for (const code of codes) legal[base + code] = 1
-    if (codes.length > 0 && Trie.itemCount(trie, node) > 0) legal[row * width + CompactVocabulary.end] = 1
-  }
+  const codes = Trie.children(trie, node)
+  for (const code of codes) legal[base + code] = 1
+  if (codes.length > 0 && Trie.itemCount(trie, node) > 0) legal[base + LevelHead.columns(vocabulary) - 1] = 1
 }
 
 /** Rows of prompts with the trees of their candidates, [B, T] with an explicit mask. */
@@ -207,7 +199,7 @@ export interface TreeRows {
   /** Flat positions that predict, one for every inner node of every tree [R], and the node itself. */
   readonly predictors: Int32Array
   readonly nodes: Int32Array
-  /** What may follow each inner node: tokens [starts[r] .. starts[r + 1] - 1], children first, then the end. */
+  /** What may follow each inner node: columns of its level [starts[r] .. starts[r + 1] - 1], children first, then the end. */
   readonly starts: Int32Array
   readonly edges: Int32Array
   /** Most edges of a node, K. */
@@ -274,11 +266,11 @@ export const trees = (
       nodes.push(node)
       for (const child of LeafSpace.childNodes(space, node)) {
         edgeTo.set(child, edges.length)
-        edges.push(token(child))
+        edges.push(space.code(child))
       }
       if (space.ends(node)) {
         endOf.set(node, edges.length)
-        edges.push(CompactVocabulary.end)
+        edges.push(LevelHead.columns(vocabulary) - 1)
       }
       starts.push(edges.length)
     }

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import { type SidIndex } from "../../sid/SidIndex.ts"
 import { Sids } from "../../sid/Sids.ts"
 import * as Random from "../../statistics/Random.ts"
+import * as Attention from "../../tensor/Attention.ts"
 import { type TensorRuntime } from "../../tensor/TensorRuntime.ts"
 import { PolicyModel } from "../PolicyModel.ts"
 import * as Transformer from "../transformer/Transformer.ts"
@@ -75,15 +76,12 @@ export const decoderConfig = (config: FlatPolicyConfig, index: SidIndex): Transf
     epsilon: 1e-6
   })
 
-/** Cells of the attention of candidate trees that are computed together: 256 MB of float32. */
-const widestAttention = 2 ** 26
-
 const make = (config: FlatPolicyConfig, seed: number, attention: number) =>
   Effect.gen(function*() {
     const { index } = yield* Sids
     const shape = decoderConfig(config, index)
     const specs = () => Transformer.parameters(shape, Random.normal(seed, 0x1417))
-    const slots = Object.entries(specs()).map(([name, { shape }]) => ({ name, shape }))
+    const slots = Object.entries(specs()).map(([name, { shape, trainable = true }]) => ({ name, shape, trainable }))
     const decoder = yield* FlatDecoder.make(shape, slots, config.historyItems)
     return PolicyModel.of({
       family: FlatPrompt.family,
@@ -106,5 +104,5 @@ const make = (config: FlatPolicyConfig, seed: number, attention: number) =>
 export const layer = (
   config: FlatPolicyConfig,
   seed: number,
-  attention: number = widestAttention
+  attention: number = Attention.widest
 ): Layer.Layer<PolicyModel, never, TensorRuntime | Sids> => Layer.effect(PolicyModel, make(config, seed, attention))

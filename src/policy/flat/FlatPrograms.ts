@@ -7,27 +7,34 @@ import * as Attention from "../../tensor/Attention.ts"
 import * as Autodiff from "../../tensor/Autodiff.ts"
 import * as LinearCrossEntropy from "../../tensor/LinearCrossEntropy.ts"
 import * as TensorProgram from "../../tensor/TensorProgram.ts"
+import { type OpenOptions } from "../PolicyModel.ts"
 import * as Transformer from "../transformer/Transformer.ts"
+import type * as CompactVocabulary from "./CompactVocabulary.ts"
+import * as LevelHead from "./LevelHead.ts"
 
 const { bool, float32, int32 } = TensorProgram
 
 type Inputs = Readonly<Record<string, tf.Tensor>>
 type Program = TensorProgram.TensorProgram
 
-/** Names and shapes of the parameters. */
-export type Parameters = ReadonlyArray<{ readonly name: string; readonly shape: ReadonlyArray<number> }>
+type Vocabulary = CompactVocabulary.CompactVocabulary
+
+/** Names and shapes of the parameters, and which of them have a gradient. */
+export type Parameters = ReadonlyArray<
+  { readonly name: string; readonly shape: ReadonlyArray<number>; readonly trainable: boolean }
+>
 
 const weightInputs = (parameters: Parameters): Record<string, TensorProgram.TensorSpec> =>
   Object.fromEntries(parameters.map((slot) => [slot.name, float32(...slot.shape)]))
 
-const pick = (inputs: Inputs, names: ReadonlyArray<string>): Inputs =>
-  Object.fromEntries(names.map((name) => [name, inputs[name]!]))
-
-const names = (parameters: Parameters) => parameters.map((slot) => slot.name)
+/** The parameters that have a gradient. */
+const trained = (parameters: Parameters, inputs: Inputs): Inputs =>
+  Object.fromEntries(parameters.flatMap(({ name, trainable }) => trainable ? [[name, inputs[name]!]] : []))
 
 /** Loss of packed rows of `length` positions and its gradients; with dropout masks when `dropout` is set. */
 export const supervised = (
   config: Transformer.DecoderConfig,
+  vocabulary: Vocabulary,
   parameters: Parameters,
   length: number,
   dropout: boolean
@@ -41,13 +48,16 @@ export const supervised = (
       tokens: int32("B", length),
       positions: int32("B", length),
       segments: int32("B", length),
-      targets: int32("B", length),
-      weights: float32("B", length),
-      legal: bool("B", length, config.vocabulary),
+      ...LevelHead.inputs(vocabulary, "B", length),
+      /** The column of each row's target among those of its level. */
+      targets: int32("N", "W"),
+      weights: float32("N", "W"),
+      legal: bool("N", "W", LevelHead.columns(vocabulary)),
       ...Object.fromEntries(masks.map((name) => [name, float32("B", length, config.width)]))
     },
     body: (inputs: Inputs) => {
-      const { gradients, value } = Autodiff.valueAndGradients((weights) => {
+      const { gradients, value } = Autodiff.valueAndGradients((own) => {
+        const weights = { ...inputs, ...own }
         const { hidden } = Transformer.forward(config, weights, {
           tokens: inputs["tokens"]!,
           positions: inputs["positions"]!,
@@ -55,13 +65,18 @@ export const supervised = (
           causalBlocks: Transformer.causalBlocks(length),
           dropout: masks.map((name) => inputs[name]!)
         })
-        const rows = hidden.shape[0]!
-        return LinearCrossEntropy.loss(hidden, weights[Transformer.headName(config)]!, {
-          targets: inputs["targets"]!.reshape([rows]),
-          weights: inputs["weights"]!.reshape([rows]),
-          legal: inputs["legal"]!.reshape([rows, config.vocabulary])
+        const { classes, rows } = LevelHead.operands(
+          vocabulary,
+          hidden,
+          weights[Transformer.headName(config)]!,
+          inputs
+        )
+        return LinearCrossEntropy.loss(rows, classes, {
+          targets: inputs["targets"]!,
+          weights: inputs["weights"]!,
+          legal: inputs["legal"]!
         })
-      }, pick(inputs, names(parameters)))
+      }, trained(parameters, inputs))
       return { loss: value, ...gradients }
     }
   })
@@ -75,16 +90,50 @@ const cacheOutputs = (cache: Transformer.DecoderOutput["cache"]): Record<string,
     [cacheName("value", 0, layer), value]
   ]))
 
+/** Logarithm of the sum of the exponentials of all logits of each row [M, D], a level at a time. */
+const logSums = ({ offsets, sizes, size }: Vocabulary, hidden: tf.Tensor, head: tf.Tensor): tf.Tensor => {
+  const width = hidden.shape[1]!
+  const starts = [0, ...offsets, offsets.at(-1)! + sizes.at(-1)!]
+  const parts = starts.flatMap((start, i) => {
+    const rows = (starts[i + 1] ?? size) - start
+    if (rows === 0) return []
+    const block = tf.slice(head, [start, 0], [rows, width])
+    return [tf.logSumExp(tf.matMul(hidden as tf.Tensor2D, block as tf.Tensor2D, false, true), -1)]
+  })
+  return tf.logSumExp(tf.stack(parts), 0)
+}
+
+/** Logits of the levels of rows and, where all tokens share in a probability, the logarithm of what they are divided by. */
+const scores = (
+  config: Transformer.DecoderConfig,
+  vocabulary: Vocabulary,
+  normaliser: OpenOptions["normaliser"],
+  hidden: tf.Tensor,
+  inputs: Inputs
+): Record<string, tf.Tensor> => {
+  const head = inputs[Transformer.headName(config)]!
+  return {
+    logits: LevelHead.logits(vocabulary, hidden, head, inputs),
+    ...(normaliser === "vocabulary" ? { logSums: logSums(vocabulary, hidden, head) } : {})
+  }
+}
+
 /** Prompts padded on the right: logits after the last token of each, and the keys and values of all positions. */
-export const prefill = (config: Transformer.DecoderConfig, parameters: Parameters): Program =>
+export const prefill = (
+  config: Transformer.DecoderConfig,
+  vocabulary: Vocabulary,
+  parameters: Parameters,
+  normaliser: OpenOptions["normaliser"]
+): Program =>
   TensorProgram.make({
-    name: "flat.prefill",
+    name: `flat.prefill.${normaliser}`,
     inputs: {
       ...weightInputs(parameters),
       tokens: int32("B", "P"),
       positions: int32("B", "P"),
       segments: int32("B", "P"),
-      last: int32("B")
+      last: int32("B"),
+      ...LevelHead.inputs(vocabulary, "B")
     },
     body: (inputs: Inputs) => {
       const { cache, hidden } = Transformer.forward(config, inputs, {
@@ -92,18 +141,17 @@ export const prefill = (config: Transformer.DecoderConfig, parameters: Parameter
         positions: inputs["positions"]!,
         mask: Attention.packedMask(inputs["segments"]!, inputs["positions"]!)
       })
-      const final = tf.gather(hidden, inputs["last"]!) as tf.Tensor2D
-      const head = inputs[Transformer.headName(config)] as tf.Tensor2D
-      return { logits: tf.matMul(final, head, false, true), ...cacheOutputs(cache) }
+      const final = tf.gather(hidden, inputs["last"]!)
+      return { ...scores(config, vocabulary, normaliser, final, inputs), ...cacheOutputs(cache) }
     }
   })
 
-/** Parts of the cache: the prompts [P], and the nodes that were scored after them [N]. */
+/** Parts of the cache: the prompts [P], and the nodes that were scored after them [S]. */
 export type CachePart = "prompt" | "tree"
 
 const parts: Readonly<Record<CachePart, { readonly number: number; readonly columns: string }>> = {
   prompt: { number: 0, columns: "P" },
-  tree: { number: 1, columns: "N" }
+  tree: { number: 1, columns: "S" }
 }
 
 /** The names under which programs give their new keys and values, and take them as a part of the cache. */
@@ -126,17 +174,24 @@ const cacheInputs = (config: Transformer.DecoderConfig, part: CachePart): Record
     ])
   )
 
-/** W nodes per prompt after the prompt and, when `tree` is set, after the nodes scored before; logits [B x W, V]. */
-export const extend = (config: Transformer.DecoderConfig, parameters: Parameters, tree: boolean): Program => {
+/** E nodes per prompt after the prompt and, when `tree` is set, after the nodes scored before: their logits. */
+export const extend = (
+  config: Transformer.DecoderConfig,
+  vocabulary: Vocabulary,
+  parameters: Parameters,
+  tree: boolean,
+  normaliser: OpenOptions["normaliser"]
+): Program => {
   const before: ReadonlyArray<CachePart> = tree ? ["prompt", "tree"] : ["prompt"]
   return TensorProgram.make({
-    name: tree ? "flat.extend" : "flat.extendPrompt",
+    name: `flat.extend${tree ? "" : "Prompt"}.${normaliser}`,
     inputs: {
       ...weightInputs(parameters),
-      tokens: int32("B", "W"),
-      positions: int32("B", "W"),
+      tokens: int32("B", "E"),
+      positions: int32("B", "E"),
+      ...LevelHead.inputs(vocabulary, "B", "E"),
       ...Object.assign({}, ...before.map((part) => cacheInputs(config, part))),
-      mask: float32("B", 1, "W", [...before.map((part) => parts[part].columns), "W"].join("+"))
+      mask: float32("B", 1, "E", [...before.map((part) => parts[part].columns), "E"].join("+"))
     },
     body: (inputs: Inputs) => {
       const { cache, hidden } = Transformer.forward(config, inputs, {
@@ -149,8 +204,7 @@ export const extend = (config: Transformer.DecoderConfig, parameters: Parameters
             value: inputs[cacheName("value", parts[part].number, layer)]!
           })))
       })
-      const head = inputs[Transformer.headName(config)] as tf.Tensor2D
-      return { logits: tf.matMul(hidden as tf.Tensor2D, head, false, true), ...cacheOutputs(cache) }
+      return { ...scores(config, vocabulary, normaliser, hidden, inputs), ...cacheOutputs(cache) }
     }
   })
 }
@@ -164,7 +218,7 @@ export const grow = (config: Transformer.DecoderConfig): Program =>
       ...Object.fromEntries(
         cacheNames(config, "tree").map(({ from }) => [
           from,
-          float32("B", config.keyValueHeads, "W", config.headWidth)
+          float32("B", config.keyValueHeads, "E", config.headWidth)
         ])
       )
     },
@@ -174,26 +228,30 @@ export const grow = (config: Transformer.DecoderConfig): Program =>
       )
   })
 
-const treeInputs = (config: Transformer.DecoderConfig, parameters: Parameters) => ({
+const treeInputs = (vocabulary: Vocabulary, parameters: Parameters) => ({
   ...weightInputs(parameters),
   tokens: int32("B", "T"),
   positions: int32("B", "T"),
   mask: float32("B", 1, "T", "T"),
-  predictors: int32("R"),
-  legal: bool("R", config.vocabulary),
-  /** Flat indices of the edges of each node into the [R, V] table of the predictors. */
+  ...LevelHead.inputs(vocabulary, "B", "T"),
+  legal: bool("N", "W", LevelHead.columns(vocabulary)),
+  /** Flat indices of the edges of each inner node into the columns of the tiles. */
   edges: int32("R", "K")
 })
 
-/** Log-probabilities of all tokens after each inner node [R x V]. */
-const nodeLogProbs = (config: Transformer.DecoderConfig, weights: Inputs, inputs: Inputs): tf.Tensor => {
+/** Log-probabilities of the columns of all tiles, flat. */
+const nodeLogProbs = (
+  config: Transformer.DecoderConfig,
+  vocabulary: Vocabulary,
+  weights: Inputs,
+  inputs: Inputs
+): tf.Tensor => {
   const { hidden } = Transformer.forward(config, weights, {
     tokens: inputs["tokens"]!,
     positions: inputs["positions"]!,
     mask: inputs["mask"]!
   })
-  const predicting = tf.gather(hidden, inputs["predictors"]!) as tf.Tensor2D
-  const logits = tf.matMul(predicting, weights[Transformer.headName(config)] as tf.Tensor2D, false, true)
+  const logits = LevelHead.logits(vocabulary, hidden, weights[Transformer.headName(config)]!, inputs)
   return tf.logSoftmax(LinearCrossEntropy.legalLogits(logits, inputs["legal"]!)).reshape([-1])
 }
 
@@ -201,11 +259,15 @@ const gather = (table: tf.Tensor, indices: tf.Tensor): tf.Tensor =>
   tf.gather(table, indices.reshape([-1])).reshape(indices.shape)
 
 /** Log-probabilities of the edges of candidate trees [R, K]. */
-export const treeScores = (config: Transformer.DecoderConfig, parameters: Parameters): Program =>
+export const treeScores = (
+  config: Transformer.DecoderConfig,
+  vocabulary: Vocabulary,
+  parameters: Parameters
+): Program =>
   TensorProgram.make({
     name: "flat.treeScores",
-    inputs: treeInputs(config, parameters),
-    body: (inputs: Inputs) => ({ logProbs: gather(nodeLogProbs(config, inputs, inputs), inputs["edges"]!) })
+    inputs: treeInputs(vocabulary, parameters),
+    body: (inputs: Inputs) => ({ logProbs: gather(nodeLogProbs(config, vocabulary, inputs, inputs), inputs["edges"]!) })
   })
 
 /** The input of an objective's scalar. */
@@ -222,6 +284,7 @@ export const termsOf = <A>(outputs: Readonly<Record<string, A>>): ReadonlyArray<
 /** The loss of an objective over candidates, its terms and its gradients. */
 export const groupGradient = (
   config: Transformer.DecoderConfig,
+  vocabulary: Vocabulary,
   parameters: Parameters,
   objective: Objective.GroupObjective
 ): Program => {
@@ -229,8 +292,8 @@ export const groupGradient = (
   return TensorProgram.make({
     name: `flat.${objective.name}`,
     inputs: {
-      ...treeInputs(config, parameters),
-      /** Flat index of each step's edge into [R, V]. */
+      ...treeInputs(vocabulary, parameters),
+      /** Flat index of each step's edge into the columns of the tiles. */
       steps: int32("C", "L"),
       stepMask: float32("C", "L"),
       behaviour: float32("C", "L"),
@@ -249,8 +312,8 @@ export const groupGradient = (
       ...Object.fromEntries(scalars.map((name) => [scalarName(name), float32()]))
     },
     body: (inputs: Inputs) => {
-      const { auxiliary, gradients, value } = Autodiff.withAuxiliary((weights) => {
-        const table = nodeLogProbs(config, weights, inputs)
+      const { auxiliary, gradients, value } = Autodiff.withAuxiliary((own) => {
+        const table = nodeLogProbs(config, vocabulary, { ...inputs, ...own }, inputs)
         const computed = Objective.evaluate(objective, {
           logProbs: gather(table, inputs["steps"]!).mul(inputs["stepMask"]!),
           behaviour: inputs["behaviour"]!,
@@ -276,7 +339,7 @@ export const groupGradient = (
           loss: computed.loss,
           auxiliary: Object.fromEntries(Object.entries(computed.terms).map(([name, term]) => [`${terms}${name}`, term]))
         }
-      }, pick(inputs, names(parameters)))
+      }, trained(parameters, inputs))
       return { loss: value, ...auxiliary, ...gradients }
     }
   })

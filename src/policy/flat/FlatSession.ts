@@ -17,37 +17,37 @@ import { type FlatDecoder } from "./FlatDecoder.ts"
 import * as FlatLayout from "./FlatLayout.ts"
 import * as FlatPrograms from "./FlatPrograms.ts"
 import * as FlatPrompt from "./FlatPrompt.ts"
+import * as LevelHead from "./LevelHead.ts"
 
-/** Reads scores off logits [rows, V]; `logits` finds those of a scored node of a prompt, and the row they stand in. */
+/** What a program gives for some nodes: the columns of each, and what all tokens are divided by where that was asked for. */
+interface Scored {
+  readonly logits: Float32Array
+  readonly logSums: Float32Array | undefined
+}
+
+/** Reads scores off logits; `find` finds where the columns of a scored node of a prompt begin, and its row. */
 const nodeScores = (
-  vocabulary: CompactVocabulary.CompactVocabulary,
   spaces: ReadonlyArray<LeafSpace>,
-  normaliser: OpenOptions["normaliser"],
-  logits: (prompt: number, node: number) => { readonly values: Float32Array; readonly row: number }
+  columns: number,
+  find: (prompt: number, node: number) => { readonly scored: Scored; readonly base: number; readonly row: number }
 ): NodeScores => {
   const buffer = new Int32Array(Math.max(...spaces.map(({ width }) => width)))
   /** Writes the logits of the children and returns their number and the logarithm of what all are divided by. */
   const write = (prompt: number, node: number, into: Float32Array) => {
     const space = spaces[prompt]!
     const count = space.children(node, buffer)
-    const { row, values } = logits(prompt, node)
-    const base = row * vocabulary.size
-    const offset = count === 0 ? 0 : base + vocabulary.offsets[space.level(node)]!
-    const end = count > 0 && space.ends(node) ? values[base + CompactVocabulary.end]! : -Infinity
+    const { base, row, scored: { logits, logSums } } = find(prompt, node)
+    const end = count > 0 && space.ends(node) ? logits[base + columns - 1]! : -Infinity
     let highest = end
     for (let i = 0; i < count; i++) {
-      const value = values[offset + space.code(buffer[i]!)]!
+      const value = logits[base + space.code(buffer[i]!)]!
       into[i] = value
       if (value > highest) highest = value
     }
+    if (logSums !== undefined) return { count, end, logSum: logSums[row]! }
     let sum = 0
-    if (normaliser === "children") {
-      for (let i = 0; i < count; i++) sum += Math.exp(into[i]! - highest)
-      if (end > -Infinity) sum += Math.exp(end - highest)
-    } else {
-      highest = values.subarray(base, base + vocabulary.size).reduce((most, value) => Math.max(most, value), -Infinity)
-      for (let token = 0; token < vocabulary.size; token++) sum += Math.exp(values[base + token]! - highest)
-    }
+    for (let i = 0; i < count; i++) sum += Math.exp(into[i]! - highest)
+    if (end > -Infinity) sum += Math.exp(end - highest)
     return { count, end, logSum: highest + Math.log(sum) }
   }
   const spare = new Float32Array(buffer.length)
@@ -102,7 +102,11 @@ export const open = Effect.fn("PolicyModel.open")(function*(
   given: ReadonlyArray<Prompt>,
   options: OpenOptions
 ) {
-  const { config, index, program, promptPositions, slots, vocabulary } = decoder
+  const { config, index, program, promptPositions, slots } = decoder
+  const { normaliser } = options
+  // A space may have an end where the index that the vocabulary was made of has none.
+  const vocabulary = { ...decoder.vocabulary, ends: true }
+  const columns = LevelHead.columns(vocabulary)
   const sessionScope = yield* Effect.scope
   const weights = options.weights.feeds
   const spaces = Array.isArray(options.space)
@@ -113,9 +117,22 @@ export const open = Effect.fn("PolicyModel.open")(function*(
   )
   const batch = prompts.length
   const length = Math.max(...prompts.map((tokens) => tokens.length))
-  const prefill = yield* program("prefill", () => FlatPrograms.prefill(config, slots))
-  const opened = yield* prefill.run({ ...weights, ...promptFeeds(prompts, length) })
-  const rootLogits = (yield* opened["logits"]!.read).data as Float32Array
+  const prefill = yield* program(
+    `prefill.${normaliser}`,
+    () => FlatPrograms.prefill(config, vocabulary, slots, normaliser)
+  )
+  const roots = LevelHead.tiles(new Int32Array(batch))
+  const opened = yield* prefill.run({
+    ...weights,
+    ...promptFeeds(prompts, length),
+    ...LevelHead.feeds(vocabulary, roots, batch)
+  })
+  const read = Effect.fnUntraced(function*(outputs: Readonly<Record<string, TensorHandle>>) {
+    const logits = (yield* outputs["logits"]!.read).data as Float32Array
+    const logSums = normaliser === "vocabulary" ? (yield* outputs["logSums"]!.read).data as Float32Array : undefined
+    return { logits, logSums } satisfies Scored
+  })
+  const rootScores = yield* read(opened)
 
   /** Columns of the nodes that were scored, after the prompt's. */
   const columnOf = prompts.map(() => new Map<number, number>())
@@ -153,33 +170,34 @@ export const open = Effect.fn("PolicyModel.open")(function*(
     const asked = nodes.map((list) => list.filter((node) => node !== 0))
     const width = Math.max(...asked.map((list) => list.length))
     const rows = prompts.map(() => new Map<number, number>())
-    const scores = (values: Float32Array) =>
-      nodeScores(
-        vocabulary,
-        spaces,
-        options.normaliser,
-        (prompt, node) => node === 0 ? { values: rootLogits, row: prompt } : { values, row: rows[prompt]!.get(node)! }
-      )
-    if (width === 0) return scores(rootLogits)
+    const scores = (scored: Scored, places: Int32Array) =>
+      nodeScores(spaces, columns, (prompt, node) => {
+        if (node === 0) return { scored: rootScores, base: roots.places[prompt]! * columns, row: prompt }
+        const row = rows[prompt]!.get(node)!
+        return { scored, base: places[row]! * columns, row }
+      })
+    if (width === 0) return scores(rootScores, roots.places)
     yield* settle
     const before = length + (tree?.columns ?? 0)
-    const columns = before + width
+    const seen = before + width
+    const levels = new Int32Array(batch * width).fill(-1)
     const tokens = new Int32Array(batch * width)
     const positions = new Int32Array(batch * width)
-    const mask = new Float32Array(batch * width * columns).fill(masked)
+    const mask = new Float32Array(batch * width * seen).fill(masked)
     for (let b = 0; b < batch; b++) {
       const prefix = prompts[b]!.length
       const space = spaces[b]!
       const known = columnOf[b]!
       for (let w = 0; w < width; w++) {
         const cell = b * width + w
-        const row = cell * columns
+        const row = cell * seen
         mask[row + before + w] = 0
         const node = asked[b]![w]
         if (node === undefined) continue
         const level = space.level(node)
         tokens[cell] = CompactVocabulary.token(vocabulary, level - 1, space.code(node))
         positions[cell] = prefix + level - 1
+        levels[cell] = level
         mask.fill(0, row, row + prefix)
         for (let up = space.parent(node); up > 0; up = space.parent(up)) {
           const column = known.get(up)
@@ -195,18 +213,20 @@ export const open = Effect.fn("PolicyModel.open")(function*(
       for (const [w, node] of list.entries()) columnOf[b]!.set(node, before - length + w)
     }
     const executable = yield* program(
-      tree === undefined ? "extendPrompt" : "extend",
-      () => FlatPrograms.extend(config, slots, tree !== undefined)
+      `extend${tree === undefined ? "Prompt" : ""}.${normaliser}`,
+      () => FlatPrograms.extend(config, vocabulary, slots, tree !== undefined, normaliser)
     )
+    const tiles = LevelHead.tiles(levels)
     last = yield* run(executable, {
       ...weights,
       ...promptCache,
       ...(tree === undefined ? {} : treeFeeds(tree)),
       tokens: hostInt32(tokens, batch, width),
       positions: hostInt32(positions, batch, width),
-      mask: hostFloat32(mask, batch, 1, width, columns)
+      mask: hostFloat32(mask, batch, 1, width, seen),
+      ...LevelHead.feeds(vocabulary, tiles, batch, width)
     }, width)
-    return scores((yield* last.outputs["logits"]!.read).data as Float32Array)
+    return scores(yield* read(last.outputs), tiles.places)
   })
   const session: PromptSession = {
     score: (nodes) => score(nodes).pipe(Effect.catchTag("TensorError", (error) => Effect.fail(ofTensor(error))))

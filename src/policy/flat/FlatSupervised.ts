@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import { type SidIndex } from "../../sid/SidIndex.ts"
+import * as Trie from "../../sid/trie/Trie.ts"
 import * as Dropout from "../../tensor/Dropout.ts"
 import { hostBool, hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
 import { ofTensor } from "../PolicyError.ts"
@@ -14,6 +15,7 @@ import * as FlatGradient from "./FlatGradient.ts"
 import * as FlatLayout from "./FlatLayout.ts"
 import * as FlatPrograms from "./FlatPrograms.ts"
 import * as FlatPrompt from "./FlatPrompt.ts"
+import * as LevelHead from "./LevelHead.ts"
 
 const longestOf = (index: SidIndex, sequences: ReadonlyArray<FlatLayout.Sequence>): number =>
   sequences.reduce((most, { items }) => {
@@ -59,9 +61,32 @@ export const plan = Effect.fnUntraced(function*(
   })
 })
 
+/** Gathers the positions that carry a loss by level, with what is legal there. */
+const labels = ({ clear, index, vocabulary }: FlatDecoder, { nodes, targets, weights }: SupervisedBatch["feeds"]) => {
+  const at = nodes!.data as Int32Array
+  const levels = at.map((node) => node < 0 ? -1 : Trie.level(index.trie, node))
+  const tiles = LevelHead.tiles(levels, LevelHead.evenWidth(vocabulary, levels.length))
+  const columns = LevelHead.columns(vocabulary)
+  const tiled = { targets: new Int32Array(tiles.rows.length), weights: new Float32Array(tiles.rows.length) }
+  const legal = clear(tiles.rows.length * columns)
+  for (const [position, level] of levels.entries()) {
+    if (level < 0) continue
+    const place = tiles.places[position]!
+    tiled.targets[place] = LevelHead.column(vocabulary, level, targets!.data[position]!)
+    tiled.weights[place] = weights!.data[position]!
+    FlatLayout.markLegal(index, vocabulary, at[position]!, legal, place * columns)
+  }
+  return {
+    ...LevelHead.feeds(vocabulary, tiles, ...nodes!.shape),
+    targets: hostInt32(tiled.targets, tiles.count, tiles.width),
+    weights: hostFloat32(tiled.weights, tiles.count, tiles.width),
+    legal: hostBool(legal, tiles.count, tiles.width, columns)
+  }
+}
+
 /** Makes the gradient of the cross-entropy over the legal next tokens, with `share` of the components dropped. */
 export const gradient = (decoder: FlatDecoder, share: number): Gradient<SupervisedBatch> => {
-  const { config, legalTable, program, slots, vocabulary } = decoder
+  const { config, program, slots, vocabulary } = decoder
   const dropout = Dropout.make(Transformer.dropoutSites(config))
   return {
     accumulate: Effect.fn("PolicyModel.supervised")(function*(store, parts, { seed, step }) {
@@ -69,16 +94,16 @@ export const gradient = (decoder: FlatDecoder, share: number): Gradient<Supervis
       const [rows, length] = parts[0]!.batch.feeds["tokens"]!.shape as [number, number]
       const executable = yield* program(
         `supervised.${length}`,
-        () => FlatPrograms.supervised(config, slots, length, dropping)
+        () => FlatPrograms.supervised(config, vocabulary, slots, length, dropping)
       ).pipe(Effect.mapError(ofTensor))
-      const feedsOf = ({ feeds: { nodes, ...feeds } }: SupervisedBatch, part: number) => {
+      const feedsOf = ({ feeds: { nodes, targets, weights, ...feeds } }: SupervisedBatch, part: number) => {
         const shape = feeds["tokens"]!.shape
         const masks = dropping
           ? dropout.draw(seed + part * 0x1_0000, step, rows * length * config.width, share)
           : []
         return {
           ...feeds,
-          legal: hostBool(legalTable(nodes!.data as Int32Array), ...shape, vocabulary.size),
+          ...labels(decoder, { nodes: nodes!, targets: targets!, weights: weights! }),
           ...Object.fromEntries(masks.map((mask, site) => [
             `dropout.${site}`,
             hostFloat32(mask, ...shape, config.width)

@@ -20,13 +20,14 @@ import * as FlatGradient from "./FlatGradient.ts"
 import * as FlatLayout from "./FlatLayout.ts"
 import * as FlatPrograms from "./FlatPrograms.ts"
 import * as FlatPrompt from "./FlatPrompt.ts"
+import * as LevelHead from "./LevelHead.ts"
 
 const historiesOf = (groups: ReadonlyArray<CandidateGroup>) =>
   Effect.forEach(groups, ({ prompt }) => FlatPrompt.items(prompt))
 
-/** Lays out the trees and what every program over them is fed. */
+/** Lays out the trees and what every program over them is fed; `bases` are where the columns of each inner node begin. */
 const treeFeeds = (
-  { index, legalTable, promptPositions, space, vocabulary }: FlatDecoder,
+  { clear, index, promptPositions, space, vocabulary }: FlatDecoder,
   groups: ReadonlyArray<CandidateGroup>,
   histories: ReadonlyArray<Int32Array>
 ) => {
@@ -39,21 +40,29 @@ const treeFeeds = (
     masked
   )
   const count = rows.nodes.length
+  const levels = new Int32Array(rows.rows * rows.length).fill(-1)
+  for (const [r, position] of rows.predictors.entries()) levels[position] = space.level(rows.nodes[r]!)
+  const tiles = LevelHead.tiles(levels)
+  const columns = LevelHead.columns(vocabulary)
+  const bases = rows.predictors.map((position) => tiles.places[position]! * columns)
+  const legal = clear(tiles.rows.length * columns)
   const edges = new Int32Array(count * rows.widest)
-  for (let r = 0; r < count; r++) {
-    edges.fill(r * vocabulary.size, r * rows.widest, (r + 1) * rows.widest)
+  for (const [r, base] of bases.entries()) {
+    edges.fill(base, r * rows.widest, (r + 1) * rows.widest)
     for (let e = rows.starts[r]!; e < rows.starts[r + 1]!; e++) {
-      edges[r * rows.widest + e - rows.starts[r]!]! += rows.edges[e]!
+      edges[r * rows.widest + e - rows.starts[r]!] = base + rows.edges[e]!
+      legal[base + rows.edges[e]!] = 1
     }
   }
   return {
     rows,
+    bases,
     feeds: {
       tokens: hostInt32(rows.tokens, rows.rows, rows.length),
       positions: hostInt32(rows.positions, rows.rows, rows.length),
       mask: hostFloat32(rows.mask, rows.rows, 1, rows.length, rows.length),
-      predictors: hostInt32(rows.predictors, count),
-      legal: hostBool(legalTable(rows.nodes), count, vocabulary.size),
+      ...LevelHead.feeds(vocabulary, tiles, rows.rows, rows.length),
+      legal: hostBool(legal, tiles.count, tiles.width, columns),
       edges: hostInt32(edges, count, rows.widest)
     }
   }
@@ -98,7 +107,7 @@ const scorePart = Effect.fnUntraced(
     const { feeds, rows } = treeFeeds(decoder, groups, histories)
     const executable = yield* decoder.program(
       "treeScores",
-      () => FlatPrograms.treeScores(decoder.config, decoder.slots)
+      () => FlatPrograms.treeScores(decoder.config, decoder.vocabulary, decoder.slots)
     )
     const outputs = yield* executable.run({ ...weights.feeds, ...feeds })
     const table = (yield* outputs["logProbs"]!.read).data
@@ -132,11 +141,11 @@ interface Totals {
   readonly groups: number
 }
 
-const totalsOf = ({ space }: FlatDecoder, groups: ReadonlyArray<CandidateGroup>): Totals => ({
+const totalsOf = ({ space }: FlatDecoder, groups: ReadonlyArray<ScoredGroup>): Totals => ({
   candidates: candidatesOf(groups),
   steps: groups.reduce(
-    (sum, { leaves }) =>
-      leaves.reduce((steps, leaf) => steps + space.level(leaf) + (space.childCount(leaf) > 0 ? 1 : 0), sum),
+    (sum, { forced = 0, leaves }) =>
+      leaves.reduce((steps, leaf) => steps + space.level(leaf) - forced + (space.childCount(leaf) > 0 ? 1 : 0), sum),
     0
   ),
   groups: groups.length
@@ -150,7 +159,7 @@ const groupFeeds = (
   objective: GroupObjective,
   totals: Totals
 ): Feeds => {
-  const { feeds, rows } = treeFeeds(decoder, groups, histories)
+  const { bases, feeds, rows } = treeFeeds(decoder, groups, histories)
   const [count, widest] = [rows.nodes.length, rows.widest]
   const candidates = candidatesOf(groups)
   const longestPath = Math.max(1, ...rows.paths.flatMap((paths) => paths.map((path) => path.length)))
@@ -186,8 +195,9 @@ const groupFeeds = (
       memberMask[g * largest + i] = 1
       for (const [l, edge] of path.entries()) {
         const [at, r] = [c * longestPath + l, rowOf[edge]!]
-        steps[at] = r * decoder.vocabulary.size + rows.edges[edge]!
+        steps[at] = bases[r]! + rows.edges[edge]!
         stepNode[at] = r
+        if (l < (scored.forced ?? 0)) continue
         stepMask[at] = 1
         behaviour[at] = scored.behaviour?.[i]![l] ?? 0
         reference[at] = nodeReference[r * widest + edge - rows.starts[r]!]!
@@ -228,7 +238,9 @@ export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
   attention: number,
   objective: GroupObjective
 ) {
-  const executable = yield* decoder.compile(FlatPrograms.groupGradient(decoder.config, decoder.slots, objective)).pipe(
+  const executable = yield* decoder.compile(
+    FlatPrograms.groupGradient(decoder.config, decoder.vocabulary, decoder.slots, objective)
+  ).pipe(
     Effect.mapError(ofTensor)
   )
   const gradient: Gradient<ReadonlyArray<ScoredGroup>> = {
