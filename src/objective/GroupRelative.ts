@@ -1,11 +1,12 @@
 /**
- * The GRPO loss (Shao et al. 2024) for one optimizer step per batch, so that the ratio needs no clipping:
- * `mean_c mean_l -A_c exp(l - behaviour) + beta k3(l, reference)`.
+ * The GRPO loss (Shao et al. 2024), `mean_c mean_l -A_c exp(l - behaviour) + beta k3(l, reference)`.
+ *
+ * Differs from the paper: one optimizer step per batch, so the ratio is not clipped.
  */
 import * as Divergence from "./Divergence.ts"
 import * as Objective from "./Objective.ts"
 
-/** Makes the objective with weight `beta` on the divergence from the reference. */
+/** Returns the objective with weight `beta` on the divergence from the reference; its term `kl` is the mean k3. */
 export const make = ({ beta }: { readonly beta: number }): Objective.GroupObjective => ({
   name: "grpo",
   scalars: { beta },

@@ -14,7 +14,7 @@ const { bool, float32, int32 } = TensorProgram
 type Inputs = Readonly<Record<string, tf.Tensor>>
 type Program = TensorProgram.TensorProgram
 
-/** Names and shapes of the parameters. */
+/** Names and shapes of the parameters, in the order of the store. */
 export type Parameters = ReadonlyArray<{ readonly name: string; readonly shape: ReadonlyArray<number> }>
 
 const weightInputs = (parameters: Parameters): Record<string, TensorProgram.TensorSpec> =>
@@ -25,7 +25,7 @@ const pick = (inputs: Inputs, names: ReadonlyArray<string>): Inputs =>
 
 const names = (parameters: Parameters) => parameters.map((slot) => slot.name)
 
-/** Loss of packed rows of `length` positions and its gradients; with dropout masks when `dropout` is set. */
+/** Builds the program that returns the loss of packed rows of `length` positions and its gradients. */
 export const supervised = (
   config: Transformer.DecoderConfig,
   parameters: Parameters,
@@ -75,7 +75,10 @@ const cacheOutputs = (cache: Transformer.DecoderOutput["cache"]): Record<string,
     [cacheName("value", 0, layer), value]
   ]))
 
-/** Prompts padded on the right: logits after the last token of each, and the keys and values of all positions. */
+/**
+ * Builds the program that reads prompts [B, P], padded on the right, and returns the logits [B, V] after the last token
+ * of each and the keys and values of all positions.
+ */
 export const prefill = (config: Transformer.DecoderConfig, parameters: Parameters): Program =>
   TensorProgram.make({
     name: "flat.prefill",
@@ -98,7 +101,7 @@ export const prefill = (config: Transformer.DecoderConfig, parameters: Parameter
     }
   })
 
-/** Parts of the cache: the prompts [P], and the nodes that were scored after them [N]. */
+/** Part of the key-value cache: the P positions of the prompts, or the N nodes scored after them. */
 export type CachePart = "prompt" | "tree"
 
 const parts: Readonly<Record<CachePart, { readonly number: number; readonly columns: string }>> = {
@@ -106,7 +109,7 @@ const parts: Readonly<Record<CachePart, { readonly number: number; readonly colu
   tree: { number: 1, columns: "N" }
 }
 
-/** The names under which programs give their new keys and values, and take them as a part of the cache. */
+/** Returns the names of keys and values: `from` as an output of a program, `to` as an input of a part of the cache. */
 export const cacheNames = (
   config: Transformer.DecoderConfig,
   part: CachePart
@@ -126,7 +129,10 @@ const cacheInputs = (config: Transformer.DecoderConfig, part: CachePart): Record
     ])
   )
 
-/** W nodes per prompt after the prompt and, when `tree` is set, after the nodes scored before; logits [B x W, V]. */
+/**
+ * Builds the program that scores W nodes per prompt and returns logits [B x W, V]. The nodes attend to the cache of the
+ * prompt and, when `tree` is set, of the nodes scored before.
+ */
 export const extend = (config: Transformer.DecoderConfig, parameters: Parameters, tree: boolean): Program => {
   const before: ReadonlyArray<CachePart> = tree ? ["prompt", "tree"] : ["prompt"]
   return TensorProgram.make({
@@ -155,7 +161,7 @@ export const extend = (config: Transformer.DecoderConfig, parameters: Parameters
   })
 }
 
-/** Appends the nodes scored last to the tree part of the cache. */
+/** Builds the program that appends the nodes scored last to the tree part of the cache. */
 export const grow = (config: Transformer.DecoderConfig): Program =>
   TensorProgram.make({
     name: "flat.grow",
@@ -185,7 +191,7 @@ const treeInputs = (config: Transformer.DecoderConfig, parameters: Parameters) =
   edges: int32("R", "K")
 })
 
-/** Log-probabilities of all tokens after each inner node [R x V]. */
+/** Returns the log-probabilities of all tokens after each inner node, flat [R x V]. */
 const nodeLogProbs = (config: Transformer.DecoderConfig, weights: Inputs, inputs: Inputs): tf.Tensor => {
   const { hidden } = Transformer.forward(config, weights, {
     tokens: inputs["tokens"]!,
@@ -200,7 +206,7 @@ const nodeLogProbs = (config: Transformer.DecoderConfig, weights: Inputs, inputs
 const gather = (table: tf.Tensor, indices: tf.Tensor): tf.Tensor =>
   tf.gather(table, indices.reshape([-1])).reshape(indices.shape)
 
-/** Log-probabilities of the edges of candidate trees [R, K]. */
+/** Builds the program that returns the log-probabilities of the edges of candidate trees, [R, K]. */
 export const treeScores = (config: Transformer.DecoderConfig, parameters: Parameters): Program =>
   TensorProgram.make({
     name: "flat.treeScores",
@@ -208,18 +214,18 @@ export const treeScores = (config: Transformer.DecoderConfig, parameters: Parame
     body: (inputs: Inputs) => ({ logProbs: gather(nodeLogProbs(config, inputs, inputs), inputs["edges"]!) })
   })
 
-/** The input of an objective's scalar. */
+/** Returns the input name of an objective's scalar. */
 export const scalarName = (name: string) => `scalar.${name}`
 
 const terms = "term."
 
-/** The terms of an objective among the outputs of its program. */
+/** Returns the terms of an objective from the outputs of its program. */
 export const termsOf = <A>(outputs: Readonly<Record<string, A>>): ReadonlyArray<readonly [name: string, term: A]> =>
   Object.entries(outputs).flatMap(([key, output]) =>
     key.startsWith(terms) ? [[key.slice(terms.length), output] as const] : []
   )
 
-/** The loss of an objective over candidates, its terms and its gradients. */
+/** Builds the program that returns the loss of an objective over candidates, its terms and its gradients. */
 export const groupGradient = (
   config: Transformer.DecoderConfig,
   parameters: Parameters,

@@ -1,5 +1,5 @@
 /**
- * Supervised learning of a flat policy: the batches of an epoch and the gradient of one.
+ * Supervised training of a flat policy: the batches of an epoch and the gradient of a batch.
  */
 import * as Effect from "effect/Effect"
 import { type SidIndex } from "../../sid/SidIndex.ts"
@@ -31,7 +31,7 @@ const sequenceOf = Effect.fnUntraced(function*(historyItems: number, { answer, p
   return { items: kept, given, weight } satisfies FlatLayout.Sequence
 })
 
-/** Packs the examples of an epoch into batches of about as many positions. */
+/** Packs the examples of an epoch into batches of about `batchTokens` positions; fails for text prompts and answers. */
 export const plan = Effect.fnUntraced(function*(
   { historyItems, index, vocabulary }: FlatDecoder,
   batchTokens: number,
@@ -59,7 +59,7 @@ export const plan = Effect.fnUntraced(function*(
   })
 })
 
-/** Makes the gradient of the cross-entropy over the legal next tokens, with `share` of the components dropped. */
+/** Returns the gradient of the cross-entropy over the legal next tokens, with dropout rate `share`. */
 export const gradient = (decoder: FlatDecoder, share: number): Gradient<SupervisedBatch> => {
   const { config, legalTable, program, slots, vocabulary } = decoder
   const dropout = Dropout.make(Transformer.dropoutSites(config))

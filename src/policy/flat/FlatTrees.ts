@@ -1,5 +1,5 @@
 /**
- * Trees of candidates that a flat policy reads at once: their scores, and the gradient of a group objective over them.
+ * Trees of candidates in one forward pass of a flat policy: their scores, and the gradient of a group objective.
  */
 import * as Effect from "effect/Effect"
 import { type GroupObjective } from "../../objective/Objective.ts"
@@ -23,7 +23,7 @@ import * as FlatPrompt from "./FlatPrompt.ts"
 const historiesOf = (groups: ReadonlyArray<CandidateGroup>) =>
   Effect.forEach(groups, ({ prompt }) => FlatPrompt.items(prompt))
 
-/** Lays out the trees and what every program over them is fed. */
+/** Lays out the trees and returns the feeds common to all programs over trees. */
 const treeFeeds = (
   { index, legalTable, promptPositions, space, vocabulary }: FlatDecoder,
   groups: ReadonlyArray<CandidateGroup>,
@@ -61,7 +61,7 @@ const treeFeeds = (
 const candidatesOf = (groups: ReadonlyArray<CandidateGroup>): number =>
   groups.reduce((sum, { leaves }) => sum + leaves.length, 0)
 
-/** Groups with their histories in parts whose attention fits into memory, in order; usually one. */
+/** Splits groups and histories, in order, into parts of at most `attention` cells; usually one part. */
 const partsOf = <Group extends CandidateGroup>(
   { index, promptPositions }: FlatDecoder,
   attention: number,
@@ -116,7 +116,7 @@ const scorePart = Effect.fnUntraced(
   Effect.catchTag("TensorError", (error) => Effect.fail(ofTensor(error)))
 )
 
-/** Scores every edge of the tree of each group's candidates, in parts of at most `attention` cells. */
+/** Returns the log-probabilities of each group's tree, computed in parts of at most `attention` cells. */
 export const score = Effect.fn("PolicyModel.score")(
   function*(decoder: FlatDecoder, attention: number, groups: ReadonlyArray<CandidateGroup>, weights: Weights) {
     const parts = partsOf(decoder, attention, groups, yield* historiesOf(groups))
@@ -124,7 +124,7 @@ export const score = Effect.fn("PolicyModel.score")(
   }
 )
 
-/** Lays out what the program of an objective is fed. */
+/** Lays out the feeds of an objective's program. */
 const groupFeeds = (
   decoder: FlatDecoder,
   groups: ReadonlyArray<ScoredGroup>,
@@ -189,7 +189,7 @@ const groupFeeds = (
   }
 }
 
-/** Compiles the gradient of an objective over groups, in parts of at most `attention` cells. */
+/** Compiles the gradient of an objective over groups, computed in parts of at most `attention` cells. */
 export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
   decoder: FlatDecoder,
   attention: number,
@@ -204,7 +204,7 @@ export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
       return yield* FlatGradient.accumulate(
         store,
         executable,
-        // A loss is a mean over candidates, so that of a part counts by its candidates.
+        // A loss is a mean over candidates, so each part is weighted by its share of the candidates.
         parts.flatMap(({ batch, share = 1 }, part) =>
           partsOf(decoder, attention, batch, histories[part]!).map(({ groups, histories: own }) => ({
             share: share * candidatesOf(groups) / candidatesOf(batch),
