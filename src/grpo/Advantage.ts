@@ -1,19 +1,19 @@
 /**
- * Group-relative advantages (Shao et al. 2024): `A = (r - mean) / (std + 1e-4)` with the sample deviation (n - 1), as in
- * TRL and MiniOneRec. A group whose rewards are all equal has advantage 0 everywhere.
+ * Group-relative advantages (Shao et al. 2024): `A = (r - mean) / (std + 1e-4)` with the sample deviation (n - 1), as
+ * in TRL and MiniOneRec. A group whose rewards are all equal has advantage 0 everywhere.
  */
 import { type GroupRewards } from "../reward/Reward.ts"
 import { type Rollout } from "./RolloutActor.ts"
 
-/** A rollout with what it earned. */
+/** A rollout with its rewards and advantages. */
 export interface AdvantageGroup {
   readonly rollout: Rollout
   readonly rewards: GroupRewards
-  /** [G]. */
+  /** Advantages of the candidates, [G]. */
   readonly advantages: Float32Array
 }
 
-/** The advantages of one group of G rewards. */
+/** Returns the advantages [G] of one group of rewards [G]; zeros for fewer than two candidates. */
 export const normalise = (rewards: Float32Array): Float32Array => {
   const count = rewards.length
   if (count < 2) return new Float32Array(count)
@@ -26,7 +26,7 @@ export const normalise = (rewards: Float32Array): Float32Array => {
   return rewards.map((reward) => (reward - mean) / (deviation + 1e-4))
 }
 
-/** Gives every rollout the advantages of its rewards. */
+/** Pairs every rollout with its rewards and their advantages. */
 export const assign = (
   rollouts: ReadonlyArray<Rollout>,
   rewards: ReadonlyArray<GroupRewards>,
@@ -34,6 +34,6 @@ export const assign = (
 ): ReadonlyArray<AdvantageGroup> =>
   rollouts.map((rollout, g) => ({ rollout, rewards: rewards[g]!, advantages: advantage(rewards[g]!.total) }))
 
-/** Returns whether a group can teach anything: its advantages are not all 0. */
+/** Returns whether a group contributes to the policy gradient: whether any of its advantages is not 0. */
 export const carriesSignal = ({ advantages }: AdvantageGroup): boolean =>
   advantages.some((advantage) => advantage !== 0)

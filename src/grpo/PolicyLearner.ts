@@ -1,5 +1,5 @@
 /**
- * One step of the policy from groups with advantages.
+ * Service that trains the policy on groups with advantages.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -15,29 +15,33 @@ import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 import { type AdvantageGroup } from "./Advantage.ts"
 import { LearnerError } from "./LearnerError.ts"
 
-/** What a step did. */
+/** Report of one step. */
 export interface LearnerReport {
-  /** Version of the weights after it. */
+  /** Version of the weights after the step. */
   readonly version: number
   readonly learningRate: number
+  /** Euclidean norm of the gradient, before clipping. */
   readonly gradientNorm: number
-  /** The loss and the terms of the objective. */
+  /** Loss and terms of the objective, by name. */
   readonly terms: Readonly<Record<string, number>>
 }
 
-/** Returns the candidates of groups, as policies score them. */
+/** Returns the prompts and candidates of groups in the format that `PolicyModel.score` reads. */
 export const candidates = (groups: ReadonlyArray<AdvantageGroup>): ReadonlyArray<CandidateGroup> =>
   groups.map(({ rollout: { leaves, prompt } }) => ({ prompt: Prompt.ofHistory(prompt.history), leaves }))
 
 /**
  * The learner.
  *
- * Responsibilities: the only writer of the policy's weights, whose new version it publishes. Ordering: steps are applied
- * in the order of the calls, one at a time. Completion means that the next rollout is drawn with the new weights. A step
- * that fails changes nothing. A crash loses the steps since the last checkpoint.
+ * Responsibilities: is the only writer of the policy's weights and publishes each new version. Ordering: steps are
+ * applied in the order of the calls, one at a time. Completion means that the next rollout is drawn with the new
+ * weights. A step that fails changes nothing. A crash loses the steps since the last checkpoint.
  */
 export class PolicyLearner extends Context.Service<PolicyLearner, {
-  /** Step number `step`, from 1, sets the learning rate; the references are those of the groups, in their order. */
+  /**
+   * Takes one optimizer step on `groups`. `references` holds the log-probabilities of each group's tree under the
+   * reference, in the order of the groups; `step` counts from 1 and selects the learning rate.
+   */
   step(
     groups: ReadonlyArray<AdvantageGroup>,
     references: ReadonlyArray<TreeLogProbs>,
@@ -48,7 +52,7 @@ export class PolicyLearner extends Context.Service<PolicyLearner, {
   static readonly layer = (options: {
     readonly objective: GroupObjective
     readonly optimizer: Optimizer.Optimizer
-    /** The learning rate of a step, from 1. */
+    /** Returns the learning rate of a step; steps count from 1. */
     readonly learningRate: (step: number) => number
   }): Layer.Layer<PolicyLearner, PolicyError, PolicyModel | PolicyParameters | PublishedWeights> =>
     Layer.effect(

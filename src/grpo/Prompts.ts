@@ -1,18 +1,21 @@
 /**
- * What GRPO asks: a place in a user's sequence, and what the user did there.
+ * Prompts of GRPO: the history up to a position of a user's sequence, and the item at that position.
  */
 import { type History } from "../catalog/History.ts"
 import * as Random from "../statistics/Random.ts"
 
-/** A history and what came next. */
+/** A history and the item that followed it. */
 export interface RolloutPrompt {
-  /** Number of the prompt in its step: with the step it names the rollout, wherever it is drawn. */
+  /** Number of the prompt in its step, from 0; (step, ordinal) identifies the rollout in any process. */
   readonly ordinal: number
   readonly history: History
   readonly target: number
 }
 
-/** Draws prompts: users and positions are a function of (seed, step). */
+/**
+ * Draws `count` prompts with replacement from users with at least two items, uniform over users and then over
+ * positions; a function of (seed, step). Returns none where no user has two items.
+ */
 export const draw = (
   sequences: ReadonlyArray<Int32Array>,
   count: number,

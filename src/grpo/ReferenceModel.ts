@@ -1,5 +1,5 @@
 /**
- * The reference policy that GRPO is held close to.
+ * Service that scores candidates under the reference policy, from which GRPO penalises divergence.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -11,16 +11,18 @@ import { type CandidateGroup, PolicyModel, type TreeLogProbs } from "../policy/P
 import { PolicyParameters } from "../policy/PolicyParameters.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 
-/** Log-probabilities under the reference. */
+/** Scorer of candidate trees under the reference policy. */
 export class ReferenceModel extends Context.Service<ReferenceModel, {
+  /** Returns the log-probabilities of each group's tree, in the order of the groups. */
   score(groups: ReadonlyArray<CandidateGroup>): Effect.Effect<ReadonlyArray<TreeLogProbs>, PolicyError>
-  /** Follows the policy after a step, where the reference does. */
+  /** Updates the reference from the policy after step `step`; a frozen reference does nothing. */
   sync(step: number): Effect.Effect<void, TensorError>
-  /** What a checkpoint must keep of it; nothing where it can be made again. */
+  /** State to store in a checkpoint; none where the reference can be rebuilt without it. */
   readonly save: Effect.Effect<Option.Option<StoreState>, TensorError>
+  /** Restores the state that `save` returned. */
   restore(state: StoreState): Effect.Effect<void, TensorError>
 }>()("sidereal/grpo/ReferenceModel") {
-  /** A copy of what the policy is evaluated with when the layer is built; it never changes. */
+  /** A fixed copy of the policy's averaged weights, taken when the layer is built. */
   static readonly layerFrozen: Layer.Layer<ReferenceModel, TensorError, PolicyModel | PolicyParameters> = Layer.effect(
     ReferenceModel,
     Effect.gen(function*() {

@@ -1,5 +1,5 @@
 /**
- * Rollouts: prompts become groups of G candidate SIDs with the log-probabilities they were drawn with.
+ * Service that draws G candidate SIDs per prompt, with their log-probabilities under the policy that drew them.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -15,22 +15,22 @@ import * as LeafSpace from "../sid/trie/LeafSpace.ts"
 import { type RolloutPrompt } from "./Prompts.ts"
 import { RolloutError } from "./RolloutError.ts"
 
-/** The candidates of a prompt, best first: plain data, that may come from anywhere. */
+/** Candidates of a prompt in decreasing order of score: plain data, so they may come from another process. */
 export interface Rollout {
   readonly prompt: RolloutPrompt
-  /** Version of the weights that drew it. */
+  /** Version of the weights that the candidates were drawn with. */
   readonly version: number
-  /** Trie nodes [G]. */
+  /** Trie nodes of the candidates, [G]. */
   readonly leaves: Int32Array
-  /** One item per candidate: the first with its SID that may be recommended. */
+  /** Items of the candidates, [G]: the first allowed item with the candidate's SID. */
   readonly items: Int32Array
-  /** Whether the candidate's SID is the target's; never where the target itself may not be recommended. */
+  /** Whether each candidate's SID is the target's, [G]; all false where the target itself is excluded. */
   readonly hits: ReadonlyArray<boolean>
-  /** Log-probability of each step of each candidate under the policy that drew it. */
+  /** Natural log-probability of each step of each candidate under the policy that drew it, [G][steps]. */
   readonly behaviour: ReadonlyArray<Float32Array>
 }
 
-/** Makes the rollout of leaves that were drawn from a space. */
+/** Builds the rollout of a prompt from leaves drawn from `space`. */
 export const rollout = (
   space: LeafSpace.LeafSpace,
   prompt: RolloutPrompt,
@@ -45,7 +45,7 @@ export const rollout = (
   }
 }
 
-/** Shows a rollout to rewards. */
+/** Converts a rollout to the group that rewards score. */
 export const rewardGroup = ({ hits, items, prompt: { history, target } }: Rollout): RewardGroup => ({
   user: history.user,
   history: history.items,
@@ -57,18 +57,20 @@ export const rewardGroup = ({ hits, items, prompt: { history, target } }: Rollou
 /**
  * The actor that draws candidates.
  *
- * Responsibilities: for each prompt, G distinct SIDs that are legal and, where the history is excluded, lead to
- * an item that is not in it; fewer only when the catalogue has fewer. Ordering: rollouts stand in the order of the prompts. Back-pressure: the caller awaits a batch;
- * nothing is queued. Completion means that every candidate is a leaf of the trie and all of a batch are of one version of
- * the weights. Deterministic given the weights and the step, so a batch that a crash lost can be drawn again.
+ * Responsibilities: draws, for each prompt, G distinct legal SIDs that lead to an item outside the history where the
+ * history is excluded; fewer only where the catalogue has fewer. Ordering: rollouts stand in the order of the prompts.
+ * Back-pressure: the caller awaits a batch; nothing is queued. Completion means that every candidate is a leaf of the
+ * trie and that a whole batch was drawn with one version of the weights. The result is a function of the weights, the
+ * prompts and the step, so a batch lost in a crash can be drawn again.
  */
 export class RolloutActor extends Context.Service<RolloutActor, {
+  /** Draws one rollout per prompt; `step` counts from 1. */
   generate(
     prompts: ReadonlyArray<RolloutPrompt>,
     step: number
   ): Effect.Effect<ReadonlyArray<Rollout>, RolloutError>
 }>()("sidereal/grpo/RolloutActor") {
-  /** Draws with the decoder and the published weights of this process. */
+  /** An actor that draws with the decoder and the published weights of this process. */
   static readonly layer = (options: {
     readonly groupSize: number
     readonly historyExcluded: boolean

@@ -1,5 +1,5 @@
 /**
- * A step of GRPO in the log of a run.
+ * Record of a GRPO step in the log of a run.
  */
 import { type GroupRewards } from "../reward/Reward.ts"
 import { type RunEvent } from "../run/RunLog.ts"
@@ -12,7 +12,10 @@ const mean = (values: ArrayLike<number>): number => {
   return sum / Math.max(1, values.length)
 }
 
-/** Makes the record: mean rewards, the share of usable groups, and what the learner did if any was. */
+/**
+ * Builds the record of a step: mean rewards, the share of usable groups (0 to 1), and the learner's report where at
+ * least one group was usable.
+ */
 export const of = (
   step: number,
   rewards: ReadonlyArray<GroupRewards>,

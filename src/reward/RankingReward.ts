@@ -1,17 +1,17 @@
 /**
- * The rank penalty of MiniOneRec: in a group with a hit, the wrong candidate at rank i (from 0) gets
- * `-(1 / log2(i + 2)) / sum_j 1 / log2(j + 2)` and the hit 0; a group without a hit gets zeros.
+ * The ranking reward of MiniOneRec: in a group with a hit, the wrong candidate at rank i (from 0) receives
+ * `-(1 / log2(i + 2)) / sum_j 1 / log2(j + 2)` and the hit 0; all candidates of a group without a hit receive 0.
  */
 import * as Reward from "./Reward.ts"
 
-/** The penalties by rank for groups of G candidates; they sum to 1. */
+/** Returns the penalties by rank for groups of G candidates, [G]; they sum to 1. */
 export const penalties = (group: number): Float64Array => {
   const weights = Float64Array.from({ length: group }, (_, rank) => 1 / Math.log2(rank + 2))
   const sum = weights.reduce((a, b) => a + b, 0)
   return weights.map((weight) => weight / sum)
 }
 
-/** The reward. */
+/** Reward named "ranking". */
 export const ranking: Reward.Reward = Reward.make("ranking", ({ hits }) => {
   const penalty = penalties(hits.length)
   const any = hits.some((hit) => hit)

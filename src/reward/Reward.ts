@@ -1,7 +1,7 @@
 /**
- * Rewards of candidate groups, and how several are combined.
+ * Rewards of candidate groups, and their weighted combination.
  *
- * A reward sees a whole group in rank order and answers one number per candidate.
+ * A reward reads a whole group in rank order and returns one number per candidate.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -9,54 +9,55 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 
-/** A group as a reward sees it: items of the candidates best first, and what really came next. */
+/** Input of a reward: a prompt, its target (the item that followed), and its candidates in rank order. */
 export interface RewardGroup {
   readonly user: number
   readonly history: Int32Array
   readonly target: number
-  /** One item per candidate: the first with its SID that may be recommended. */
+  /** Items of the candidates, [G]: the first allowed item with the candidate's SID. */
   readonly items: Int32Array
-  /** Whether the candidate's SID is the target's; never where the target itself may not be recommended. */
+  /** Whether each candidate's SID is the target's, [G]; all false where the target itself is excluded. */
   readonly hits: ReadonlyArray<boolean>
 }
 
-/** A reward that gave up, in its own words. */
+/** A failure that the reward itself reported. */
 export class RewardFailed extends Schema.TaggedError<RewardFailed>()("RewardFailed", { detail: Schema.String }) {
   override get message() {
     return this.detail
   }
 }
 
-/** A reward that did not answer in time. */
+/** A reward that exceeded its timeout. */
 export class TooSlow extends Schema.TaggedError<TooSlow>()("TooSlow", { waited: Schema.String }) {
   override get message() {
-    return `it had not answered after ${this.waited}; give it more time, or a timeout of its own`
+    return `it did not answer within ${this.waited}; raise the timeout, or make the reward faster`
   }
 }
 
-/** A reward that answered for another number of candidates. */
+/** An answer whose length is not the number of candidates. */
 export class WrongCount extends Schema.TaggedError<WrongCount>()("WrongCount", {
   group: Schema.Int,
   candidates: Schema.Int,
   answers: Schema.Int
 }) {
   override get message() {
-    return `group ${this.group} has ${this.candidates} candidates but got ${this.answers} rewards`
+    return `group ${this.group} has ${this.candidates} candidates but received ${this.answers} rewards; ` +
+      "return one number per candidate"
   }
 }
 
-/** A reward that is NaN or infinite. */
+/** A reward value that is NaN or infinite. */
 export class NotFinite extends Schema.TaggedError<NotFinite>()("NotFinite", {
   group: Schema.Int,
   candidate: Schema.Int,
   value: Schema.String
 }) {
   override get message() {
-    return `candidate ${this.candidate} of group ${this.group} got ${this.value}; rewards must be finite`
+    return `candidate ${this.candidate} of group ${this.group} received ${this.value}; rewards must be finite`
   }
 }
 
-/** A reward whose weight makes the total infinite. */
+/** A reward whose weight makes the total overflow. */
 export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", {
   group: Schema.Int,
   candidate: Schema.Int,
@@ -70,7 +71,7 @@ export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", {
   }
 }
 
-/** Every way in which a reward fails. */
+/** Failure of a reward; `reason` says which. */
 export class RewardError extends Schema.TaggedError<RewardError>()("RewardError", {
   reward: Schema.String,
   reason: Schema.Union([RewardFailed, TooSlow, WrongCount, NotFinite, TooLarge])
@@ -80,18 +81,18 @@ export class RewardError extends Schema.TaggedError<RewardError>()("RewardError"
   }
 }
 
-/** Makes the error of a reward that gives up. */
+/** Returns the error with which a reward reports its own failure. */
 export const failed = (reward: string, detail: string): RewardError =>
   new RewardError({ reward, reason: new RewardFailed({ detail }) })
 
 /** A named reward. */
 export interface Reward {
   readonly name: string
-  /** One number per candidate of every group. */
+  /** Returns one number per candidate, [G], for every group, in order. */
   readonly score: (groups: ReadonlyArray<RewardGroup>) => Effect.Effect<ReadonlyArray<Float32Array>, RewardError>
 }
 
-/** Makes a reward of a plain function of one group; one that throws has failed. */
+/** Makes a reward from a plain function of one group; an exception becomes a `RewardError`. */
 export const make = (name: string, score: (group: RewardGroup) => ArrayLike<number>): Reward => ({
   name,
   score: (groups) =>
@@ -101,17 +102,17 @@ export const make = (name: string, score: (group: RewardGroup) => ArrayLike<numb
     })
 })
 
-/** Rewards and their weights: the score of a group is the weighted sum. */
+/** A reward with its weight in the weighted sum. */
 export interface WeightedReward {
   readonly reward: Reward
   readonly weight: number
 }
 
-/** Returns whether every total is 0 whatever the rewards answer, so that nothing can be learned from them. */
+/** Returns whether every weight is 0 in float32, so that every total is 0 and the policy cannot learn. */
 export const areZero = (rewards: ReadonlyArray<WeightedReward>): boolean =>
   rewards.every(({ weight }) => Math.fround(weight) === 0)
 
-/** What a group earned, in total and by reward. */
+/** Rewards of a group, [G]: the weighted total, and each reward by name before weighting. */
 export interface GroupRewards {
   readonly total: Float32Array
   readonly parts: Readonly<Record<string, Float32Array>>
@@ -120,16 +121,17 @@ export interface GroupRewards {
 /**
  * The actor that rewards groups.
  *
- * Responsibilities: asks every reward once per batch of groups and combines the answers; holds no state.
+ * Responsibilities: calls every reward once per batch of groups and combines the answers; holds no state.
  * Ordering: answers stand in the order of the groups. Back-pressure: the caller awaits the batch, nothing is queued.
- * Completion means that every candidate has a finite reward in each part and in total; a reward with a wrong count or a
- * value that is not finite, or a weight that makes the total not finite, fails the batch. A crash loses the batch in flight only, which the caller can send again: rewards change nothing.
+ * Completion means that every candidate has a finite reward in each part and in total; a wrong number of values, a
+ * value that is not finite, or a weight that makes the total not finite fails the batch. A crash loses only the batch
+ * in flight, which the caller can send again because rewards have no side effects.
  */
 export class RewardActor extends Context.Service<RewardActor, {
   readonly names: ReadonlyArray<string>
   score(groups: ReadonlyArray<RewardGroup>): Effect.Effect<ReadonlyArray<GroupRewards>, RewardError>
 }>()("sidereal/reward/RewardActor") {
-  /** Combines rewards by their weights; each may take as long as `timeout` allows, by default as it likes. */
+  /** Combines rewards by their weights; `timeout` bounds the time of each reward per batch (default: no bound). */
   static readonly layer = (
     rewards: ReadonlyArray<WeightedReward>,
     options: { readonly timeout?: Duration.Input | undefined } = {}
@@ -140,7 +142,7 @@ export class RewardActor extends Context.Service<RewardActor, {
     )
 }
 
-/** Fails when a reward takes too long. */
+/** Fails with `TooSlow` when a reward exceeds the timeout. */
 const inTime = (reward: string, timeout: Duration.Input | undefined) =>
   timeout === undefined ? <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | RewardError> => effect : (
     Effect.timeoutOrElse({
