@@ -63,7 +63,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
                     request,
                     field: `the weight of the prior "${prior.name}"`,
                     value: prior.weight,
-                    remedy: "set it to 0 or more"
+                    remedy: "set it to at least 0"
                   })
                 })
               }

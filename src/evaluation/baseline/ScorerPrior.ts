@@ -24,7 +24,7 @@ export const make = (
       onFailure: (error) => fail(error.message),
       onSuccess: ({ data }) => {
         const bad = data.findIndex((score) => !(score >= 0 && score < Infinity))
-        if (bad >= 0) return fail(`item ${bad} has the score ${data[bad]}; it must be finite and at least 0`)
+        if (bad >= 0) return fail(`item ${bad} has the score ${data[bad]}; scores must be finite and at least 0`)
         const sum = data.reduce((a, b) => a + b, 0)
         const even = 1 / data.length
         const mass = (item: number) => sum === 0 ? even : (1 - share) * data[item]! / sum + share * even
