@@ -1,26 +1,26 @@
 /**
- * Cross entropy of a linear classifier without keeping its logits: `sum_m weights[m] * -log softmax(h E')[targets[m]]`.
+ * Cross-entropy of a linear classifier without keeping its logits: `sum_m weights[m] * -log softmax(h E')[targets[m]]`.
  *
- * The softmax runs over the legal classes of each row only, when a mask says which they are. The gradient is written by
- * hand: the softmax is computed once, one entry per row is replaced, and the row weights are applied to the [M, D]
- * side of the two products instead of to [M, V].
+ * With a mask, the softmax of each row runs over its legal classes only. The gradient is hand-written: the softmax is
+ * computed once, one entry per row is replaced, and the row weights are applied to the [M, D] side of the two products
+ * instead of to [M, V].
  */
 import * as tf from "@tensorflow/tfjs"
 import { masked } from "./Attention.ts"
 import * as FusedKernel from "./FusedKernel.ts"
 
-/** Targets and weights are [M]; `legal` is a boolean [M, V]. A row with weight 0 does not count. */
+/** Labels of M rows: targets and weights [M], and `legal`, a boolean [M, V] (default: all classes are legal). */
 export interface Labels {
   readonly targets: tf.Tensor
   readonly weights: tf.Tensor
   readonly legal?: tf.Tensor | undefined
 }
 
-/** Logits with illegal classes pushed out of the softmax. */
+/** Returns logits [M, V] with those of illegal classes set to `Attention.masked`. */
 export const legalLogits = (logits: tf.Tensor, legal: tf.Tensor | undefined): tf.Tensor =>
   legal === undefined ? logits : tf.where(legal, logits, tf.fill(logits.shape, masked))
 
-/** The scalar loss for hidden rows `h` [M, D] and class rows `classes` [V, D]. */
+/** Computes the scalar loss, in nats, for hidden rows `h` [M, D] and class rows `classes` [V, D]. */
 export const loss = (h: tf.Tensor, classes: tf.Tensor, { legal, targets, weights }: Labels): tf.Tensor => {
   const rows = h.shape[0]!
   if (!FusedKernel.available("SiderealTakeAlong")) {
