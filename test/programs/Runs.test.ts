@@ -252,7 +252,7 @@ describe("a run and what is not its own", () => {
         [at("manifests"), "found an empty folder"],
         [at("absent"), "found nothing"],
         [config, "found a file"],
-        [at("shop"), "there is no manifest.json"]
+        [at("shop"), "found no manifest.json"]
       ] as const
     ) assert.include(await refused("NoRun", "recommend", "--user", "u1", "--run", run), words)
     rmSync(at("manifests"), { recursive: true })
