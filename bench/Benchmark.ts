@@ -1,11 +1,11 @@
 /**
- * What a benchmark is, what it records, and how it is timed against a peer: in turn, in one run, on one machine.
+ * Benchmarks: definition, record, and timing in alternation with a peer, in one run on one machine.
  */
 import { spawnSync } from "node:child_process"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 
-/** The other side: a script of the peers' folder with its arguments. */
+/** Peer of a benchmark: a script in the peers' folder with its arguments. */
 export interface Peer {
   readonly script: string
   readonly environment: "current" | "minionerec"
@@ -14,16 +14,16 @@ export interface Peer {
 
 /** A benchmark ready to be timed. */
 export interface Prepared {
-  /** One timed repeat. */
+  /** Runs one timed repeat. */
   readonly run: () => Promise<void>
   readonly close: () => Promise<void>
   readonly work: Readonly<Record<string, unknown>>
-  /** What one repeat processes. */
+  /** Number of units processed by one repeat. */
   readonly amount: number
   readonly unit: string
-  /** Floating-point operations of one repeat, where a share of the machine's matrix-product rate makes sense. */
+  /** Floating-point operations of one repeat, for the share of the machine's matrix-product rate. @default none */
   readonly flops?: number | undefined
-  /** Seconds that are not the wall time of `run`, when the benchmark measures something else. */
+  /** Returns the measured seconds of the last repeat. @default the wall time of `run` */
   readonly seconds?: (() => number) | undefined
 }
 
@@ -34,11 +34,11 @@ export interface Benchmark {
   readonly warmup: number
   readonly prepare: () => Promise<Prepared>
   readonly peer?: Peer | undefined
-  /** Another way to do the same work in this process, timed in turn with it when peers are. */
+  /** Another implementation of the same work in this process, timed in alternation where peers are. */
   readonly rival?: { readonly name: string; readonly prepare: () => Promise<Prepared> } | undefined
 }
 
-/** The record that `--json` prints. */
+/** Record printed by `--json`. */
 export interface BenchmarkRecord {
   readonly name: string
   readonly work: Readonly<Record<string, unknown>>
@@ -47,13 +47,13 @@ export interface BenchmarkRecord {
   readonly throughput: number
   readonly unit: string
   readonly rssPeakMiB: number
-  /** GFLOP/s of this machine's matrix product in the same run, 0 when it was not taken. */
+  /** GFLOP/s of this machine's matrix product in the same run, 0 when it was not measured. */
   readonly roof: number
   readonly shareOfRoof: number
   readonly peer: string | null
-  /** Seconds of the peer for the same work. */
+  /** Median seconds of the peer for the same work. */
   readonly peerMedian: number | null
-  /** Above 1: Sidereal is faster. */
+  /** Median seconds of the peer divided by those of Sidereal: above 1, Sidereal is faster. */
   readonly ratio: number | null
 }
 
@@ -63,7 +63,7 @@ const median = (values: ReadonlyArray<number>): number => {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
 }
 
-/** Where the peers' Python environments lie: `SIDEREAL_PEER_VENVS`, or `.venvs` in their folder. */
+/** Returns the Python of a peer's environment, in `SIDEREAL_PEER_VENVS` or else `.venvs` of the peers' folder. */
 const pythonOf = (peers: string, environment: string): string =>
   join(process.env["SIDEREAL_PEER_VENVS"] ?? join(peers, ".venvs"), environment, "bin", "python")
 
@@ -83,7 +83,7 @@ const timePeer = (peers: string, peer: Peer): ReadonlyArray<number> => {
 
 const rounds = 3
 
-/** Times a benchmark; with `peers`, its peer in turn with it. */
+/** Times a benchmark, in alternation with its peer where `peers` is set. */
 export const measure = async (
   benchmark: Benchmark,
   peers: string | undefined,

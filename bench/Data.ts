@@ -1,5 +1,5 @@
 /**
- * Importing a file of ten million events: parsed, numbered and filtered to its core.
+ * Benchmark of importing a file of ten million events: parsing, numbering and k-core.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
@@ -28,7 +28,7 @@ const write = async (file: string) => {
     const lines: Array<string> = []
     for (let i = 0; i < 100_000; i++) {
       const user = Math.floor(next() * users)
-      // Squared: a few items are met often, many seldom.
+      // Squared, so that few items are frequent and many are rare.
       const item = Math.floor(next() ** 2 * items)
       lines.push(
         `user-${user},B${String(item).padStart(9, "0")},${1_500_000_000 + Math.floor(next() * 1e8)},${

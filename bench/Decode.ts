@@ -1,5 +1,6 @@
 /**
- * Decoding: 50 constrained beams per user on the Industrial catalogue, prompts of SIDs, 8 users at a time.
+ * Benchmarks of decoding: 50 constrained beams per user on the Industrial catalogue, prompts of SIDs, 8 users at a
+ * time.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -19,7 +20,7 @@ import * as Scoped from "./Scoped.ts"
 
 const folder = process.env["SIDEREAL_DATA"] ?? fileURLToPath(new URL("../../shared/data", import.meta.url))
 
-/** The catalogue and histories of the peer's data, or random ones of the same size where it is absent. */
+/** Returns the catalogue and histories of the peer's data, or random ones of the same size where it is absent. */
 const catalogue = async (users: number) => {
   const base = `${folder}/minionerec-industrial`
   const file = `${base}/Industrial_and_Scientific.index.json`
@@ -92,7 +93,7 @@ const decode = (name: string, width: number, users: number): Benchmark => ({
   }
 })
 
-/** Every benchmark of decoding. */
+/** Benchmarks of decoding. */
 export const benchmarks: ReadonlyArray<Benchmark> = [
   decode("decode.beam50.d128", 128, 8),
   decode("decode.beam50.d256", 256, 8),

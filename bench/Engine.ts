@@ -1,5 +1,5 @@
 /**
- * The engine: one training step of a decoder, its compilation, and the machine's matrix product as the roof.
+ * Benchmarks of the engine: one training step of a decoder, its compilation, and the matrix product as the roof.
  */
 import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
@@ -22,7 +22,7 @@ import { type Feed, TensorRuntime } from "../src/tensor/TensorRuntime.ts"
 import { type Benchmark, type Prepared } from "./Benchmark.ts"
 import * as Scoped from "./Scoped.ts"
 
-/** A training step: the decoder's shape, and rows of tokens. */
+/** Size of a training step: the decoder's shape, and `batch` rows of `length` tokens. */
 export interface StepShape {
   readonly width: number
   readonly layers: number
@@ -33,20 +33,20 @@ export interface StepShape {
   readonly length: number
 }
 
-/** Layers, heads and width of the gated unit by model width, as the peers have them. */
+/** Layers, heads and feed-forward width by model width, as in the peers. */
 const sizes: Readonly<Record<number, readonly [number, number, number]>> = {
   128: [4, 4, 344],
   256: [6, 4, 688],
   384: [8, 6, 1024]
 }
 
-/** The peers' shape of a width, 32 rows of 64 tokens unless said otherwise. */
+/** Returns the peers' shape of a width, with 32 rows of 64 tokens by default. */
 export const shapeOf = (width: number, batch = 32, length = 64): StepShape => {
   const [layers, heads, feedForward] = sizes[width]!
   return { width, layers, heads, feedForward, vocabulary: 1024, batch, length }
 }
 
-/** The decoder of a shape. */
+/** Returns the configuration of the decoder of a shape. */
 export const decoder = ({ feedForward, heads, layers, vocabulary, width }: StepShape): Transformer.DecoderConfig =>
   new Transformer.DecoderConfig({
     vocabulary,
@@ -64,7 +64,7 @@ export const decoder = ({ feedForward, heads, layers, vocabulary, width }: StepS
     epsilon: 1e-6
   })
 
-/** Floating-point operations of a training step: blocks, head, causal half of attention. */
+/** Returns the floating-point operations of a training step: blocks, head, causal half of attention. */
 export const flops = ({ batch, feedForward, layers, length, vocabulary, width }: StepShape): number => {
   const tokens = batch * length
   return 6 * layers * (4 * width ** 2 + 3 * width * feedForward) * tokens + 6 * vocabulary * width * tokens +
@@ -133,7 +133,7 @@ const step = (suffix: string, shape: StepShape, mode?: "compile"): StepBenchmark
   profiled: (profile) => prepareStep(shape, OnnxRuntime.layerCpu({ threads: 2, profile }))
 })
 
-/** The step of a shape on a runtime: forward, backward, AdamW. */
+/** Prepares the step of a shape on a runtime: forward, backward, AdamW. */
 export const prepareStep = async (
   shape: StepShape,
   layer: Layer.Layer<TensorRuntime, TensorError> = OnnxRuntime.layerCpu({ threads: 2 })
@@ -189,7 +189,7 @@ export const prepareStep = async (
   }
 }
 
-/** The training steps. */
+/** Benchmarks of training steps. */
 export const steps: ReadonlyArray<StepBenchmark> = [
   step("d128", shapeOf(128)),
   step("d256", shapeOf(256)),
@@ -199,7 +199,7 @@ export const steps: ReadonlyArray<StepBenchmark> = [
 
 const compiledPeer: Benchmark = { ...step("d256", shapeOf(256), "compile"), name: "engine.compiled-peer.d256" }
 
-/** The same step on TensorFlow's eager kernels in this process, where the package is there. */
+/** The same step on TensorFlow's eager kernels in this process, where the package is installed. */
 const eager: Benchmark = {
   name: "engine.eager.d256",
   repeats: 5,
@@ -208,7 +208,7 @@ const eager: Benchmark = {
   prepare: () => prepareStep(shapeOf(256))
 }
 
-/** A frozen model of 5 million weights that a worker thread scores eight tokens with. */
+/** Prepares the scoring of eight tokens on a worker thread with a frozen model of 5 million weights. */
 const prepareFrozen = async (
   weightsOf: (
     store: ParameterStore.ParameterStore
@@ -282,7 +282,7 @@ const compile: Benchmark = {
       amount: 1,
       unit: "graphs/s",
       run: async () => {
-        // A session waits for its graph to come again; another length of rows is another graph.
+        // Sessions are reused for equal graphs; another row length makes another graph.
         const program = trainProgram(config, buffer, 64 + graphs++)
         const { nodes } = await engine.run(
           Effect.scoped(Effect.flatMap(TensorRuntime, (runtime) => runtime.compile(program)))
@@ -324,7 +324,7 @@ const roof: Benchmark = {
   }
 }
 
-/** Every benchmark of the engine. */
+/** Benchmarks of the engine. */
 export const benchmarks: ReadonlyArray<Benchmark> = [
   roof,
   ...steps,

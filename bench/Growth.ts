@@ -1,13 +1,13 @@
 /**
- * What a training step costs as the model grows: time, share of the roof, memory, compile time and graph size against
- * width, depth, length, vocabulary and batch. Every point is a process of its own, so that its memory can be seen.
+ * Cost of a training step as the model grows: time, share of the roof, memory, compile time and graph size against
+ * width, depth, length, vocabulary and batch. Every point runs in its own process, so that its peak memory is known.
  */
 import { execFileSync } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import * as Chart from "../src/report/Chart.ts"
 import * as Engine from "./Engine.ts"
 
-/** What one process measured. */
+/** Measurements of one process. */
 interface Point {
   readonly shape: Engine.StepShape
   readonly millis: number
@@ -63,7 +63,7 @@ const point = (shape: Engine.StepShape): Point =>
     encoding: "utf8"
   })) as Point
 
-/** The tables in Markdown and the charts as SVG files' texts, by name. */
+/** Returns the tables in Markdown, and the charts as texts of SVG files, by name. */
 export const run = async (
   roof: () => Promise<number>
 ): Promise<{ readonly tables: string; readonly charts: ReadonlyMap<string, string> }> => {

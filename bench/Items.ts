@@ -1,5 +1,5 @@
 /**
- * What making SIDs costs as the catalogue grows: residual k-means, balanced codes, collisions, the trie.
+ * Cost of building SIDs as the catalogue grows: residual k-means, balanced codes, collisions, the trie.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -59,7 +59,7 @@ const measure = (rows: number) =>
     )
   )
 
-/** Gives the table as Markdown line by line, and a chart as an SVG file. */
+/** Passes the table in Markdown to `show` line by line; returns a chart as the text of an SVG file. */
 export const run = async (show: (line: string) => void): Promise<string> => {
   const points: Array<Effect.Success<ReturnType<typeof measure>>> = []
   show(

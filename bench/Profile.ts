@@ -1,5 +1,5 @@
 /**
- * Where the time of a training step goes, operator by operator: onnxruntime's own profile, summed.
+ * Time of a training step by operator, summed from onnxruntime's profile.
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
@@ -13,13 +13,13 @@ const steps: ReadonlyMap<string, Engine.StepBenchmark> = new Map([
   ["rqvae", Sids.rqVaeStep]
 ])
 
-/** What can be profiled: the sizes of `engine.step.*`, and `sid.rqvae.step`. */
+/** Names of the steps that can be profiled: the sizes of `engine.step.*`, and `sid.rqvae.step`. */
 export const names: ReadonlyArray<string> = [...steps.keys()]
 
 interface Event {
   readonly cat: string
   readonly name: string
-  /** Microseconds. */
+  /** Duration in microseconds. */
   readonly dur: number
   readonly args?: {
     readonly op_name?: string
@@ -41,7 +41,7 @@ const size = (shape: ReadonlyArray<number>) => shape.reduce((a, b) => a * b, 1)
 
 const products = new Set(["Gemm", "MatMul", "FusedMatMul"])
 
-/** Twice the products of the inner and the outer sizes: what a matrix product computes. */
+/** Returns the floating-point operations of a matrix product, 2 M K N; 0 for other operators. */
 const flopsOf = (event: Event): number => {
   if (!products.has(event.args?.op_name ?? "")) return 0
   const [a = [], b = []] = shapes(event.args?.input_type_shape)
@@ -52,10 +52,10 @@ const flopsOf = (event: Event): number => {
   return 2 * size(out) * inner
 }
 
-/** Profiles `count` steps of a name and gives the table as text; with `byShape` one line for every shape. */
+/** Profiles `count` steps of a name and returns the table as text; with `byShape` one line per shape. */
 export const table = async (name: string, count: number, byShape: boolean): Promise<string> => {
   const benchmark = steps.get(name)
-  if (benchmark === undefined) throw new RangeError(`no step "${name}"; there are ${names.join(", ")}`)
+  if (benchmark === undefined) throw new RangeError(`no step "${name}"; known steps: ${names.join(", ")}`)
   const folder = await mkdtemp(join(tmpdir(), "sidereal-profile-"))
   try {
     const prepared = await benchmark.profiled(join(folder, "profile"))
@@ -67,7 +67,7 @@ export const table = async (name: string, count: number, byShape: boolean): Prom
     const rows = new Map<string, Row>()
     const runs = events.filter(({ cat, name }) => cat === "Session" && name === "model_run").slice(-count)
     const nodes = events.filter(({ args, cat }) => cat === "Node" && args?.op_name !== undefined)
-    // The first runs allocate; every run has the same nodes.
+    // The first runs, which allocate, are skipped; every run has the same nodes.
     const perRun = nodes.length / (count + 2)
     for (const event of nodes.slice(-perRun * count)) {
       const operator = event.args!.op_name!

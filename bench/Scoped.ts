@@ -1,5 +1,5 @@
 /**
- * Effects that a benchmark keeps open between its repeats.
+ * Scopes that a benchmark keeps open between its repeats.
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -7,7 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 
-/** Builds a layer and keeps it until `close`. */
+/** Builds a layer and keeps it open until `close`. */
 export const open = async <R, E>(layer: Layer.Layer<R, E>) => {
   const scope = await Effect.runPromise(Scope.make())
   const context: Context.Context<R> = await Effect.runPromise(Layer.buildWithScope(layer, scope))

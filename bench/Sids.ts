@@ -1,5 +1,5 @@
 /**
- * Semantic ids: residual k-means, training and encoding, on vectors that any language can make.
+ * Benchmarks of semantic ids: training and encoding of residual k-means, on vectors that any language can reproduce.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -32,7 +32,7 @@ const normal = (index: number): number => {
   return Math.sqrt(-2 * Math.log(uniform(2 * i))) * Math.cos(2 * Math.PI * uniform(2 * i + 1))
 }
 
-/** The peers' deterministic vectors: 1,024 centres, noise around them, components of falling size. */
+/** Builds the deterministic vectors of the peers: 1,024 centres with noise, and components of decreasing size. */
 export const vectors = (rows: number, width: number): Matrix => {
   const data = new Float32Array(rows * width)
   const centres = Float64Array.from({ length: 1024 * width }, (_, i) => normal(i))
@@ -127,14 +127,14 @@ const prepareRqVaeStep = async (
     work: { rows, dim: width, layers: config.network.layers, codes: config.network.codes, weights },
     amount: 1,
     unit: "steps/s",
-    // The first map needs no gradient with respect to its input.
+    // The first layer needs no gradient with respect to its input.
     flops: rows * (6 * weights - 2 * width * config.network.layers[0]! + 3 * 2 * 256 * config.network.width),
     run: async () => void await engine.run(rqVae.step(batch, optimizer, 1e-3)),
     close: engine.close
   }
 }
 
-/** A full-batch step of RQ-VAE in MiniOneRec's size. */
+/** Benchmark of a full-batch step of RQ-VAE with MiniOneRec's size. */
 export const rqVaeStep: Engine.StepBenchmark = {
   name: "sid.rqvae.step",
   repeats: 5,
@@ -144,7 +144,7 @@ export const rqVaeStep: Engine.StepBenchmark = {
   profiled: (profile) => prepareRqVaeStep(OnnxRuntime.layerCpu({ threads: 2, profile }))
 }
 
-/** Every benchmark of SIDs. */
+/** Benchmarks of SIDs. */
 export const benchmarks: ReadonlyArray<Benchmark> = [
   rqVaeStep,
   rqKMeans("4k", 4344, 384, "fast"),

@@ -1,5 +1,5 @@
 /**
- * The trie of ten million SIDs: building it, its memory, and looking children up.
+ * Benchmark of the trie of ten million SIDs: building, memory, and look-ups of children.
  */
 import * as Trie from "../src/sid/trie/Trie.ts"
 import * as Random from "../src/statistics/Random.ts"
@@ -10,7 +10,7 @@ const levels = 4
 const codes = 256
 const lookUps = 5_000_000
 
-/** Walks from the root along the SIDs of items in a random order; every step is a look-up by code. */
+/** Walks from the root along the SIDs of random items; every step is a look-up by code. */
 const walk = (trie: Trie.Trie, sids: Int32Array, next: () => number): number => {
   let found = 0
   for (let i = 0; i < lookUps;) {
@@ -22,7 +22,7 @@ const walk = (trie: Trie.Trie, sids: Int32Array, next: () => number): number => 
   return found
 }
 
-/** The benchmarks. */
+/** Benchmarks of tries. */
 export const tries: ReadonlyArray<Benchmark> = [{
   name: "sid.trie.10m",
   repeats: 1,
@@ -34,7 +34,7 @@ export const tries: ReadonlyArray<Benchmark> = [{
     let seconds = 0
     return Promise.resolve({
       work,
-      // Building alone; the look-ups are timed apart.
+      // The time of building only; look-ups are timed separately.
       seconds: () => seconds,
       amount: items,
       unit: "items/s",
@@ -45,7 +45,7 @@ export const tries: ReadonlyArray<Benchmark> = [{
         seconds = (performance.now() - built) / 1000
         work["nodes"] = trie.nodes
         work["trieMiB"] = Math.round(Trie.bytes(trie) / 2 ** 20)
-        // Of the first build alone: later ones find memory that earlier ones gave back.
+        // Peak of the first build: later ones reuse memory freed by earlier ones.
         work["buildPeakMiB"] ??= Math.round((process.resourceUsage().maxRSS * 1024 - before) / 2 ** 20)
         const started = performance.now()
         walk(trie, sids, Random.uniform(11))

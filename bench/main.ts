@@ -1,8 +1,8 @@
 /**
- * `npm run bench -- [NAME...] [--json] [--peers DIR]`: all benchmarks, or those whose name is NAME or begins with `NAME.`
- * `npm run bench -- profile [d128|d256|d384|d256-long|rqvae] [--shapes]`: where a training step spends its time.
- * `npm run bench -- growth [--out DIR]`: what a step costs as the model grows; charts as SVG files.
- * `npm run bench -- items [--out DIR]`: what SIDs cost as the catalogue grows; a chart as an SVG file.
+ * `npm run bench -- [NAME...] [--json] [--peers DIR]`: all benchmarks, or those whose name is NAME or begins with
+ * `NAME.` `npm run bench -- profile [d128|d256|d384|d256-long|rqvae] [--shapes]`: time of a training step by operator.
+ * `npm run bench -- growth [--out DIR]`: cost of a step as the model grows; charts as SVG files. `npm run bench --
+ * items [--out DIR]`: cost of SIDs as the catalogue grows; a chart as an SVG file.
  */
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -48,7 +48,7 @@ const all: ReadonlyArray<Benchmark> = [
 if (args[0] === "profile") {
   const size = args.slice(1).find((arg) => !arg.startsWith("--")) ?? "d256"
   if (!Profile.names.includes(size)) {
-    process.stderr.write(`no step "${size}" to profile; there are ${Profile.names.join(", ")}\n`)
+    process.stderr.write(`no step "${size}" to profile; known steps: ${Profile.names.join(", ")}\n`)
     process.exit(2)
   }
   process.stdout.write(`${await Profile.table(size, 8, args.includes("--shapes"))}\n`)
@@ -62,7 +62,9 @@ const names = args.filter((arg, i) => !arg.startsWith("--") && (peersAt < 0 || i
 const chosen = names.length === 0 ? all : names.flatMap((name) => {
   const found = all.filter((benchmark) => benchmark.name === name || benchmark.name.startsWith(`${name}.`))
   if (found.length === 0) {
-    process.stderr.write(`no benchmark "${name}"; there are ${all.map((benchmark) => benchmark.name).join(", ")}\n`)
+    process.stderr.write(
+      `no benchmark "${name}"; known benchmarks: ${all.map((benchmark) => benchmark.name).join(", ")}\n`
+    )
     process.exit(2)
   }
   return found

@@ -1,8 +1,8 @@
 /**
- * A loss of your own with a gradient of your own: a robust regression line through points with wild outliers.
+ * A custom loss with a hand-written gradient: robust linear regression on points with large outliers.
  *
- * The pseudo-Huber loss `sqrt(1 + e^2) - 1` has the gradient `e / sqrt(1 + e^2)`; written by hand it reuses the root
- * that the loss has computed. `save` hands tensors from the forward pass to the gradient.
+ * The pseudo-Huber loss `sqrt(1 + e^2) - 1` has the gradient `e / sqrt(1 + e^2)`; the hand-written gradient reuses the
+ * root computed by the loss. `save` passes tensors from the forward pass to the gradient.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as tf from "@tensorflow/tfjs"
@@ -41,5 +41,5 @@ Effect.gen(function*() {
   for (let i = 0; i < 400; i++) yield* trainer.step({ x: hostFloat32(x, 100), y: hostFloat32(y, 100) }, 0.05)
   const { buffer } = trainer.store
   const [slope, intercept] = ["slope", "intercept"].map((name) => buffer.view("weights", name)[0]!.toFixed(1))
-  yield* Effect.log(`y = ${slope} x + ${intercept}; the law is 3 x + 1, with one point in ten 40 too high`)
+  yield* Effect.log(`y = ${slope} x + ${intercept}; the true line is 3 x + 1, with one point in ten 40 too high`)
 }).pipe(Effect.scoped, Effect.provide(OnnxRuntime.layerCpu()), NodeRuntime.runMain)

@@ -1,5 +1,5 @@
 /**
- * A loop of your own: GRPO in memory, without a run directory, on a policy that counts; it prints the mean reward of steps.
+ * A custom training loop: GRPO in memory, without a run directory, on a counting policy; prints the hits of steps.
  *
  * Run it: `node examples/CustomLoop.ts`
  */
@@ -23,7 +23,7 @@ import * as Sids from "sidereal/sid/Sids"
 import * as Testing from "sidereal/testing"
 import * as CountingPolicy from "sidereal/testing/CountingPolicy"
 
-/** 60 users who walk through 27 items, always to the next one. */
+/** 60 users with histories of consecutive items, of 27 items in all. */
 const index = Testing.index(27)
 const sequences = Array.from({ length: 60 }, (_, user) => Int32Array.from({ length: 6 }, (_, i) => (user + i) % 27))
 

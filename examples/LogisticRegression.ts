@@ -1,5 +1,5 @@
 /**
- * The engine alone: logistic regression in twenty lines.
+ * The tensor engine alone: logistic regression in twenty lines.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as tf from "@tensorflow/tfjs"

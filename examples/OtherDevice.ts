@@ -1,5 +1,5 @@
 /**
- * One program, two devices: only the layer changes. Weights and optimizer slots stay on the GPU where there is one.
+ * One program on two devices: only the layer differs. With a GPU, weights and optimizer slots stay on it.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as tf from "@tensorflow/tfjs"

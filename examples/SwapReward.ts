@@ -1,7 +1,7 @@
 /**
- * A reward of your own in the GRPO program: candidates of the target's category earn a part of a hit.
+ * A custom reward in the GRPO program: candidates with the target's category receive a partial reward.
  *
- * Run it on a run that has been trained: `node examples/SwapReward.ts runs/generated-shop`
+ * Start it on a trained run: `node examples/SwapReward.ts runs/generated-shop`
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"

@@ -1,9 +1,8 @@
 /**
- * From a log of events to a data set: filters, order, k-core, numbering. Everything that is dropped is counted, step by
- * step.
+ * Builds a data set from a log of events: filters, order, k-core, numbering. Every dropped event is counted by step.
  *
- * Users' events are ordered by time, equal times as the file has them. Users and items are numbered in the order of their
- * first kept event. Works on columns: ten million events take seconds and some 300 MB.
+ * Users' events are ordered by time; ties keep the order of the file. Users and items are numbered in the order of
+ * their first kept event. Works on columns: ten million events take seconds and about 300 MB.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -13,51 +12,54 @@ import { type EventLog } from "./EventLog.ts"
 
 const Core = Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)))
 
-/** What is kept of a log. */
+/** Filter of a log of events. */
 export class FilterConfig extends Schema.Class<FilterConfig>("sidereal/catalog/FilterConfig")({
-  /** Users and items with fewer events are dropped until none is left; by default what the form's source suggests. */
+  /** k of the k-core: users and items with fewer events are dropped repeatedly. @default the format's own k */
   core: Core,
-  /** The same for users alone. @default core */
+  /** k for users. @default core */
   userCore: Core,
-  /** The same for items alone. @default core */
+  /** k for items. @default core */
   itemCore: Core,
-  /** Users first and items by what is left, or both by the same counts as MiniOneRec does. @default alternating */
+  /**
+   * `alternating` drops users and then recounts before it drops items; `simultaneous` drops both by the same counts, as
+   * MiniOneRec does. @default alternating
+   */
   judging: Schema.Literals(["alternating", "simultaneous"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("alternating" as const))
   ),
-  /** First time that is kept, in the data's unit. */
+  /** Earliest time kept, in the data's unit. @default no bound */
   from: Schema.optionalKey(Schema.Finite),
-  /** Last time that is kept. */
+  /** Latest time kept, in the data's unit. @default no bound */
   to: Schema.optionalKey(Schema.Finite),
-  /** Least rating that is kept; events without one stay. */
+  /** Lowest rating kept; events without a rating are kept. @default no bound */
   ratingFloor: Schema.optionalKey(Schema.Finite),
-  /** Events that repeat user, item and time of another. @default drop */
+  /** Treatment of events with the user, item and time of another event. @default drop */
   duplicates: Schema.Literals(["drop", "keep"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("drop" as const))
   ),
-  /** Later events of a user with the same item; by default what the form's source suggests. */
+  /** Treatment of later events of a user with the same item. @default the format's own choice */
   repeats: Schema.optionalKey(Schema.Literals(["keep", "first"])),
-  /** Items whose title MiniOneRec would refuse: none, markup, one character, or more than 20 words. @default keep */
+  /** `minionerec` drops items without a title or with markup, one character or over 20 words in it. @default keep */
   titles: Schema.Literals(["keep", "minionerec"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("keep" as const))
   ),
   /**
-   * Order of a user's events of one time: as the file has them, which in published data may be by item and then gives
-   * the answer away, or drawn from the seed. @default as-is
+   * Order of a user's events with equal times: that of the file, which in published data may be sorted by item and then
+   * leaks the target, or shuffled by the seed. @default as-is
    */
   ties: Schema.Literals(["as-is", "shuffled"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("as-is" as const))
   )
 }) {}
 
-/** The filter that keeps everything but duplicates. */
+/** Filter that keeps every event except duplicates. */
 export const noFilter: FilterConfig = Schema.decodeSync(FilterConfig)({})
 
-/** The first wish of a filter that needs the times of events, in words. */
+/** Returns a description of the first option of a filter that needs event times; undefined if none does. */
 export const timesWanted = ({ from, ties, to }: FilterConfig): string | undefined =>
   from !== undefined || to !== undefined ? "a time range" : ties === "shuffled" ? "--ties shuffled" : undefined
 
-/** What a source suggests where the filter says nothing, and what it has counted before. */
+/** Options of a format: its defaults for the filter, and its counts so far. */
 export interface AssembleOptions {
   readonly filter: FilterConfig
   readonly seed: number
@@ -65,24 +67,25 @@ export interface AssembleOptions {
   readonly firstOnly: boolean
   readonly before: ReadonlyArray<Count>
   readonly malformed?: ReadonlyArray<Malformed> | undefined
-  /** Drops events of items that the items table lacks. @default false */
+  /** Whether events of items missing from the items table are dropped. @default false */
   readonly knownItemsOnly?: boolean | undefined
-  /** Whether times of different users can be compared. @default true */
+  /** Whether times of different users are comparable. @default true */
   readonly comparableTimes?: boolean | undefined
-  /** Whether there was a table of items, even if no event is of one of them. @default whether items are given */
+  /** Whether the data have an items table, even one without any item of the events. @default whether items are given */
   readonly itemTable?: boolean | undefined
-  /** The part of a split that each event of the log belongs to: 0 trains, 1 validates, 2 tests. */
+  /** Part of the split of each event of the log: 0 training, 1 validation, 2 test. @default no split */
   readonly parts?: Uint8Array | undefined
   /**
-   * Users by their first event in the file and items by the users' order, as MiniOneRec numbers them. @default by time
+   * Order of numbers: by time of the first event, or, as in MiniOneRec, users by their first event in the file and
+   * items by the users' order. @default time
    */
   readonly numbering?: "time" | "minionerec" | undefined
 }
 
-/** An item without a text of its own: its key stands as title. */
+/** Returns an item without texts, with its key as title. */
 export const nameless = (key: string): Item => ({ key, title: key, description: "", brand: "", categories: [] })
 
-/** The title as MiniOneRec keeps it, or undefined where it refuses the item. */
+/** Returns the title as MiniOneRec cleans it, or undefined where it drops the item. */
 export const miniOneRecTitle = (title: string | undefined): string | undefined => {
   if (title === undefined || title.includes("<span id")) return undefined
   const cleaned = title.replaceAll("&quot;", "\"").replaceAll("&amp;", "&").replaceAll(/^ +| +$/g, "")
@@ -90,7 +93,7 @@ export const miniOneRecTitle = (title: string | undefined): string | undefined =
   return [...cleaned].length > 1 && cleaned.split(" ").length <= 20 ? cleaned : undefined
 }
 
-/** Events by user in order of time; `starts[u] .. starts[u + 1]` are those of user u. */
+/** Groups events by user in order of time; those of user u stand at `starts[u] .. starts[u + 1] - 1`. */
 const byUser = (log: EventLog): { readonly order: Int32Array; readonly starts: Int32Array } => {
   const { times, users } = log
   const starts = new Int32Array(log.userKeys.length + 1)
@@ -105,7 +108,7 @@ const byUser = (log: EventLog): { readonly order: Int32Array; readonly starts: I
   return { order, starts }
 }
 
-/** Builds a data set. */
+/** Builds a data set from the events that pass the filter. */
 export const assemble = (
   name: string,
   log: EventLog,
@@ -205,7 +208,7 @@ export const assemble = (
     counts.push({ step: `events left by the ${what}`, count: left })
   }
 
-  // The event by which each user and each item is known first.
+  // The first event of each user and of each item.
   const firstOfUser = new Int32Array(userKeys.length).fill(-1)
   const firstOfItem = new Int32Array(itemKeys.length).fill(-1)
   const earlier = (a: number, b: number) => times[a]! < times[b]! || (times[a] === times[b] && a < b)
@@ -272,15 +275,15 @@ export const assemble = (
   }
 }
 
-/** The data set without times, where the order of the file stood in for them. */
+/** Returns the data set without times, for data whose times were only the order of the file. */
 export const withoutTimes = (
   { comparableTimes: _comparable, tieShare: _share, times: _times, ...dataset }: Dataset
 ): Dataset => dataset
 
 /**
- * The split that came with the data as parts of the events: a target's history holds the user's events of the earlier
- * parts and the ones before it in its own. Without a part that validates, the last training event of each user with three
- * events or more does.
+ * Builds the split that came with the data as parts of the events. A target's history holds the user's events of
+ * earlier parts and the events before it in its own part. Without a validation part, the last training event of each
+ * user with at least three events is a validation target.
  */
 export const splitByParts = (
   sequences: ReadonlyArray<Int32Array>,
@@ -310,7 +313,7 @@ export const splitByParts = (
   return { train, validation, test }
 }
 
-/** Draws the order of events of equal times. */
+/** Shuffles, in place, the order of a user's events with equal times; a function of (seed, user). */
 export const shuffleTies = (events: Int32Array, times: ArrayLike<number>, seed: number, user: number): void => {
   for (let from = 0; from < events.length;) {
     let to = from + 1

@@ -1,5 +1,5 @@
 /**
- * What goes wrong between files and a data set.
+ * The tagged error of importing data and of look-ups in it, with its reasons.
  */
 import * as Schema from "effect/Schema"
 
@@ -13,34 +13,34 @@ export class Unreadable extends Schema.TaggedError<Unreadable>()("Unreadable", {
   }
 }
 
-/** The most names that a message shows. */
+/** Largest number of names in a message. */
 const most = 40
 
 const quoted = (names: ReadonlyArray<string>): string =>
   names.slice(0, most).map((name) => JSON.stringify(name)).join(", ") +
   (names.length > most ? ` and ${names.length - most} more` : "")
 
-/** What would read a file, and the command that writes it. */
+/** Returns the proposed `sidereal.json` for a file and the command that writes it. */
 const remedy = (proposal: string | undefined): string =>
   proposal === undefined || proposal === ""
     ? ""
-    : `\n  a sidereal.json beside it that would read it: ${proposal}\n  ` +
+    : `\n  proposed sidereal.json beside it: ${proposal}\n  ` +
       `\`sidereal data inspect PATH --write\` writes that file; docs/data.md has every setting`
 
-/** Files that are no data set of a known format. */
+/** Files that match no known format. */
 export class UnknownForm extends Schema.TaggedError<UnknownForm>()("UnknownForm", {
   path: Schema.String,
   found: Schema.String,
-  /** One line for each file that might hold events: its columns, what it lacks, its first rows. */
+  /** One line for each file that may hold events: its columns, its missing columns, its first rows. */
   candidates: Schema.optionalKey(Schema.Array(Schema.String)),
   proposal: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
     const candidates = this.candidates ?? []
-    return `${this.path} fits no format that is recognised (found ${this.found}).` +
+    return `${this.path} matches no known format (found ${this.found}).` +
       candidates.map((candidate) => `\n  ${candidate}`).join("") + (this.proposal !== undefined
         ? remedy(this.proposal)
-        : `${candidates.length > 0 ? "\n" : " "}Recognised are: a table of events ` +
+        : `${candidates.length > 0 ? "\n" : " "}Known formats: a table of events ` +
           `(CSV, TSV, JSON, Parquet with user, item and time columns, and a table of items beside it), such as Amazon's ` +
           `reviews and metadata; MovieLens (ratings.csv, u.data, ratings.dat); RecBole's *.inter with *.item; sequences ` +
           `(lines "user item item ..."); *.inter.json with *.item.json; *.item.json with train, valid ` +
@@ -48,7 +48,7 @@ export class UnknownForm extends Schema.TaggedError<UnknownForm>()("UnknownForm"
   }
 }
 
-/** A folder of a known format that lacks a part of it. */
+/** A folder of a known format with files missing. */
 export class IncompleteFolder extends Schema.TaggedError<IncompleteFolder>()("IncompleteFolder", {
   path: Schema.String,
   format: Schema.String,
@@ -62,7 +62,7 @@ export class IncompleteFolder extends Schema.TaggedError<IncompleteFolder>()("In
   }
 }
 
-/** Several files that might be meant and do not belong together. */
+/** Several candidate files that are not parts of one table. */
 export class AmbiguousTables extends Schema.TaggedError<AmbiguousTables>()("AmbiguousTables", {
   path: Schema.String,
   role: Schema.Literals(["events", "items"]),
@@ -73,13 +73,13 @@ export class AmbiguousTables extends Schema.TaggedError<AmbiguousTables>()("Ambi
     return `${this.path} has ${this.files.length} files that could hold the ${this.role}: ${
       this.files.join(", ")
     }; ${this.why}. ` +
-      `Name the one that is meant, or all that belong together, in a sidereal.json: {"${this.role}": ${
+      `Name one, or all parts of one table, in a sidereal.json: {"${this.role}": ${
         JSON.stringify(this.files[0]?.split(" ")[0] ?? "")
       }}`
   }
 }
 
-/** A table without a column that is needed. */
+/** A table without a required column. */
 export class MissingColumn extends Schema.TaggedError<MissingColumn>()("MissingColumn", {
   file: Schema.String,
   wanted: Schema.String,
@@ -100,18 +100,18 @@ export class MissingColumn extends Schema.TaggedError<MissingColumn>()("MissingC
   }
 }
 
-/** A header that has the name of a needed column more than once. */
+/** A header with the name of a required column more than once. */
 export class AmbiguousColumn extends Schema.TaggedError<AmbiguousColumn>()("AmbiguousColumn", {
   file: Schema.String,
   column: Schema.String,
   times: Schema.Int
 }) {
   override get message() {
-    return `${this.file} has ${this.times} columns named ${this.column}, and it is not clear which is meant; rename all but one`
+    return `${this.file} has ${this.times} columns named ${this.column}, so it is ambiguous; rename all but one`
   }
 }
 
-/** A row or entry whose content cannot be used. */
+/** A row or entry with an invalid value. */
 export class BadRow extends Schema.TaggedError<BadRow>()("BadRow", {
   file: Schema.String,
   line: Schema.Int,
@@ -124,7 +124,7 @@ export class BadRow extends Schema.TaggedError<BadRow>()("BadRow", {
   }
 }
 
-/** An item that the catalogue does not have. */
+/** An item that is not in the catalogue. */
 export class UnknownItem extends Schema.TaggedError<UnknownItem>()("UnknownItem", {
   item: Schema.String,
   near: Schema.Array(Schema.String)
@@ -136,53 +136,53 @@ export class UnknownItem extends Schema.TaggedError<UnknownItem>()("UnknownItem"
   }
 }
 
-/** A user that the data set does not have. */
+/** A user that is not in the data set. */
 export class UnknownUser extends Schema.TaggedError<UnknownUser>()("UnknownUser", {
   user: Schema.String,
   examples: Schema.Array(Schema.String)
 }) {
   override get message() {
-    return `no user "${this.user}" in the data set; users are called ${this.examples.join(", ")} ...`
+    return `no user "${this.user}" in the data set; known users are ${this.examples.join(", ")} ...`
   }
 }
 
-/** A recommendation asked for without a history. */
+/** A recommendation request without a history. */
 export class EmptyHistory extends Schema.TaggedError<EmptyHistory>()("EmptyHistory", {}) {
   override get message() {
     return `the history is empty; give at least one title: --history "first title; second title"`
   }
 }
 
-/** Too few items to rank. */
+/** A catalogue with too few items to rank. */
 export class TooFewItems extends Schema.TaggedError<TooFewItems>()("TooFewItems", {
   items: Schema.Int,
-  /** What importing counted on the way. */
+  /** Counts of the import, as text. */
   counts: Schema.Array(Schema.String)
 }) {
   override get message() {
     const counted = this.counts.length === 0 ? "" : ` (${this.counts.join("; ")})`
-    return `the catalogue has ${this.items} item(s)${counted}; at least 2 are needed for there to be anything to rank`
+    return `the catalogue has ${this.items} item(s)${counted}; ranking needs at least 2`
   }
 }
 
-/** Nothing left to train or test on. */
+/** Data without usable events. */
 export class NoEvents extends Schema.TaggedError<NoEvents>()("NoEvents", { detail: Schema.String }) {
   override get message() {
     return `no usable events: ${this.detail}`
   }
 }
 
-/** An archive that cannot be unpacked. */
+/** An archive that is damaged or incomplete. */
 export class DamagedArchive extends Schema.TaggedError<DamagedArchive>()("DamagedArchive", {
   file: Schema.String,
   detail: Schema.String
 }) {
   override get message() {
-    return `cannot unpack ${this.file}: ${this.detail}; copy or download it again, or pack it anew with tar and xz`
+    return `cannot unpack ${this.file}: ${this.detail}; copy or download it again, or pack it again with tar and xz`
   }
 }
 
-/** A split that the data do not allow. */
+/** A split that the data do not support. */
 export class NoSplit extends Schema.TaggedError<NoSplit>()("NoSplit", {
   wanted: Schema.String,
   detail: Schema.String
@@ -200,7 +200,7 @@ export class NoTimes extends Schema.TaggedError<NoTimes>()("NoTimes", {
 }) {
   override get message() {
     const [first] = this.columns ?? []
-    return `${this.wanted} needs the times of events, and these data have none; leave it out` +
+    return `${this.wanted} needs event times, but these data have none; omit it` +
       (first === undefined
         ? ""
         : `, or name their column in a sidereal.json: {"columns": {"time": ${JSON.stringify(first)}}} ` +
@@ -215,11 +215,11 @@ export class NoRatings extends Schema.TaggedError<NoRatings>()("NoRatings", {
 }) {
   override get message() {
     return `${this.file} has no column of ratings for a rating floor; found ${quoted(this.found)}. ` +
-      `Leave --rating-floor out, or name the column in a sidereal.json: {"columns": {"rating": "..."}}`
+      `Omit --rating-floor, or name the column in a sidereal.json: {"columns": {"rating": "..."}}`
   }
 }
 
-/** Dates of which nothing shows whether the day or the month comes first. */
+/** Dates for which no row shows whether the day or the month comes first. */
 export class AmbiguousDates extends Schema.TaggedError<AmbiguousDates>()("AmbiguousDates", {
   file: Schema.String,
   column: Schema.String,
@@ -228,8 +228,8 @@ export class AmbiguousDates extends Schema.TaggedError<AmbiguousDates>()("Ambigu
   monthFirst: Schema.String
 }) {
   override get message() {
-    return `${this.file}: the dates of ${this.column} can be read in two ways and no row decides: ${this.example} is ` +
-      `${this.dayFirst} with the day first, ${this.monthFirst} with the month first; say which in a sidereal.json ` +
+    return `${this.file}: the dates of ${this.column} are ambiguous, and no row shows the order of day and month: ${this.example} is ` +
+      `${this.dayFirst} with the day first, ${this.monthFirst} with the month first; set the order in a sidereal.json ` +
       `beside the file: {"dates": "day-first"} or {"dates": "month-first"}`
   }
 }
@@ -242,26 +242,26 @@ export class MixedDates extends Schema.TaggedError<MixedDates>()("MixedDates", {
   monthFirst: Schema.String
 }) {
   override get message() {
-    return `${this.file}: the dates of ${this.column} are written in two ways: ${this.dayFirst} has the day first, ` +
-      `${this.monthFirst} the month; write them in one way (ISO 8601 is best), or say which counts in a sidereal.json: ` +
+    return `${this.file}: the dates of ${this.column} have two formats: ${this.dayFirst} has the day first, ` +
+      `${this.monthFirst} the month; write them in one format (ISO 8601 is best), or set it in a sidereal.json: ` +
       `{"dates": "day-first"} leaves the others out`
   }
 }
 
-/** More rows that cannot be used than rows that can. */
+/** A file with more malformed rows than usable ones. */
 export class MostlyMalformed extends Schema.TaggedError<MostlyMalformed>()("MostlyMalformed", {
   file: Schema.String,
   malformed: Schema.Int,
   rows: Schema.Int,
   first: Schema.String,
-  /** What is known of the file besides. */
+  /** Further remarks on the file. */
   notes: Schema.optionalKey(Schema.Array(Schema.String))
 }) {
   override get message() {
     return `${this.file}: ${this.malformed} of ${this.rows} rows cannot be used, the first because of ${this.first}; ` +
       (this.notes !== undefined && this.notes.length > 0
         ? this.notes.join("; ")
-        : `is it the right file, and do sidereal.json's columns fit it?`)
+        : `check that it is the right file and that sidereal.json names its columns`)
   }
 }
 
@@ -281,7 +281,7 @@ export class AmbiguousItem extends Schema.TaggedError<AmbiguousItem>()("Ambiguou
   }
 }
 
-/** Every way in which importing and looking things up fails. */
+/** Failure of an import or a look-up; `reason` says which. */
 export class CatalogError extends Schema.TaggedError<CatalogError>()("CatalogError", {
   reason: Schema.Union([
     Unreadable,

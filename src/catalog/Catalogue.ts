@@ -1,12 +1,12 @@
 /**
- * The data set that a policy may look into: titles, categories, events.
+ * Service with the data set of the run, for components that read titles, categories or events.
  */
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
 import { type Dataset } from "./Dataset.ts"
 
-/** The data set of the run. */
+/** Data set of the run. */
 export class Catalogue extends Context.Service<Catalogue, Dataset>()("sidereal/catalog/Catalogue") {
-  /** Provides a data set. */
+  /** A layer that provides `dataset`. */
   static readonly layer = (dataset: Dataset): Layer.Layer<Catalogue> => Layer.succeed(Catalogue, dataset)
 }

@@ -1,8 +1,8 @@
 /**
- * A data set as one file of a run, so that evaluating and recommending need nothing but the run.
+ * Data set as one file of a run, so that evaluation and recommendation need only the run.
  *
- * A safetensors file: lists of numbers as they are, each with its lengths; items and users as lines of JSON. One JSON
- * text would end where strings do, at half a gigabyte.
+ * It is a safetensors file: ragged lists of numbers as a tensor of values and one of lengths, items and users as lines
+ * of JSON. A single JSON text would exceed the maximum length of strings, half a gigabyte.
  */
 import * as Schema from "effect/Schema"
 import * as Safetensors from "../storage/Safetensors.ts"
@@ -19,7 +19,7 @@ const Stored = {
   users: Schema.fromJsonString(Schema.String)
 }
 
-/** What is neither list nor text. */
+/** Fields of a data set other than lists and texts. */
 const About = Schema.fromJsonString(Schema.Struct({
   name: Schema.String,
   counts: Schema.Array(Schema.Struct({ step: Schema.String, count: Schema.Int })),
@@ -65,7 +65,7 @@ const slices = <T extends Int32Array | Float64Array>(all: T, lengths: Int32Array
 const linesOf = (values: ReadonlyArray<unknown>): Safetensors.StoredTensor =>
   bytes(Buffer.concat(values.map((value) => Buffer.from(`${JSON.stringify(value)}\n`))))
 
-/** The file's bytes. The oracle of a generator is not kept: its law is code. */
+/** Encodes a data set to the bytes of a file, without the oracle of a generator, which is a function. */
 export const encode = (
   { items, sequences, split, times, userKeys, ...about }: Dataset
 ): Uint8Array => {
@@ -90,7 +90,7 @@ export const encode = (
   return Safetensors.encode(tensors)
 }
 
-/** Throws unless every number of a tensor is below `count`. */
+/** Throws `SafetensorsError` unless every number of a tensor is below `count`. */
 const checkBelow = (tensor: string, numbers: Int32Array, count: number, what: string): void => {
   for (const number of numbers) {
     if (number >= 0 && number < count) continue
@@ -103,7 +103,7 @@ const checkLength = (tensor: string, length: number, expected: number): void => 
   throw new Safetensors.SafetensorsError({ tensor, detail: `has ${length} entries; expected ${expected}` })
 }
 
-/** The data set of a file's bytes; throws when it is not one. */
+/** Decodes a data set from the bytes of a file; throws an error when they are not one. */
 export const decode = (file: Uint8Array): Dataset => {
   const tensors = Safetensors.decode(file)
   const numbers = (name: string) => Safetensors.pick(tensors, name, "I32").data

@@ -1,26 +1,29 @@
 /**
- * Events as columns of numbers: what every importer makes, ten million of them in some 200 MB.
+ * Log of events as columns of numbers, the output of every importer; ten million events take about 200 MB.
  */
 
-/** `users[e]`, `items[e]` index the keys; `times[e]` is any number that orders events; rows stand in the file's order. */
+/**
+ * A log of E events in the order of the file. `users` and `items`, [E], are indices into the keys; `times`, [E], are
+ * numbers that order the events.
+ */
 export interface EventLog {
   readonly userKeys: ReadonlyArray<string>
   readonly itemKeys: ReadonlyArray<string>
   readonly users: Int32Array
   readonly items: Int32Array
   readonly times: Float64Array
-  /** Absent where the source has none; NaN for an event without one. */
+  /** Ratings [E], NaN for an event without one; absent where the source has none. */
   readonly ratings?: Float64Array | undefined
 }
 
-/** Collects events one by one. */
+/** Builder of a log, event by event. */
 export interface EventLogBuilder {
   add(user: string, item: string, time: number, rating?: number): void
   readonly size: number
   build(): EventLog
 }
 
-/** A builder; numbers are given to keys in the order in which these come. */
+/** Makes an empty builder; keys are numbered in the order of their first event. */
 export const builder = (): EventLogBuilder => {
   const userNumber = new Map<string, number>()
   const itemNumber = new Map<string, number>()
@@ -72,7 +75,7 @@ export const builder = (): EventLogBuilder => {
   }
 }
 
-/** Puts logs one after another; `starts` holds the first event of each log, and the end. */
+/** Concatenates logs; `starts` holds the index of the first event of each log, then the number of all events. */
 export const concatenate = (
   logs: ReadonlyArray<EventLog>
 ): { readonly log: EventLog; readonly starts: ReadonlyArray<number> } => {
@@ -107,7 +110,7 @@ export const concatenate = (
   }
 }
 
-/** Gives the events of a log their times; events with NaN for one are left out. */
+/** Sets the times of a log's events; events with time NaN are dropped. */
 export const timed = (log: EventLog, times: Float64Array): EventLog => {
   const kept = Int32Array.from(times.keys()).filter((e) => !Number.isNaN(times[e]!))
   if (kept.length === times.length) return { ...log, times }

@@ -1,17 +1,17 @@
 /**
- * What a user did before the event that is asked for.
+ * A user's events before a predicted one.
  */
 
 /** Items of one user, oldest first. */
 export interface History {
   readonly user: number
-  /** Item numbers [H]. */
+  /** Item numbers, [H]. */
   readonly items: Int32Array
-  /** Milliseconds since 1970 [H], where the data have them. */
+  /** Times [H], in milliseconds since 1970 where the data have dates; absent where times are not known. */
   readonly times?: Float64Array | undefined
 }
 
-/** Returns the history that an example begins with. */
+/** Returns the history of an example. */
 export const of = (
   { history, times, user }: {
     readonly user: number

@@ -1,5 +1,5 @@
 /**
- * Any recognised data set by its path: the format is found by names and content.
+ * Import of any recognised data set by its path; the format is recognised by file names and content.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -38,34 +38,34 @@ import * as TableFile from "./table/TableFile.ts"
 import * as TableFolder from "./table/TableFolder.ts"
 import * as TableProposal from "./table/TableProposal.ts"
 
-/** Choices that apply to every format. */
+/** Options for every format. */
 export interface ImportOptions {
-  /** What is kept. @default everything but duplicates, and what the format's source suggests */
+  /** Filter of the events. @default all but duplicates, with the format's own k-core */
   readonly filter?: FilterConfig | undefined
-  /** The first row that cannot be used is an error instead of being counted. @default false */
+  /** Whether the first malformed row is an error instead of being counted. @default false */
   readonly strict?: boolean | undefined
-  /** Decides the order of shuffled ties. @default 1 */
+  /** Seed of shuffled ties. @default 1 */
   readonly seed?: number | undefined
 }
 
 type Needs = FileSystem.FileSystem | Path.Path | TableReader | Archive
 
-/** Where the data lie. */
+/** Location of the data. */
 interface Place {
-  /** The file or folder as it was given. */
+  /** File or folder as passed by the caller. */
   readonly location: string
   readonly folder: string
-  /** The file's path, where a file was given. */
+  /** Path of the file, where a file was passed. */
   readonly file: string | undefined
   /** Names in the folder, sorted. */
   readonly names: ReadonlyArray<string>
-  /** What the data set is called. */
+  /** Name of the data set. */
   readonly name: string
   readonly config: TableConfig.TableConfig
   readonly at: (name: string) => string
 }
 
-/** A format: returns how to load the data at a place, or undefined where they are of another format. */
+/** A format, with a function that returns how to load the data at a place, or undefined for other formats. */
 interface Format {
   readonly name: string
   recognise(place: Place): Effect.Effect<Loading | undefined, CatalogError, Needs>
@@ -73,7 +73,7 @@ interface Format {
 
 type Loading = (options: EventTable.LoadOptions) => Effect.Effect<Dataset, CatalogError, Needs>
 
-/** The `*.index.json` beside the data of a folder: SIDs that somebody made for them. */
+/** Returns the paths of the `*.index.json` files beside the data, which hold published SIDs. */
 export const indexFiles: (
   path: string
 ) => Effect.Effect<ReadonlyArray<string>, never, FileSystem.FileSystem | Path.Path> = Effect.fn("Import.indexFiles")(
@@ -85,7 +85,7 @@ export const indexFiles: (
   }
 )
 
-/** The index that belongs to the data themselves: MiniOneRec's folders keep their SIDs. */
+/** Returns the path of the SIDs that are part of the data, as in MiniOneRec's folders. */
 export const ownIndex: (
   path: string
 ) => Effect.Effect<string | undefined, never, FileSystem.FileSystem | Path.Path> = Effect.fn("Import.ownIndex")(
@@ -104,8 +104,8 @@ export const ownIndex: (
 )
 
 /**
- * The filter on data that come as sequences; where it asks for nothing they stay as they are, numbers included. What is
- * filtered loses a split of its own, whose targets may be gone.
+ * Applies the filter to data in the format of sequences; without a filter they keep their order and numbers. Filtered
+ * data lose their own split, because its targets may have been dropped.
  */
 const filtered =
   (load: (strict: boolean) => Effect.Effect<Dataset, CatalogError, Needs>): Loading => ({ filter, seed, strict }) =>
@@ -142,7 +142,7 @@ const filtered =
 const find = (names: ReadonlyArray<string>, suffix: string): string | undefined =>
   names.find((file) => [suffix, `${suffix}.gz`].some((end) => file.toLowerCase().endsWith(end)))
 
-/** Sequences, with titles of a table of items beside them. */
+/** Loads sequences, with titles from a table of items beside them. */
 const sequences = ({ config, folder, name }: Place, file: string): Loading =>
   filtered((strict) =>
     Effect.gen(function*() {
@@ -176,10 +176,10 @@ const sequences = ({ config, folder, name }: Place, file: string): Loading =>
 const tables = ({ config, name }: Place, found: EventTable.Tables): Loading => (options) =>
   EventTable.load(name, found, config, options)
 
-/** Whether a format is that of tables which a `sidereal.json` can name. */
+/** Returns whether a format is that of tables, to which a `sidereal.json` applies. */
 const isTables = (format: string): boolean => format === "tables"
 
-/** The formats, in the order in which they are tried. */
+/** Formats, in the order in which they are tried. */
 const formats: ReadonlyArray<Format> = [
   {
     name: "sidereal.json",
@@ -358,7 +358,7 @@ const formats: ReadonlyArray<Format> = [
             path: place.folder,
             role: "events",
             files: candidates.map((one) => path.basename(one)),
-            why: "the lines of each are a user's or a session's items; give the path of the one that is meant"
+            why: "each holds lines of items by user or session; pass the path of one of them"
           })
         })
       })
@@ -391,7 +391,7 @@ const formats: ReadonlyArray<Format> = [
         if (found === undefined) {
           if ((yield* innerOf(place)) !== undefined) return undefined
           const [only] = looked
-          // Of one file in a folder, its own error says more.
+          // For a single file in a folder, its own error is more specific.
           return looked.length === 1 && !(only instanceof CatalogError) && !TableFolder.isOnlyItems(only!)
             ? tables(place, { events: TableConfig.found(config, [only!.file], "events") })
             : yield* unknown(place, looked)
@@ -414,7 +414,7 @@ const formats: ReadonlyArray<Format> = [
   }
 ]
 
-/** Says what every file of a folder is and lacks. */
+/** Builds the error for unrecognised data, with the kind and the missing columns of every file. */
 const unknown = Effect.fnUntraced(function*(
   place: Place,
   looked: ReadonlyArray<TableFile.TableFile | CatalogError>
@@ -434,17 +434,17 @@ const unknown = Effect.fnUntraced(function*(
       candidates: [
         ...looked.slice(0, 8).map((table) =>
           table instanceof CatalogError ? table.message : TableProposal.describe(table, columns) +
-            (TableFolder.isOnlyItems(table) ? "\n      it is a table of items; events of users are needed as well" : "")
+            (TableFolder.isOnlyItems(table) ? "\n      it is a table of items; a table of events is needed too" : "")
         ),
         ...TableFolder.unread(place.names).map((name) => `${name}: an archive or document; unpack or export it first`),
-        ...inside.map((one) => `${one}: a folder with tables of its own; give its path if it is the one that is meant`)
+        ...inside.map((one) => `${one}: a folder with tables; pass its path to import it`)
       ],
       ...(proposal === "" ? {} : { proposal })
     })
   })
 })
 
-/** The place of the only folder below that holds data, as archives unpack; `location` stays what was given. */
+/** Returns the place of the only subfolder with data, as unpacked archives have; `location` is unchanged. */
 const innerOf: (place: Place) => Effect.Effect<Place | undefined, CatalogError, Needs> = Effect.fnUntraced(
   function*(place) {
     const inside = place.file === undefined ? yield* TableFolder.inside(place.folder) : []
@@ -454,14 +454,14 @@ const innerOf: (place: Place) => Effect.Effect<Place | undefined, CatalogError, 
   }
 )
 
-/** What the data at a place are. */
+/** Recognised data at a place. */
 interface Recognised {
   readonly place: Place
   readonly format: string
   readonly loading: Loading
 }
 
-/** The first format that the data at a place have, or those of the only folder with data below it. */
+/** Returns the first format that matches the data at a place, or in the only subfolder with data. */
 const recognised: (place: Place) => Effect.Effect<Recognised, CatalogError, Needs> = Effect.fnUntraced(
   function*(place) {
     for (const { name: format, recognise } of formats) {
@@ -473,7 +473,7 @@ const recognised: (place: Place) => Effect.Effect<Recognised, CatalogError, Need
   }
 )
 
-/** Looks at a place: its folder, the names in it, and the settings beside the data. */
+/** Reads the folder of a place: the names in it, and the settings beside the data. */
 const placeOf = Effect.fnUntraced(function*(location: string): Effect.fn.Return<Place, CatalogError, Needs> {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -497,8 +497,8 @@ const placeOf = Effect.fnUntraced(function*(location: string): Effect.fn.Return<
 })
 
 /**
- * Proposes the `sidereal.json` for the tables at a path: what is recognised, and guesses by names and values for the rest.
- * Fails where a folder has no table at all, or has such a file already, which may be the user's work.
+ * Proposes a `sidereal.json` for the tables at a path, with recognised columns, and guesses by names and values for the
+ * others. Fails where a folder has no table, or already has such a file, which is never replaced.
  */
 export const propose: (
   path: string
@@ -514,11 +514,11 @@ export const propose: (
       return yield* new CatalogError({
         reason: new Unreadable({
           path: file,
-          detail: "it is there already and is not replaced; edit it, or move it away"
+          detail: "it already exists and is not replaced; edit it, or move it away"
         })
       })
     }
-    // What is told by other signs than columns needs no setting, and files that are named would end it.
+    // Formats recognised by other signs than columns need no settings, and named files would disable the recognition.
     if (found._tag === "Success" && !isTables(found.success.format)) return { file, text: "{}\n" }
     const { looked, tables } = yield* TableFolder.discover(folder, config, place.file)
     const read = looked.filter((table): table is TableFile.TableFile => !(table instanceof CatalogError))
@@ -543,7 +543,7 @@ export const propose: (
   }
 )
 
-/** Loads the data set at a file or folder. */
+/** Loads the data set at a file or folder, by the first format that matches. */
 export const load: (
   path: string,
   options?: ImportOptions
@@ -566,7 +566,7 @@ export const load: (
   if (dataset.split === undefined && dataset.sequences.every((items) => items.length < 3)) {
     return yield* new CatalogError({
       reason: new NoEvents({
-        detail: `no user has three events (${counts.join("; ")}); one each is needed to train, validate and test`
+        detail: `no user has three events (${counts.join("; ")}), one each for training, validation and test`
       })
     })
   }

@@ -1,11 +1,10 @@
 /**
- * What a data set is like before anything is trained on it: sizes, distributions, texts, repeats, ties, and what a core
- * would drop.
+ * Statistics of a data set before training: sizes, distributions, texts, repeats, ties, and the effect of a k-core.
  */
 import * as Gini from "../statistics/Gini.ts"
 import { type Count, type Dataset, events, type Malformed } from "./Dataset.ts"
 
-/** Least, quartiles and most of counts, and how they are spread over powers of two. */
+/** Minimum, quartiles and maximum of counts, and their histogram over powers of two. */
 export interface Distribution {
   readonly least: number
   readonly lower: number
@@ -13,13 +12,13 @@ export interface Distribution {
   readonly upper: number
   readonly most: number
   readonly mean: number
-  /** Inequality: 0 when all are equal. */
+  /** Gini coefficient: 0 when all counts are equal. */
   readonly gini: number
   /** Number of values in `from .. 2 from - 1`. */
   readonly histogram: ReadonlyArray<{ readonly from: number; readonly count: number }>
 }
 
-/** What a core of k for users and items would leave. */
+/** Numbers of users, items and events that remain in the k-core. */
 export interface CoreOutlook {
   readonly k: number
   readonly users: number
@@ -27,26 +26,26 @@ export interface CoreOutlook {
   readonly events: number
 }
 
-/** The figures. */
+/** Statistics of a data set. */
 export interface Inspection {
   readonly name: string
   readonly users: number
   readonly items: number
   readonly events: number
-  /** Share of user-item pairs without an event. */
+  /** Share of user-item pairs without an event, 0 to 1. */
   readonly sparsity: number
   readonly lengths: Distribution
   readonly popularity: Distribution
-  /** Share of events that the most popular tenth of the items has. */
+  /** Share of events with an item of the most popular tenth. */
   readonly headShare: number
-  /** Share of items with a text of the field; `title` only where it is not the key. */
+  /** Share of items with a non-empty field; a title that is the key counts as empty. */
   readonly coverage: Readonly<Record<"title" | "description" | "brand" | "categories", number>>
   readonly distinctTitles: number
-  /** Events of a user with an item that he had before. */
+  /** Number of events with an item that the user already had. */
   readonly repeats: number
-  /** Share of neighbouring events of a user with one time; null where times are not known. */
+  /** Share of consecutive events of a user with equal times; null where times are not known. */
   readonly tieShare: number | null
-  /** Share of such neighbours in ascending order of their item keys: 0.5 when order says nothing, 1 when it leaks. */
+  /** Share of such ties in ascending order of item keys: near 0.5 for a random order, 1 for sorted ties, which leak. */
   readonly tiesAscending: number | null
   readonly split: { readonly train: number; readonly validation: number; readonly test: number } | null
   readonly cores: ReadonlyArray<CoreOutlook>
@@ -75,7 +74,7 @@ const distribution = (values: ArrayLike<number>): Distribution => {
   }
 }
 
-/** Users, items and events left by cores of growing k; each goes on from what the one before left. */
+/** Computes the k-cores for increasing k, each from the previous one. */
 const cores = (dataset: Dataset, most: number): ReadonlyArray<CoreOutlook> => {
   const { sequences } = dataset
   const total = events(dataset)
@@ -88,7 +87,7 @@ const cores = (dataset: Dataset, most: number): ReadonlyArray<CoreOutlook> => {
   }
   const [perUser, perItem] = [new Int32Array(sequences.length), new Int32Array(dataset.items.length)]
   let left = total
-  /** Keeps the events of users, or of items, with k events or more; the others give way to the ones behind them. */
+  /** Keeps, in place, the events of users or items with at least k events. */
   const keep = (of: Int32Array, counts: Int32Array, k: number): void => {
     counts.fill(0)
     for (let e = 0; e < left; e++) counts[of[e]!]!++
@@ -107,14 +106,14 @@ const cores = (dataset: Dataset, most: number): ReadonlyArray<CoreOutlook> => {
       keep(users, perUser, k)
       keep(items, perItem, k)
     }
-    // The last pass dropped nothing, so its counts are of what is left.
+    // The last pass dropped nothing, so its counts are those of the remaining events.
     const met = (counts: Int32Array) => counts.reduce((sum, count) => sum + (count >= k ? 1 : 0), 0)
     out.push({ k, users: met(perUser), items: met(perItem), events: left })
   }
   return out
 }
 
-/** Measures a data set. */
+/** Computes the statistics of a data set. */
 export const inspect = (dataset: Dataset): Inspection => {
   const { items, sequences, times } = dataset
   const total = events(dataset)
@@ -179,8 +178,8 @@ const percent = (value: number) => `${(100 * value).toFixed(1)} %`
 const describeDistribution = (what: string, of: Distribution): ReadonlyArray<string> => {
   const widest = of.histogram.reduce((most, { count }) => Math.max(most, count), 1)
   return [
-    `${what}: ${of.least} least, ${of.lower} / ${of.median} / ${of.upper} quartiles, ${number(of.mean)} mean, ` +
-    `${number(of.most)} most, Gini ${of.gini.toFixed(3)}`,
+    `${what}: minimum ${of.least}, quartiles ${of.lower} / ${of.median} / ${of.upper}, mean ${number(of.mean)}, ` +
+    `maximum ${number(of.most)}, Gini ${of.gini.toFixed(3)}`,
     ...of.histogram.map(({ count, from }) =>
       `  ${`${from}..${2 * from - 1}`.padStart(13)} ${number(count).padStart(11)} ${
         "#".repeat(Math.ceil(40 * count / widest))
@@ -189,7 +188,7 @@ const describeDistribution = (what: string, of: Distribution): ReadonlyArray<str
   ]
 }
 
-/** The figures for people. */
+/** Formats the statistics as text. */
 export const describe = (of: Inspection): string =>
   [
     ...of.notes.map((note) => `note: ${note}`),
@@ -208,23 +207,23 @@ export const describe = (of: Inspection): string =>
     }, categories ${percent(of.coverage.categories)} of the items; ${number(of.distinctTitles)} distinct titles`,
     of.coverage.title + of.coverage.description + of.coverage.categories > 0
       ? ""
-      : "No item has a text: embeddings know what is bought together and nothing else.",
+      : "No item has a text: embeddings use co-occurrence only.",
     `Repeats of an item by a user: ${number(of.repeats)}`,
     of.tieShare === null
-      ? "Times are not known, so ties in time are not either."
-      : `Neighbouring events of one time: ${percent(of.tieShare)}` +
+      ? "Times are not known, so ties are not known either."
+      : `Consecutive events with equal times: ${percent(of.tieShare)}` +
         (of.tiesAscending === null ? "" : `, ${percent(of.tiesAscending)} of these in ascending order of item keys`) +
         (of.tiesAscending !== null && of.tiesAscending > 0.9
-          ? ". Their order gives answers away: report a run with --ties shuffled beside it."
+          ? ". Their order leaks the targets: also report a run with --ties shuffled."
           : of.tieShare > 0.05
-          ? ". If the file's order of these says anything, it is a leak: report a run with --ties shuffled beside it."
+          ? ". If their order in the file is not random, it leaks the targets: also report a run with --ties shuffled."
           : ""),
     of.split === null
       ? ""
       : `Split of its own: ${number(of.split.train)} training sequences, ${
         number(of.split.validation)
       } validation and ${number(of.split.test)} test targets`,
-    "What a core would leave:",
+    "Remaining in a k-core:",
     ...of.cores.map(({ events, items, k, users }) =>
       `  --core ${k}: ${number(users)} users, ${number(items)} items, ${number(events)} events (${
         percent(events / Math.max(1, of.events))

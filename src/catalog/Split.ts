@@ -1,5 +1,5 @@
 /**
- * What trains, what selects and what tests.
+ * Splits of a data set into training, validation and test.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -8,10 +8,10 @@ import { type Dataset, type Example } from "./Dataset.ts"
 
 export type { Example } from "./Dataset.ts"
 
-/** The parts. */
+/** Split of a data set into three parts. */
 export interface Split {
   readonly name: "leave-one-out" | "chronological" | "given"
-  /** Training sequences, oldest item first; no target of the other parts is in one after its history. */
+  /** Training sequences, oldest item first; none contains an event that is a target of another part. */
   readonly train: ReadonlyArray<Int32Array>
   /** Times of the events of `train`, where the data have them; a split that came with the data has none. */
   readonly trainTimes?: ReadonlyArray<Float64Array> | undefined
@@ -19,17 +19,18 @@ export interface Split {
   readonly test: ReadonlyArray<Example>
 }
 
-/** How a data set is split. */
+/** Settings of the split. */
 export class SplitConfig extends Schema.Class<SplitConfig>("sidereal/catalog/SplitConfig")({
-  /** By default the one that came with the data, or else leave-one-out. */
+  /** Kind of split. @default the one that came with the data, else leave-one-out */
   kind: Schema.optionalKey(Schema.Literals(["leave-one-out", "chronological", "given"])),
-  /** Items of a history before a chronological target, the newest. @default 10 */
+  /** Number of latest history items before a target of the chronological split. @default 10 */
   window: Schema.Int.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(10)))
 }) {}
 
 /**
- * Leave-one-out: the last event of a user is the test target, the one before it the validation target, the rest trains.
- * The validation item belongs to the test history. Users with fewer than three events only train.
+ * Splits by leave-one-out: the last event of a user is the test target, the one before it the validation target, and
+ * the others are for training. The test history includes the validation item. Users with fewer than three events are
+ * for training only.
  */
 export const leaveOneOut = (dataset: Dataset): Split => {
   const lengths = dataset.sequences.map(({ length }) => length < 3 ? length : length - 2)
@@ -80,9 +81,9 @@ export const chronologicalParts = (dataset: Dataset, window: number): Readonly<
 }
 
 /**
- * MiniOneRec's split: every event but a user's first is a target; ordered by the targets' times, the first 80 % train,
- * the next 10 % validate, the rest test. A user trains with the events up to the last training target, so that nothing
- * of the later parts is seen; users overlap.
+ * Splits chronologically, as MiniOneRec: every event but a user's first is a target; in the order of the targets'
+ * times, the first 80 % are for training, the next 10 % for validation, the others for test. A user's training sequence
+ * ends with the last training target, so that it has no event of the later parts; users occur in several parts.
  */
 export const chronological = (dataset: Dataset, window: number): Split => {
   const { test, train, validation } = chronologicalParts(dataset, window)
@@ -93,14 +94,14 @@ export const chronological = (dataset: Dataset, window: number): Split => {
   return { name: "chronological", ...trainingPart(dataset, lengths), validation, test }
 }
 
-/** Splits a data set. */
+/** Splits a data set; fails with `NoSplit` where the data do not support the split. */
 export const split = (dataset: Dataset, { kind, window }: SplitConfig): Effect.Effect<Split, CatalogError> => {
   const fail = (wanted: string, detail: string) =>
     Effect.fail(new CatalogError({ reason: new NoSplit({ wanted, detail }) }))
   switch (kind ?? (dataset.split === undefined ? "leave-one-out" : "given")) {
     case "given":
       return dataset.split === undefined
-        ? fail("given", "the data come without one; MiniOneRec's folders have one")
+        ? fail("given", "the data have none; MiniOneRec's folders have one")
         : Effect.succeed({ name: "given", ...dataset.split })
     case "chronological":
       return dataset.times === undefined || dataset.comparableTimes === false
@@ -108,7 +109,7 @@ export const split = (dataset: Dataset, { kind, window }: SplitConfig): Effect.E
         : Effect.succeed(chronological(dataset, window))
     default:
       return dataset.sequences.every((items) => items.length < 3)
-        ? fail("leave-one-out", "no user has three events; one each is needed to train, validate and test")
+        ? fail("leave-one-out", "no user has three events, one each for training, validation and test")
         : Effect.succeed(leaveOneOut(dataset))
   }
 }

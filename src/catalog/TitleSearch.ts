@@ -1,21 +1,21 @@
 /**
- * Finds items by what people type: a key, a title, the beginning or a part of one.
+ * Search for items by typed text: a key, a title, the beginning of a title or a part of one.
  */
 import * as Words from "../text/Words.ts"
 import { AmbiguousItem, CatalogError, EmptyHistory, UnknownItem } from "./CatalogError.ts"
 import { type Item } from "./Dataset.ts"
 
-/** The titles of a catalogue, prepared for many questions. */
+/** Titles of a catalogue, prepared for many queries. */
 interface Titles {
-  /** Items whose key or whole title this is; of the strictest comparison by which there are any. */
+  /** Returns the items with this key or whole title, by the strictest comparison that finds any. */
   exactly(text: string): ReadonlyArray<number>
-  /** The one item that the text means. */
+  /** Returns the one item that matches the text, or an error. */
   find(text: string): number | CatalogError
 }
 
 const plain = (text: string): string => Words.ofPlain(Words.unescape(text)).join(" ")
 
-/** What is computed at the first call. */
+/** Returns a function that computes its value at the first call and caches it. */
 const lazy = <A>(compute: () => A): () => A => {
   let known: { readonly value: A } | undefined
   return () => (known ??= { value: compute() }).value
@@ -24,7 +24,7 @@ const lazy = <A>(compute: () => A): () => A => {
 const listed = 5
 
 const open = (items: ReadonlyArray<Item>): Titles => {
-  /** Titles in one form, the items that have each, and the same form of what is asked. */
+  /** Index of the titles under a normalisation, with the same normalisation of the query. */
   const compared = (form: (text: string) => string) => {
     const titles = lazy(() => items.map(({ title }) => form(title)))
     const having = lazy(() => Map.groupBy(items.keys(), (item) => titles()[item]!))
@@ -66,7 +66,7 @@ const open = (items: ReadonlyArray<Item>): Titles => {
     find: (text) => {
       const exact = exactly(text)
       if (exact.length > 0) return only(items, text, exact)
-      // Without a letter or digit a text has nothing by which a part of a title could be meant.
+      // A text without a letter or digit matches no part of a title.
       if (plain(text) !== "") {
         for (
           const looser of [
@@ -93,7 +93,7 @@ const open = (items: ReadonlyArray<Item>): Titles => {
   }
 }
 
-/** The item, where it is the only one. */
+/** Returns the item found if it is the only one, else an error. */
 const only = (items: ReadonlyArray<Item>, text: string, found: ReadonlyArray<number>): number | CatalogError =>
   found.length === 1 ? found[0]! : new CatalogError({
     reason: new AmbiguousItem({
@@ -103,7 +103,7 @@ const only = (items: ReadonlyArray<Item>, text: string, found: ReadonlyArray<num
     })
   })
 
-/** The three titles that share most words with a text. */
+/** Returns the three titles with the most words in common with a text. */
 const near = (items: ReadonlyArray<Item>, titles: ReadonlyArray<string>, wanted: string): ReadonlyArray<string> => {
   const words = new Set(wanted.split(" ").filter((word) => word !== ""))
   return titles
@@ -115,17 +115,19 @@ const near = (items: ReadonlyArray<Item>, titles: ReadonlyArray<string>, wanted:
 }
 
 /**
- * Finds the item that a text means: the one with this key, else with this title, else the one whose title begins with
- * the text or contains it. Titles are compared as they are (NFC, entities resolved), then as they are spelled, then by
- * their words, then by words without accents. Several items that match equally are an error that lists them.
+ * Finds the item of a text: the one with this key, else with this title, else the one whose title begins with the text
+ * or contains it. Titles are compared exactly (NFC, entities decoded), then by normalised spelling, then by words, then
+ * by words without accents. Returns an error with the candidates where several items match equally.
  */
 export const find = (items: ReadonlyArray<Item>, text: string): number | CatalogError => open(items).find(text)
 
 const entity = /&#?\w+;/y
-// A part in quotes ends with its part; a quote that is never closed is a character like others.
+// A quotation ends before a semicolon or the end of the text; an unclosed quote is an ordinary character.
 const quoted = /\s*"[^"]*"\s*(?=;|$)/y
 
-/** Where the parts of a history begin and end: semicolons part them, but not in quotes, after `\` or as end of an entity. */
+/**
+ * Returns the bounds of the parts of a history, separated by semicolons except in quotes, after `\` and in entities.
+ */
 const partsOf = (text: string): ReadonlyArray<readonly [from: number, to: number]> => {
   const met = (pattern: RegExp, at: number): string => {
     pattern.lastIndex = at
@@ -148,12 +150,12 @@ const partsOf = (text: string): ReadonlyArray<readonly [from: number, to: number
   return parts
 }
 
-/** What a part says without its quotes, or with `\;` for a semicolon. */
+/** Returns the text of a part, without its quotes or with `\;` replaced by a semicolon. */
 const literal = (part: string): string => /^"([^"]*)"$/.exec(part)?.[1] ?? part.replaceAll("\\;", ";")
 
 /**
- * Finds the items of `"title; title"`, oldest first. Of neighbouring parts as many as make a title or key with semicolons
- * of its own are taken together; such a title can also stand in quotes, or its semicolons after `\`.
+ * Finds the items of `"title; title"`, oldest first. The longest run of consecutive parts that is itself a title or key
+ * with semicolons counts as one; such a title can also be quoted, or its semicolons escaped by `\`.
  */
 export const history = (items: ReadonlyArray<Item>, text: string): Int32Array | CatalogError => {
   const titles = open(items)

@@ -1,12 +1,12 @@
 /**
- * Beam search over the trie of SIDs: the prompt is computed once, only existing children are scored.
+ * Constrained beam search over the trie of SIDs: each prompt is computed once and only existing children are scored.
  *
- * A leaf that is reached early keeps its place by score among the longer ones; where its SID begins another one, its end
- * is scored like a code. Ties are broken by trie order, so a search is repeatable. With as many beams as there are
+ * A leaf reached at an early level competes by score with longer SIDs; where its SID is a prefix of another SID, its
+ * end is scored like a code. Ties go to the lower trie node, so a search is repeatable. With as many beams as there are
  * prefixes at every level the search is exact.
  *
- * Every beam leads to an allowed leaf: a prefix whose leaves are all left out is never kept. Beams are therefore lost at
- * no level, and of n allowed leaves a search with k beams returns min(n, k).
+ * Every beam leads to an allowed leaf, because a prefix without an allowed leaf is never kept. No beam is wasted:
+ * with n allowed leaves and k beams, a search returns min(n, k) leaves.
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
@@ -17,7 +17,7 @@ import * as Batches from "./Batches.ts"
 import { type DecoderError, ofPolicy } from "./DecoderError.ts"
 import { type LogMass, type Prior } from "./Prior.ts"
 
-/** The most beams that a search is asked for; its memory grows with their square. */
+/** Largest number of beams of a search; its memory grows with the square of this number. */
 export const most = 4096
 
 /** One search: what follows a prompt, among what may be written. */
@@ -27,23 +27,23 @@ export interface Search {
   readonly prior?: Prior | undefined
 }
 
-/** How to search. */
+/** Options of a search. */
 export interface BeamOptions {
-  /** Prefixes kept per prompt and level, and SIDs returned where the space has as many. */
+  /** Prefixes kept per prompt and level; also the largest number of SIDs returned per prompt. */
   readonly beams: number
-  /** Score below which no prefix is followed. @default -Infinity */
+  /** Lowest score of a prefix that is expanded. @default -Infinity */
   readonly floor?: number | undefined
 }
 
-/** Leaves of one prompt, best first. */
+/** Leaves found for one prompt, in decreasing order of score. */
 export interface RankedLeaves {
-  /** Trie nodes. */
+  /** Trie nodes of the leaves, [C]. */
   readonly leaves: Int32Array
-  /** Natural logarithm of the policy's probability of the whole SID. */
+  /** Natural log-probability of each whole SID under the policy, [C]. */
   readonly logProbs: Float32Array
-  /** What they are ranked by: the log-probability, and the prior where there is one. */
+  /** Ranking scores, [C]: the log-probability plus the contribution of the prior, if there is one. */
   readonly scores: Float32Array
-  /** Log-probability of each code on the path, and of the end where another SID goes on. */
+  /** Per leaf, the natural log-probability of each code, then of the end where the SID is a prefix of another SID. */
   readonly steps: ReadonlyArray<Float32Array>
   /** Where leaves were drawn without replacement: log-probability that each one is drawn, as `StochasticBeams` has it. */
   readonly inclusion?: Float32Array | undefined
@@ -54,7 +54,7 @@ export interface RankedLeaves {
 interface Beam {
   readonly node: number
   readonly score: number
-  /** Log-probability of the whole prefix, of its last step, and the beam without it. */
+  /** Log-probability of the prefix; `step` is that of its last code or end, `before` the beam one step shorter. */
   readonly logProb: number
   readonly step: number
   readonly before: Beam | undefined
@@ -67,7 +67,7 @@ const stepsOf = (beam: Beam): Float32Array => {
   return Float32Array.from(steps.toReversed())
 }
 
-/** The best beams so far, sorted; equal scores stand in the order of the trie. */
+/** The best beams so far in decreasing order of score; ties go to the lower trie node. */
 class Best {
   readonly list: Array<Beam> = []
   readonly #limit: number
@@ -97,7 +97,10 @@ class Best {
 
 const root: Beam = { node: 0, score: 0, logProb: 0, step: 0, before: undefined, done: false }
 
-/** Adds what may follow a beam to the best of its prompt; most of it falls below the worst kept and costs a look. */
+/**
+ * Returns a function that adds the allowed continuations of a beam to the best beams of its prompt. Most continuations
+ * score below the worst beam kept and are rejected by one comparison.
+ */
 const expander = (width: number, floor: number) => {
   const logProbs = new Float32Array(width)
   const children = new Int32Array(width)
@@ -136,7 +139,7 @@ const expander = (width: number, floor: number) => {
   }
 }
 
-/** Searches for the best SIDs after each prompt. */
+/** Finds the best SIDs after each prompt, in the order of `searches`. */
 export const search: (
   searches: ReadonlyArray<Search>,
   weights: Weights,
@@ -178,17 +181,18 @@ export const search: (
   Effect.scoped
 )
 
-/** Prefixes kept per level by the second search of a stage; memory grows with their square. */
+/** Beams of the second search of a stage; its memory grows with the square of this number. */
 const widest = 1024
-/** Scores of one SID differ by less than this between searches of different widths. */
+/** Upper bound of the float32 rounding difference between the scores of one SID in searches of different widths. */
 const rounding = 1e-3
 
 /**
- * Searches for the `count` best SIDs after one prompt, in stages whose sizes do not depend on `count`.
+ * Finds the `count` best SIDs after one prompt, in stages whose sizes do not depend on `count`.
  *
- * The list for a count therefore begins the list for any greater one. The first stage finds the best `beams` (at
- * most 512), each later one the best 512 of the rest. A stage is exact while no more than 1,024 prefixes of a level are as probable as
- * its last SID: a beam search finds a floor that the best reach, a second one follows every prefix above it.
+ * The list for a count is therefore a prefix of the list for any greater count. The first stage finds the best `beams`
+ * SIDs (at most 512), each later stage the best 512 of the remaining ones. A stage runs a beam search to find the score
+ * of its last SID, then a second search that expands every prefix with at least this score. It is exact as long as no
+ * level has more than 1,024 such prefixes.
  */
 export const searchBest: (
   one: Search,
@@ -201,7 +205,7 @@ export const searchBest: (
     for (let [missing, beams] = [options.count, Math.min(options.beams, widest / 2)]; missing > 0; beams = widest / 2) {
       const rest = [{ ...one, space: LeafSpace.without(one.space, gone) }]
       let [found] = yield* search(rest, weights, { beams })
-      // Fewer than the beams are all there are, in their exact order.
+      // A search that returns fewer leaves than beams has found every allowed leaf, in exact order.
       const last = found!.leaves.length < beams
       if (!last) {
         const floor = found!.scores[beams - 1]! - rounding
@@ -223,7 +227,7 @@ export const searchBest: (
   }
 )
 
-/** Returns the first `count` leaves. */
+/** Returns the first `count` leaves, or all of them if there are fewer. */
 export const first = ({ leaves, logProbs, scores, steps }: RankedLeaves, count: number): RankedLeaves => ({
   leaves: leaves.slice(0, count),
   logProbs: logProbs.slice(0, count),

@@ -1,5 +1,5 @@
 /**
- * The one error of decoders, with the reason inside.
+ * The tagged error of decoders, with its reasons.
  */
 import * as Schema from "effect/Schema"
 import { PolicyError } from "../policy/PolicyError.ts"
@@ -10,11 +10,11 @@ export class PriorFailed extends Schema.TaggedError<PriorFailed>()("PriorFailed"
   detail: Schema.String
 }) {
   override get message() {
-    return `the prior "${this.prior}" failed: ${this.detail}; decode without it, or mend what it is made of`
+    return `the prior "${this.prior}" failed: ${this.detail}; decode without it, or correct the data it is built from`
   }
 }
 
-/** A request that no decoder can answer. */
+/** A decoding request with a value out of range. */
 export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", {
   request: Schema.Int,
   field: Schema.String,

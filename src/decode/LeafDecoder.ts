@@ -1,5 +1,5 @@
 /**
- * Decoders: prompts become ranked leaves.
+ * Service that decodes prompts into ranked leaves of the trie.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -16,21 +16,21 @@ import { type Prior } from "./Prior.ts"
 import * as Sampling from "./Sampling.ts"
 import * as StochasticBeams from "./StochasticBeams.ts"
 
-/** What is asked of a decoder. */
+/** One decoding request. */
 export interface DecodeRequest {
   readonly prompt: Prompt
-  /** Leaves that are wanted; fewer come only where the space has fewer. */
+  /** Number of leaves to return, at least 1; fewer are returned only where the space has fewer. */
   readonly count: number
-  /** What may be written. @default the whole catalogue */
+  /** SIDs that may be returned. @default the whole catalogue */
   readonly space?: LeafSpace | undefined
   readonly prior?: Prior | undefined
-  /** Key of every random draw; a search draws nothing. @default [] */
+  /** Key of every random draw; beam search draws nothing. @default [] */
   readonly key?: ReadonlyArray<number> | undefined
 }
 
 /** How many requests are computed together. */
 export interface DecoderOptions {
-  /** @default 32 */
+  /** Largest number of requests computed together. @default 32 */
   readonly batch?: number | undefined
 }
 
@@ -41,10 +41,10 @@ export interface ExactOptions extends DecoderOptions {
 }
 
 /**
- * Decodes requests in their order with given weights.
+ * Decoder of requests with given weights; results stand in the order of the requests.
  *
- * Every leaf is allowed by its request's space as it was when the request was made; the policy's probabilities are those
- * of the space without filters.
+ * Every leaf returned belongs to its request's space as it was when the request was made. The policy's probabilities
+ * are normalised over the unfiltered space.
  */
 export class LeafDecoder extends Context.Service<LeafDecoder, {
   decode(
@@ -53,7 +53,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
     options?: { readonly progress?: ((done: number) => void) | undefined }
   ): Effect.Effect<ReadonlyArray<BeamSearch.RankedLeaves>, DecoderError, PolicyModel>
 }>()("sidereal/decode/LeafDecoder") {
-  /** Constrained beam search with as many beams as leaves are wanted of the greediest request. */
+  /** Constrained beam search whose number of beams is the largest `count` of the requests. */
   static readonly layerBeams = ({ batch = 32 }: DecoderOptions = {}): Layer.Layer<LeafDecoder, never, Sids> =>
     layerOf((draws, weights, progress) => {
       const beams = draws.reduce((most, { count }) => Math.max(most, count), 1)

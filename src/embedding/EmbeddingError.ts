@@ -89,7 +89,7 @@ export class OtherEncoder extends Schema.TaggedError<OtherEncoder>()("OtherEncod
   }
 }
 
-/** A model that lacks what its encoder needs. */
+/** A model that its encoder cannot use. */
 export class BadModel extends Schema.TaggedError<BadModel>()("BadModel", {
   encoder: Schema.String,
   detail: Schema.String
@@ -99,7 +99,7 @@ export class BadModel extends Schema.TaggedError<BadModel>()("BadModel", {
   }
 }
 
-/** A text of which the encoder knows nothing. */
+/** A text without any term of the encoder's vocabulary. */
 export class UnknownText extends Schema.TaggedError<UnknownText>()("UnknownText", { text: Schema.String }) {
   override get message() {
     return `the encoder knows no word of ${

@@ -1,10 +1,10 @@
 /**
  * Fusion of text and co-occurrence embeddings to one embedding per item.
  *
- * Concatenation: each part is centred, rotated to its principal components, divided by the fourth root of their variances
- * (half whitening), scaled to rows of length 1, weighted, and concatenated. Canonical correlation (Hotelling 1936,
- * regularised): the most correlated directions of both parts, fitted on items that have both. Either way an item without
- * events is placed by its text alone.
+ * Concatenation: each part is centred, rotated to its principal components, divided by the fourth root of their
+ * variances (half whitening), scaled to rows of length 1, weighted, and concatenated. Canonical correlation (Hotelling
+ * 1936, regularised): the most correlated directions of both parts, fitted on items that have both. Either way an item
+ * without events is placed by its text alone.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -29,7 +29,7 @@ export class FusionConfig extends Schema.Class<FusionConfig>("sidereal/embedding
   collaborative: CollaborativeConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))
 }) {}
 
-/** A fitted fusion as plain data: what places an item that it was not fitted on. */
+/** A fitted fusion as plain data, sufficient to place items that it was not fitted on. */
 export interface FusionModel {
   /** `none` also where too few items have events. */
   readonly kind: FusionConfig["kind"]
@@ -235,8 +235,8 @@ export const fit = (text: Matrix.Matrix, collaborative: Matrix.Matrix, config: F
 }
 
 /**
- * Returns fused embeddings [B, D] of items, fitted on or new. Without collaborative rows every item is placed by its text
- * alone, as an item without events is.
+ * Returns fused embeddings [B, D] of items, fitted on or new. Without collaborative rows every item is placed by its
+ * text alone, as an item without events is.
  */
 export const place = (model: FusionModel, text: Matrix.Matrix, collaborative?: Matrix.Matrix): Matrix.Matrix =>
   model.kind === "none"

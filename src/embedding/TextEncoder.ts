@@ -9,7 +9,7 @@ import { type StoredTensor } from "../storage/Safetensors.ts"
 import * as Words from "../text/Words.ts"
 import { EmbeddingError, OtherEncoder } from "./EmbeddingError.ts"
 
-/** A fitted encoder as plain data: what it needs to encode texts that it was not fitted on. */
+/** A fitted encoder as plain data, sufficient to encode texts that it was not fitted on. */
 export interface EncoderModel {
   /** `id` of the encoder that fitted it. */
   readonly encoder: string
@@ -24,7 +24,7 @@ export interface Fitted {
 
 /** An encoder of item texts. */
 export class TextEncoder extends Context.Service<TextEncoder, {
-  /** Names encoder and settings: equal ids give equal embeddings of equal texts. */
+  /** Identifier of encoder and settings: equal ids mean equal embeddings of equal texts. */
   readonly id: string
   /** Fits the encoder to texts; `keys` name the items they belong to. */
   fit(texts: ReadonlyArray<string>, keys: ReadonlyArray<string>): Effect.Effect<Fitted, EmbeddingError>
@@ -55,7 +55,7 @@ export const itemText = (item: Item): string =>
     item.description.split(/\s+/).slice(0, 60).join(" ")
   ].join(" ")
 
-/** Tells whether an item has a text: more than its key as title, unless the key is prose. */
+/** Returns whether an item has a text: more than its key as title, unless the key is prose. */
 export const hasText = ({ brand, categories, description, key, title }: Item): boolean =>
   (title === key ? Words.isProse(title) : title.trim() !== "") || brand.trim() !== "" || description.trim() !== "" ||
   categories.some((category) => category.trim() !== "")

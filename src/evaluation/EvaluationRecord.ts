@@ -7,41 +7,45 @@ import * as Schema from "effect/Schema"
 const Metrics = Schema.Record(Schema.String, Schema.Finite)
 const Intervals = Schema.Record(Schema.String, Schema.Tuple([Schema.Finite, Schema.Finite]))
 
-/** One model on the test users. Metrics are item-level: a shared SID credits the expectation over its items' order. */
+/**
+ * Results of one model on the test users. Metrics are item-level: where items share a SID, a metric is the expectation
+ * over a uniformly random order of these items.
+ */
 export const ModelRow = Schema.Struct({
   name: Schema.String,
   metrics: Metrics,
   ci95: Intervals,
-  /** Share of the catalogue that appears in some top ten. */
+  /** Share of the catalogue, 0 to 1, that appears in at least one top 10. */
   coverage: Schema.Finite,
-  /** Inequality of how often items are recommended: 0 equal, towards 1 all the same. */
+  /** Gini coefficient of the items' counts in the top 10: 0 when all are equal, near 1 when one item has all. */
   gini: Schema.Finite,
+  /** Time of the evaluation, in seconds. */
   seconds: Schema.Finite
 })
 
 /** @see ModelRow */
 export type ModelRow = typeof ModelRow.Type
 
-/** The whole record. */
+/** Record of an evaluation. */
 export const EvaluationRecord = Schema.Struct({
   dataset: Schema.String,
   protocol: Schema.Struct({
     split: Schema.String,
     historyExcluded: Schema.Boolean,
-    /** Test targets that stand in their own history: a miss for every model when it is excluded. @default 0 */
+    /** Number of test targets that occur in their own history: misses of every model if excluded. @default 0 */
     repeatedTargets: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
     ties: Schema.String,
     collision: Schema.String
   }),
   users: Schema.Int,
   items: Schema.Int,
-  /** Candidates that are not in the catalogue; anything but 0 is a defect. */
+  /** Number of candidates outside the catalogue; any value but 0 is a defect. */
   invalid: Schema.Int,
   beams: Schema.Int,
   models: Schema.Array(ModelRow),
-  /** The same with a hit for every item of the right SID, as most published numbers count. */
+  /** The same models with a hit for any item of the target's SID, as in most published results. */
   sidLevel: Schema.Array(ModelRow),
-  /** Paired differences in NDCG@10 between neighbouring phases, with their intervals. */
+  /** Paired differences in NDCG@10 between consecutive phases, with 95 % intervals. */
   differences: Schema.Array(Schema.Struct({
     name: Schema.String,
     metric: Schema.String,
@@ -53,7 +57,7 @@ export const EvaluationRecord = Schema.Struct({
 /** @see EvaluationRecord */
 export type EvaluationRecord = typeof EvaluationRecord.Type
 
-/** Says what happened to the history and to targets that stand in it. */
+/** Returns a phrase that says whether the history was excluded and how many targets this makes misses. */
 export const describeHistory = (
   { protocol: { historyExcluded, repeatedTargets }, users }: EvaluationRecord
 ): string => {

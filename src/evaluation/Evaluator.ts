@@ -1,5 +1,5 @@
 /**
- * Turns rankings into model rows: metrics, intervals, coverage, inequality.
+ * Computes model rows from rankings: metrics, 95 % intervals, coverage and Gini coefficient.
  */
 import * as Effect from "effect/Effect"
 import * as History from "../catalog/History.ts"
@@ -15,16 +15,19 @@ import * as Rank from "./Rank.ts"
 /** List lengths at which HR and NDCG are reported. */
 export const cutoffs = [1, 3, 5, 10, 20] as const
 
-/** What a model did for every example: the place of the target, and the first items of its list. */
+/** Result of a model for every example: the rank of the target, and the first items of the list, best first. */
 export interface Ranking {
   readonly ranks: ReadonlyArray<Rank.Rank>
   readonly top: ReadonlyArray<Int32Array>
 }
 
-/** Items counted for coverage and inequality. */
+/** Number of first items of each list that count for coverage and the Gini coefficient. */
 export const listed = 10
 
-/** Ranks all items of every example by its scores; history items are left out when asked, and a target among them is not listed. */
+/**
+ * Ranks all items of every example by `scores`, which returns one score per item, [N], higher is better. With
+ * `historyExcluded`, items of the history are left out and a target among them is unlisted.
+ */
 export const byRows = (
   examples: ReadonlyArray<Example>,
   scores: (example: Example) => Float64Array,
@@ -34,10 +37,10 @@ export const byRows = (
   return { ranks: ranked.map(({ rank }) => rank), top: ranked.map(({ best }) => best) }
 }
 
-/** Examples that a scorer is asked about at once. */
+/** Number of examples scored in one call of a scorer. */
 const together = 64
 
-/** Ranks all items by a scorer, in the same way. */
+/** Ranks all items of every example by a scorer, as `byRows` does. */
 export const byScores: (
   examples: ReadonlyArray<Example>,
   scorer: Scorer,
@@ -80,11 +83,14 @@ const rankRow = (values: Float64Array, { history, target }: Example, historyExcl
   return { rank: excluded.has(target) ? Rank.unlisted : { better, tied }, best: Int32Array.from(best) }
 }
 
-/** NDCG at a cutoff, one value per user. */
+/** Returns the NDCG at a cutoff of every user, [users]. */
 export const perUserNdcg = (ranks: ReadonlyArray<Rank.Rank>, cutoff: number): Float64Array =>
   Float64Array.from(ranks, (rank) => Rank.ndcg(rank, cutoff))
 
-/** The row of a ranking over a catalogue of `items`. */
+/**
+ * Computes the row of a model from its ranking over a catalogue of `items` items. `seconds` is the time of the ranking;
+ * `seed` seeds the bootstrap of the intervals.
+ */
 export const row = (name: string, ranking: Ranking, items: number, seconds: number, seed: number): ModelRow => {
   const values: Array<readonly [string, Float64Array]> = [
     ...cutoffs.flatMap((cutoff) => [

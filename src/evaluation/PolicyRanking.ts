@@ -1,5 +1,5 @@
 /**
- * Ranks targets by a policy: a decoder's leaves, history excluded, items that share a SID tied.
+ * Ranks targets by a policy: items stand in the order of the decoder's leaves, and items that share a SID are tied.
  */
 import * as Effect from "effect/Effect"
 import * as History from "../catalog/History.ts"
@@ -14,15 +14,17 @@ import * as LeafSpace from "../sid/trie/LeafSpace.ts"
 import * as Protocol from "./Protocol.ts"
 import * as Rank from "./Rank.ts"
 
-/** How to rank. */
+/** Options of a ranking. */
 export interface RankingOptions {
-  /** Leaves of every list. */
+  /** Number of leaves per list. */
   readonly beams: number
+  /** Whether items of the history are left out of the list. */
   readonly historyExcluded: boolean
+  /** Called with the number of examples done. @default none */
   readonly progress?: ((done: number) => void) | undefined
 }
 
-/** Allowed items of ranked leaves, best first, each with the number of its leaf in the list. */
+/** Returns the allowed items of ranked leaves, best first, each with the index of its leaf in the list. */
 export const rankedItems = (
   space: LeafSpace.LeafSpace,
   ranked: RankedLeaves
@@ -31,7 +33,7 @@ export const rankedItems = (
     Array.from(space.items(leaf), (item) => ({ item, logProb: ranked.logProbs[group]!, group }))
   )
 
-/** The place of a target in ranked leaves, by item and by SID; one that is not allowed is not listed. */
+/** Returns the rank of a target in ranked leaves, by item and by SID; unlisted where no leaf holds it. */
 export const rankOf = (
   space: LeafSpace.LeafSpace,
   ranked: RankedLeaves,
@@ -47,16 +49,16 @@ export const rankOf = (
   return { item: Rank.unlisted, sid: Rank.unlisted }
 }
 
-/** The result for one example. */
+/** Ranking of one example. */
 export interface RankedExample {
-  /** What its list could hold. */
+  /** Space of the SIDs allowed in the list. */
   readonly space: LeafSpace.LeafSpace
   readonly ranked: RankedLeaves
   readonly item: Rank.Rank
   readonly sid: Rank.Rank
 }
 
-/** Ranks every example. */
+/** Decodes and ranks every example, in order. */
 export const rankAll: (
   examples: ReadonlyArray<Example>,
   weights: Weights,
@@ -85,6 +87,6 @@ export const rankAll: (
   }))
 })
 
-/** Mean NDCG of a ranking. */
+/** Returns the mean item-level NDCG at a cutoff; 0 for no examples. */
 export const meanNdcg = (ranked: ReadonlyArray<RankedExample>, cutoff: number): number =>
   ranked.reduce((sum, { item }) => sum + Rank.ndcg(item, cutoff), 0) / Math.max(1, ranked.length)

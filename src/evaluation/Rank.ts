@@ -1,17 +1,19 @@
 /**
- * Where a target stands in a ranking with ties, and what that is worth.
+ * Rank of a target in a list with ties, and its metrics.
  *
- * Items with equal scores, or that share a SID, stand in a uniformly random order: every metric is the expectation over
- * it. One target per user, so recall is the hit rate and the ideal gain is 1.
+ * Items with equal scores or the same SID are tied: every metric is the expectation over a uniformly random order of
+ * the tied items. There is one target per user, so recall equals the hit rate and the ideal DCG is 1.
  */
 
-/** `better` items stand before the target for certain, `tied` others share its place; infinite when it is not listed. */
+/**
+ * Rank of a target: `better` items stand before it, `tied` others are tied with it; `better` is Infinity if unlisted.
+ */
 export interface Rank {
   readonly better: number
   readonly tied: number
 }
 
-/** A target that the list does not hold. */
+/** Rank of a target that is not in the list. */
 export const unlisted: Rank = { better: Infinity, tied: 0 }
 
 const expectation = (rank: Rank, cutoff: number, gain: (position: number) => number): number => {
@@ -22,13 +24,13 @@ const expectation = (rank: Rank, cutoff: number, gain: (position: number) => num
   return sum / (tied + 1)
 }
 
-/** Probability that the target is among the first `cutoff`. */
+/** Returns the probability that the target is among the first `cutoff` items. */
 export const hit = (rank: Rank, cutoff: number): number => expectation(rank, cutoff, () => 1)
 
-/** Expected `1 / log2(position + 2)` within the first `cutoff`, positions from 0. */
+/** Returns the NDCG: the expected `1 / log2(position + 2)` within the first `cutoff` items, positions from 0. */
 export const ndcg = (rank: Rank, cutoff: number): number =>
   expectation(rank, cutoff, (position) => 1 / Math.log2(position + 2))
 
-/** Expected `1 / (position + 1)`. */
+/** Returns the reciprocal rank: the expected `1 / (position + 1)`, positions from 0; 0 if unlisted. */
 export const reciprocal = (rank: Rank): number =>
   Number.isFinite(rank.better) ? expectation(rank, Infinity, (position) => 1 / (position + 1)) : 0

@@ -1,12 +1,12 @@
 /**
- * Model rows as a table of text.
+ * Renders model rows as a text table.
  */
 import { type ModelRow } from "./EvaluationRecord.ts"
 
 const columns = ["HR@1", "HR@5", "HR@10", "HR@20", "NDCG@10", "MRR"] as const
 const withInterval = new Set<string>(["HR@10", "NDCG@10"])
 
-/** One line per model; HR@10 and NDCG@10 with their 95 % intervals. */
+/** Returns a header and one line per model; HR@10 and NDCG@10 with their 95 % intervals. */
 export const render = (rows: ReadonlyArray<ModelRow>): string => {
   const cells = [
     ["model", ...columns, "coverage", "seconds"],

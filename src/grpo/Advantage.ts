@@ -6,11 +6,11 @@ import * as Schema from "effect/Schema"
 import { type GroupRewards } from "../reward/Reward.ts"
 import { type Rollout } from "./RolloutActor.ts"
 
-/** A rollout with what it earned. */
+/** A rollout with its rewards and advantages. */
 export interface AdvantageGroup {
   readonly rollout: Rollout
   readonly rewards: GroupRewards
-  /** [G]. */
+  /** Advantages of the candidates, [G]. */
   readonly advantages: Float32Array
 }
 
@@ -106,7 +106,7 @@ export const ofRewards = (
   }
 }
 
-/** Gives every rollout the advantages of its rewards. */
+/** Pairs every rollout with its rewards and their advantages. */
 export const assign = (
   rollouts: ReadonlyArray<Rollout>,
   rewards: ReadonlyArray<GroupRewards>,

@@ -77,7 +77,7 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
   learningRate: LearningRate.LearningRateConfig.pipe(
     Schema.withDecodingDefaultKey(Effect.succeed({ peak: 7e-4, warmupSteps: 5, floor: 0.05 }))
   ),
-  /** @default no decay, averaging 0.9 */
+  /** Settings of AdamW. @default no weight decay, averaging 0.9 */
   optimizer: AdamW.AdamWConfig.pipe(
     Schema.withDecodingDefaultKey(Effect.succeed({ weightDecay: 0, averaging: 0.9 }))
   )

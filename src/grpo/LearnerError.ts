@@ -1,11 +1,11 @@
 /**
- * The one error of learners, with the reason inside.
+ * The tagged error of learners, with its reasons.
  */
 import * as Schema from "effect/Schema"
 import { PolicyError } from "../policy/PolicyError.ts"
 import { TensorError } from "../tensor/TensorError.ts"
 
-/** Every way in which a step fails. */
+/** Failure of a learner's step; `reason` says which. */
 export class LearnerError extends Schema.TaggedError<LearnerError>()("LearnerError", {
   reason: Schema.Union([PolicyError, TensorError])
 }) {

@@ -17,7 +17,7 @@ import { LearnerError } from "./LearnerError.ts"
 
 /** What the optimizer steps of one batch did. */
 export interface LearnerReport {
-  /** Version of the weights after it. */
+  /** Version of the weights after the step. */
   readonly version: number
   /** Of the last optimizer step. */
   readonly learningRate: number
@@ -27,7 +27,7 @@ export interface LearnerReport {
   readonly terms: Readonly<Record<string, number>>
 }
 
-/** Returns the candidates of groups, as policies score them. */
+/** Returns the prompts and candidates of groups in the format that `PolicyModel.score` reads. */
 export const candidates = (groups: ReadonlyArray<AdvantageGroup>): ReadonlyArray<CandidateGroup> =>
   groups.map(({ rollout: { leaves, prompt } }) => ({ prompt: Prompt.ofHistory(prompt.history), leaves }))
 

@@ -36,7 +36,7 @@ export const noTarget = -1
 
 /** A history and what came next. */
 export interface RolloutPrompt {
-  /** Number of the prompt in its step: with the step it names the rollout, wherever it is drawn. */
+  /** Number of the prompt in its step, from 0; (step, ordinal) identifies the rollout in any process. */
   readonly ordinal: number
   readonly history: History
   /** Item number, or `noTarget`. */

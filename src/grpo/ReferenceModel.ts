@@ -1,5 +1,5 @@
 /**
- * The reference policy that GRPO is held close to.
+ * Service that scores candidates under the reference policy, from which GRPO penalises divergence.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -42,7 +42,7 @@ export class ReferenceModel extends Context.Service<ReferenceModel, {
   /** Continues from what a checkpoint kept. */
   restore(state: StoreState): Effect.Effect<void, TensorError>
 }>()("sidereal/grpo/ReferenceModel") {
-  /** A copy of what the policy is evaluated with when the layer is built; it never changes. */
+  /** A fixed copy of the policy's averaged weights, taken when the layer is built. */
   static readonly layerFrozen: Layer.Layer<ReferenceModel, TensorError, PolicyModel | PolicyParameters> = Layer.effect(
     ReferenceModel,
     Effect.gen(function*() {

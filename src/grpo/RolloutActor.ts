@@ -1,5 +1,5 @@
 /**
- * Rollouts: prompts become groups of G candidate SIDs with the log-probabilities they were drawn with.
+ * Service that draws G candidate SIDs per prompt, with their log-probabilities under the policy that drew them.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -24,13 +24,13 @@ import { RolloutError } from "./RolloutError.ts"
  */
 export interface Rollout {
   readonly prompt: RolloutPrompt
-  /** Version of the weights that drew it. */
+  /** Version of the weights that the candidates were drawn with. */
   readonly version: number
-  /** Trie nodes [G]. */
+  /** Trie nodes of the candidates, [G]. */
   readonly leaves: Int32Array
-  /** One item per candidate: the first with its SID that may be recommended. */
+  /** Items of the candidates, [G]: the first allowed item with the candidate's SID. */
   readonly items: Int32Array
-  /** Whether the candidate's SID is the target's; never where the target itself may not be recommended. */
+  /** Whether each candidate's SID is the target's, [G]; all false where the target itself is excluded. */
   readonly hits: ReadonlyArray<boolean>
   /** Log-probability of each step of each candidate under the policy that drew, at temperature 1, where asked for. */
   readonly behaviour?: ReadonlyArray<Float32Array> | undefined
@@ -38,7 +38,7 @@ export interface Rollout {
   readonly forced?: number | undefined
 }
 
-/** Makes the rollout of leaves that were drawn from a space. */
+/** Builds the rollout of a prompt from leaves drawn from `space`. */
 export const rollout = (
   space: LeafSpace.LeafSpace,
   prompt: RolloutPrompt,
@@ -53,7 +53,7 @@ export const rollout = (
   }
 }
 
-/** Shows a rollout to rewards. */
+/** Converts a rollout to the group that rewards score. */
 export const rewardGroup = ({ hits, items, prompt: { history, target } }: Rollout): RewardGroup => ({
   user: history.user,
   history: history.items,
@@ -95,6 +95,7 @@ export interface RolloutOptions {
  * drawn again.
  */
 export class RolloutActor extends Context.Service<RolloutActor, {
+  /** Draws one rollout per prompt; `step` counts from 1. */
   generate(
     prompts: ReadonlyArray<RolloutPrompt>,
     step: number

@@ -1,12 +1,12 @@
 /**
- * The one error of rollout actors, with the reason inside.
+ * The tagged error of rollout actors, with its reasons.
  */
 import * as Schema from "effect/Schema"
 import { DecoderError } from "../decode/DecoderError.ts"
 import { ScorerError } from "../evaluation/baseline/ScorerError.ts"
 import { PolicyError } from "../policy/PolicyError.ts"
 
-/** An actor that could not be reached or gave up. */
+/** A rollout actor that could not be reached or that failed. */
 export class ActorFailed extends Schema.TaggedError<ActorFailed>()("ActorFailed", {
   step: Schema.Int,
   detail: Schema.String
@@ -16,7 +16,7 @@ export class ActorFailed extends Schema.TaggedError<ActorFailed>()("ActorFailed"
   }
 }
 
-/** Every way in which rollouts fail. */
+/** Failure of rollouts; `reason` says which. */
 export class RolloutError extends Schema.TaggedError<RolloutError>()("RolloutError", {
   reason: Schema.Union([DecoderError, PolicyError, ScorerError, ActorFailed])
 }) {

@@ -1,5 +1,5 @@
 /**
- * Tokenizers measured side by side before any language model is trained, and the rule by which one is recommended.
+ * Comparison of tokenizers before any policy is trained, and the rule that recommends one.
  */
 import * as Schema from "effect/Schema"
 import { type Dataset } from "../catalog/Dataset.ts"
@@ -14,24 +14,24 @@ import * as Random from "../statistics/Random.ts"
 import * as Neighbourhood from "./Neighbourhood.ts"
 import * as SidNgram from "./SidNgram.ts"
 
-/** What a tokenizer made. */
+/** Result of a tokenizer. */
 export interface Specimen {
   readonly name: string
-  /** Its settings, for people. */
+  /** Settings of the tokenizer, for display. */
   readonly id: string
-  /** Seconds of training and encoding. */
+  /** Time of training and encoding, in seconds. */
   readonly seconds: number
-  /** Codes before the policy for collisions, by item. */
+  /** Codes of each item before the collision policy, [N][L]. */
   readonly codes: ReadonlyArray<Int32Array>
   readonly diagnosis: Diagnosis
-  /** After the policy. */
+  /** Index of the SIDs after the collision policy. */
   readonly index: SidIndex
 }
 
-/** How well counts over SIDs predict validation targets. */
+/** Metrics of a count-based model over SIDs (`SidNgram`) on validation targets. */
 export const Prediction = Schema.Struct({
   users: Schema.Int,
-  /** Mean surprise of a target item. */
+  /** Mean negative log-probability of a target item, in bits. */
   bits: Schema.Finite,
   hr10: Schema.Finite,
   ndcg10: Schema.Finite,
@@ -41,27 +41,27 @@ export const Prediction = Schema.Struct({
 /** @see Prediction */
 export type Prediction = typeof Prediction.Type
 
-/** The figures of one tokenizer. */
+/** Measurements of one tokenizer. */
 export const Entry = Schema.Struct({
   name: Schema.String,
   id: Schema.String,
   seconds: Schema.Finite,
   items: Schema.Int,
-  /** N - distinct over N, before the policy. */
+  /** (N - distinct codes) / N, before the collision policy. */
   collisionRate: Schema.Finite,
-  /** Share of training events whose item shared its codes with another, before the policy. */
+  /** Share of training events whose item shares its codes with another item, before the collision policy. */
   collidingEvents: Schema.Finite,
-  /** Share of test targets whose item did. */
+  /** Share of test targets whose item shares its codes with another item, before the collision policy. */
   collidingTargets: Schema.Finite,
   meanSquaredError: Schema.Finite,
   varianceLeft: Schema.Finite,
   levels: Schema.Array(Diagnostics.LevelUse),
-  /** Inequality of the first level's codes over items: 0 when all are used equally. */
+  /** Gini coefficient of the items per code of the first level: 0 when all codes have equally many. */
   gini: Schema.Finite,
   collisionPolicy: Schema.String,
-  /** Share of items whose codes the policy changed. */
+  /** Share of items whose codes the collision policy changed. */
   moved: Schema.Finite,
-  /** Distinct SIDs after the policy. */
+  /** Number of distinct SIDs after the collision policy. */
   distinct: Schema.Int,
   nodes: Schema.Array(Schema.Int),
   branching: Schema.Array(Schema.Finite),
@@ -72,22 +72,22 @@ export const Entry = Schema.Struct({
 /** @see Entry */
 export type Entry = typeof Entry.Type
 
-/** Validation users that are asked at most. */
+/** Largest number of validation users. */
 const mostUsers = 1000
 
-/** Validation examples that every tokenizer is asked, spread over the users by the seed. */
+/** Draws the validation examples that every tokenizer is measured on, at most 1,000; a function of the seed. */
 export const questions = (split: Split, seed: number): Split["validation"] => {
   const order = Random.permutation(split.validation.length, seed, 0x1ab).slice(0, mostUsers).toSorted()
   return Array.from(order, (at) => split.validation[at]!)
 }
 
-/** NDCG@10 per question, beside the figures. */
+/** Measurements of one tokenizer, with the NDCG@10 of every validation user. */
 export interface Measured {
   readonly entry: Entry
   readonly perUser: Float64Array
 }
 
-/** Measures one tokenizer. */
+/** Measures one tokenizer; `seed` selects the validation users, the pairs and the bootstrap resamples. */
 export const measure = (specimen: Specimen, dataset: Dataset, split: Split, seed: number): Measured => {
   const { codes, diagnosis, index } = specimen
   const asked = questions(split, seed)
@@ -142,24 +142,24 @@ export const measure = (specimen: Specimen, dataset: Dataset, split: Split, seed
   }
 }
 
-/** Names that are there to be beaten. */
+/** Names of the control tokenizers, baselines whose codes do not depend on item content. */
 export const controls: ReadonlySet<string> = new Set(["random", "hash", "popularity"])
 
-/** The choice and its reasons. */
+/** Recommended tokenizer, with the rule and the reasons. */
 export interface Recommendation {
   readonly name: string
   readonly rule: string
   readonly reasons: ReadonlyArray<string>
 }
 
-/** The rule in words. */
+/** Description of the rule. */
 export const rule =
-  "Of the tokenizers that are no controls, take the one whose codes predict the next item of validation users best " +
-  "by counting (NDCG@10). Those whose difference from it has a 95 % interval, over the same users, that includes 0 are its " +
-  "equals; of these the one with the fewest collisions before the policy is recommended, then the one that loses least of " +
-  "the embeddings' variance."
+  "Of the tokenizers except the controls, find the one whose codes predict the next item of validation users best in a " +
+  "count-based model (NDCG@10). Tokenizers are equivalent to it if the 95 % interval of the paired difference includes 0. " +
+  "Of these, the one with the lowest collision rate before the collision policy is recommended; ties go to the one that " +
+  "loses the smallest share of the embeddings' variance."
 
-/** Recommends one of the measured tokenizers. */
+/** Recommends one of the measured tokenizers; undefined where all are controls. */
 export const recommend = (measured: ReadonlyArray<Measured>, seed: number): Recommendation | undefined => {
   const candidates = measured.filter(({ entry }) => !controls.has(entry.name))
   const best = candidates.toSorted((a, b) => b.entry.prediction.ndcg10 - a.entry.prediction.ndcg10)[0]
@@ -174,8 +174,8 @@ export const recommend = (measured: ReadonlyArray<Measured>, seed: number): Reco
   const reasons = [
     `${best.entry.name} predicts best: NDCG@10 ${best.entry.prediction.ndcg10.toFixed(4)}` +
     (equals.length === 1
-      ? ", and no other comes within the interval."
-      : `; within the interval of it: ${
+      ? ", and no other is equivalent to it."
+      : `; equivalent to it: ${
         equals.filter((one) => one !== best).map(({ entry }) => `${entry.name} ${entry.prediction.ndcg10.toFixed(4)}`)
           .join(", ")
       }.`),
@@ -189,7 +189,7 @@ export const recommend = (measured: ReadonlyArray<Measured>, seed: number): Reco
         `Warning: the control ${entry.name} (NDCG@10 ${
           entry.prediction.ndcg10.toFixed(4)
         }) predicts as well, so on these ` +
-          `data the embeddings tell little about what is bought next.`
+          `data the embeddings say little about the next item.`
       )
     }
   }

@@ -1,5 +1,5 @@
 /**
- * Whether items that share the first codes of their SIDs share what people know of them.
+ * Agreement of items with common SID prefixes in category, brand and users.
  */
 import * as Schema from "effect/Schema"
 import * as SchemaTransformation from "effect/SchemaTransformation"
@@ -8,7 +8,7 @@ import { type SidIndex } from "../sid/SidIndex.ts"
 import * as Trie from "../sid/trie/Trie.ts"
 import * as Random from "../statistics/Random.ts"
 
-/** A share or NaN, which JSON has as null. */
+/** A share, 0 to 1, or NaN, which is null in JSON. */
 const Share = Schema.NullOr(Schema.Finite).pipe(
   Schema.decodeTo(
     Schema.Number,
@@ -19,16 +19,16 @@ const Share = Schema.NullOr(Schema.Finite).pipe(
   )
 )
 
-/** Shares of pairs that agree; NaN where no pair has the attribute. */
+/** Shares of pairs of items that agree in an attribute; NaN where no pair has the attribute. */
 export const Agreement = Schema.Struct({
-  /** Codes that the items of a pair have in common; 0 for pairs drawn from the whole catalogue. */
+  /** Number of first codes that the items of a pair have in common; 0 for pairs of the whole catalogue. */
   prefix: Schema.Int,
-  /** Distinct pairs there are. */
+  /** Number of distinct pairs with such a prefix. */
   pairs: Schema.Int,
-  /** Finest category. */
+  /** Share with the same finest category. */
   category: Share,
   brand: Share,
-  /** At least one training user of both. */
+  /** Share with at least one training user in common. */
   buyers: Share
 })
 
@@ -37,7 +37,7 @@ export type Agreement = typeof Agreement.Type
 
 const sampled = 20_000
 
-/** Users of each item in training, ascending. */
+/** Returns the training users of each item, in ascending order. */
 const buyersOf = (train: ReadonlyArray<Int32Array>, items: number): ReadonlyArray<ReadonlyArray<number>> => {
   const buyers = Array.from({ length: items }, (): Array<number> => [])
   for (const [user, sequence] of train.entries()) {
@@ -55,7 +55,7 @@ const meet = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): boolean => {
   return false
 }
 
-/** Agreement of pairs with 0 .. L-1 common codes, estimated from pairs drawn uniformly. */
+/** Estimates the agreement of pairs with 0 .. L-1 common codes from pairs drawn uniformly; a function of the seed. */
 export const measure = (
   index: SidIndex,
   items: ReadonlyArray<Item>,
@@ -64,7 +64,7 @@ export const measure = (
 ): ReadonlyArray<Agreement> => {
   const { trie } = index
   const buyers = buyersOf(train, items.length)
-  // Items in the order of the tree, so that those below a node are neighbours.
+  // Items in the order of the trie, so that those below a node are contiguous.
   const order = new Int32Array(items.length)
   const from = new Int32Array(trie.nodes)
   const below = Trie.itemsBelow(trie)

@@ -1,32 +1,32 @@
 /**
- * What SIDs alone make learnable: the next item's codes from the codes of the items before, by interpolated counts.
+ * Count-based model over SIDs: predicts the next item's codes from the codes of the last items, by interpolated counts.
  *
  * For the last items j of a history, `P(leaf | j)` is a product over the levels of the leaf's path of
  * `P_m(t' | t) = (n(q_m, t') + c P_{m-1}(t' | t)) / (n(q_m, t) + c)`, where q_m is the prefix of m codes of j,
  * n(q, t) counts training pairs of an item under q and a later one under t, and `P_{-1}` follows the number of items
- * below (a hierarchical Dirichlet prior, MacKay and Peto 1995). The mixture over j halves with every step back. An item
- * shares its leaf's probability with those that share its SID. Codes that place together what is bought together need
- * few events to predict well, which is what a language model will live on; it costs seconds where that costs minutes.
+ * below (a hierarchical Dirichlet prior, MacKay and Peto 1995). The weights of the mixture over j halve with every step
+ * back. Items that share a SID share its probability equally. Codes that group items with the same buyers predict well
+ * from few events, so the model indicates in seconds how well a policy, which trains for minutes, can use the codes.
  */
 import { type SidIndex } from "../sid/SidIndex.ts"
 import * as Trie from "../sid/trie/Trie.ts"
 
-/** The counted model. */
+/** A fitted model. */
 export interface SidNgram {
-  /** Probabilities of all N items to come next; they sum to 1. */
+  /** Returns the probabilities of all items to come next, [N]; they sum to 1. */
   scores(history: Int32Array): Float64Array
 }
 
-/** Items back from the target that count as context. */
+/** Number of items before the target that are its context. */
 const window = 3
-/** c: events that a finer context must hold to be believed as much as a coarser one. */
+/** c: number of events at which a finer context has the same weight as the coarser one. */
 const concentration = 4
-/** Pairs that are counted at most, spread evenly over the users. */
+/** Largest number of pairs counted, spread evenly over the users. */
 const mostPairs = 2_000_000
 
 const weightOf = (distance: number) => 2 ** (1 - distance)
 
-/** Counts training sequences. */
+/** Fits the model to training sequences. */
 export const fit = (index: SidIndex, train: ReadonlyArray<Int32Array>): SidNgram => {
   const { leafOf, trie } = index
   const below = Trie.itemsBelow(trie)
@@ -42,7 +42,7 @@ export const fit = (index: SidIndex, train: ReadonlyArray<Int32Array>): SidNgram
     return path.toReversed()
   }
 
-  /** By context node: later nodes and their weights. */
+  /** Later nodes and their weights, by context node. */
   const counts = new Map<number, Map<number, number>>()
   const events = train.reduce((sum, sequence) => sum + Math.max(0, sequence.length - 1), 0)
   const every = Math.max(1, Math.ceil(events * window / mostPairs))
@@ -61,7 +61,7 @@ export const fit = (index: SidIndex, train: ReadonlyArray<Int32Array>): SidNgram
     }
   }
 
-  /** Conditionals P(node | its parent) in a context, from those of the context one code shorter. */
+  /** Computes P(node | its parent) in a context from that of the context one code shorter. */
   const refine = (coarser: Float32Array, context: number): Float32Array => {
     const later = counts.get(context)
     if (later === undefined) return coarser
@@ -76,7 +76,7 @@ export const fit = (index: SidIndex, train: ReadonlyArray<Int32Array>): SidNgram
     }
     return out
   }
-  // Where a SID begins another, what ends at the node does not go on to a child.
+  // Where a SID is a prefix of another, the events that end at the node do not continue to a child.
   const endsAt = (later: ReadonlyMap<number, number>, node: number): number => {
     if (Trie.itemCount(trie, node) === 0 || Trie.childCount(trie, node) === 0) return 0
     const first = Trie.firstChild(trie, node)
@@ -96,7 +96,7 @@ export const fit = (index: SidIndex, train: ReadonlyArray<Int32Array>): SidNgram
     let found = roots
     for (const [depth, node] of pathOf(item).entries()) {
       if (depth === 0) continue
-      // The first level is shared by many items; deeper contexts would fill the memory.
+      // Contexts of the first level are reused by many items; caching deeper ones would fill the memory.
       const known = depth === 1 ? kept.get(node) : undefined
       const finer: Float32Array = known ?? refine(found, node)
       if (depth === 1 && known === undefined) kept.set(node, finer)
@@ -117,7 +117,7 @@ export const fit = (index: SidIndex, train: ReadonlyArray<Int32Array>): SidNgram
         reach[0] = weightOf(i + 1) / total
         for (let node = 0; node < trie.nodes; node++) {
           const here = Trie.itemCount(trie, node)
-          // A node at which SIDs end and others go on divides its mass by the items on either side.
+          // A node where a SID ends and others continue divides its mass by the numbers of items on either side.
           const stays = here / below[node]!
           const goes = 1 - stays
           mass[node] = mass[node]! + reach[node]! * stays

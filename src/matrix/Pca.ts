@@ -4,7 +4,7 @@
 import { EigenvalueDecomposition, Matrix as Dense } from "ml-matrix"
 import { type Matrix } from "./Matrix.ts"
 
-/** Axes of coordinates: what projects and reconstructs rows. */
+/** Axes that rows are projected on and reconstructed from. */
 export interface Axes {
   /** Mean of the rows, [D]. */
   readonly mean: Float64Array

@@ -1,5 +1,5 @@
 /**
- * Losses over groups of candidates: pure tensor functions, as a model is.
+ * Objectives: losses over groups of candidates, as pure tensor functions.
  *
  * C candidates of all groups, L steps of the longest one (its codes, and its end where another SID goes on), P groups (one
  * per prompt), G candidates of the largest one, R inner nodes of all trees, K children of the widest one.
@@ -12,13 +12,13 @@ import * as tf from "@tensorflow/tfjs"
 
 /** What a loss sees; entries that a mask leaves out are 0. */
 export interface GroupTensors {
-  /** Log-probability of each step [C, L]; gradients flow through it and through `nodes.logProbs`. */
+  /** Log-probability of each step, [C, L]; gradients flow through it and through `nodes.logProbs`. */
   readonly logProbs: tf.Tensor
   /** The same when the candidates were drawn [C, L]; only for objectives that need it. */
   readonly behaviour: tf.Tensor
   /** The same under the reference [C, L]; only for objectives that need it. */
   readonly reference: tf.Tensor
-  /** 1 for the steps of a candidate, 0 after them [C, L]. */
+  /** 1 for the steps of a candidate, 0 for padding, [C, L]. */
   readonly mask: tf.Tensor
   /** Row of the node that each step leaves, in `nodes` [C, L], int32. */
   readonly node: tf.Tensor
@@ -35,13 +35,13 @@ export interface GroupTensors {
   /** Counts of the whole batch, of which these tensors may be a part; scalars. */
   readonly total: { readonly candidates: tf.Tensor; readonly steps: tf.Tensor; readonly groups: tf.Tensor }
   readonly nodes: {
-    /** Log-probability of each child [R, K]. */
+    /** Log-probability of each child of each inner node, [R, K]. */
     readonly logProbs: tf.Tensor
     /** [R, K]; only for objectives that need the reference. */
     readonly reference: tf.Tensor
-    /** 1 for the children of a node, 0 after them [R, K]. */
+    /** 1 for the children of a node, 0 for padding, [R, K]. */
     readonly legal: tf.Tensor
-    /** Candidates that pass the node [R]. */
+    /** Number of candidates whose paths pass through the node, [R]. */
     readonly visits: tf.Tensor
   }
 }

@@ -1,17 +1,18 @@
 /**
- * Adafactor (Shazeer and Stern 2018): the second moment of a matrix is kept as a row and a column, steps are relative to
- * the size of the weights, and there is no first moment. In torch's form, `rho_t = min(rate, 1/sqrt(t))`.
+ * Adafactor (Shazeer and Stern 2018): the second moment of a matrix is factored into a row and a column, updates are
+ * scaled by the root mean square of the weights, and there is no first moment. As in PyTorch, the relative step size is
+ * `rho_t = min(rate, 1/sqrt(t))`.
  */
 import * as tf from "@tensorflow/tfjs"
 import type * as Optimizer from "./Optimizer.ts"
 
-/** Settings, with torch's defaults. */
+/** Settings of Adafactor, with the defaults of PyTorch. */
 export interface AdafactorOptions {
-  /** Exponent of the falling share of new squares, `t^decay`. @default -0.8 */
+  /** Exponent of the weight of the new squared gradient in the moving average, `t^decay`, t from 1. @default -0.8 */
   readonly decay?: number
-  /** Smallest square. @default 2^-23 */
+  /** Lower bound of the mean of the row factor; its square bounds the second moment. @default 2^-23 */
   readonly epsilon1?: number
-  /** Smallest size of a weight. @default 1e-3 */
+  /** Lower bound of the root mean square of the weights. @default 1e-3 */
   readonly epsilon2?: number
   /** Largest root mean square of an update. @default 1 */
   readonly clip?: number
@@ -21,7 +22,7 @@ export interface AdafactorOptions {
 
 const rootMeanSquare = (x: tf.Tensor) => x.square().mean().sqrt()
 
-/** Adafactor, the learning rate included. */
+/** Returns Adafactor, including the learning rate of the schedule. */
 export const adafactor = (options: AdafactorOptions = {}): Optimizer.Transform => {
   const { clip = 1, decay = -0.8, epsilon1 = 2 ** -23, epsilon2 = 1e-3, weightDecay = 0 } = options
   const isFactored = (parameter: Optimizer.Parameter) => parameter.shape.length > 1

@@ -1,11 +1,14 @@
 /**
- * Adam's direction (Kingma and Ba 2015): the bias-corrected mean of gradients over the root of their squares.
+ * Adam (Kingma and Ba 2015): the bias-corrected first moment of the gradient over the root of the second moment.
  */
 import * as tf from "@tensorflow/tfjs"
 import { type AdamWConfig } from "./AdamW.ts"
 import * as Optimizer from "./Optimizer.ts"
 
-/** `m = b1 m + (1-b1) g`, `v = b2 v + (1-b2) g^2`, `m / (1-b1^t) / (sqrt(v / (1-b2^t)) + epsilon)`. */
+/**
+ * Returns the transform `m = b1 m + (1-b1) g`, `v = b2 v + (1-b2) g^2`,
+ * `m / (1-b1^t) / (sqrt(v / (1-b2^t)) + epsilon)`, with t from 1.
+ */
 export const scaleByAdam = (beta1: number, beta2: number, epsilon: number): Optimizer.Transform =>
   Optimizer.withSlots(["first", "second"], (gradient, slots, _, { scalars }) => {
     const first = slots.first.mul(tf.scalar(beta1)).add(gradient.mul(tf.scalar(1 - beta1)))
@@ -17,8 +20,8 @@ export const scaleByAdam = (beta1: number, beta2: number, epsilon: number): Opti
   })
 
 /**
- * AdamW (Loshchilov and Hutter 2019): clipping, Adam, decoupled decay of matrices, moving average. On host memory the
- * one-pass kernel runs in its place.
+ * Returns AdamW (Loshchilov and Hutter 2019): clipping, Adam, decoupled decay of matrices, moving average. On host
+ * memory the fused kernel of `AdamW` runs instead of the transform.
  */
 export const adamW = (config: AdamWConfig): Optimizer.Optimizer => ({
   fused: config,

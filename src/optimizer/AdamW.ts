@@ -1,8 +1,8 @@
 /**
- * AdamW (Loshchilov and Hutter 2019) with clipping by global norm, as one pass over the flat regions.
+ * AdamW (Loshchilov and Hutter 2019) with clipping by global norm, in one pass over the flat regions of a buffer.
  *
  * `m = b1 m + (1-b1) g`, `v = b2 v + (1-b2) g^2`,
- * `p = (1 - lr decay) p - lr / (1-b1^t) * m / (sqrt(v) / sqrt(1-b2^t) + epsilon)`; torch's form, decay decoupled.
+ * `p = (1 - lr decay) p - lr / (1-b1^t) * m / (sqrt(v) / sqrt(1-b2^t) + epsilon)`, as in PyTorch, with t from 1.
  * The gradient is first scaled by `min(1, clip / (norm + 1e-6))`.
  */
 import * as Effect from "effect/Effect"
@@ -13,31 +13,34 @@ import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 const Positive = Schema.Finite.check(Schema.isGreaterThan(0))
 const Fraction = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThan(1))
 
-/** Settings of the optimizer; the learning rate comes from the schedule. */
+/** Settings of AdamW; the learning rate comes from the schedule. */
 export class AdamWConfig extends Schema.Class<AdamWConfig>("sidereal/optimizer/AdamWConfig")({
+  /** Decay of the moving average of gradients, 0 to below 1. @default 0.9 */
   beta1: Fraction.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.9))),
+  /** Decay of the moving average of squared gradients, 0 to below 1. @default 0.98 */
   beta2: Fraction.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.98))),
+  /** Added to the root of the second moment. @default 1e-8 */
   epsilon: Positive.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1e-8))),
-  /** Decoupled weight decay of matrices. @default 0.1 */
+  /** Decoupled weight decay of matrices, a factor of the learning rate. @default 0.1 */
   weightDecay: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(0.1))
   ),
   /** Largest global norm of the gradient. @default 1 */
   maxGradientNorm: Positive.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
-  /** Share of the old value in the moving average of the weights, 0 for no averaging. @default 0.99 */
+  /** Decay of the moving average of the weights, 0 to below 1; 0 for no averaging. @default 0.99 */
   averaging: Fraction.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.99)))
 }) {}
 
-/** What one step did. */
+/** Report of one optimizer step. */
 export interface StepReport {
-  /** Global norm of the gradient before clipping. */
+  /** Euclidean norm of the gradient of all parameters, before clipping. */
   readonly gradientNorm: number
 }
 
 /**
- * Applies step number `step` (from 1) to the weights, reading the gradients of the buffer.
+ * Applies step number `step` (from 1) to the weights, from the gradients of the buffer.
  *
- * Returns the error instead when the gradient is not finite; the weights are then untouched.
+ * Returns an error when the gradient is not finite; the weights are then unchanged.
  */
 export const apply = (
   buffer: ParameterBuffer,
@@ -57,7 +60,7 @@ export const apply = (
       })
     })
   }
-  // The average begins as the weights before the first step.
+  // The average starts as the weights before the first step.
   const averaging = config.averaging > 0 ? buffer.kernels("average", "weights") : undefined
   const kernels = buffer.kernels("weights", "gradients", "first", "second")
   const clip = Math.min(1, config.maxGradientNorm / (gradientNorm + 1e-6))

@@ -1,43 +1,46 @@
 /**
- * Optimizers as small pure transforms of gradients that compose, after Optax (Babuschkin et al. 2020).
+ * Optimizers as composable pure transforms of gradients, after Optax (Babuschkin et al. 2020).
  *
- * A transform turns updates into updates, given the weights and its own slots; the first of a chain is given the
- * gradients, and what the last gives is added to the weights. Transforms are plain functions over tensors, so a chain
- * is traced into one graph as a model is, and runs where the weights lie.
+ * A transform maps updates to updates, given the weights and its own slots; the first of a chain receives the
+ * gradients, and the updates of the last are added to the weights. Transforms are plain functions over tensors, so a
+ * chain is traced into one graph, like a model, and runs on the device that holds the weights.
  */
 import * as tf from "@tensorflow/tfjs"
 import { type AdamWConfig } from "./AdamW.ts"
 
-/** One parameter as a transform sees it. */
+/** A parameter: its name, shape and decay. */
 export interface Parameter {
   readonly name: string
   readonly shape: ReadonlyArray<number>
-  /** Whether weight decay applies: by rule to what has two axes and more. */
+  /** Whether weight decay applies; by default to parameters with two or more axes. */
   readonly decay: boolean
 }
 
-/** A tensor that a transform keeps from step to step, and what it is filled with at first. */
+/**
+ * A tensor that a transform keeps between steps; `start` is its initial value, or the weight that it is copied from.
+ */
 export interface SlotSpec {
   readonly shape: ReadonlyArray<number>
   readonly start: number | { readonly weight: string }
-  /** The parameter that it is a moving average of: what is evaluated in place of the weights. */
+  /** Parameter of which the slot is a moving average, used in place of the weights in evaluation. @default none */
   readonly averageOf?: string | undefined
 }
 
 /** Tensors by name. */
 export type Tensors = Readonly<Record<string, tf.Tensor>>
 
-/** What an update may read. */
+/** Input of an update besides the updates themselves. */
 export interface UpdateContext {
   readonly parameters: ReadonlyArray<Parameter>
   /** Weights before the step, by parameter. */
   readonly weights: Tensors
+  /** Slots before the step, by slot name. */
   readonly slots: Tensors
-  /** The scalars of this step. */
+  /** Scalars of this step, by name. */
   readonly scalars: Tensors
 }
 
-/** New updates, by parameter, and new slots. */
+/** Output of an update: new updates by parameter, and new slots by slot name. */
 export interface Updated {
   readonly updates: Tensors
   readonly slots: Tensors
@@ -45,23 +48,24 @@ export interface Updated {
 
 /** A pure transform of updates. */
 export interface Transform {
-  /** The slots for these parameters. */
+  /** Returns the slots for these parameters, by slot name. */
   init(parameters: ReadonlyArray<Parameter>): Readonly<Record<string, SlotSpec>>
   /**
-   * Numbers of step `step` (from 1) at learning rate `rate`, worked out in float64 on the host; their names do not
+   * Computes the scalars of step `step` (from 1) at learning rate `rate`, in float64 on the host; their names do not
    * depend on the step.
    */
   scalars(step: number, rate: number): Readonly<Record<string, number>>
+  /** Maps updates to new updates and slots. */
   update(updates: Tensors, context: UpdateContext): Updated
 }
 
-/** An optimizer: a transform, and the one-pass kernel that may run in its place on host memory. */
+/** An optimizer: a transform, and the settings of the fused AdamW kernel that may replace it on host memory. */
 export interface Optimizer {
   readonly transform: Transform
   readonly fused?: AdamWConfig | undefined
 }
 
-/** An optimizer that runs as traced. */
+/** Makes an optimizer from a transform, without a fused kernel. */
 export const of = (transform: Transform): Optimizer => ({ transform })
 
 const mapParameters = (
@@ -69,7 +73,7 @@ const mapParameters = (
   change: (parameter: Parameter) => tf.Tensor
 ): Tensors => Object.fromEntries(parameters.map((parameter) => [parameter.name, change(parameter)]))
 
-/** A transform without slots that treats every parameter alike. */
+/** Makes a transform without slots that applies `change` to every parameter. */
 export const stateless = (
   change: (update: tf.Tensor, parameter: Parameter, context: UpdateContext) => tf.Tensor,
   scalars: Transform["scalars"] = () => ({})
@@ -82,7 +86,9 @@ export const stateless = (
   })
 })
 
-/** A transform that keeps tensors of the parameter's shape under the given names, zero at first. */
+/**
+ * Makes a transform with slots of the parameter's shape under the given names; they start at 0 unless `start` is set.
+ */
 export const withSlots = <K extends string>(
   names: ReadonlyArray<K>,
   change: (
@@ -94,7 +100,7 @@ export const withSlots = <K extends string>(
   options: {
     readonly scalars?: Transform["scalars"]
     readonly start?: (parameter: Parameter, slot: K) => SlotSpec["start"]
-    /** Whether the slots are averages of the weights. */
+    /** Whether the slots are moving averages of the weights. @default false */
     readonly averages?: boolean
   } = {}
 ): Transform => ({
@@ -132,14 +138,14 @@ const merge = <A>(what: string, parts: ReadonlyArray<Readonly<Record<string, A>>
   const all: Record<string, A> = {}
   for (const part of parts) {
     for (const [name, value] of Object.entries(part)) {
-      if (name in all) throw new RangeError(`two transforms of one optimizer keep a ${what} "${name}"; name one apart`)
+      if (name in all) throw new RangeError(`two transforms share the ${what} "${name}"; rename one by Optimizer.named`)
       all[name] = value
     }
   }
   return all
 }
 
-/** One transform after the other; their slots must have different names. */
+/** Composes transforms in order; their slots and scalars must have different names, else it throws a RangeError. */
 export const chain = (...transforms: ReadonlyArray<Transform>): Transform => ({
   init: (parameters) => merge("slot", transforms.map((transform) => transform.init(parameters))),
   scalars: (step, rate) => merge("scalar", transforms.map((transform) => transform.scalars(step, rate))),
@@ -155,7 +161,7 @@ export const chain = (...transforms: ReadonlyArray<Transform>): Transform => ({
   }
 })
 
-/** The transform with its slots and scalars under names of their own, so that it can stand twice in a chain. */
+/** Prefixes the slots and scalars of a transform with `name/`, so that a chain can contain it twice. */
 export const named = (name: string, transform: Transform): Transform => {
   const outer = <A>(values: Readonly<Record<string, A>>) =>
     Object.fromEntries(Object.entries(values).map(([key, value]) => [`${name}/${key}`, value]))
@@ -179,7 +185,10 @@ export const named = (name: string, transform: Transform): Transform => {
   }
 }
 
-/** Parameter groups: every parameter goes through the transform of the group that `groupOf` names. */
+/**
+ * Applies to every parameter the transform of its group, whose name `groupOf` returns; throws a RangeError for a group
+ * without a transform.
+ */
 export const groups = (
   groupOf: (parameter: Parameter) => string,
   transforms: Readonly<Record<string, Transform>>
@@ -190,7 +199,7 @@ export const groups = (
       const found = groupOf(parameter)
       if (!(found in transforms)) {
         throw new RangeError(
-          `the parameter "${parameter.name}" is in the group "${found}", which has no transform; there are ${
+          `the parameter "${parameter.name}" is in the group "${found}", which has no transform; known groups: ${
             Object.keys(transforms).join(", ")
           }`
         )
@@ -214,27 +223,32 @@ export const groups = (
   }
 }
 
-/** Leaves the weights as they are. */
+/** Sets every update to 0, so that the weights do not change. */
 export const frozen: Transform = stateless((update) => tf.zerosLike(update))
 
-/** Multiplies by minus the learning rate of the schedule, and by `factor`. */
+/** Multiplies updates by minus the learning rate of the schedule, and by `factor`. */
 export const scaleByRate = (factor = 1): Transform =>
   stateless(
     (update, _, { scalars }) => update.mul(scalars["rate"]!),
     (_, rate) => ({ rate: -rate * factor })
   )
 
-/** Adds `decay` times the weight to the update of what decays: decoupled when it stands after the moments. */
+/**
+ * Adds `decay` times the weight to the updates of the parameters that `applies` selects; decoupled weight decay when it
+ * follows the moments in a chain.
+ */
 export const decayWeights = (decay: number, applies: (parameter: Parameter) => boolean = (p) => p.decay): Transform =>
   stateless((update, parameter, { weights }) =>
     decay !== 0 && applies(parameter) ? update.add(weights[parameter.name]!.mul(tf.scalar(decay))) : update
   )
 
-/** The Euclidean norm of all tensors together. */
+/** Returns the Euclidean norm of all tensors together, a scalar. */
 export const globalNorm = (tensors: ReadonlyArray<tf.Tensor>): tf.Tensor =>
   tf.sqrt(tf.addN(tensors.map((tensor) => tensor.square().sum())))
 
-/** Scales all updates together so that their norm is at most `most`; torch's form, `most / (norm + 1e-6)`. */
+/**
+ * Scales all updates by one factor so that their norm is at most `most`: `min(1, most / (norm + 1e-6))`, as in PyTorch.
+ */
 export const clipByGlobalNorm = (most: number): Transform => ({
   init: () => ({}),
   scalars: () => ({}),
@@ -247,9 +261,9 @@ export const clipByGlobalNorm = (most: number): Transform => ({
 })
 
 /**
- * Keeps an exponential moving average of the weights after the step in the slots `average.*`, which begin as the
- * weights; the store evaluates them in place of the weights. `decay` is the share of the old value; it is warmed up as
- * `min(decay, t / (t + 10))`. Stands last.
+ * Keeps an exponential moving average of the weights after the step in the slots `average.*`, which start as the
+ * weights; the store evaluates the average in place of the weights. `decay` is the share of the old value, warmed up as
+ * `min(decay, t / (t + 10))`. It must be the last of a chain.
  */
 export const averageWeights = (decay: number): Transform =>
   withSlots(["average"], (update, { average }, parameter, { scalars, weights }) => {

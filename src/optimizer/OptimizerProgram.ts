@@ -1,19 +1,22 @@
 /**
- * One step of an optimizer as a tensor program: weights, gradients and slots in, weights and slots out.
+ * One step of an optimizer as a tensor program from weights, gradients and slots to new weights and slots.
  */
 import type * as tf from "@tensorflow/tfjs"
 import * as TensorProgram from "../tensor/TensorProgram.ts"
 import * as Optimizer from "./Optimizer.ts"
 
-/** Names of the inputs and outputs. */
+/** Returns the name of a parameter's weight among inputs and outputs. */
 export const weightName = (parameter: string): string => `weight/${parameter}`
+/** Returns the name of a parameter's gradient among the inputs. */
 export const gradientName = (parameter: string): string => `gradient/${parameter}`
+/** Returns the name of a slot among inputs and outputs. */
 export const slotName = (slot: string): string => `slot/${slot}`
+/** Returns the name of a scalar among the inputs. */
 export const scalarName = (scalar: string): string => `scalar/${scalar}`
-/** The output that holds the global norm of the gradients before the step. */
+/** Name of the output with the Euclidean norm of all gradients, before clipping. */
 export const normName = "gradientNorm"
 
-/** The program of a transform over parameters. */
+/** Builds the program of a transform over parameters. */
 export const make = (
   transform: Optimizer.Transform,
   parameters: ReadonlyArray<Optimizer.Parameter>

@@ -1,47 +1,47 @@
 /**
- * What the next step depends on beside the weights, on the host: which step it is, and where each slot of the optimizer
- * lies; and the plain data that all of it is saved as.
+ * State of an optimizer on the host: the number of steps applied, the slots, and the plain data that they are saved as.
  */
 import * as ParameterBuffer from "../tensor/ParameterBuffer.ts"
 import { OtherOptimizer, TensorError } from "../tensor/TensorError.ts"
 import { formatShape, hostFloat32, type HostTensor } from "../tensor/TensorProgram.ts"
 import type * as Optimizer from "./Optimizer.ts"
 
-/** Tensors of a saved state by name. */
+/** Tensors of a saved state, by name. */
 export type SavedTensors = ReadonlyMap<string, ParameterBuffer.SavedTensor>
 
-/** Everything that the next step depends on, as plain data. */
+/** State of a store as plain data: all that the next step depends on. */
 export interface StoreState {
-  /** Steps applied. */
+  /** Number of steps applied. */
   readonly version: number
-  /** Every parameter, the frozen ones too. */
+  /** Every parameter, including frozen ones. */
   readonly weights: SavedTensors
-  /** The moving average of each parameter that has one: what is evaluated. */
+  /** Moving average of each parameter that has one, used in evaluation. */
   readonly average: SavedTensors
-  /** Every other slot of the optimizer, by the names of its transform. */
+  /** Every other slot of the optimizer, by the slot names of its transform. */
   readonly slots: SavedTensors
 }
 
-/** Both moments of Adam have regions of the buffer, so that the fused kernel finds them. */
+/** Regions of the buffer for both moments of Adam, which the fused kernel reads. */
 const moments = ["first", "second"] as const
 
-/** The slot that holds the average of each parameter; of several the last. */
+/** Returns the slot with the average of each parameter; the last one where there are several. */
 const averagesOf = (specs: SlotSpecs): ReadonlyMap<string, string> =>
   new Map(Object.entries(specs).flatMap(([slot, { averageOf }]) => averageOf === undefined ? [] : [[averageOf, slot]]))
 
 const sizeOf = (shape: ReadonlyArray<number>) => shape.reduce((a, b) => a * b, 1)
 
-/** Slots by name, with their shapes and how they begin. */
+/** Slots by name, with their shapes and initial values. */
 export type SlotSpecs = Readonly<Record<string, Optimizer.SlotSpec>>
 
-/** The slots of the optimizer in use, beside the parameters of a buffer. */
+/** Slots of the current optimizer for the parameters of a buffer. */
 export class OptimizerSlots {
+  /** Number of steps applied. */
   version = 0
-  /** The optimizer in use: the last that was applied. */
+  /** The current optimizer: the last one applied. */
   optimizer: Optimizer.Optimizer | undefined
-  /** Slots by name, but for the averages. */
+  /** Slots by name, without the averages. */
   held: ReadonlyMap<string, HostTensor> = new Map()
-  /** Parameters whose average is kept, and the slot that it is. */
+  /** Slot of the average of each parameter that has one. */
   averages: ReadonlyMap<string, string> = new Map()
   readonly buffer: ParameterBuffer.ParameterBuffer
   readonly #trainable: ReadonlyMap<string, ParameterBuffer.Slot>
@@ -52,7 +52,7 @@ export class OptimizerSlots {
     this.#trainable = new Map(buffer.slots.flatMap((slot) => slot.trainable ? [[slot.name, slot]] : []))
   }
 
-  /** The region that a slot has its place in, and the parameter. */
+  /** Returns the region and the parameter of a slot that is one of Adam's moments, else undefined. */
   #momentOf(slot: string, shape: ReadonlyArray<number>): readonly [ParameterBuffer.Region, string] | undefined {
     for (const region of moments) {
       const parameter = this.#trainable.get(slot.slice(region.length + 1))
@@ -62,7 +62,7 @@ export class OptimizerSlots {
     return undefined
   }
 
-  /** Returns the error of making slots, and regions besides, that do not fit beside what is there. */
+  /** Returns an error when the slots and regions do not fit into the available memory. */
   shortage(specs: SlotSpecs, ...regions: ReadonlyArray<ParameterBuffer.Region>): TensorError | undefined {
     const averages = averagesOf(specs)
     const wanted = new Set(regions)
@@ -78,7 +78,7 @@ export class OptimizerSlots {
     return this.buffer.shortage([...wanted], own)
   }
 
-  /** The place of a slot, with what was in it. */
+  /** Returns the tensor of a slot: a region of the buffer, the tensor already held, or new zeros. */
   #place(slot: string, shape: ReadonlyArray<number>): HostTensor {
     const moment = this.#momentOf(slot, shape)
     if (moment !== undefined) return hostFloat32(this.buffer.view(...moment), ...shape)
@@ -88,7 +88,10 @@ export class OptimizerSlots {
       : hostFloat32(new Float32Array(new SharedArrayBuffer(sizeOf(shape) * 4)), ...shape)
   }
 
-  /** Makes an optimizer the one in use; slots that were not there begin. */
+  /**
+   * Makes `optimizer` the current one and initialises its missing slots. Returns an error when the slots do not fit
+   * into memory, or when slots are missing from a restored state.
+   */
   adopt(optimizer: Optimizer.Optimizer, specs: SlotSpecs): TensorError | undefined {
     if (this.optimizer === optimizer) return undefined
     const { buffer, held } = this
@@ -129,7 +132,7 @@ export class OptimizerSlots {
     return undefined
   }
 
-  /** The tensors of the optimizer in use by slot. */
+  /** Returns the tensors of the current optimizer by slot. */
   tensors(specs: SlotSpecs): Record<string, HostTensor> {
     return Object.fromEntries(
       Object.entries(specs).map(([slot, { averageOf, shape }]) => [
@@ -139,7 +142,7 @@ export class OptimizerSlots {
     )
   }
 
-  /** What is evaluated. */
+  /** Tensors for evaluation: the moving average of each parameter that has one, else its weights. */
   get evaluation(): Readonly<Record<string, HostTensor>> {
     const { averages, buffer } = this
     const weights = buffer.tensors("weights")
@@ -151,7 +154,7 @@ export class OptimizerSlots {
     )
   }
 
-  /** Copies the state, or returns why that is not possible. */
+  /** Copies the state, or returns an error when the copy does not fit into memory. */
   save(): StoreState | TensorError {
     const { averages, buffer } = this
     const bytes = [...this.held.values()].reduce((sum, { data }) => sum + data.byteLength, 4 * buffer.length)
@@ -167,7 +170,9 @@ export class OptimizerSlots {
     }
   }
 
-  /** Takes a state, or returns why it is none of these parameters. */
+  /**
+   * Restores a state, or returns an error, and changes nothing, when it does not match the parameters or the memory.
+   */
   restore({ average, slots, version, weights }: StoreState): TensorError | undefined {
     const { buffer } = this
     const averaged = buffer.slots.filter(({ name, trainable }) => trainable && average.has(name))

@@ -1,9 +1,9 @@
 /**
- * The weights of a model while it is trained: where they lie, how their gradients are taken, how a step changes them.
+ * Store of a model's parameters in training: it holds weights, gradients and slots, and applies optimizer steps.
  *
- * On a runtime over host memory everything lies in the flat `ParameterBuffer`, programs read and write it in place, and
- * AdamW is one pass of a kernel. On a resident runtime weights, gradients and slots stay on the device, the optimizer is
- * a traced program, and the buffer is a copy that `pull` renews and `push` sends.
+ * On a runtime over host memory all data is in the flat `ParameterBuffer`, programs read and write it in place, and
+ * AdamW is one pass of a kernel. On a resident runtime weights, gradients and slots stay on the device, the optimizer
+ * is a traced program, and the buffer is a host copy that `pull` updates from the device and `push` sends to it.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -19,7 +19,7 @@ import type * as Optimizer from "./Optimizer.ts"
 import * as OptimizerProgram from "./OptimizerProgram.ts"
 import { OptimizerSlots, type SlotSpecs, type StoreState } from "./OptimizerSlots.ts"
 
-/** Optimizer steps applied to weights. */
+/** Counter of the optimizer steps applied to weights. */
 export const steps: Metric.Counter<number> = Metric.counter("sidereal.optimizer.steps", {
   description: "Optimizer steps applied to weights",
   incremental: true
@@ -27,64 +27,66 @@ export const steps: Metric.Counter<number> = Metric.counter("sidereal.optimizer.
 
 const counted = Effect.tap(Metric.update(steps, 1))
 
-/** Weights by name, as programs are fed with them. */
+/** Feeds of a program by input name. */
 export type Feeds = Readonly<Record<string, Feed>>
 
-/** Weights after a number of steps. */
+/** Weights of one version. */
 export interface Weights {
-  /** Steps that were applied to them. */
+  /** Number of steps applied to them. */
   readonly version: number
   readonly feeds: Feeds
 }
 
-/** Part of a batch: what the program is fed beside the weights, and its share in the gradient. */
+/** Part of a batch: the feeds of the program besides the weights, and the part's share in the gradient. */
 export interface MicroBatch {
   readonly feeds: Feeds
-  /** @default 1 */
+  /** Factor of the part's gradient in the sum. @default 1 */
   readonly share?: number | undefined
 }
 
-/** The parameters of one model in training. */
+/** Parameters of one model in training. */
 export interface ParameterStore {
-  /** The host's copy; the parameters themselves unless the runtime is resident. */
+  /** Parameters on the host: the parameters themselves, or a copy of them where the runtime is resident. */
   readonly buffer: ParameterBuffer.ParameterBuffer
-  /** Steps applied. */
+  /** Number of steps applied. */
   readonly version: Effect.Effect<number>
-  /** The current weights; the next step changes them. */
+  /** Current weights, valid until the next step. */
   readonly weights: Effect.Effect<Weights>
-  /** What is evaluated: the moving average of each parameter that has one, else its weights; the next step changes them. */
+  /**
+   * Weights for evaluation, valid until the next step: the average of each parameter that has one, else its weights.
+   */
   readonly evaluation: Effect.Effect<Weights, TensorError, Scope.Scope>
   /**
-   * Copies the weights, or what `evaluation` reads, into shared memory of their own: they stay what they are when
-   * training goes on, and a worker thread reads them where they lie.
+   * Copies the weights, or with "average" those of `evaluation`, into new shared memory. The copy does not change when
+   * training continues, and worker threads can read it without another copy.
    */
   snapshot(region: "weights" | "average"): Effect.Effect<Weights, TensorError, Scope.Scope>
   /**
-   * Runs a program that returns a gradient for every trainable parameter, under its name, and other outputs; keeps the
-   * sum of the gradients by share and gives the other outputs of every run.
+   * Runs a program, whose outputs include a gradient for every trainable parameter under its name, on every batch.
+   * Stores the sum of share x gradient and returns the outputs of every run.
    */
   differentiate(
     executable: Executable<string, string>,
     batches: ReadonlyArray<MicroBatch>
   ): Effect.Effect<ReadonlyArray<Readonly<Record<string, TensorHandle>>>, TensorError, Scope.Scope>
   /**
-   * Applies the next step; weights and version are untouched when the gradient is not finite. An optimizer that goes on
-   * from a restored state must find all its slots there.
+   * Applies the next step; weights and version are unchanged when the gradient is not finite. After `restore`, all
+   * slots of the optimizer must be in the restored state.
    */
   apply(optimizer: Optimizer.Optimizer, learningRate: number): Effect.Effect<AdamW.StepReport, TensorError>
-  /** Copies everything that the next step depends on. */
+  /** Copies the state that the next step depends on. */
   readonly save: Effect.Effect<StoreState, TensorError>
-  /** Continues from a state; nothing is changed when it is not one of these parameters. */
+  /** Restores a state; fails and changes nothing when it does not match the parameters. */
   restore(state: StoreState): Effect.Effect<void, TensorError>
-  /** Renews the host's copy. */
+  /** Updates the host's copy from the device; does nothing on host memory. */
   readonly pull: Effect.Effect<void, TensorError>
-  /** Takes the host's copy for the parameters. */
+  /** Sends the host's copy to the device; does nothing on host memory. */
   readonly push: Effect.Effect<void, TensorError>
 }
 
-/** Choices of a store. */
+/** Options of a store. */
 export interface StoreOptions {
-  /** The optimizer that will be applied: a model that cannot be trained with it here fails before anything is made. */
+  /** Optimizer to be applied: if its training memory is not available, `make` fails before allocating. @default none */
   readonly optimizer?: Optimizer.Optimizer | undefined
 }
 
@@ -95,10 +97,10 @@ const parametersOf = (buffer: ParameterBuffer.ParameterBuffer): ReadonlyArray<Op
 const notFinite = (step: number, value: number, tensor = "gradient of all parameters") =>
   new TensorError({ reason: new NonFinite({ tensor, step, value: String(value) }) })
 
-/** One batch that is all of the gradient needs no sum. */
+/** Returns whether one batch with share 1 is the whole gradient, so that no sum is needed. */
 const isWhole = (batches: ReadonlyArray<MicroBatch>) => batches.length === 1 && (batches[0]!.share ?? 1) === 1
 
-/** Ends with an error where there is one. */
+/** Fails with the error, if there is one. */
 const orFail = (error: TensorError | undefined): Effect.Effect<void, TensorError> =>
   error === undefined ? Effect.void : Effect.fail(error)
 
@@ -115,7 +117,7 @@ const sizeOf = (shape: ReadonlyArray<number>) => shape.reduce((a, b) => a * b, 1
 const rename = (feeds: Feeds, key: (name: string) => string): Feeds =>
   Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [key(name), feed]))
 
-/** Parameters made from their specs, on the runtime of the context. */
+/** Makes a store with the initial values of the specs, on the runtime of the context. */
 export const make: (
   specs: ParameterBuffer.ParameterSpecs,
   options?: StoreOptions
@@ -146,7 +148,7 @@ export const make: (
     const versioned = (feeds: Feeds): Weights => ({ version: slots.version, feeds })
     const version = Effect.sync(() => slots.version)
 
-    /** Tensors in one block of shared memory. */
+    /** Copies tensors into one block of shared memory. */
     const copied = (tensors: Readonly<Record<string, HostTensor>>): Readonly<Record<string, HostTensor>> => {
       const block = new SharedArrayBuffer(buffer.length * 4)
       return Object.freeze(Object.fromEntries(buffer.slots.map(({ name, offset, shape, size }) => {
@@ -162,7 +164,7 @@ export const make: (
       return state instanceof TensorError ? Effect.fail(state) : Effect.succeed(state)
     })
 
-    /** The trainable ones. */
+    /** Returns the feeds of the trainable parameters. */
     const pick = (all: Feeds): Feeds => Object.fromEntries(names.map((name) => [name, all[name]!]))
 
     const onHost = (): ParameterStore => {
@@ -240,7 +242,7 @@ export const make: (
       }
     }
 
-    /** Handles of one generation of a set of tensors, released when the next one replaces them. */
+    /** Returns a function that acquires the next generation of a set of tensors and releases the previous one. */
     const generation = () => {
       let open: Scope.Closeable | undefined
       return Effect.fnUntraced(function*<A, E>(make: Effect.Effect<A, E, Scope.Scope>) {
@@ -292,7 +294,7 @@ export const make: (
         }
       })
 
-      /** Slots of an optimizer on the device; the first step with it brings them from the host. */
+      /** Places the slots of an optimizer on the device before its first step. */
       const hold = Effect.fnUntraced(function*(optimizer: Optimizer.Optimizer) {
         if (slots.optimizer === optimizer) return
         yield* pull

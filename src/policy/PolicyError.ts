@@ -1,28 +1,28 @@
 /**
- * The one error of policies, with the reason inside.
+ * The tagged error of policies, with its reasons.
  */
 import * as Schema from "effect/Schema"
 import { TensorError } from "../tensor/TensorError.ts"
 
-/** A prompt or an answer that a family cannot read. */
+/** A prompt or an answer in a format that the family does not support. */
 export class Unsupported extends Schema.TaggedError<Unsupported>()("Unsupported", {
   family: Schema.String,
   what: Schema.String,
   remedy: Schema.String
 }) {
   override get message() {
-    return `the ${this.family} policy cannot work with ${this.what}; ${this.remedy}`
+    return `the ${this.family} policy does not support ${this.what}; ${this.remedy}`
   }
 }
 
-/** A node that was to be scored before its parent. */
+/** A node that was passed to `score` before its parent. */
 export class UnscoredParent extends Schema.TaggedError<UnscoredParent>()("UnscoredParent", {
   prompt: Schema.Int,
   node: Schema.Int,
   parent: Schema.Int
 }) {
   override get message() {
-    return `node ${this.node} of prompt ${this.prompt} was to be scored, but its parent ${this.parent} was not; ` +
+    return `node ${this.node} of prompt ${this.prompt} cannot be scored before its parent ${this.parent}; ` +
       "score the nodes of a path in order, the root first"
   }
 }

@@ -1,12 +1,12 @@
 /**
- * The policy: a prompt gives log-probabilities of the next codes of any SID prefix.
+ * The policy: for a prompt, it returns log-probabilities of the next code after any SID prefix.
  *
- * The contract speaks of prompts and trie nodes only; how a prompt is laid out in positions is the business of the family
- * behind it (`FlatPolicy`: one position per code). A policy holds no weights, knows no loss and searches for nothing:
- * weights are given to every call, losses are `GroupObjective`s, searches are `LeafDecoder`s.
+ * The contract is in terms of prompts and trie nodes only; each family decides how a prompt is laid out in positions
+ * (`FlatPolicy`: one position per code). A policy holds no weights, defines no loss and runs no search: weights are
+ * passed to every call, losses are `GroupObjective`s, searches are `LeafDecoder`s.
  *
- * Where one SID begins another, the probability of a node is shared between its children and the end of the SID, so that
- * the probabilities of all leaves sum to one.
+ * Where one SID is a prefix of another, the probability of its node is shared between the children and the end of the
+ * SID, so that the probabilities of all leaves sum to 1. All log-probabilities are natural.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -23,53 +23,56 @@ import { type Prompt, type TrainingExample } from "./Prompt.ts"
 
 export type { Weights } from "../optimizer/ParameterStore.ts"
 
-/** Scores of nodes. */
+/** Log-probabilities after scored nodes. */
 export interface NodeScores {
   /**
-   * Writes the log-probabilities of the children of a scored node, in the order of the space; returns how many there
-   * are.
+   * Writes the log-probabilities of the children of a scored node into `into`, in the order of the space, and returns
+   * the number of children.
    */
   children(prompt: number, node: number, into: Float32Array): number
-  /** Log-probability that the SID ends at a scored node: -Infinity where none does, 0 where none goes on. */
+  /**
+   * Returns the log-probability that the SID ends at a scored node: -Infinity where no SID ends, 0 where the node has
+   * no children.
+   */
   end(prompt: number, node: number): number
 }
 
-/** Prompts that were computed once; every score reuses them. */
+/** Prompts whose states were computed once and are reused by every score. */
 export interface PromptSession {
-  /** Scores nodes [prompt][node]: the root, which is node 0, and nodes whose parents were scored. */
+  /** Scores nodes [B][nodes]: the root, node 0, and nodes whose parents were scored before. */
   score(nodes: ReadonlyArray<Int32Array>): Effect.Effect<NodeScores, PolicyError>
 }
 
-/** How prompts are opened. */
+/** Options of a session. */
 export interface OpenOptions {
   readonly weights: Weights
-  /** What may follow each prompt; one for all or one for each. */
+  /** Space of the SIDs that may follow: one for all prompts, or one per prompt. */
   readonly space: LeafSpace | ReadonlyArray<LeafSpace>
-  /** What the probabilities of children are shared among: the children of the node, or every token. */
+  /** Set over which probabilities are normalised: the children of the node, or the whole vocabulary. */
   readonly normaliser: "children" | "vocabulary"
 }
 
-/** Candidates of one prompt: leaves of the catalogue. */
+/** Candidates of one prompt: trie nodes of leaves of the catalogue, [G]. */
 export interface CandidateGroup {
   readonly prompt: Prompt
   readonly leaves: Int32Array
 }
 
 /**
- * Log-probabilities of all children of every inner node that the candidates of a group pass, in compressed sparse rows.
- * Where a SID ends at a node that goes on, its end is the last of the row.
+ * Log-probabilities of all children of every inner node on the paths of a group's candidates, in compressed sparse
+ * rows. Where a SID ends at a node with children, its end is the last entry of the row.
  */
 export interface TreeLogProbs {
-  /** Nodes [R], parents before children, the root first. */
+  /** Inner nodes [R], the root first and parents before children. */
   readonly nodes: Int32Array
-  /** [R + 1]: the children of row r stand at `starts[r] .. starts[r + 1] - 1`. */
+  /** Offsets into `logProbs`, [R + 1]: the children of row r stand at `starts[r] .. starts[r + 1] - 1`. */
   readonly starts: Int32Array
   readonly logProbs: Float32Array
 }
 
-/** One group with what a policy gradient needs. */
+/** Candidates of one prompt with the data of a policy gradient. */
 export interface ScoredGroup extends CandidateGroup {
-  /** [G]. */
+  /** Advantage of each candidate, [G]. */
   readonly advantages: Float32Array
   /** Log-probability of every step of each candidate when it was drawn: its codes, and the end where it has one. */
   readonly behaviour?: ReadonlyArray<Float32Array> | undefined
@@ -96,25 +99,25 @@ export const checkNeeds = (
 
 /** A batch of supervised training. */
 export interface SupervisedBatch {
-  /** The program that it is fed to. */
+  /** Name of the program that reads the feeds. */
   readonly program: string
   readonly feeds: Readonly<Record<string, HostTensor>>
-  /** Positions that carry a loss. */
+  /** Number of positions that carry a loss. */
   readonly targets: number
 }
 
-/** Part of a step, and its share in the gradient. */
+/** One part of a step, with its share in the gradient. */
 export interface GradientPart<B> {
   readonly batch: B
-  /** @default 1 */
+  /** Factor of the part's loss and gradient in the sums. @default 1 */
   readonly share?: number | undefined
 }
 
-/** A loss with its gradient. */
+/** A compiled loss with its gradient. */
 export interface Gradient<B> {
   /**
-   * Leaves the sum of share x gradient over the parts in the store, and returns the loss and its terms by name, summed in
-   * the same way. What a step that was given up left there is replaced, so nothing is ever half added.
+   * Sets the store's gradient to the sum of share x gradient over the parts, and returns the loss and its terms, summed
+   * in the same way. The gradient of an interrupted earlier step is replaced, so no partial sum survives.
    */
   accumulate(
     store: ParameterStore,
@@ -123,7 +126,7 @@ export interface Gradient<B> {
   ): Effect.Effect<LossTerms, PolicyError>
 }
 
-/** The loss and its terms: `sid`, `kl`, `clipped` ... */
+/** A loss and its terms by name, such as `kl`. */
 export interface LossTerms {
   readonly loss: number
   readonly [term: string]: number
@@ -132,29 +135,29 @@ export interface LossTerms {
 /** A family of policies over one catalogue. */
 export class PolicyModel extends Context.Service<PolicyModel, {
   readonly family: string
-  /** How the parameters begin; the same values every time they are made. */
+  /** Names, shapes and initial values of the parameters; every read produces the same values. */
   readonly parameters: ParameterSpecs
-  /** Computes prompts. */
+  /** Computes prompts once, for the scores of a session. */
   open(
     prompts: ReadonlyArray<Prompt>,
     options: OpenOptions
   ): Effect.Effect<PromptSession, PolicyError, Scope.Scope>
-  /** Scores the trees of candidates, one forward pass for each prompt with its tree. */
+  /** Returns the log-probabilities of each group's tree, in one forward pass over the prompt and the tree. */
   score(
     groups: ReadonlyArray<CandidateGroup>,
     weights: Weights
   ): Effect.Effect<ReadonlyArray<TreeLogProbs>, PolicyError>
-  /** Scores every item of the catalogue after each prompt [B, N], where the family has a head for items. */
+  /** Function that scores every item after each prompt, [B, N]; none where the family has no item head. */
   readonly scoreItems: Option.Option<
     (prompts: ReadonlyArray<Prompt>, weights: Weights) => Effect.Effect<Matrix, PolicyError>
   >
-  /** Cuts examples into batches; their order is a function of (seed, epoch). */
+  /** Packs examples into batches of about equal size; their order is a function of (seed, epoch). */
   plan(
     examples: ReadonlyArray<TrainingExample>,
     seed: number,
     epoch: number
   ): Effect.Effect<ReadonlyArray<SupervisedBatch>, PolicyError>
-  /** Mean loss per code. */
+  /** Gradient of the mean cross-entropy per target position, in nats. */
   readonly supervised: Effect.Effect<Gradient<SupervisedBatch>, PolicyError, Scope.Scope>
   /** Compiles an objective over candidate trees; its scalars are fed with every step. */
   groupGradient(

@@ -1,5 +1,5 @@
 /**
- * The parameters of the policy in this process: what is trained, evaluated and published.
+ * The policy's parameters in this process, from which training, evaluation and publication take their weights.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -13,7 +13,7 @@ import { PolicyModel } from "./PolicyModel.ts"
 export class PolicyParameters extends Context.Service<PolicyParameters, ParameterStore.ParameterStore>()(
   "sidereal/policy/PolicyParameters"
 ) {
-  /** Makes the parameters as the policy begins them. */
+  /** A store with the policy's initial parameters. */
   static readonly layer: Layer.Layer<PolicyParameters, TensorError, PolicyModel | TensorRuntime> = Layer.effect(
     PolicyParameters,
     Effect.flatMap(PolicyModel, ({ parameters }) => ParameterStore.make(parameters))

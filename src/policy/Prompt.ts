@@ -1,12 +1,12 @@
 /**
- * What a policy is asked, and what it is taught to answer.
+ * Prompts of a policy, and the examples that it is trained on.
  */
 import { type History } from "../catalog/History.ts"
 
-/** A piece of text, or an item that the policy writes in its own way. */
+/** A piece of text, or an item, which each family writes in its own tokens. */
 export type Segment = string | { readonly item: number }
 
-/** A history, or a task in words. */
+/** A history, or a task described in text. */
 export type Prompt =
   | { readonly _tag: "History"; readonly history: History }
   | { readonly _tag: "Text"; readonly task: string; readonly segments: ReadonlyArray<Segment> }
@@ -14,19 +14,19 @@ export type Prompt =
 /** One example of supervised training. */
 export interface TrainingExample {
   readonly prompt: Prompt
-  /** What is learned: every item of the prompt from those before it, or what follows the prompt. */
+  /** Target: every item of the prompt given the items before it, or the segments that follow the prompt. */
   readonly answer: "every-position" | ReadonlyArray<Segment>
-  /** Weight of its losses relative to other examples. */
+  /** Weight of the example's losses relative to other examples. */
   readonly weight: number
 }
 
-/** Makes a prompt of a history. */
+/** Returns the prompt of a history. */
 export const ofHistory = (history: History): Prompt => ({ _tag: "History", history })
 
-/** Makes a prompt of items alone. */
+/** Returns the prompt of a sequence of items; `user` is -1 where no user is known. */
 export const ofItems = (items: Int32Array, user = -1): Prompt => ofHistory({ user, items })
 
-/** Makes an example that learns every item of a sequence. */
+/** Returns an example, of weight 1, whose targets are all items of a sequence. */
 export const everyPosition = (history: History): TrainingExample => ({
   prompt: ofHistory(history),
   answer: "every-position",

@@ -1,5 +1,5 @@
 /**
- * The weights that everyone but the learner works with: whole versions, each kept for as long as someone reads it.
+ * The weights that rollouts and evaluation read: whole versions, each kept until it is replaced and no reader holds it.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -22,25 +22,26 @@ interface Version {
 /**
  * Published weights.
  *
- * Responsibilities: hands out whole versions and releases one when it was replaced and its last reader is gone. Ordering:
- * versions only grow; readers see the newest one when they ask. Back-pressure: none, a publisher waits for nobody.
- * Completion of `publish` means that the next reader gets the new version. A failure leaves the version before in place.
+ * Responsibilities: provides whole versions and releases a version once it is replaced and its last reader's Scope is
+ * closed. Ordering: version numbers only grow; a reader receives the newest version at the time of its call.
+ * Back-pressure: none, a publisher does not wait for readers. Completion of `publish` means that the next reader
+ * receives the new version. A failed `publish` leaves the previous version in place.
  */
 export class PublishedWeights extends Context.Service<PublishedWeights, {
-  /** The newest version, pinned until the Scope closes, whatever is published meanwhile. */
+  /** The newest version, kept until the Scope closes even if it is replaced. */
   readonly current: Effect.Effect<Weights, never, Scope.Scope>
-  /** Waits for a version that is at least as new, and pins the newest. */
+  /** Waits until the version is at least `version`, then returns the newest, kept until the Scope closes. */
   atLeast(version: number): Effect.Effect<Weights, never, Scope.Scope>
-  /** Publishes what `acquire` makes; the version owns the Scope that it is made in. */
+  /** Publishes the weights that `acquire` returns; the version owns the Scope in which they are acquired. */
   publish<E>(acquire: Effect.Effect<Weights, E, Scope.Scope>): Effect.Effect<void, E>
 }>()("sidereal/policy/PublishedWeights") {
-  /** Versions in the memory of this process, the first one made by `acquire`. */
+  /** Versions in the memory of this process, the first one acquired by `acquire`. */
   static readonly layerOf = <E, R>(
     acquire: Effect.Effect<Weights, E, R | Scope.Scope>
   ): Layer.Layer<PublishedWeights, E, Exclude<R, Scope.Scope>> =>
     Layer.effect(PublishedWeights, Effect.suspend(() => make(acquire)))
 
-  /** Versions in the memory of this process, the first one a copy of the policy's parameters as they are. */
+  /** Versions in the memory of this process, the first one a copy of the policy's current parameters. */
   static readonly layer: Layer.Layer<PublishedWeights, TensorError, PolicyParameters> = this.layerOf(
     Effect.flatMap(PolicyParameters, (store) => store.snapshot("weights"))
   )

@@ -1,9 +1,9 @@
 /**
- * Line charts and interval plots as inline SVG.
+ * Line charts, interval plots and bar charts as inline SVG.
  */
 import { html, type Markup, raw } from "./Html.ts"
 
-/** Points of one line, in order of x. */
+/** One line of a chart: points (x, y) in ascending order of x. */
 export interface Series {
   readonly name: string
   readonly points: ReadonlyArray<readonly [number, number]>
@@ -13,7 +13,7 @@ const width = 640
 const height = 220
 const margin = { left: 56, right: 12, top: 12, bottom: 34 }
 
-/** Round numbers that divide a range into about `count` parts. */
+/** Returns round numbers that divide a range into about `count` parts, 5 by default. */
 export const ticks = (low: number, high: number, count = 5): ReadonlyArray<number> => {
   const span = high - low
   if (!(span > 0)) return [low]
@@ -27,7 +27,7 @@ export const ticks = (low: number, high: number, count = 5): ReadonlyArray<numbe
 const label = (value: number): string =>
   value === 0 ? "0" : Math.abs(value) >= 1000 ? value.toFixed(0) : String(Number(value.toPrecision(4)))
 
-/** A chart of lines over a common x. Long lines are thinned to what can be seen. */
+/** Draws lines over a common x axis; lines with more points than can be seen are thinned. */
 export const lines = (title: string, xName: string, series: ReadonlyArray<Series>): Markup => {
   const shown = series.filter(({ points }) => points.length > 0)
   if (shown.length === 0) return html`<p class="quiet">${title}: nothing was recorded.</p>`
@@ -84,14 +84,14 @@ ${
 </figure>`
 }
 
-/** A value with its bounds. */
+/** A value with the bounds of its interval. */
 export interface IntervalRow {
   readonly name: string
   readonly value: number
   readonly bounds: readonly [number, number]
 }
 
-/** Values with their intervals on one scale, one row each. */
+/** Draws values with their intervals on one scale, one row each. */
 export const intervalPlot = (title: string, rows: ReadonlyArray<IntervalRow>): Markup => {
   const line = 26
   const left = 110
@@ -122,7 +122,7 @@ ${
 </figure>`
 }
 
-/** Values from 0 as bars on one scale, one row each. */
+/** Draws values as bars from 0 on one scale, one row each. */
 export const bars = (title: string, rows: ReadonlyArray<{ readonly name: string; readonly value: number }>): Markup => {
   const line = 26
   const left = 130
@@ -146,7 +146,7 @@ ${
 
 const fileColours = ["#1f5fa8", "#b3541e", "#2f7d4f", "#7a4f9a"]
 
-/** A chart of lines as an SVG file of its own, for documents: title and legend inside, colours for light paper. */
+/** Draws a line chart as a stand-alone SVG file, with title, legend and a white background. */
 export const file = (title: string, xName: string, series: ReadonlyArray<Series>): string => {
   const inner = lines(title, xName, series).markup.match(/<svg[^>]*>([\s\S]*)<\/svg>/)?.[1] ?? ""
   const legend = series.map(({ name }, i) =>

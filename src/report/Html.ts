@@ -1,5 +1,5 @@
 /**
- * HTML as escaped text: whatever is put into a template is text unless it was made by a template.
+ * HTML templates that escape every value except markup made by another template or by `raw`.
  */
 import * as Printable from "../text/Printable.ts"
 
@@ -28,10 +28,10 @@ const render = (part: Part): string =>
     ? part.markup
     : part.map((one) => one.markup).join("")
 
-/** A template; every value is escaped. */
+/** Template tag: escapes every value that is not `Markup`. */
 export const html = (texts: TemplateStringsArray, ...parts: ReadonlyArray<Part>): Markup => ({
   markup: texts.map((text, i) => text + (i < parts.length ? render(parts[i]) : "")).join("")
 })
 
-/** Text that is already markup, such as a style sheet. */
+/** Marks a text as markup, such as a style sheet; it is not escaped. */
 export const raw = (markup: string): Markup => ({ markup })

@@ -1,5 +1,5 @@
 /**
- * The page of a comparison of tokenizers: the recommendation, tables, plots, and what their trees look like in titles.
+ * Page of a comparison of tokenizers: recommendation, tables, plots, and the SID trees with item titles.
  */
 import { type Item } from "../catalog/Dataset.ts"
 import type * as Laboratory from "../laboratory/Laboratory.ts"
@@ -9,7 +9,7 @@ import { html, type Markup, raw } from "./Html.ts"
 import { style } from "./Style.ts"
 import * as Tree from "./Tree.ts"
 
-/** What the page is made of. */
+/** Data of the page. */
 export interface LaboratoryPageData {
   readonly dataset: string
   readonly items: number
@@ -59,8 +59,8 @@ const shape: ReadonlyArray<Column> = [
   { title: "Prefixes", of: ({ nodes }) => nodes.slice(1).join("  ") },
   { title: "Children", of: ({ branching }) => branching.map((value) => value.toFixed(1)).join("  ") },
   { title: "Policy", of: (entry) => entry.collisionPolicy },
-  { title: "Items moved by it", of: (entry) => percent(entry.moved) },
-  { title: "SIDs after it", of: (entry) => String(entry.distinct) }
+  { title: "Items moved", of: (entry) => percent(entry.moved) },
+  { title: "SIDs after", of: (entry) => String(entry.distinct) }
 ]
 
 const agreement = (entries: ReadonlyArray<Laboratory.Entry>): Markup => {
@@ -102,7 +102,7 @@ const plots = (entries: ReadonlyArray<Laboratory.Entry>): Markup =>
     )
   }</div>`
 
-/** The page. */
+/** Renders the page. */
 export const render = (data: LaboratoryPageData): string => {
   const { catalogue, dataset, entries, indexes, items, recommendation, seed, users } = data
   const ordered = entries.toSorted((a, b) => b.prediction.ndcg10 - a.prediction.ndcg10)
@@ -112,11 +112,11 @@ export const render = (data: LaboratoryPageData): string => {
 <body><header><p class="quiet">Sidereal laboratory</p><h1>${dataset}</h1>
 <p>${entries.length} tokenizers, ${items} items, ${users} validation users, ${
     entries[0]?.prediction.users ?? 0
-  } of them asked; seed ${seed}.</p>
+  } of them used; seed ${seed}.</p>
 <nav><a href="#recommendation">Recommendation</a><a href="#quality">Quality</a><a href="#shape">Shape</a><a href="#neighbours">Neighbours</a><a href="#trees">Trees</a></nav></header>
 <main>
 <section id="recommendation"><h2>${
-    recommendation === undefined ? "No tokenizer but controls was compared" : `Recommended: ${recommendation.name}`
+    recommendation === undefined ? "Only control tokenizers were compared" : `Recommended: ${recommendation.name}`
   }</h2>
 <ul class="verdict">${(recommendation?.reasons ?? []).map((reason) => html`<li>${reason}</li>`)}</ul>
 <p class="quiet">The rule: ${recommendation?.rule ?? ""}</p></section>
@@ -125,10 +125,10 @@ export const render = (data: LaboratoryPageData): string => {
 sequences, full ranking, history excluded, the expectation over items that share a SID. Collisions: before the policy.
 Variance lost: squared difference of embeddings and decoded codes over the embeddings' variance.</p></section>
 <section id="shape"><h2>Codes and trees</h2>${table(ordered, shape)}
-<p class="quiet">By level, first to last. Perplexity: as if so many codes were used equally. Children: per prefix that has some.</p></section>
+<p class="quiet">By level, first to last. Perplexity: effective number of equally used codes. Children: mean per prefix with children.</p></section>
 <section id="neighbours"><h2>Do items with common codes belong together?</h2>${agreement(ordered)}
-<p class="quiet">Share of pairs with the same finest category, the same brand, a common buyer in training, by the number of
-codes that they have in common at least.</p></section>
+<p class="quiet">Share of pairs with the same finest category, the same brand, or a common user in training, by the minimum
+number of first codes in common.</p></section>
 <section id="trees"><h2>What the trees look like</h2>${
     ordered.map(({ name }) => {
       const index = indexes.get(name)

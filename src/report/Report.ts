@@ -1,5 +1,5 @@
 /**
- * The report of a run: one HTML file that needs nothing else.
+ * Report of a run: one self-contained HTML file.
  */
 import { type Count, type Item } from "../catalog/Dataset.ts"
 import * as EvaluationRecord from "../evaluation/EvaluationRecord.ts"
@@ -12,7 +12,7 @@ import { html, type Markup, raw } from "./Html.ts"
 import { style } from "./Style.ts"
 import * as Tree from "./Tree.ts"
 
-/** What a report is made of. */
+/** Data of a report. */
 export interface ReportData {
   readonly manifest: Manifest
   readonly counts: ReadonlyArray<Count>
@@ -21,7 +21,7 @@ export interface ReportData {
   readonly diagnostics: Diagnostics
   readonly events: ReadonlyArray<RunEvent>
   readonly record: EvaluationRecord.EvaluationRecord
-  /** The record in words. */
+  /** Sentences that summarise the record. */
   readonly verdict: ReadonlyArray<string>
   readonly examples: ReadonlyArray<{
     readonly user: string
@@ -29,7 +29,7 @@ export interface ReportData {
     readonly recommendations: ReadonlyArray<{ readonly title: string; readonly logProb: number; readonly hit: boolean }>
     readonly truth: string
   }>
-  /** Settings with their defaults filled in. */
+  /** Settings, with defaults. */
   readonly settings: unknown
 }
 
@@ -67,7 +67,7 @@ const comparison = (rows: ReadonlyArray<EvaluationRecord.ModelRow>): Markup =>
     )
   }</tbody></table>`)
 
-/** One point per step: a step that was done again after a stop counts once, as it was done last. */
+/** Returns one point per step; of a step repeated after an interruption, the last record counts. */
 const series = (events: ReadonlyArray<RunEvent>, kind: string, field: string, name: string): Chart.Series => {
   const points = new Map<number, number>()
   for (const event of events) {
@@ -106,7 +106,7 @@ const people = (examples: ReportData["examples"]): Markup =>
       const place = recommendations.findIndex(({ hit }) => hit)
       return html`<article class="person">
 <h3>${user} <span class="${place >= 0 ? "hit" : "miss"}">${
-        place >= 0 ? `found at ${place + 1}` : "not in the first ten"
+        place >= 0 ? `found at ${place + 1}` : "not in the top 10"
       }</span></h3>
 <div class="columns"><div><h4>History, oldest first</h4><ol class="plain">${
         history.map((title) => html`<li>${title}</li>`)
@@ -139,7 +139,7 @@ ${
     )
   }`
 
-/** The page. */
+/** Renders the page. */
 export const render = (data: ReportData): string => {
   const { counts, diagnostics, events, examples, index, items, manifest, record, settings, verdict } = data
   const bars = record.models.map((row): Chart.IntervalRow => ({
@@ -160,7 +160,7 @@ export const render = (data: ReportData): string => {
 <ul class="verdict">${verdict.map((line) => html`<li>${line}</li>`)}</ul>
 ${Chart.intervalPlot("NDCG@10 with 95 % intervals over users", bars)}
 ${comparison(record.models)}
-<p class="quiet">Item-level: items that share a SID count as the expectation over their order. Below the same at SID level, as most published numbers count.</p>
+<p class="quiet">Item-level: where items share a SID, metrics are expectations over their order. The table below is at SID level, as most published results are.</p>
 <details><summary>SID-level table</summary>${comparison(record.sidLevel)}</details></section>
 <section id="training"><h2>Training</h2>${curves(events)}</section>
 <section id="people"><h2>Ten users</h2>${people(examples)}</section>

@@ -1,8 +1,8 @@
 /**
- * The style sheet of a report.
+ * Style sheet of reports.
  */
 
-/** Readable from 360 pixels up, light and dark. */
+/** Style sheet for widths from 360 pixels, in light and dark mode. */
 export const style = `
 :root{color-scheme:light dark;--ink:#1c2430;--soft:#5b6676;--paper:#fbfaf7;--card:#fff;--rule:#dcd9d0;--a:#1f5fa8;--b:#b4552d;--c:#2f7d4f;--d:#7a4fa0;--good:#1d7042}
 @media (prefers-color-scheme:dark){:root{--ink:#e7e6e1;--soft:#a2a9b4;--paper:#15181d;--card:#1c2027;--rule:#353b45;--a:#7db4f0;--b:#e8976f;--c:#7fcb9b;--d:#c3a0e6;--good:#7fcb9b}}

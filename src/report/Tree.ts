@@ -1,5 +1,5 @@
 /**
- * The tree of SIDs as nested lists with titles.
+ * Tree of SIDs as nested lists with item titles.
  */
 import { type Item } from "../catalog/Dataset.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
@@ -8,7 +8,7 @@ import { html, type Markup, raw } from "./Html.ts"
 
 const mostChildren = 24
 
-/** Nested lists of the `most` fullest first codes. */
+/** Renders the `most` first codes with the most items as nested lists. */
 export const render = (index: SidIndex, items: ReadonlyArray<Item>, most: number): Markup => {
   const { trie } = index
   const below = Trie.itemsBelow(trie)

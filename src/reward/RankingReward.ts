@@ -5,7 +5,7 @@
  */
 import { Reward } from "./Reward.ts"
 
-/** The penalties by rank for groups of G candidates; they sum to 1. */
+/** Returns the penalties by rank for groups of G candidates, [G]; they sum to 1. */
 export const penalties = (group: number): Float64Array => {
   const weights = Float64Array.from({ length: group }, (_, rank) => 1 / Math.log2(rank + 2))
   const sum = weights.reduce((a, b) => a + b, 0)

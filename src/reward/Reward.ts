@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import type * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 
-/** A group as a reward sees it: items of the candidates best first, and what really came next. */
+/** Input of a reward: a prompt, its target (the item that followed), and its candidates in rank order. */
 export interface RewardGroup {
   readonly user: number
   readonly history: Int32Array
@@ -21,32 +21,33 @@ export interface RewardGroup {
    * only a policy without a trie writes.
    */
   readonly items: Int32Array
-  /** Whether the candidate's SID is the target's; never where the target itself may not be recommended. */
+  /** Whether each candidate's SID is the target's, [G]; all false where the target itself is excluded. */
   readonly hits: ReadonlyArray<boolean>
 }
 
-/** A reward that gave up, in its own words. */
+/** A failure that the reward itself reported. */
 export class RewardFailed extends Schema.TaggedError<RewardFailed>()("RewardFailed", { detail: Schema.String }) {
   override get message() {
     return this.detail
   }
 }
 
-/** A reward that did not answer in time. */
+/** A reward that exceeded its timeout. */
 export class TooSlow extends Schema.TaggedError<TooSlow>()("TooSlow", { waited: Schema.String }) {
   override get message() {
-    return `it had not answered after ${this.waited}; give it more time, or a timeout of its own`
+    return `it did not answer within ${this.waited}; raise the timeout, or make the reward faster`
   }
 }
 
-/** A reward that answered for another number of candidates. */
+/** An answer whose length is not the number of candidates. */
 export class WrongCount extends Schema.TaggedError<WrongCount>()("WrongCount", {
   group: Schema.Int,
   candidates: Schema.Int,
   answers: Schema.Int
 }) {
   override get message() {
-    return `group ${this.group} has ${this.candidates} candidates but got ${this.answers} rewards`
+    return `group ${this.group} has ${this.candidates} candidates but received ${this.answers} rewards; ` +
+      "return one number per candidate"
   }
 }
 
@@ -67,11 +68,11 @@ export class NotFinite extends Schema.TaggedError<NotFinite>()("NotFinite", {
   value: Schema.String
 }) {
   override get message() {
-    return `candidate ${this.candidate} of group ${this.group} got ${this.value}; rewards must be finite`
+    return `candidate ${this.candidate} of group ${this.group} received ${this.value}; rewards must be finite`
   }
 }
 
-/** A reward whose weight makes the total infinite. */
+/** A reward whose weight makes the total overflow. */
 export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", {
   group: Schema.Int,
   candidate: Schema.Int,
@@ -85,7 +86,7 @@ export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", {
   }
 }
 
-/** Every way in which a reward fails. */
+/** Failure of a reward; `reason` says which. */
 export class RewardError extends Schema.TaggedError<RewardError>()("RewardError", {
   reward: Schema.String,
   reason: Schema.Union([RewardFailed, TooSlow, WrongGroups, WrongCount, NotFinite, TooLarge])
@@ -95,14 +96,14 @@ export class RewardError extends Schema.TaggedError<RewardError>()("RewardError"
   }
 }
 
-/** Makes the error of a reward that gives up. */
+/** Returns the error with which a reward reports its own failure. */
 export const failed = (reward: string, detail: string): RewardError =>
   new RewardError({ reward, reason: new RewardFailed({ detail }) })
 
 /** Rewards of one group, [G]; null where the reward does not apply to it. */
 export type Scores = Float32Array | null
 
-/** What a group earned, in total and by reward. */
+/** Rewards of a group, [G]: the weighted total, and each reward by name before weighting. */
 export interface GroupRewards {
   /** Weighted sum of the rewards that apply, [G]. */
   readonly total: Float32Array

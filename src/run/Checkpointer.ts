@@ -1,10 +1,10 @@
 /**
- * Checkpoints that verify or are ignored.
+ * Checkpoints whose content is verified by length and sha256; incomplete ones are ignored.
  *
  * A checkpoint is a folder `checkpoints/<kind>-<step>` with `tensors.safetensors`, `meta.json` and `commit.json`. It is
- * written under another name, every file flushed, the commit with the length and hash of each file last, and renamed
- * into place. The commit also says whether it was the best of its kind when it was written, so latest and best are read
- * from the same committed folders and belong together whenever a process ends.
+ * written under a temporary name, every file flushed, the commit with the length and hash of each file last, and then
+ * renamed. The commit also says whether the checkpoint was the best of its kind when it was written, so latest and best
+ * are read from the same committed folders and are consistent after a crash at any point.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -18,27 +18,29 @@ import * as Safetensors from "../storage/Safetensors.ts"
 import * as Durable from "./Durable.ts"
 import { Corrupt, RunError } from "./RunError.ts"
 
-/** What is kept. */
+/** A checkpoint: tensors by name and JSON metadata. */
 export interface Checkpoint {
-  /** The phase: `sft`, `grpo`. */
+  /** Phase of training: `sft` or `grpo`. */
   readonly kind: string
   readonly step: number
   readonly tensors: ReadonlyMap<string, Safetensors.StoredTensor>
   readonly meta: Readonly<Record<string, unknown>>
 }
 
-/** A checkpoint to be written, and whether it is the best so far. */
+/** A checkpoint to be written; `best` says whether it is the best of its kind so far. */
 export interface NewCheckpoint extends Checkpoint {
   readonly best: boolean
 }
 
-/** Saves and finds the checkpoints of a run. */
+/** Store of the checkpoints of a run. */
 export class Checkpointer extends Context.Service<Checkpointer, {
-  /** Writes a checkpoint; cannot be interrupted half-way. Older ones that are neither best nor last are removed. */
+  /** Writes a checkpoint, uninterruptibly, then removes those of its kind that are neither the best nor the latest. */
   save(checkpoint: NewCheckpoint): Effect.Effect<void, RunError>
-  /** The newest complete checkpoint of a kind. */
+  /** Returns the newest complete checkpoint of a kind; undefined if there is none. */
   latest(kind: string): Effect.Effect<Checkpoint | undefined, RunError>
-  /** The best complete checkpoint of a kind; fails with `Corrupt` when it was changed after it was written. */
+  /**
+   * Returns the best complete checkpoint of a kind, undefined if there is none; fails with `Corrupt` if it was changed.
+   */
   best(kind: string): Effect.Effect<Checkpoint | undefined, RunError>
 }>()("sidereal/run/Checkpointer") {
   /** Checkpoints under `<run>/checkpoints`. */
@@ -62,21 +64,21 @@ export class Checkpointer extends Context.Service<Checkpointer, {
   })
 }
 
-/** The files of a checkpoint; without the first it does not count. */
+/** Files of a checkpoint; a folder without the first one is not a checkpoint. */
 const fileNames = ["commit.json", "meta.json", "tensors.safetensors"]
 
-/** What makes a folder a checkpoint: the length and hash of each file. */
+/** Content of `commit.json`: the length and hash of each file. */
 const Commit = Schema.Struct({
   version: Schema.Literal(1),
-  /** Whether it was the best of its kind when written; older ones leave that to a file `best-<kind>.json`. */
+  /** Whether it was the best of its kind when written; older versions used a file `best-<kind>.json` instead. */
   best: Schema.optionalKey(Schema.Boolean),
   files: Schema.Record(Schema.String, Schema.Struct({ bytes: Schema.Int, sha256: Schema.String }))
 })
 
-/** What a run has kept of a phase, found without reading tensors. */
+/** Latest and best checkpoint of a phase, read without their tensors. */
 export interface Summary {
   readonly latest: { readonly step: number; readonly meta: Readonly<Record<string, unknown>> } | undefined
-  /** The step of the best one. */
+  /** Step of the best checkpoint. */
   readonly best: number | undefined
 }
 
@@ -94,7 +96,7 @@ const stepsOf = Effect.fnUntraced(function*(root: string, kind: string) {
   }).toSorted((a, b) => b - a)
 })
 
-/** Parses JSON that was read from a file. */
+/** Parses JSON read from a file. */
 const parsed = (file: string, bytes: Uint8Array) =>
   Effect.try({
     try: () => JSON.parse(Buffer.from(bytes).toString("utf8")) as unknown,
@@ -102,7 +104,7 @@ const parsed = (file: string, bytes: Uint8Array) =>
       new RunError({ reason: new Corrupt({ file, expected: "JSON", found: String((cause as Error).message) }) })
   })
 
-/** Reads the commit of a checkpoint; undefined where there is none: a folder that is being removed. */
+/** Reads the commit of a checkpoint; undefined where there is none, as in a folder that is being removed. */
 const commitOf = Effect.fnUntraced(function*(folder: string) {
   const fs = yield* FileSystem.FileSystem
   const file = (yield* Path.Path).join(folder, "commit.json")
@@ -117,7 +119,7 @@ const commitOf = Effect.fnUntraced(function*(folder: string) {
   )
 })
 
-/** The step of the best one below a step: the last that was the best when it was written. */
+/** Returns the step of the best checkpoint below a step: the last one that was the best when it was written. */
 const bestStepOf = Effect.fnUntraced(function*(root: string, kind: string, below = Infinity) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -204,7 +206,7 @@ const make = Effect.fnUntraced(function*(run: string) {
     return checkpoint
   })
 
-  /** Removes the files of a checkpoint, and its folder when nobody put others there; a link is none. */
+  /** Removes the files of a checkpoint, then its folder if it is empty; leaves links alone. */
   const discard = Effect.fnUntraced(function*(folder: string) {
     const found = yield* fs.lstat(folder).pipe(
       Effect.catchReason("PlatformError", "NotFound", () => Effect.undefined)
@@ -244,7 +246,7 @@ const make = Effect.fnUntraced(function*(run: string) {
       Effect.onError(() => Effect.ignore(discard(temporary))),
       Effect.mapError(Durable.storage("write", folder))
     )
-    // Later steps are those of training that was begun anew. Where a commit cannot be read, any may be the best.
+    // Later steps are from before training was restarted. Where a commit cannot be read, any step may be the best.
     const all = yield* steps(kind)
     const kept = best ? [] : yield* bestStep(kind, step).pipe(
       Effect.map((old): ReadonlyArray<number | undefined> => [old]),
@@ -267,7 +269,7 @@ const make = Effect.fnUntraced(function*(run: string) {
   const best = (kind: string): Effect.Effect<Checkpoint | undefined, RunError> =>
     Effect.flatMap(bestStep(kind), (step) =>
       step === undefined ? latest(kind) : load(kind, step).pipe(
-        // A run that is trained meanwhile has replaced its best one between the two looks.
+        // A concurrent training process may have replaced the best checkpoint between the two reads.
         Effect.catch((error) => Effect.flatMap(bestStep(kind), (now) => now === step ? Effect.fail(error) : best(kind)))
       )).pipe(Effect.withSpan("Checkpointer.best"))
 

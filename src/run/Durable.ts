@@ -1,12 +1,14 @@
 /**
- * Files that are whole or absent: written beside their place, flushed to the disk, then renamed.
+ * Atomic file writes: written under a temporary name beside the target, flushed to the disk, then renamed.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import { RunError, Storage } from "./RunError.ts"
 
-/** Returns what the system said of a failure, `ENOSPC: no space left on device`, or else the error's own message. */
+/**
+ * Returns the system's message of a failure, such as `ENOSPC: no space left on device`, else the error's own message.
+ */
 export const wordsOf = (error: { readonly message: string }): string => {
   const { cause, reason } = error as { readonly cause?: unknown; readonly reason?: unknown }
   for (const inner of [reason, cause]) {
@@ -17,13 +19,13 @@ export const wordsOf = (error: { readonly message: string }): string => {
   return error.message
 }
 
-/** Turns failures of file operations into `RunError`. */
+/** Returns a function that converts failures of a file operation on `path` to `RunError`. */
 export const storage = (operation: string, path: string) => (error: { readonly message: string }): RunError =>
   new RunError({ reason: new Storage({ path, operation, detail: wordsOf(error) }) })
 
 /**
- * Makes a folder and those above it that are missing, one by one: where the system refuses one, its words are the error.
- * (Asked to make them all at once, Node never returns on file systems that have no folders, such as the one of processes.)
+ * Creates a folder and its missing parents one by one; where the system refuses one, its message becomes the error.
+ * (With `recursive`, Node does not return on file systems that cannot create folders, such as /proc.)
  */
 export const makeFolder: (
   path: string
@@ -36,7 +38,7 @@ export const makeFolder: (
       const found = yield* fs.stat(at).pipe(
         Effect.map(({ type }) => type),
         Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed("Absent")),
-        // Below a file nothing is there; the file itself is met on the way up.
+        // A path below a file does not exist; the file itself is found further up.
         Effect.catchIf((error) => wordsOf(error).startsWith("ENOTDIR"), () => Effect.succeed("Absent")),
         Effect.mapError(storage("make", folder))
       )
@@ -60,7 +62,7 @@ export const makeFolder: (
   }
 )
 
-/** Writes a file and flushes it; never through a link to somewhere else. */
+/** Writes a file and flushes it to the disk; never writes through a link. */
 export const writeFlushed = Effect.fn("Durable.writeFlushed")(function*(path: string, bytes: Uint8Array) {
   const fs = yield* FileSystem.FileSystem
   const file = yield* fs.open(path, { flag: "w", noFollow: true })
@@ -68,7 +70,7 @@ export const writeFlushed = Effect.fn("Durable.writeFlushed")(function*(path: st
   yield* file.sync
 }, Effect.scoped)
 
-/** Flushes the entries of a folder; systems that cannot open folders skip it. */
+/** Flushes the entries of a folder to the disk; does nothing on systems that cannot open folders. */
 export const flushFolder = Effect.fn("Durable.flushFolder")(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   yield* fs.open(path, { flag: "r" }).pipe(
@@ -78,7 +80,7 @@ export const flushFolder = Effect.fn("Durable.flushFolder")(function*(path: stri
   )
 })
 
-/** Replaces a file in one step. */
+/** Replaces a file atomically. */
 export const write: (
   path: string,
   content: string | Uint8Array

@@ -1,5 +1,5 @@
 /**
- * The manifest of a run: settings, versions, and hashes of data and artefacts.
+ * Manifest of a run: settings, versions, and hashes of data and artefacts.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -9,12 +9,13 @@ import { createHash } from "node:crypto"
 import * as Durable from "./Durable.ts"
 import { NoRun, RunError } from "./RunError.ts"
 
-/** A file of the data as it was when it was read. */
+/** State of a data file when it was read. */
 export const Source = Schema.Struct({
-  /** Its path from the folder of the data. */
+  /** Path relative to the folder of the data. */
   name: Schema.String,
+  /** Length in bytes. */
   size: Schema.Int,
-  /** Milliseconds since 1970; while size and time stay, the content is taken to be the same. */
+  /** Time of the last change, in milliseconds since 1970; equal size and time are taken to mean equal content. */
   modified: Schema.Finite,
   sha256: Schema.String
 })
@@ -22,7 +23,10 @@ export const Source = Schema.Struct({
 /** @see Source */
 export type Source = typeof Source.Type
 
-/** Settings, origin and hashes. `hashes` grows as stages finish: `data`, `embeddings`, and each artefact by its name. */
+/**
+ * Manifest of a run. `hashes` gains an entry when a stage finishes: `data`, `embeddings`, and each artefact by its
+ * name.
+ */
 export const Manifest = Schema.Struct({
   version: Schema.Literal(1),
   created: Schema.String,
@@ -31,14 +35,14 @@ export const Manifest = Schema.Struct({
   settings: Schema.Record(Schema.String, Schema.Unknown),
   versions: Schema.Record(Schema.String, Schema.String),
   hashes: Schema.Record(Schema.String, Schema.String),
-  /** The files of the data, absent for generated data. */
+  /** Files of the data; absent for generated data. */
   sources: Schema.optionalKey(Schema.Array(Source))
 })
 
 /** @see Manifest */
 export type Manifest = typeof Manifest.Type
 
-/** Returns the sha256 of concatenated texts and bytes, in hexadecimal. */
+/** Returns the sha256 of the concatenated texts (UTF-8) and bytes, in hexadecimal. */
 export const hash = (parts: Iterable<string | Uint8Array>): string => {
   const sum = createHash("sha256")
   for (const part of parts) sum.update(part)
@@ -49,7 +53,7 @@ const fileOf = Effect.fnUntraced(function*(run: string) {
   return (yield* Path.Path).join(run, "manifest.json")
 })
 
-/** Tells whether a run has a manifest. */
+/** Returns whether a run has a manifest. */
 export const exists = Effect.fn("Manifest.exists")(function*(run: string) {
   const fs = yield* FileSystem.FileSystem
   const file = yield* fileOf(run)
@@ -67,12 +71,12 @@ export const read = Effect.fn("Manifest.read")(function*(run: string) {
   )
 })
 
-/** Writes the manifest of a run, whole. */
+/** Writes the manifest of a run atomically. */
 export const write = Effect.fn("Manifest.write")(function*(run: string, manifest: Manifest) {
   yield* Durable.write(yield* fileOf(run), `${JSON.stringify(manifest, undefined, 2)}\n`)
 })
 
-/** Records a hash by its name; undefined removes it. */
+/** Sets a hash in the manifest; undefined removes it. */
 export const record = Effect.fn("Manifest.record")(function*(run: string, name: string, value: string | undefined) {
   const manifest = yield* read(run)
   const { [name]: _, ...others } = manifest.hashes

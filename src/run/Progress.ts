@@ -1,33 +1,33 @@
 /**
- * Progress of long work: done, total, rate and time left.
+ * Progress of long work: units done, total, rate and remaining time.
  *
- * On a terminal one line is redrawn; elsewhere a plain line appears every few seconds, so that a log stays readable.
- * Everything goes to standard error: results own standard output.
+ * On a terminal one line is redrawn; elsewhere a plain line is printed every few seconds, so that a log stays readable.
+ * All output goes to standard error, because standard output is for results.
  */
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
 import * as Printable from "../text/Printable.ts"
 
-/** Reports one piece of work. Both calls are cheap enough for an inner loop. */
+/** Tracker of one piece of work; both calls are cheap enough for an inner loop. */
 export interface Tracker {
-  /** `done` units are finished; `detail` is shown at the end of the line. */
+  /** Sets the number of units done; `detail` is shown at the end of the line. */
   update(done: number, detail?: string | undefined): void
-  /** The work is finished, after `done` units if not all; prints its last line. */
+  /** Ends the work and prints its last line; `done` is the number of units done. @default all units */
   finish(detail?: string | undefined, done?: number | undefined): void
 }
 
-/** Where progress is shown. */
+/** Display of progress. */
 export class Progress extends Context.Service<Progress, {
-  /** Begins a piece of work of `total` units named `unit`, of which `from` were done before. */
+  /** Starts a piece of work of `total` units named `unit`, of which `from` (default 0) were done before. */
   start(label: string, total: number, unit: string, from?: number): Tracker
 }>()("sidereal/run/Progress") {
-  /** Shows progress on a stream, usually standard error. */
+  /** A display on a stream, usually standard error. */
   static readonly layer = (
     stream: { readonly isTTY?: boolean | undefined; write(text: string): unknown },
     now: () => number = () => performance.now()
   ): Layer.Layer<Progress> => Layer.succeed(Progress, Progress.of({ start: tracker(stream, now) }))
 
-  /** Shows nothing. */
+  /** A display that shows nothing. */
   static readonly layerSilent: Layer.Layer<Progress> = Layer.succeed(
     Progress,
     Progress.of({ start: () => ({ update: () => {}, finish: () => {} }) })
@@ -37,7 +37,7 @@ export class Progress extends Context.Service<Progress, {
 const terminalInterval = 100
 const plainInterval = 5_000
 
-/** Seconds as a person reads them: `4.2 s`, `3 min 05 s`, `2 h 10 min`. */
+/** Formats a duration in seconds: `4.2 s`, `3 min 05 s`, `2 h 10 min`. */
 export const formatSeconds = (seconds: number): string => {
   if (!Number.isFinite(seconds)) return "?"
   if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`

@@ -1,23 +1,23 @@
 /**
- * What goes wrong with a run directory.
+ * The tagged error of run directories, with its reasons.
  */
 import * as Schema from "effect/Schema"
 
 /** A directory that is not a run. */
 export class NoRun extends Schema.TaggedError<NoRun>()("NoRun", {
   path: Schema.String,
-  /** What is there instead. */
+  /** Description of the content of the directory. */
   found: Schema.String
 }) {
   override get message() {
     const remedy = this.found === "nothing" || this.found === "an empty folder"
-      ? `\`sidereal demo --run ${this.path}\` makes one`
-      : "name the folder of a run with --run"
-    return `${this.path} is not a run (there is ${this.found}); ${remedy}`
+      ? `create one with \`sidereal demo --run ${this.path}\``
+      : "pass the folder of a run with --run"
+    return `${this.path} is not a run (found ${this.found}); ${remedy}`
   }
 }
 
-/** A phase that has left no complete checkpoint. */
+/** A phase without a complete checkpoint. */
 export class NoCheckpoint extends Schema.TaggedError<NoCheckpoint>()("NoCheckpoint", {
   path: Schema.String,
   kind: Schema.String
@@ -27,21 +27,21 @@ export class NoCheckpoint extends Schema.TaggedError<NoCheckpoint>()("NoCheckpoi
   }
 }
 
-/** A file whose content is not what was written. */
+/** A file whose content differs from what was written. */
 export class Corrupt extends Schema.TaggedError<Corrupt>()("Corrupt", {
   file: Schema.String,
   expected: Schema.String,
   found: Schema.String,
-  /** @default what helps with a checkpoint */
+  /** @default the remedy for a checkpoint */
   remedy: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
-    const { remedy = "delete its folder to fall back on an older one" } = this
+    const { remedy = "delete its folder to use an older checkpoint" } = this
     return `${this.file} is damaged: expected ${this.expected}, found ${this.found}; ${remedy}`
   }
 }
 
-/** A run that was made with other settings than those asked for now. */
+/** A run created with other settings than the requested ones. */
 export class OtherSettings extends Schema.TaggedError<OtherSettings>()("OtherSettings", {
   path: Schema.String,
   field: Schema.String,
@@ -49,11 +49,11 @@ export class OtherSettings extends Schema.TaggedError<OtherSettings>()("OtherSet
   found: Schema.String
 }) {
   override get message() {
-    return `${this.path} was made with ${this.field} ${this.expected}, not ${this.found}; use another --run directory, the old value, or --fresh to begin the run again`
+    return `${this.path} was made with ${this.field} ${this.expected}, not ${this.found}; use another --run directory, the old value, or --fresh to start the run again`
   }
 }
 
-/** Less training asked for than the run has done. */
+/** A request for less training than the run has done. */
 export class DoneAlready extends Schema.TaggedError<DoneAlready>()("DoneAlready", {
   path: Schema.String,
   field: Schema.String,
@@ -61,54 +61,54 @@ export class DoneAlready extends Schema.TaggedError<DoneAlready>()("DoneAlready"
   asked: Schema.Int
 }) {
   override get message() {
-    return `${this.path} has done ${this.done} of ${this.field}, more than the ${this.asked} asked for; ask for at least ${this.done}, or use another --run directory`
+    return `${this.path} has done ${this.done} of ${this.field}, more than the ${this.asked} requested; request at least ${this.done}, or use another --run directory`
   }
 }
 
-/** A folder with files that no run made: nothing is written there and nothing removed. */
+/** A folder with files that do not belong to a run; nothing is written or removed there. */
 export class NotOurs extends Schema.TaggedError<NotOurs>()("NotOurs", {
   path: Schema.String,
   found: Schema.String,
-  /** Whether it was to be removed. */
+  /** Whether the command would remove the folder (`--fresh`). */
   fresh: Schema.Boolean
 }) {
   override get message() {
     const name = this.path.split(/[/\\]/).findLast((part) => /[^.]/.test(part)) ?? "mine"
     return this.fresh
-      ? `${this.path} is no run (it has no manifest.json of sidereal, but ${this.found}); --fresh removes runs only`
-      : `${this.path} holds files that are no run's (${this.found}); give the run a folder of its own, such as --run runs/${name}`
+      ? `${this.path} is not a run (it has no manifest.json of sidereal, but ${this.found}); --fresh removes runs only`
+      : `${this.path} holds files of something else (${this.found}); give the run its own folder, such as --run runs/${name}`
   }
 }
 
-/** A run's folder that would hold the data. */
+/** A run's folder that contains the data. */
 export class HoldsData extends Schema.TaggedError<HoldsData>()("HoldsData", {
   path: Schema.String,
   data: Schema.String
 }) {
   override get message() {
-    return `the data ${this.data} lie in the folder of the run, ${this.path}; give the run a folder of its own, such as --run runs/mine`
+    return `the data ${this.data} are inside the folder of the run, ${this.path}; give the run its own folder, such as --run runs/mine`
   }
 }
 
-/** A run that another process works on. */
+/** A run in use by another process. */
 export class InUse extends Schema.TaggedError<InUse>()("InUse", {
   path: Schema.String,
   pid: Schema.Int,
   host: Schema.String,
   since: Schema.String,
   command: Schema.String,
-  /** The lock, where nobody here can tell whether its process still is. */
+  /** Path of the lock, set when it is from another machine, so that its process cannot be checked. */
   foreignLock: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
     const remedy = this.foreignLock === undefined
-      ? "wait until it has ended, or use another --run directory"
-      : `if that process is gone, remove ${this.foreignLock}`
+      ? "wait until it ends, or use another --run directory"
+      : `if that process has ended, remove ${this.foreignLock}`
     return `${this.path} is in use by process ${this.pid} (${this.host}, since ${this.since}: ${this.command}); ${remedy}`
   }
 }
 
-/** Data that are not what the run was made from any more. */
+/** Data that changed since the run was created. */
 export class DataChanged extends Schema.TaggedError<DataChanged>()("DataChanged", {
   path: Schema.String,
   files: Schema.Array(Schema.String)
@@ -118,15 +118,15 @@ export class DataChanged extends Schema.TaggedError<DataChanged>()("DataChanged"
     const more = others.length === 0 ? "" : ` and ${others.length} more file(s) of the data`
     return `${first}${more} ${
       others.length === 0 ? "has" : "have"
-    } changed since ${this.path} was made, which keeps what it read then; --fresh reads it anew`
+    } changed since ${this.path} was created, which keeps its copy; --fresh reads the data again`
   }
 }
 
-/** An artefact that a command which only reads would have to make. */
+/** An artefact that a read-only command needs and the run lacks. */
 export class NoArtefact extends Schema.TaggedError<NoArtefact>()("NoArtefact", {
   path: Schema.String,
   file: Schema.String,
-  /** The command that makes it. @default sft */
+  /** Command that creates the artefact. @default sft */
   command: Schema.optionalKey(Schema.String)
 }) {
   override get message() {
@@ -145,7 +145,7 @@ export class Storage extends Schema.TaggedError<Storage>()("Storage", {
   }
 }
 
-/** Every way in which a run directory fails. */
+/** Failure of a run directory; `reason` says which. */
 export class RunError extends Schema.TaggedError<RunError>()("RunError", {
   reason: Schema.Union([
     NoRun,

@@ -1,9 +1,9 @@
 /**
- * One process at a time works on a run.
+ * Lock of a run: one process at a time uses a run.
  *
- * Every process that wants a run writes a lock of its own, whole, and only then looks for others: of two that come
- * together at least one sees the other, so never both go on. A lock whose process is gone is removed by whoever meets
- * it; no name is ever used twice, so that cannot remove a living one.
+ * Every process first writes its own lock atomically and then looks for others: of two processes that start at the same
+ * time at least one sees the other, so both never proceed. A lock whose process has ended is removed by the next
+ * process that finds it; lock names are never reused, so this cannot remove a live lock.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -15,33 +15,33 @@ import { hostname } from "node:os"
 import * as Durable from "./Durable.ts"
 import { InUse, RunError } from "./RunError.ts"
 
-/** The process behind a lock. */
+/** Process that holds a lock. */
 export const Holder = Schema.Struct({
   pid: Schema.Int,
   host: Schema.String,
-  /** Identifies the start of the machine, empty where the system does not tell. */
+  /** Identifier of the machine's boot; empty where the system has none. */
   boot: Schema.String,
-  /** Start of the process in the system's ticks, which tells a process from a later one of the same number. */
+  /** Start of the process in system ticks, which distinguishes it from a later process with the same pid. */
   started: Schema.String,
   since: Schema.String,
   command: Schema.String,
-  /** Whether it has the run, or is still looking for others. */
+  /** Whether the process has acquired the run, or is still looking for other locks. */
   held: Schema.Boolean
 })
 
 /** @see Holder */
 export type Holder = typeof Holder.Type
 
-/** The names of locks in the folder of a run. */
+/** Returns whether a file name in the folder of a run is that of a lock. */
 export const isLock = (name: string): boolean => /^lock-\d+-[0-9a-f]{16}\.json(\.partial)?$/.test(name)
 
 const firstOf = (file: string) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => fs.readFileString(file)).pipe(Effect.orElseSucceed(() => ""))
 
-/** The start of a process; empty where the system does not tell, `gone` for one that has ended but was not waited for. */
+/** Returns the start of a process; empty where the system has none, `gone` for a zombie process. */
 const startOf = (pid: number) =>
   Effect.map(firstOf(`/proc/${pid}/stat`), (stat) => {
-    // The name of the program, in parentheses, may hold anything.
+    // The name of the program, in parentheses, may contain any character.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
     return fields[0] === "Z" || fields[0] === "X" ? "gone" : fields[19] ?? ""
   })
@@ -59,7 +59,7 @@ const me = Effect.gen(function*() {
   }
 })
 
-/** Whether there is a process of this number, someone else's included. */
+/** Returns whether a process with this pid exists, including those of other users. */
 const isThere = (pid: number): boolean => {
   try {
     return process.kill(pid, 0)
@@ -68,7 +68,7 @@ const isThere = (pid: number): boolean => {
   }
 }
 
-/** Whether a process is certainly gone; of one on another machine nobody can tell. */
+/** Returns whether a process has certainly ended; false for a process on another machine. */
 const isGone = Effect.fnUntraced(function*(holder: Holder) {
   if (holder.host !== hostname()) return false
   if (holder.boot !== (yield* bootOf)) return true
@@ -77,10 +77,10 @@ const isGone = Effect.fnUntraced(function*(holder: Holder) {
   return started !== "" && holder.started !== "" && started !== holder.started
 })
 
-/** A lock is written in a moment: one that still is not whole after a minute was left by a process that ended meanwhile. */
+/** Age, in milliseconds, at which an incomplete lock is taken to be from a process that ended while writing it. */
 const unfinished = 60_000
 
-/** Other locks of the run whose processes may be alive; those of processes that are gone are removed and returned. */
+/** Finds the other locks of a run; removes and returns those whose processes have ended. */
 const others = Effect.fnUntraced(function*(run: string, own: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -114,8 +114,8 @@ const others = Effect.fnUntraced(function*(run: string, own: string) {
 const attempts = 60
 
 /**
- * Takes a run for this process until the scope closes; fails with `InUse` when another has it. Returns the processes
- * that had taken it and are gone.
+ * Locks a run for this process until the Scope closes; fails with `InUse` when another process holds it. Returns the
+ * ended processes whose locks were removed.
  */
 export const acquire: (
   run: string
@@ -154,7 +154,7 @@ export const acquire: (
         })
       })
     }
-    // Both have seen each other: each steps back for a moment of its own.
+    // Both processes have seen each other: each releases its lock and waits for a random time.
     yield* fs.remove(file, { force: true }).pipe(Effect.mapError(Durable.storage("remove", file)))
     yield* Effect.sleep(randomInt(5, 60))
   }

@@ -1,5 +1,5 @@
 /**
- * The metric and event log of a run: one JSON object per line, only ever appended to.
+ * Log of a run's metrics and events: an append-only file with one JSON object per line.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -9,20 +9,21 @@ import * as Path from "effect/Path"
 import { storage } from "./Durable.ts"
 import { type RunError } from "./RunError.ts"
 
-/** One event: `sft.step`, `grpo.validation` ... with its numbers. */
+/** One event with its values; `kind` is `sft.step`, `grpo.validation` and so on. */
 export interface RunEvent {
   readonly kind: string
   readonly step: number
   readonly fields: Readonly<Record<string, number | string>>
 }
 
-/** The log of a run. */
+/** Log of a run. */
 export class RunLog extends Context.Service<RunLog, {
+  /** Appends one event. */
   append(event: RunEvent): Effect.Effect<void, RunError>
-  /** All whole lines; a line that a crash cut off is left out and counted. */
+  /** All events; `torn` counts lines cut off by a crash, which are left out. */
   readonly read: Effect.Effect<{ readonly events: ReadonlyArray<RunEvent>; readonly torn: number }, RunError>
 }>()("sidereal/run/RunLog") {
-  /** The log in `<run>/events.jsonl`; nothing is written before the first event. */
+  /** A log in `<run>/events.jsonl`; the file is created by the first event. */
   static readonly layer = (run: string): Layer.Layer<RunLog, never, FileSystem.FileSystem | Path.Path> =>
     Layer.effect(
       RunLog,
@@ -34,7 +35,7 @@ export class RunLog extends Context.Service<RunLog, {
           Effect.catchReason("PlatformError", "NotFound", () => Effect.succeed("")),
           Effect.mapError(storage("read", file))
         )
-        // A line that a crash cut off is ended once, before the first event of this process.
+        // A line cut off by a crash is terminated once, before the first event of this process.
         let begun = false
         return RunLog.of({
           append: Effect.fnUntraced(function*(event) {
@@ -60,10 +61,10 @@ export class RunLog extends Context.Service<RunLog, {
   })
 }
 
-/** The log's name in the folder of a run. */
+/** File name of the log in the folder of a run. */
 export const fileName = "events.jsonl"
 
-/** Whether a text is a log's: its first line is an event, or one that a crash cut off. */
+/** Returns whether a text is that of a log: its first line is an event, or an event cut off by a crash. */
 export const isLog = (text: string): boolean => {
   const line = text.split("\n", 1)[0]!
   const event: unknown = parse(line).events[0]
@@ -72,7 +73,7 @@ export const isLog = (text: string): boolean => {
   return typeof kind === "string" && typeof step === "number" && typeof fields === "object"
 }
 
-/** Reads the text of a log. */
+/** Parses the text of a log; `torn` counts the lines that are not complete events. */
 export const parse = (text: string): { readonly events: ReadonlyArray<RunEvent>; readonly torn: number } => {
   const events: Array<RunEvent> = []
   let torn = 0

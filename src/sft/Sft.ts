@@ -1,6 +1,6 @@
 /**
- * Settings of supervised fine-tuning: next-code prediction on whole sequences, with validation, best checkpoint and early
- * stop; the loop stands in `programs/Sft.ts`.
+ * Settings of supervised fine-tuning (SFT): next-code prediction on whole sequences, with validation, selection of the
+ * best checkpoint and early stopping. The loop is in `programs/Sft.ts`.
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
@@ -13,29 +13,31 @@ const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
 /** Settings of a supervised run. */
 export class SftConfig extends Schema.Class<SftConfig>("sidereal/sft/SftConfig")({
-  /** Most passes over the data. @default 16 */
+  /** Largest number of passes over the training data. @default 16 */
   epochs: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(16))),
-  /** Validations without a better NDCG@10 before training stops. @default 2 */
+  /** Consecutive validations without a better NDCG@10 after which training stops. @default 2 */
   patience: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2))),
-  /** Passes between validations. @default 2 */
+  /** Passes over the training data between validations. @default 2 */
   epochsPerValidation: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2))),
-  /** Users drawn for validation, the same ones every time. @default 1000 */
+  /** Users drawn for validation, the same for every validation. @default 1000 */
   validationUsers: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1000))),
   /** Beams in validation, at most 4,096. @default 20 */
   validationBeams: Count.check(Schema.isLessThanOrEqualTo(BeamSearch.most)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(20))
   ),
+  /** Learning-rate schedule. @default peak 1e-3, warm-up 200 steps, cosine to 0.05 of the peak */
   learningRate: LearningRate.LearningRateConfig.pipe(
     Schema.withDecodingDefaultKey(Effect.succeed({}))
   ),
+  /** Settings of AdamW. @default those of AdamWConfig */
   optimizer: AdamW.AdamWConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))
 }) {}
 
-/** Tokens with a loss that supervised training has gone through. */
+/** Counter of the tokens with a loss processed by supervised training. */
 export const tokens: Metric.Counter<number> = Metric.counter("sidereal.sft.tokens", {
-  description: "Tokens with a loss that supervised training has gone through",
+  description: "Tokens with a loss processed by supervised training",
   incremental: true
 })
 
-/** Marks the checkpoints of this phase. */
+/** Kind of the checkpoints of this phase. */
 export const kind = "sft"

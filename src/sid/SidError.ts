@@ -89,15 +89,15 @@ export class BadTrie extends Schema.TaggedError<BadTrie>()("BadTrie", { detail: 
   }
 }
 
-/** Models fitted anew that do not lead to the SIDs of the run. */
+/** Refitted models that do not reproduce the SIDs of the run. */
 export class OtherModels extends Schema.TaggedError<OtherModels>()("OtherModels", {
   items: Schema.Int,
-  /** Items that would get another SID. */
+  /** Number of items that would get another SID. */
   differing: Schema.Int
 }) {
   override get message() {
-    return `the tokenizer was fitted anew and gives ${this.differing} of ${this.items} items another SID than the run has; ` +
-      `new texts get SIDs only from what the run was made with: restore the encoder's files, or begin the run again with --fresh`
+    return `the refitted tokenizer gives ${this.differing} of ${this.items} items another SID than the run has; ` +
+      `restore the encoder's files that the run was made with, or start the run again with --fresh`
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Percentile bootstrap intervals of means over users, which are drawn with replacement.
+ * Percentile bootstrap intervals of means over users; users are drawn with replacement.
  */
 import * as Random from "./Random.ts"
 
@@ -12,8 +12,7 @@ export const defaultResamples = 2000
 /**
  * Computes 95 % intervals of the means of several metrics over the same users, all from the same resamples.
  *
- * Values are grouped first: users with equal values of a metric need only their number to be drawn, so the cost depends
- * on resamples times users for the draw and not on the number of metrics.
+ * Users are grouped by their values first, and only the number of draws per group is sampled.
  */
 export const intervals = (
   metrics: ReadonlyArray<Float64Array>,

@@ -1,8 +1,11 @@
 /**
- * The Gini coefficient of inequality.
+ * Gini coefficient of inequality.
  */
 
-/** Returns the Gini coefficient of non-negative counts: 0 for equal counts, towards 1 for a single non-zero one. */
+/**
+ * Returns the Gini coefficient of non-negative counts: 0 for equal counts, near 1 for a single non-zero count among
+ * many.
+ */
 export const of = (counts: ArrayLike<number>): number => {
   const sorted = Float64Array.from(counts).toSorted()
   let weighted = 0

@@ -1,8 +1,8 @@
 /**
- * Random numbers as a function of integer keys, never of the call order between places.
+ * Random numbers as a function of integer keys, independent of the order of calls at different sites.
  */
 
-/** Hashes integers such as (seed, step, site) to a 32-bit key by the murmur3 finaliser. */
+/** Hashes integers such as (seed, step, site) to a 32-bit key with the MurmurHash3 finaliser. */
 export const key = (...parts: ReadonlyArray<number>): number => {
   let hash = 0x2545_f491
   for (const part of parts) {
@@ -14,7 +14,7 @@ export const key = (...parts: ReadonlyArray<number>): number => {
   return hash >>> 0
 }
 
-/** Returns a generator of uniform numbers in [0, 1) for a key: a counter through the murmur3 finaliser. */
+/** Returns a generator of uniform numbers in [0, 1) for a key: a counter hashed by the MurmurHash3 finaliser. */
 export const uniform = (...keys: ReadonlyArray<number>): () => number => {
   const seed = key(...keys)
   let counter = 0
@@ -26,7 +26,7 @@ export const uniform = (...keys: ReadonlyArray<number>): () => number => {
   }
 }
 
-/** Returns a generator of standard normal numbers for a key, by Box and Muller. */
+/** Returns a generator of standard normal numbers for a key, by the Box-Muller transform. */
 export const normal = (...keys: ReadonlyArray<number>): () => number => {
   const next = uniform(...keys)
   let spare: number | undefined

@@ -11,14 +11,14 @@ const one = (bits: number): number => {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
 }
 
-/** Converts IEEE half-precision bit patterns. */
+/** Converts IEEE half-precision bit patterns to float32. */
 export const ofFloat16 = (patterns: Uint16Array): Float32Array => {
   const numbers = new Float32Array(patterns.length)
   for (let i = 0; i < patterns.length; i++) numbers[i] = one(patterns[i]!)
   return numbers
 }
 
-/** Converts bfloat16 bit patterns, the upper halves of float32. */
+/** Converts bfloat16 bit patterns, the upper halves of float32, to float32. */
 export const ofBfloat16 = (patterns: Uint16Array): Float32Array => {
   const words = new Uint32Array(patterns.length)
   for (let i = 0; i < patterns.length; i++) words[i] = patterns[i]! << 16

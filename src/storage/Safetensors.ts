@@ -1,12 +1,12 @@
 /**
- * The safetensors format: eight bytes of header length, a JSON header, then the tensors, little-endian.
+ * The safetensors file format: eight bytes of header length, a JSON header, then the tensors, little-endian.
  *
  * Half-precision tensors (`F16`, `BF16`) are decoded to float32; everything else keeps its type.
  */
 import * as Schema from "effect/Schema"
 import * as Half from "./Half.ts"
 
-/** Type of a stored tensor; `F16` and `BF16` are read and never written. */
+/** Type of a stored tensor; `F16` and `BF16` are supported for reading only. */
 export type StoredType = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "U8" | "BOOL"
 
 /** A tensor in memory, row-major. */
@@ -16,7 +16,7 @@ export interface StoredTensor {
   readonly data: Float64Array | Float32Array | BigInt64Array | Int32Array | Uint8Array
 }
 
-/** Error for a file that is no safetensors file or is damaged. */
+/** A file that is damaged or not in the safetensors format. */
 export class SafetensorsError extends Schema.TaggedError<SafetensorsError>()("SafetensorsError", {
   tensor: Schema.String,
   detail: Schema.String
@@ -87,7 +87,9 @@ const fail = (tensor: string, detail: string): never => {
 /** Bytes before the JSON header, which hold its length. */
 export const headerStart = 8
 
-/** Returns the length in bytes of the JSON header, from a file's first bytes and its size; throws `SafetensorsError`. */
+/**
+ * Returns the length in bytes of the JSON header, from a file's first bytes and its size; throws `SafetensorsError`.
+ */
 export const headerLength = (begin: Uint8Array, size: number): number => {
   if (size < headerStart) fail("", `has ${size} bytes; the header length alone takes ${headerStart}`)
   const length = Number(new DataView(begin.buffer, begin.byteOffset, headerStart).getBigUint64(0, true))

@@ -4,15 +4,15 @@
 import * as tf from "@tensorflow/tfjs"
 import * as FusedKernel from "./FusedKernel.ts"
 
-/** The value that a mask adds to a score that must not count; its exponential is exactly 0. */
+/** Value that a mask adds to a masked score; its exponential is exactly 0 in float32. */
 export const masked = -1e9
 
 /** The most scores, over all rows and columns of a batch, that are computed at once: 256 MB of float32. */
 export const widest = 2 ** 26
 
 /**
- * The additive mask [B, 1, T, T] of packed rows: a position sees the positions of its own segment that are not later.
- * `segments` and `positions` are [B, T]; positions count from 0 in every segment.
+ * Returns the additive mask [B, 1, T, T] of packed rows: a position attends to the positions of its own segment up to
+ * itself. `segments` and `positions` are [B, T]; positions count from 0 in every segment.
  */
 export const packedMask = (segments: tf.Tensor, positions: tf.Tensor): tf.Tensor => {
   const [batch, length] = segments.shape as [number, number]
@@ -25,7 +25,7 @@ export const packedMask = (segments: tf.Tensor, positions: tf.Tensor): tf.Tensor
   return tf.where(seen, tf.zerosLike(seen.cast("float32")), tf.fill(seen.shape, masked))
 }
 
-/** [B, T, heads x width] to [B, groups, heads / groups x T, width], one group per key-value head. */
+/** Reshapes [B, T, heads x width] to [B, groups, heads / groups x T, width], one group per key-value head. */
 const toGroups = (x: tf.Tensor, groups: number, heads: number): tf.Tensor => {
   const [batch, length, total] = x.shape as [number, number, number]
   const [perGroup, width] = [heads / groups, total / heads]
@@ -52,12 +52,12 @@ const softmaxWithMask = (scores: tf.Tensor, mask: tf.Tensor, perGroup: number): 
   return tf.softmax(split.add(mask.reshape([maskBatch, 1, 1, length, columns])), -1).reshape(scores.shape)
 }
 
-/** Keys or values [B, S, groups x width] as [B, groups, S, width], the form in which they are cached. */
+/** Reshapes keys or values [B, S, groups x width] to [B, groups, S, width], the layout of the cache. */
 export const splitHeads = (x: tf.Tensor, groups: number): tf.Tensor => toGroups(x, groups, groups)
 
 /**
- * Attention of queries [B, T, heads x width] over keys and values [B, groups, S, width] under an additive mask
- * [B or 1, 1, T, S]; gives [B, T, heads x width].
+ * Computes the attention of queries [B, T, heads x width] over keys and values [B, groups, S, width] under an additive
+ * mask [B or 1, 1, T, S]; returns [B, T, heads x width].
  */
 export const apply = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, mask: tf.Tensor, heads: number): tf.Tensor => {
   const groups = k.shape[1]!
@@ -92,8 +92,8 @@ export const apply = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, mask: tf.Tensor,
 }
 
 /**
- * The same for rows that look back only, in `blocks` blocks of rows: the scores of a block with the keys behind it are
- * not computed, `(1 - 1 / blocks) / 2` of all. T is a number that `blocks` divides, and S is T.
+ * Computes causal attention in `blocks` blocks of rows: scores of a block with later keys are skipped, which saves a
+ * share `(1 - 1 / blocks) / 2` of all scores. `blocks` must divide T, and S equals T.
  */
 export const causal = (
   q: tf.Tensor,

@@ -1,5 +1,5 @@
 /**
- * Gradients of a loss with respect to named parameters, by tfjs's own reverse mode.
+ * Gradients of a loss with respect to named parameters, by reverse-mode differentiation of tfjs.
  */
 import * as tf from "@tensorflow/tfjs"
 import "./BroadcastGradients.ts"
@@ -7,7 +7,7 @@ import "./IndexGradients.ts"
 import "./LayoutGradients.ts"
 import "./ReductionGradients.ts"
 
-/** The loss and its gradient for every parameter. */
+/** Returns the loss and its gradient for every parameter. */
 export const valueAndGradients = <K extends string>(
   loss: (parameters: Readonly<Record<K, tf.Tensor>>) => tf.Tensor,
   parameters: Readonly<Record<K, tf.Tensor>>
@@ -19,7 +19,7 @@ export const valueAndGradients = <K extends string>(
   return { value, gradients: Object.fromEntries(names.map((name, i) => [name, grads[i]!])) as Record<K, tf.Tensor> }
 }
 
-/** The loss, other tensors that were computed on the way to it, and the gradients. */
+/** Returns the loss, auxiliary tensors computed along with it, and the gradient for every parameter. */
 export const withAuxiliary = <K extends string, A extends string>(
   compute: (parameters: Readonly<Record<K, tf.Tensor>>) => {
     readonly loss: tf.Tensor
@@ -34,7 +34,7 @@ export const withAuxiliary = <K extends string, A extends string>(
   let held: ReadonlyArray<[string, tf.Tensor]> = []
   const { gradients, value } = valueAndGradients((inner: Readonly<Record<K, tf.Tensor>>) => {
     const computed = compute(inner)
-    // tfjs disposes of what the closure computed, except what is kept.
+    // tfjs disposes of all tensors that the closure computed, except those marked by keep.
     held = Object.entries<tf.Tensor>(computed.auxiliary).map(([name, tensor]) => [name, tf.keep(tensor.clone())])
     return computed.loss
   }, parameters)

@@ -1,8 +1,8 @@
 /**
  * Gradients of kernels whose operands are broadcast, repeated or contracted.
  *
- * tfjs's own ones of `Maximum`, `Minimum`, `SquaredDifference`, `Prelu` and `BatchMatMul` do not sum over broadcast axes, that of
- * `Tile` adds up one slice per repetition, and `Einsum` has none.
+ * The gradients of tfjs for `Maximum`, `Minimum`, `SquaredDifference`, `Prelu` and `BatchMatMul` do not sum over
+ * broadcast axes, that of `Tile` adds one slice per repetition, and `Einsum` has no gradient.
  */
 import * as tf from "@tensorflow/tfjs"
 
@@ -39,7 +39,7 @@ elementwise("Prelu", ["x", "alpha"], (x, alpha) => {
   return [() => above.add(alpha.mul(tf.scalar(1).sub(above))), () => x.mul(tf.scalar(1).sub(above))]
 })
 
-/** `a' b'` summed over the batch axes that an operand of `shape` does not have. */
+/** Computes `a' b'`, summed over the batch axes that an operand of `shape` lacks. */
 const productTo = (
   a: tf.Tensor,
   b: tf.Tensor,
@@ -91,7 +91,7 @@ tf.registerGradient({
   })
 })
 
-/** Gives a tensor with the axes `letters` the axes `wanted`, those that it lacks filled with copies. */
+/** Broadcasts a tensor with axes `letters` to the axes `wanted`. */
 const spread = (x: tf.Tensor, letters: string, wanted: string, shape: Array<number>): tf.Tensor => {
   if (letters === wanted) return x
   const sizes = [...wanted].map((letter) => letters.includes(letter) ? x.shape[letters.indexOf(letter)]! : 1)

@@ -1,5 +1,5 @@
 /**
- * Dropout masks that are a function of (seed, step, site) and of nothing else, neither order nor backend.
+ * Dropout masks as a function of (seed, step, site) alone, independent of call order and backend.
  *
  * Masks are drawn on the host by a SIMD kernel and fed to the program as inputs, so a run is repeatable on every
  * backend and resumable at any step.
@@ -7,13 +7,13 @@
 import * as Random from "../statistics/Random.ts"
 import * as TrainingKernels from "./TrainingKernels.ts"
 
-/** Draws masks for `sites` places of a model into memory that is reused from step to step. */
+/** Generator of dropout masks, into memory that is reused by every step. */
 export interface Dropout {
-  /** One mask of `size` values per site, each 0 or `1 / (1 - rate)`; valid until the next call. */
+  /** Draws one mask of `size` values per site, each 0 or `1 / (1 - rate)`; valid until the next call. */
   draw(seed: number, step: number, size: number, rate: number): ReadonlyArray<Float32Array>
 }
 
-/** Masks for models with `sites` places. */
+/** Makes a generator for models with `sites` dropout sites. */
 export const make = (sites: number): Dropout => {
   let capacity = 0
   let memory = TrainingKernels.memory(0)

@@ -2,12 +2,12 @@
  * Operations that some backends run as one kernel.
  *
  * Each operation of this folder (`RmsNorm`, `Rotary`, `SwiGlu`, `Attention`, `LinearCrossEntropy`) is written twice: as
- * fused kernels with a gradient by hand, used where the backend has the kernels, and as plain tfjs operations with
- * tfjs's own gradient, used elsewhere. The second form is the oracle of the first.
+ * fused kernels with a hand-written gradient, used where the backend has the kernels, and as plain tfjs operations with
+ * the gradient of tfjs, used elsewhere. Tests compare the first with the second.
  */
 import * as tf from "@tensorflow/tfjs"
 
-/** The fused kernels that a backend may register. */
+/** Names of the fused kernels that a backend may register. */
 export type FusedKernelName =
   | "SiderealRmsNorm"
   | "SiderealRotary"
@@ -15,17 +15,17 @@ export type FusedKernelName =
   | "SiderealTakeAlong"
   | "SiderealPutAlong"
 
-/** Whether the backend in use has the kernel. */
+/** Returns whether the current backend has the kernel. */
 export const available = (name: FusedKernelName): boolean => tf.getKernel(name, tf.getBackend()) !== undefined
 
 const run = (name: FusedKernelName, inputs: Record<string, tf.Tensor>, attributes: Record<string, number | boolean>) =>
   tf.engine().runKernel(name, inputs, attributes)
 
-/** RMS normalisation of rows: the scaled rows [M, D] and the inverse root mean square [M, 1]. */
+/** Normalises rows; returns the scaled rows [M, D] and the inverse root mean square [M, 1]. */
 export const rmsNorm = (x: tf.Tensor, gain: tf.Tensor, epsilon: number): readonly [tf.Tensor, tf.Tensor] =>
   run("SiderealRmsNorm", { x, gain }, { epsilon }) as unknown as [tf.Tensor, tf.Tensor]
 
-/** Rotary embedding of `heads` heads in [B, T, heads x width] at integer positions [B, T]. */
+/** Applies the rotary embedding to `heads` heads in [B, T, heads x width] at integer positions [B, T]. */
 export const rotary = (
   x: tf.Tensor,
   positions: tf.Tensor,
@@ -34,7 +34,7 @@ export const rotary = (
   heads: number
 ): tf.Tensor => run("SiderealRotary", { x, positions, cos, sin }, { heads }) as tf.Tensor
 
-/** `alpha * a b` over the last two axes, either side transposed. */
+/** Computes `alpha * a b` over the last two axes, with either operand transposed. */
 export const scaledMatMul = (
   a: tf.Tensor,
   b: tf.Tensor,
@@ -43,10 +43,10 @@ export const scaledMatMul = (
   transposeB = false
 ): tf.Tensor => run("SiderealScaledMatMul", { a, b }, { alpha, transposeA, transposeB }) as tf.Tensor
 
-/** Picks column `indices[m]` of each row: [M, V] and [M, 1] give [M, 1]. */
+/** Returns column `indices[m]` of each row, [M, 1], from rows [M, V] and indices [M, 1]. */
 export const takeAlong = (x: tf.Tensor, indices: tf.Tensor): tf.Tensor =>
   run("SiderealTakeAlong", { x, indices }, {}) as tf.Tensor
 
-/** Replaces column `indices[m]` of each row by `updates[m]`. */
+/** Returns rows [M, V] with column `indices[m]` of each row replaced by `updates[m]`. */
 export const putAlong = (x: tf.Tensor, indices: tf.Tensor, updates: tf.Tensor): tf.Tensor =>
   run("SiderealPutAlong", { x, indices, updates }, {}) as tf.Tensor

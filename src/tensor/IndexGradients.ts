@@ -1,8 +1,8 @@
 /**
  * Gradients of kernels that address by index.
  *
- * tfjs's own ones take a batch apart row by row or fill arrays of the size of the result, which a traced program with
- * sizes known only at run time cannot do; `GatherNd`, `ScatterNd`, `TensorScatterUpdate` and `TopK` have none.
+ * The gradients of tfjs split a batch row by row or fill arrays of the size of the result, which a traced program with
+ * sizes known only at run time cannot do; `GatherNd`, `ScatterNd`, `TensorScatterUpdate` and `TopK` have no gradient.
  */
 import * as tf from "@tensorflow/tfjs"
 
@@ -13,14 +13,16 @@ const order = (rank: number) => Array.from({ length: rank }, (_, axis) => axis)
 const inverse = (permutation: ReadonlyArray<number>) =>
   order(permutation.length).map((axis) => permutation.indexOf(axis))
 
-/** A size as a tensor, also when it is known only at run time. */
+/** Returns the product of sizes as a tensor, even where they are known only at run time. */
 const sizeOf = (...sizes: Array<number>) => tf.fill(sizes, 1, "int32").sum()
 
-/** A sum over segments whose numbers are all below `numSegments`: backends need not look for others. */
+/** Sums over segments whose ids are all in 0 .. numSegments - 1, so that backends need no range check. */
 const segmentSum = (x: tf.Tensor, segmentIds: tf.Tensor, numSegments: number): tf.Tensor =>
   tf.engine().runKernel("UnsortedSegmentSum", { x, segmentIds }, { numSegments, inRange: true }) as tf.Tensor
 
-/** The gradient of `tf.gather`: `dy` is [batch, outer, places, inner], the result [batch, outer, size, inner]. */
+/**
+ * Computes the gradient of `tf.gather` from `dy` [batch, outer, places, inner]; returns [batch, outer, size, inner].
+ */
 const ungather = (
   dy: tf.Tensor,
   indices: tf.Tensor,
@@ -110,7 +112,7 @@ tf.registerGradient({
   gradFunc: (dy, saved) => {
     const [indices, updates] = saved as [tf.Tensor, tf.Tensor]
     return {
-      // tfjs's JavaScript kernel writes into its first argument, which must therefore not be `dy`.
+      // The JavaScript kernel of tfjs writes into its first argument, which must therefore not be `dy`.
       tensor: () =>
         (dy as tf.Tensor).mul(
           tf.tensorScatterUpdate(tf.fill((dy as tf.Tensor).shape, 1), indices, tf.zerosLike(updates))

@@ -1,12 +1,12 @@
 /**
  * Gradients of kernels that move values along an axis.
  *
- * tfjs's own ones are wrong for `Cumsum` along an axis that is not the last and for `MirrorPad` (the mirrored values get
- * none); `Prod` fails on a negative axis, `SplitV` and `Unpack` when there is one part; `StridedSlice` has none.
+ * The gradients of tfjs are wrong for `Cumsum` along any axis but the last and for `MirrorPad` (mirrored values are
+ * ignored); `Prod` fails on a negative axis, `SplitV` and `Unpack` on a single part; `StridedSlice` has no gradient.
  */
 import * as tf from "@tensorflow/tfjs"
 
-/** Adds the entries of an axis into the places `places[i]` of an axis of `size` entries: the transpose of a gather. */
+/** Adds entry i of an axis to entry `places[i]` of an axis of `size` entries: the transpose of a gather. */
 const addInto = (x: tf.Tensor, axis: number, places: ReadonlyArray<number>, size: number): tf.Tensor => {
   const others = x.shape.map((_, i) => i).filter((i) => i !== axis)
   const front = [axis, ...others]
@@ -104,7 +104,7 @@ tf.registerGradient({
       const kept = rest.map((axis) => x.shape[axis]!)
       const moved = x.transpose(order)
       const flat = moved.reshape([...kept, axes.reduce((count, axis) => count * x.shape[axis]!, 1)])
-      // The product of all others, without a division: of those before times of those after.
+      // The product of all other entries, without a division: the product of those before times that of those after.
       const others = tf.cumprod(flat, kept.length, true, false).mul(tf.cumprod(flat, kept.length, true, true))
       return others.mul((dy as tf.Tensor).reshape([...kept, 1])).reshape(moved.shape)
         .transpose(all.map((axis) => order.indexOf(axis)))

@@ -1,10 +1,10 @@
 /**
- * A linear map with a bias, and the rectifier, with gradients in few passes over the activations.
+ * Linear layer with bias, and ReLU, with gradients in few passes over the activations.
  */
 import * as tf from "@tensorflow/tfjs"
 import { fill } from "@tensorflow/tfjs"
 
-/** `x W' + b` for x [M, I], W [O, I] and b [O]; the bias gradient is a product with ones, not a reduction. */
+/** Computes `x W' + b`, [M, O], for x [M, I], W [O, I] and b [O]; the bias gradient is a product with ones. */
 export const apply = (x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor): tf.Tensor =>
   tf.customGrad((...args) => {
     const [x, weight, bias, save] = args as unknown as [tf.Tensor2D, tf.Tensor2D, tf.Tensor, tf.GradSaveFunc]
@@ -24,7 +24,7 @@ export const apply = (x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor): tf.Tens
     }
   })(x, weight, bias)
 
-/** `max(x, 0)`; the gradient passes where the result is positive. */
+/** Computes `max(x, 0)`; the gradient is `dy` where the result is positive, else 0. */
 export const relu = (x: tf.Tensor): tf.Tensor =>
   tf.customGrad((...args) => {
     const [x, save] = args as unknown as [tf.Tensor, tf.GradSaveFunc]
@@ -32,7 +32,7 @@ export const relu = (x: tf.Tensor): tf.Tensor =>
     save([y])
     return {
       value: y,
-      // The sign of what is not negative, in two vectorised passes: Sign and Where run one element at a time.
+      // The sign of non-negative values in two vectorised passes: Sign and Where run one element at a time.
       gradFunc: (dy: tf.Tensor, saved: Array<tf.Tensor>) => [
         dy.mul(saved[0]!.mul(tf.scalar(1e30)).minimum(tf.scalar(1)))
       ]

@@ -1,5 +1,5 @@
 /**
- * Cross entropy of a linear classifier without keeping its logits: `sum_m weights[m] * -log softmax(h E')[targets[m]]`.
+ * Cross-entropy of a linear classifier without keeping its logits: `sum_m weights[m] * -log softmax(h E')[targets[m]]`.
  *
  * The softmax runs over the legal classes of each row only, when a mask says which they are. The gradient is written by
  * hand: the softmax is computed once, one entry per row is replaced, and the row weights are applied to the [M, D]
@@ -16,7 +16,7 @@ export interface Labels {
   readonly legal?: tf.Tensor | undefined
 }
 
-/** Logits with illegal classes pushed out of the softmax. */
+/** Returns logits [M, V] with those of illegal classes set to `Attention.masked`. */
 export const legalLogits = (logits: tf.Tensor, legal: tf.Tensor | undefined): tf.Tensor =>
   legal === undefined ? logits : tf.where(legal, logits, tf.fill(logits.shape, masked))
 

@@ -1,43 +1,43 @@
 /**
- * The trainable parameters of a model with their gradients and optimizer slots, in flat regions of shared memory.
+ * Parameters of a model with their gradients and optimizer slots, in flat regions of shared memory.
  *
- * Programs are fed views of it and write gradients into views of it, on this thread or another, so a training step
- * copies nothing. Every region is a memory of its own, made when it is first asked for: a model that is only run has no
- * gradients. Parameters whose weights decay stand first, so that one pass of a kernel covers each group; frozen ones
- * stand last and have a place among the weights alone.
+ * Programs read weights from views of it and write gradients into views of it, on this thread or another, so a training
+ * step copies nothing. Every region has its own memory, allocated at its first use, so inference allocates no
+ * gradients. Parameters with weight decay come first, so that one pass of a kernel covers each group; frozen ones come
+ * last and exist in the region of the weights only.
  */
 import * as HostMemory from "./HostMemory.ts"
 import { NonFinite, OutOfMemory, ShapeMismatch, TensorError } from "./TensorError.ts"
 import { formatShape, hostFloat32, type HostTensor } from "./TensorProgram.ts"
 import * as TrainingKernels from "./TrainingKernels.ts"
 
-/** One parameter: its shape, how it starts, and whether it is trained and its weights decay. */
+/** Specification of one parameter: its shape, initial values, and whether it is trained and decayed. */
 export interface ParameterSpec {
   readonly shape: ReadonlyArray<number>
   /** Writes the initial values. */
   readonly initialize: (values: Float32Array) => void
-  /** @default true for two and more axes: norms and biases do not decay. */
+  /** Whether weight decay applies. @default true for two or more axes, so that norms and biases do not decay */
   readonly decay?: boolean | undefined
   /** Whether it has a gradient and slots. @default true */
   readonly trainable?: boolean | undefined
 }
 
-/** Parameters by name. */
+/** Specifications of parameters, by name. */
 export type ParameterSpecs = Readonly<Record<string, ParameterSpec>>
 
-/** Flat regions: weights, gradients, first and second moment, moving average of the weights. */
+/** Names of the flat regions: weights, gradients, first and second moment, moving average of the weights. */
 export type Region = "weights" | "gradients" | "first" | "second" | "average"
 
 const regions: ReadonlyArray<Region> = ["weights", "gradients", "first", "second", "average"]
 
 /**
- * Bytes between where one region begins in its memory and where the next does in its own. Memories begin far apart, at
- * addresses whose low bits are equal: beginning at 0, all streams of a kernel would fall on the same lines of the cache,
- * and a step of AdamW takes 20 times as long.
+ * Difference in bytes between the start addresses of consecutive regions within their memories. Memories are aligned to
+ * large powers of two: if all regions started at 0, all streams of a kernel would map to the same cache lines, which
+ * makes a step of AdamW 20 times slower.
  */
 const stagger = 65 * 64
 
-/** Where a parameter lies, in elements from the start of a region. */
+/** Position of a parameter in a region; `offset` and `size` are in elements. */
 export interface Slot {
   readonly name: string
   readonly shape: ReadonlyArray<number>
@@ -53,34 +53,34 @@ export interface SavedTensor {
   readonly data: Float32Array
 }
 
-/** A buffer; what asks for a region throws `TensorError` where there is no memory for it. */
+/** A buffer; every method that needs a region throws `TensorError` where memory for it is not available. */
 export interface ParameterBuffer {
-  /** Every parameter, the frozen ones last. */
+  /** Every parameter, frozen ones last. */
   readonly slots: ReadonlyArray<Slot>
-  /** Elements of the weights, padding included. */
+  /** Number of elements of the weights, with padding. */
   readonly length: number
-  /** Elements of every other region: the first ones of the weights. */
+  /** Number of elements of every other region, which correspond to the first elements of the weights. */
   readonly trainable: number
-  /** The first elements of a region decay, the rest does not. */
+  /** Number of first elements of a region to which weight decay applies. */
   readonly decaying: number
-  /** Trainable values, padding not counted. */
+  /** Number of trainable values, without padding. */
   readonly count: number
-  /** Returns the error of making the regions that are still missing, and `more` bytes besides. */
+  /** Returns an error when memory for the missing regions and `more` bytes (default 0) is not available. */
   shortage(regions: ReadonlyArray<Region>, more?: number): TensorError | undefined
-  /** Returns the kernels with these regions as memories 0 to 3. */
+  /** Returns the kernels with up to four regions as memories 0 to 3. */
   kernels(first: Region, ...others: ReadonlyArray<Region>): TrainingKernels.TrainingKernels
-  /** Byte address of a region in its memory. */
+  /** Returns the byte address of a region in its memory. */
   address(region: Region): number
-  /** A whole region. */
+  /** Returns a whole region. */
   flat(region: Region): Float32Array
-  /** A parameter's values in a region. */
+  /** Returns a view of a parameter's values in a region; throws a RangeError for an unknown name. */
   view(region: Region, name: string): Float32Array
   /**
-   * All parameters of a region, as a program is fed with them; the same objects every time. Among the averages a frozen
-   * parameter has its weights.
+   * Returns all parameters of a region as feeds of a program; every call returns the same objects. In "average", a
+   * frozen parameter is represented by its weights.
    */
   tensors(region: Region): Readonly<Record<string, HostTensor>>
-  /** All views of a region, as a program writes into them. */
+  /** Returns the views of all parameters in a region, into which programs write. */
   views(region: Region): Readonly<Record<string, Float32Array>>
 }
 
@@ -96,8 +96,7 @@ interface Made {
 }
 
 /**
- * Lays out the parameters. The weights are initialized, and the average begins as they are, when they are first asked
- * for.
+ * Lays out the parameters. The weights are initialised, and the average starts as a copy of them, at their first use.
  */
 export const make = (
   specs: ParameterSpecs,
@@ -189,7 +188,7 @@ export const make = (
       const found = of(region).views[name]
       if (found === undefined) {
         throw new RangeError(
-          `no parameter "${name}" among the ${region}; there are ${slotsOf(region).map((slot) => slot.name).join(", ")}`
+          `no parameter "${name}" in the ${region}; known: ${slotsOf(region).map((slot) => slot.name).join(", ")}`
         )
       }
       return found
@@ -200,7 +199,7 @@ export const make = (
   return buffer
 }
 
-/** Returns what keeps values from being those of the parameters: each must be there with its shape, and finite. */
+/** Returns an error unless every parameter is present in `values` with its shape and finite values. */
 export const mismatch = (
   slots: ReadonlyArray<Pick<Slot, "name" | "shape">>,
   values: ReadonlyMap<string, { readonly shape: ReadonlyArray<number>; readonly data: ArrayLike<number> }>
@@ -228,7 +227,7 @@ export const mismatch = (
   return undefined
 }
 
-/** Replaces the values of a region; every parameter must be there with its shape and finite. */
+/** Replaces the values of a region, or returns the error of `mismatch`. */
 export const load = (
   buffer: ParameterBuffer,
   region: Region,
@@ -240,7 +239,7 @@ export const load = (
   return error
 }
 
-/** A copy of a region by parameter name, as a checkpoint keeps it. */
+/** Copies a region, by parameter name, for a checkpoint. */
 export const snapshot = (buffer: ParameterBuffer, region: Region): Map<string, SavedTensor> =>
   new Map(
     buffer.slots.filter(({ name }) => name in buffer.views(region)).map(({ name, shape }) => [

@@ -1,6 +1,6 @@
 /**
- * What every runtime checks before it runs a program: that each input is there, alive and of its shape, and that the
- * arrays for outputs have their size.
+ * Checks of every runtime before it runs a program: each input is present, not released and of its shape, and each
+ * array for an output has its size.
  */
 import { ShapeMismatch, TensorError, UseAfterRelease } from "./TensorError.ts"
 import { bindSymbols, formatShape, type TensorProgram } from "./TensorProgram.ts"
@@ -9,7 +9,7 @@ import { type Feed, isHandle } from "./TensorRuntime.ts"
 const mismatch = (program: string, site: string, expected: string, actual: string) =>
   new TensorError({ reason: new ShapeMismatch({ program, site, expected, actual }) })
 
-/** The run-time sizes that the feeds fix, or what is wrong with them. */
+/** Returns the run-time sizes that follow from the feeds, or the error of a feed. */
 export const bind = <I extends string, O extends string>(
   program: TensorProgram<I, O>,
   feeds: Readonly<Record<I, Feed>>
@@ -29,7 +29,7 @@ export const bind = <I extends string, O extends string>(
     : bound.sizes
 }
 
-/** What is wrong with the array that an output of this shape is to be written into. */
+/** Returns an error unless the target array of an output, if there is one, has the size of the shape. */
 export const checkTarget = (
   program: string,
   output: string,

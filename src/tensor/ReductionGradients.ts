@@ -1,8 +1,8 @@
 /**
- * Gradients of sums and means that spread `dy` by a lazily filled tensor.
+ * Gradients of sums and means that broadcast `dy` by a lazily filled tensor.
  *
- * tfjs's own ones multiply by an array of ones that it allocates in full, which a traced program with sizes known only
- * at run time cannot do. The values are the same.
+ * The gradients of tfjs multiply by a fully allocated array of ones, which a traced program with sizes known only at
+ * run time cannot do. The values are the same.
  */
 import * as tf from "@tensorflow/tfjs"
 

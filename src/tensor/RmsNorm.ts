@@ -18,7 +18,7 @@ export const apply = (x: tf.Tensor, gain: tf.Tensor, epsilon: number): tf.Tensor
       gradFunc: (dy: tf.Tensor, saved: Array<tf.Tensor>) => {
         const [x, gain, inverse] = saved as [tf.Tensor, tf.Tensor, tf.Tensor]
         const width = gain.shape[0]!
-        // Sums over rows and columns as products with [M, 1] and [D, 1]: two passes over [M, D] fewer than by reduction.
+        // Sums over rows and columns as products with [M, 1] and [D, 1] save two passes over [M, D].
         const product = dy.mul(x) as tf.Tensor2D
         const column = gain.mul(1 / width).reshape([width, 1]) as tf.Tensor2D
         const pull = tf.matMul(product, column).mul(inverse.square().mul(inverse))

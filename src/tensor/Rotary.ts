@@ -1,11 +1,11 @@
 /**
- * Rotary position embedding (Su et al. 2021) in the half-split form of Llama and Qwen: component `i` of a head turns
- * with component `i + width/2` by the angle `position * inverseFrequency[i]`.
+ * Rotary position embedding (Su et al. 2021) in the half-split layout of Llama and Qwen: components `i` and
+ * `i + width/2` of a head are rotated by the angle `position * inverseFrequency[i]`, in radians.
  */
 import * as tf from "@tensorflow/tfjs"
 import * as FusedKernel from "./FusedKernel.ts"
 
-/** Cosines and sines, [positions, width / 2]. */
+/** Table of cosines and sines, each [positions, width / 2]; `half` is width / 2. */
 export interface Table {
   readonly cos: Float32Array
   readonly sin: Float32Array
@@ -13,7 +13,7 @@ export interface Table {
   readonly half: number
 }
 
-/** Llama 3's stretching of low frequencies for longer contexts. */
+/** Settings of the frequency scaling of Llama 3 for longer contexts. */
 export interface Llama3Scaling {
   readonly factor: number
   readonly lowFrequencyFactor: number
@@ -21,7 +21,7 @@ export interface Llama3Scaling {
   readonly originalPositions: number
 }
 
-/** The table for `positions` positions and heads of `width` components, angles in float64. */
+/** Computes the table for `positions` positions and heads of `width` components, with angles in float64. */
 export const table = (
   positions: number,
   width: number,
@@ -53,21 +53,21 @@ const scaled = (frequency: number, scaling: Llama3Scaling | undefined): number =
   return (1 - smooth) * frequency / scaling.factor + smooth * frequency
 }
 
-/** A table as tensors of the program that is being built. */
+/** A table as tensors of a program, each [positions, width / 2]. */
 export interface TableTensors {
   readonly cos: tf.Tensor
   readonly sin: tf.Tensor
   readonly negativeSin: tf.Tensor
 }
 
-/** Brings a table into a program. */
+/** Converts a table to tensors of the program being built. */
 export const tensors = ({ cos, half, positions, sin }: Table): TableTensors => ({
   cos: tf.tensor2d(cos, [positions, half]),
   sin: tf.tensor2d(sin, [positions, half]),
   negativeSin: tf.tensor2d(sin.map((value) => -value), [positions, half])
 })
 
-/** Turns the heads of `x` [B, T, heads x width] at `positions` [B, T]. */
+/** Rotates the heads of `x` [B, T, heads x width] at `positions` [B, T]; returns the shape of `x`. */
 export const apply = (x: tf.Tensor, positions: tf.Tensor, angles: TableTensors, heads: number): tf.Tensor => {
   if (!FusedKernel.available("SiderealRotary")) {
     const [batch, length, width] = x.shape as [number, number, number]

@@ -1,9 +1,9 @@
 /**
- * A value through which no gradient flows.
+ * Identity that stops the gradient.
  */
 import * as tf from "@tensorflow/tfjs"
 
-/** The same values, taken as constants by the gradient. */
+/** Returns the same values with gradient 0. */
 export const apply = (x: tf.Tensor): tf.Tensor =>
   tf.customGrad((...args) => {
     const [x] = args as unknown as [tf.Tensor]

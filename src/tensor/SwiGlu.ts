@@ -1,10 +1,10 @@
 /**
- * The gated unit of Llama and Qwen (Shazeer 2020): `silu(gate) * up`.
+ * SwiGLU, the gated unit of Llama and Qwen (Shazeer 2020): `silu(gate) * up`.
  */
 import * as tf from "@tensorflow/tfjs"
 import * as FusedKernel from "./FusedKernel.ts"
 
-/** Combines `gate` and `up`, both [M, F]. */
+/** Computes `silu(gate) * up`, [M, F], from `gate` and `up`, both [M, F]. */
 export const apply = (gate: tf.Tensor, up: tf.Tensor): tf.Tensor => {
   if (!FusedKernel.available("SiderealScaledMatMul")) return gate.mul(gate.sigmoid()).mul(up)
   const fused = tf.customGrad((...args) => {

@@ -1,9 +1,9 @@
 /**
- * The one error of the tensor engine, with the reason inside.
+ * The tagged error of the tensor engine, with its reasons.
  */
 import * as Schema from "effect/Schema"
 
-/** A tfjs kernel that the chosen backend cannot run. */
+/** A tfjs kernel that the backend does not implement. */
 export class UnsupportedKernel extends Schema.TaggedError<UnsupportedKernel>()("UnsupportedKernel", {
   kernel: Schema.String,
   backend: Schema.String,
@@ -17,7 +17,7 @@ export class UnsupportedKernel extends Schema.TaggedError<UnsupportedKernel>()("
   }
 }
 
-/** Two shapes that should agree and do not. `site` says where: an input of a run, or a line of the model. */
+/** Two shapes that disagree. `site` is the input of a run or the line of the model. */
 export class ShapeMismatch extends Schema.TaggedError<ShapeMismatch>()("ShapeMismatch", {
   program: Schema.String,
   site: Schema.String,
@@ -37,7 +37,7 @@ export class NonFinite extends Schema.TaggedError<NonFinite>()("NonFinite", {
 }) {
   override get message() {
     return `${this.tensor} is ${this.value} at step ${this.step}; lower the learning rate or the clipping norm, ` +
-      `or look for such values in the input`
+      `or check the input for NaN and infinite values`
   }
 }
 
@@ -50,7 +50,7 @@ export class UseAfterRelease extends Schema.TaggedError<UseAfterRelease>()("UseA
   }
 }
 
-/** A backend that is not on this machine. */
+/** A backend that is not available on this machine. */
 export class BackendUnavailable extends Schema.TaggedError<BackendUnavailable>()("BackendUnavailable", {
   backend: Schema.String,
   remedy: Schema.String
@@ -62,15 +62,15 @@ export class BackendUnavailable extends Schema.TaggedError<BackendUnavailable>()
 
 const gibibytes = (bytes: number) => `${(bytes / 2 ** 30).toFixed(2)} GiB`
 
-/** More memory than the machine has left, or than one block of memory can hold; nothing of it was taken. */
+/** A request for more memory than is available, or than one block can hold; nothing was allocated. */
 export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory", {
-  /** What the memory is for. */
+  /** Purpose of the memory. */
   purpose: Schema.String,
-  /** Bytes. */
+  /** Requested bytes. */
   wanted: Schema.Finite,
-  /** Bytes. */
+  /** Available bytes. */
   available: Schema.Finite,
-  /** What sets the limit: the machine, or one block of memory. */
+  /** Source of the limit: the machine, or the maximum size of one block. */
   limit: Schema.Literals(["machine", "block"])
 }) {
   override get message() {
@@ -80,7 +80,7 @@ export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory"
   }
 }
 
-/** A state whose slots are not those of the optimizer that goes on from it. */
+/** A restored state that lacks slots of the optimizer. */
 export class OtherOptimizer extends Schema.TaggedError<OtherOptimizer>()("OtherOptimizer", {
   version: Schema.Int,
   missing: Schema.Array(Schema.String),
@@ -89,14 +89,16 @@ export class OtherOptimizer extends Schema.TaggedError<OtherOptimizer>()("OtherO
   override get message() {
     const some = (names: ReadonlyArray<string>) =>
       names.length === 0 ? "none" : `${names.slice(0, 3).join(", ")}${names.length > 3 ? " ..." : ""}`
-    return `the optimizer keeps ${some(this.missing)}, which the state restored at step ${this.version} lacks ` +
+    return `the optimizer needs the slots ${
+      some(this.missing)
+    }, which the state restored at step ${this.version} lacks ` +
       `(it has ${
         some(this.found)
-      }); go on with the optimizer that the state is of, or restore its weights alone at version 0`
+      }); continue with the optimizer that saved the state, or restore only its weights at version 0`
   }
 }
 
-/** A failure inside the backend itself, with its own words. */
+/** A failure inside the backend, with the backend's message. */
 export class BackendFailure extends Schema.TaggedError<BackendFailure>()("BackendFailure", {
   backend: Schema.String,
   program: Schema.String,
@@ -109,7 +111,7 @@ export class BackendFailure extends Schema.TaggedError<BackendFailure>()("Backen
   }
 }
 
-/** Every way in which the tensor engine fails. */
+/** Failure of the tensor engine; `reason` says which. */
 export class TensorError extends Schema.TaggedError<TensorError>()("TensorError", {
   reason: Schema.Union([
     UnsupportedKernel,

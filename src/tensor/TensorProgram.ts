@@ -1,21 +1,21 @@
 /**
- * A tensor program: named inputs with their types and shapes, and a body that is a plain function over tfjs tensors.
+ * Tensor programs: named inputs with types and shapes, and a body that is a plain function over tfjs tensors.
  *
- * The body is written once. A compiling runtime calls it with tracing tensors, an eager runtime with real ones; it must
- * therefore be pure, read no values, and take its sizes from `tensor.shape`.
+ * A compiling runtime calls the body with tracing tensors, an eager runtime with real ones; the body must therefore be
+ * pure, read no values, and take its sizes from `tensor.shape`.
  */
 import { type Tensor } from "@tensorflow/tfjs"
 
-/** Element types that cross the border of a program. `bool` travels as bytes 0 and 1. */
+/** Element type of inputs and outputs. `bool` is stored as bytes 0 and 1. */
 export type DataType = "float32" | "int32" | "bool"
 
 /**
- * One axis: a number, the name of a size that is known only at run time (`"B"`), or a sum of such names (`"P+N"`, the
+ * Size of one axis: a number, the name of a size known only at run time (`"B"`), or a sum of such names (`"P+N"`, the
  * length of a concatenation).
  */
 export type Dimension = number | string
 
-/** Type and shape of one input. */
+/** Specification of one input: its type and shape. */
 export interface TensorSpec {
   readonly dtype: DataType
   readonly shape: ReadonlyArray<Dimension>
@@ -35,50 +35,50 @@ export interface TensorProgram<I extends string = string, O extends string = str
   readonly body: (inputs: Readonly<Record<I, Tensor>>) => Readonly<Record<O, Tensor>>
 }
 
-/** Makes a program; only fixes the types of the input and output names. */
+/** Returns the program unchanged, with its input and output names inferred as types. */
 export const make = <I extends string, O extends string>(program: TensorProgram<I, O>): TensorProgram<I, O> => program
 
-/** A float32 input. */
+/** Returns the specification of a float32 input. */
 export const float32 = (...shape: ReadonlyArray<Dimension>): TensorSpec => ({ dtype: "float32", shape })
 
-/** An int32 input. */
+/** Returns the specification of an int32 input. */
 export const int32 = (...shape: ReadonlyArray<Dimension>): TensorSpec => ({ dtype: "int32", shape })
 
-/** A boolean input. */
+/** Returns the specification of a boolean input. */
 export const bool = (...shape: ReadonlyArray<Dimension>): TensorSpec => ({ dtype: "bool", shape })
 
-/** A host tensor of float32. */
+/** Makes a host tensor of float32; `data` is not copied. */
 export const hostFloat32 = (data: Float32Array, ...shape: ReadonlyArray<number>): HostTensor => ({
   dtype: "float32",
   shape,
   data
 })
 
-/** A host tensor of int32. */
+/** Makes a host tensor of int32; `data` is not copied. */
 export const hostInt32 = (data: Int32Array, ...shape: ReadonlyArray<number>): HostTensor => ({
   dtype: "int32",
   shape,
   data
 })
 
-/** A host tensor of booleans. */
+/** Makes a host tensor of booleans from bytes 0 and 1; `data` is not copied. */
 export const hostBool = (data: Uint8Array, ...shape: ReadonlyArray<number>): HostTensor => ({
   dtype: "bool",
   shape,
   data
 })
 
-/** Names of run-time sizes in a dimension: `"P+N"` has two, a number none. */
+/** Returns the names of run-time sizes in a dimension: two for `"P+N"`, none for a number. */
 export const symbols = (dimension: Dimension): ReadonlyArray<string> =>
   typeof dimension === "number" ? [] : dimension.split("+").map((part) => part.trim())
 
-/** `[32, T]` as a reader writes it. */
+/** Formats a shape, such as `[32, T]`. */
 export const formatShape = (shape: ReadonlyArray<Dimension>): string => `[${shape.join(", ")}]`
 
 /**
- * The sizes behind the names, read off the fed shapes.
+ * Returns the run-time sizes by name, from the shapes of the feeds.
  *
- * Returns the first disagreement instead when a rank, a number or a repeated name does not fit.
+ * Returns the first disagreement instead when a rank, a number or a repeated name does not match.
  */
 export const bindSymbols = (
   inputs: Readonly<Record<string, TensorSpec>>,

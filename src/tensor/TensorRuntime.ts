@@ -1,8 +1,8 @@
 /**
- * Compiles tensor programs once and runs them many times; owns the memory of the device.
+ * Service that compiles tensor programs once and runs them many times; owns the memory of the device.
  *
- * A runtime is a Layer: `OnnxRuntime.layerCpu` compiles, `Reference.layer` interprets on tfjs's JavaScript backend and
- * is the oracle of the tests. Handles live as long as the Scope that made them.
+ * A runtime is a Layer: `OnnxRuntime.layerCpu` compiles, `Reference.layer` interprets on the JavaScript backend of tfjs
+ * and is the reference in tests. Handles are released with the Scope in which they were created.
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
@@ -14,28 +14,28 @@ import { type HostTensor, type TensorProgram } from "./TensorProgram.ts"
 export interface TensorHandle {
   readonly name: string
   readonly shape: ReadonlyArray<number>
-  /** The values, without a copy where the backend allows it; fails with `UseAfterRelease`. */
+  /** Values on the host, without a copy where the backend allows it; fails with `UseAfterRelease`. */
   readonly read: Effect.Effect<HostTensor, TensorError>
-  /** Whether its Scope is closed. */
+  /** Returns whether the Scope of the handle is closed. */
   readonly released: () => boolean
 }
 
-/** What can be fed to a program. */
+/** Input value of a program. */
 export type Feed = HostTensor | TensorHandle
 
-/** Whether a feed is a handle of a runtime. */
+/** Returns whether a feed is a handle of a runtime. */
 export const isHandle = (feed: Feed): feed is TensorHandle => "read" in feed
 
 /** A compiled program. */
 export interface Executable<I extends string, O extends string> {
   readonly name: string
-  /** Nodes of the compiled graph, 0 for an eager runtime. */
+  /** Number of nodes of the compiled graph, 0 for an eager runtime. */
   readonly nodes: number
-  /** Milliseconds spent compiling. */
+  /** Compilation time, in milliseconds. */
   readonly compileMillis: number
   /**
-   * Runs the program. Outputs named in `into` are written to the given arrays (no allocation, no copy where the backend
-   * allows it); every output comes back as a handle of the caller's Scope.
+   * Runs the program. Outputs named in `into` are written to these arrays (without allocation or copy where the backend
+   * allows it). Returns every output as a handle of the caller's Scope.
    */
   run(
     feeds: Readonly<Record<I, Feed>>,
@@ -43,7 +43,7 @@ export interface Executable<I extends string, O extends string> {
   ): Effect.Effect<Readonly<Record<O, TensorHandle>>, TensorError, Scope.Scope>
 }
 
-/** Counts of what is alive: handles, their bytes, and compiled programs. */
+/** Numbers of live handles, their bytes, and live compiled programs. */
 export interface Usage {
   readonly handles: number
   readonly bytes: number
@@ -52,18 +52,18 @@ export interface Usage {
 
 /** The tensor engine. */
 export class TensorRuntime extends Context.Service<TensorRuntime, {
-  /** `onnx-cpu`, `reference` ... */
+  /** Name of the runtime, such as `onnx-cpu` or `reference`. */
   readonly name: string
-  /** Outputs stay in the memory of a device: training then keeps weights and optimizer slots there too. */
+  /** Whether outputs stay in device memory; training then keeps weights and optimizer slots there too. */
   readonly resident: boolean
   /** Compiles a program; the executable is released with the Scope. */
   compile<I extends string, O extends string>(
     program: TensorProgram<I, O>
   ): Effect.Effect<Executable<I, O>, TensorError, Scope.Scope>
-  /** Copies host tensors to where programs run; the handles belong to the caller's Scope. */
+  /** Copies host tensors to the device; the handles belong to the caller's Scope. */
   place<K extends string>(
     tensors: Readonly<Record<K, HostTensor>>
   ): Effect.Effect<Readonly<Record<K, TensorHandle>>, TensorError, Scope.Scope>
-  /** What is alive now; zero again once every Scope is closed. */
+  /** Current usage; all numbers are 0 once every Scope is closed. */
   readonly usage: Effect.Effect<Usage>
 }>()("sidereal/tensor/TensorRuntime") {}

@@ -1,5 +1,5 @@
 /**
- * Counts the handles of a runtime and hands them out scoped: what every backend shares.
+ * Creation and counting of scoped handles, common to all backends.
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -9,14 +9,14 @@ import { TensorError, UseAfterRelease } from "./TensorError.ts"
 import { type HostTensor } from "./TensorProgram.ts"
 import { type TensorHandle, type Usage } from "./TensorRuntime.ts"
 
-/** Returns the gauge of the bytes of live tensors that a backend allocated, without parameters and their gradients. */
+/** Returns the gauge of live tensor bytes allocated by a backend, without parameters and their gradients. */
 export const liveBytes = (backend: string): Metric.Gauge<number> =>
   Metric.gauge("sidereal.tensor.bytes", {
     description: "Bytes of live tensors that the runtime allocated",
     attributes: { backend, unit: "By" }
   })
 
-/** Registers a gauge that is read when metrics are exported and costs nothing before, until the Scope closes. */
+/** Registers a gauge until the Scope closes; its value is read only when metrics are exported. */
 export const observe = (gauge: Metric.Gauge<number>, read: () => number): Effect.Effect<void, never, Scope.Scope> =>
   Effect.contextWith((context: Context.Context<never>) =>
     Effect.acquireRelease(
@@ -27,18 +27,18 @@ export const observe = (gauge: Metric.Gauge<number>, read: () => number): Effect
     )
   )
 
-/** The ledger of one runtime. */
+/** Counts of one runtime's live handles and executables. */
 export class Ledger {
   #handles = 0
   #bytes = 0
   #executables = 0
 
-  /** Counts of what is alive now. */
+  /** Current usage. */
   get usage(): Usage {
     return { handles: this.#handles, bytes: this.#bytes, executables: this.#executables }
   }
 
-  /** Makes a handle that is released when the caller's Scope closes. */
+  /** Makes a handle of `bytes` bytes that is released when the caller's Scope closes. */
   handle(
     name: string,
     shape: ReadonlyArray<number>,
@@ -75,7 +75,9 @@ export class Ledger {
     ).pipe(Effect.map(({ handle }) => handle))
   }
 
-  /** Counts an executable for as long as the caller's Scope is open; the result says whether it still is. */
+  /**
+   * Counts an executable while the caller's Scope is open; returns a function that returns whether it is still open.
+   */
   executable(): Effect.Effect<() => boolean, never, Scope.Scope> {
     return Effect.acquireRelease(
       Effect.sync(() => {

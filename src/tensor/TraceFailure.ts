@@ -1,5 +1,5 @@
 /**
- * Turns what tfjs throws while it runs the body of a program into a typed reason.
+ * Converts exceptions thrown by the body of a program to typed errors.
  */
 import { BackendFailure, ShapeMismatch, TensorError, UnsupportedKernel } from "./TensorError.ts"
 
@@ -14,7 +14,7 @@ const modelLine = (error: Error): string => {
 
 const shapeWords = /shapes?\b|broadcast|rank|dimension|size\(/i
 
-/** The reason behind an exception from the body of `program`. */
+/** Converts an exception from the body of `program` to a `TensorError`. */
 export const toTensorError = (backend: string, program: string, cause: unknown): TensorError => {
   if (cause instanceof TensorError) return cause
   if (!(cause instanceof Error)) return new TensorError({ reason: new BackendFailure({ backend, program, cause }) })

@@ -1,10 +1,10 @@
 /**
- * The one-pass WebAssembly kernels of training: AdamW, gradient norm, moving average, dropout masks.
+ * One-pass WebAssembly kernels of training: AdamW, gradient norm, moving average, dropout masks.
  *
  * The binary is assembled from `TrainingKernels.wat`; a test assembles it again and compares.
  */
 
-/** The assembled module, base64. */
+/** Assembled module, base64. */
 export const binary =
   "AGFzbQEAAAABJQRgDH9/f39/fX19fX19fQBgAn9/AXxgBH9/f30AYAV/f39/fQACSQQDZW52B21lbW9yeTACAwH//wMDZW52B21lbW9yeTECAwH//wMDZW" +
   "52B21lbW9yeTICAwH//wMDZW52B21lbW9yeTMCAwH//wMDBQQAAQIDBykEBWFkYW13AAAMc3VtT2ZTcXVhcmVzAAEEbGVycAACB2Ryb3BvdXQAAwqaBQT/" +
@@ -18,11 +18,11 @@ export const binary =
   "0B/VEhByAAIAggByAJ/Tr9Tv0LBAAgBkEE/RH9rgEhBiAAQRBqIQAMAAsLCw=="
 
 /**
- * The kernels over four memories; addresses are in bytes and multiples of 16, counts multiples of 4. Masks and sums of
- * squares are of memory 0.
+ * Kernels over four memories; addresses are in bytes and multiples of 16, counts are in elements and multiples of 4.
+ * Dropout masks and sums of squares use memory 0.
  */
 export interface TrainingKernels {
-  /** Steps the weights in memory 0 by the gradients in 1; both moments lie in 2 and 3. */
+  /** Updates the weights in memory 0 from the gradients in memory 1; the moments are in memories 2 and 3. */
   adamw(
     p: number,
     g: number,
@@ -38,7 +38,7 @@ export interface TrainingKernels {
     root: number
   ): void
   sumOfSquares(x: number, count: number): number
-  /** Moves the target in memory 0 towards the source in 1. */
+  /** Moves the target in memory 0 towards the source in memory 1 by a share `weight` of their difference. */
   lerp(target: number, source: number, count: number, weight: number): void
   dropout(target: number, count: number, key: number, threshold: number, scale: number): void
 }
@@ -63,19 +63,19 @@ declare const WebAssembly: {
 
 const compiled = new WebAssembly.Module(Buffer.from(binary, "base64"))
 
-/** Bytes of one WebAssembly page. */
+/** Bytes per WebAssembly page. */
 const pageBytes = 65_536
 
-/** The most bytes of one memory: 4 GiB but for the last page. */
+/** Maximum bytes of one memory: 4 GiB less one page. */
 export const mostBytes: number = 65_535 * pageBytes
 
-/** A shared memory of at least `bytes` bytes, zeroed. It never grows, so views of it stay valid. */
+/** Allocates a zeroed shared memory of at least `bytes` bytes. It never grows, so views of it stay valid. */
 export const memory = (bytes: number): Memory => {
   const pages = Math.max(1, Math.ceil(bytes / pageBytes))
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
 }
 
-/** Instantiates the kernels over up to four memories; those not given are the first one. */
+/** Instantiates the kernels over up to four memories; missing ones default to the first. */
 export const over = (first: Memory, ...others: ReadonlyArray<Memory>): TrainingKernels => {
   const env = Object.fromEntries([0, 1, 2, 3].map((i) => [`memory${i}`, others[i - 1] ?? first]))
   return new WebAssembly.Instance(compiled, { env }).exports as unknown as TrainingKernels

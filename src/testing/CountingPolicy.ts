@@ -1,8 +1,8 @@
 /**
- * A policy family without a network: one table of log-weights for every step after every last item.
+ * Policy family without a network: a table of one logit for every pair of last item and step.
  *
- * It is the smallest thing that supervised training, beams, GRPO and evaluation run on, and what a test provides where the
- * policy does not matter. It runs no tensor program; only the loss of an objective is evaluated, with its gradient, on the
+ * It is the smallest policy that supervised training, beams, GRPO and evaluation run on, for tests that do not depend
+ * on the policy. It runs no tensor program; only the loss of an objective and its gradient are evaluated, on tfjs
  * tensors of this process.
  */
 import * as tf from "@tensorflow/tfjs"
@@ -47,10 +47,10 @@ const quietly = () => {
   tf.env().set("IS_TEST", flag)
 }
 
-/** A step: to a child, numbered by it, or to the end of a node, numbered after all nodes. */
+/** A step: the id of the child it leads to, or the number of nodes plus the id of the node whose SID ends. */
 type Step = number
 
-/** What may follow a node: its children in their order, then its end where another SID goes on. */
+/** Returns the steps after a node: its children in order, then its end where its SID is a prefix of another SID. */
 const stepsAfter = (space: LeafSpace.LeafSpace, node: number): ReadonlyArray<Step> => {
   const children = Array.from(LeafSpace.childNodes(space, node))
   return children.length > 0 && space.ends(node) ? [...children, space.nodes + node] : children
@@ -61,7 +61,7 @@ const stepsTo = (space: LeafSpace.LeafSpace, leaf: number): ReadonlyArray<Step> 
   return space.childCount(leaf) > 0 ? [...path, space.nodes + leaf] : path
 }
 
-/** The node that a step leaves. */
+/** Returns the node that a step starts from. */
 const leftBy = (space: LeafSpace.LeafSpace, step: Step): number =>
   step < space.nodes ? space.parent(step) : step - space.nodes
 
@@ -74,10 +74,10 @@ const make = (seed: number) =>
 
     const lastOf = (prompt: Prompt): Effect.Effect<number, PolicyError> =>
       prompt._tag === "History" ? Effect.succeed(1 + (prompt.history.items.at(-1) ?? -1)) : Effect.fail(
-        new PolicyError({ reason: new Unsupported({ family, what: "a text", remedy: "give it a history" }) })
+        new PolicyError({ reason: new Unsupported({ family, what: "a text prompt", remedy: "pass a history" }) })
       )
 
-    /** Log-probabilities of all steps after a node. */
+    /** Returns the log-probabilities of all steps after a node. */
     const logProbs = (values: Float32Array, last: number, node: number, within = space): ReadonlyArray<number> => {
       const logits = stepsAfter(within, node).map((step) => values[last * width + step]!)
       const most = Math.max(...logits)
@@ -85,7 +85,7 @@ const make = (seed: number) =>
       return logits.map((logit) => logit - logSum)
     }
 
-    /** Adds the gradient of the log-probability of a step, by a factor. */
+    /** Adds the gradient of the log-probability of a step, times a factor. */
     const push = (values: Float32Array, into: Float32Array, last: number, step: Step, factor: number) => {
       const node = leftBy(space, step)
       const all = logProbs(values, last, node)
@@ -96,7 +96,7 @@ const make = (seed: number) =>
 
     const valuesOf = (feeds: Feeds) => (feeds[table] as HostTensor).data as Float32Array
 
-    /** A plain function in the place of a compiled program. */
+    /** Wraps a plain function as a compiled program. */
     const executable = (
       name: string,
       run: (feeds: Feeds, gradient: Float32Array) => Readonly<Record<string, number>>
@@ -169,7 +169,7 @@ const make = (seed: number) =>
         }))
     })
 
-    /** The loss of an objective over candidates, and its derivative by the log-probability of every step. */
+    /** Computes the loss of an objective over candidates, and its derivative by the log-probability of every step. */
     const evaluate = (
       objective: Objective.GroupObjective,
       groups: ReadonlyArray<ScoredGroup>,
@@ -249,7 +249,7 @@ const make = (seed: number) =>
           for (const [name, term] of Object.entries(terms)) {
             auxiliary[name] = term.dataSync()[0]!
           }
-          // A loss that looks at one kind of log-probabilities has no gradient by the other.
+          // A loss that uses only one of the two kinds of log-probabilities has no gradient by the other.
           return loss.add(nodeLogProbs!.sum().mul(0)).add(logProbs!.sum().mul(0))
         }, {
           logProbs: grid(({ g, steps }, l) => {
@@ -376,5 +376,5 @@ const make = (seed: number) =>
     })
   })
 
-/** The family for the catalogue of the context, its table drawn near zero from `seed`. */
+/** Builds the policy for the catalogue of the context, its table drawn near 0 from `seed`, 1 by default. */
 export const layer = (seed = 1): Layer.Layer<PolicyModel, never, Sids> => Layer.effect(PolicyModel, make(seed))

@@ -1,5 +1,5 @@
 /**
- * Working stand-ins for tests of programs that use Sidereal.
+ * Working fakes for tests of programs that use Sidereal.
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -18,7 +18,7 @@ import * as LeafSpace from "../sid/trie/LeafSpace.ts"
 import { BackendUnavailable, TensorError } from "../tensor/TensorError.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
 
-/** Run services that keep everything in memory and print nothing. */
+/** Services of a run that keep all data in memory and print nothing. */
 export const layerRun: Layer.Layer<Checkpointer | RunLog | Progress | EmbeddingStore> = Layer.mergeAll(
   Checkpointer.layerMemory,
   RunLog.layerMemory,
@@ -26,7 +26,7 @@ export const layerRun: Layer.Layer<Checkpointer | RunLog | Progress | EmbeddingS
   EmbeddingStore.layerMemory
 )
 
-/** A runtime that runs nothing: parameters lie in host memory, and whoever compiles a program fails. */
+/** Runtime without a backend: parameters are in host memory, and compiling a program fails. */
 export const layerNoTensors: Layer.Layer<TensorRuntime> = Layer.succeed(
   TensorRuntime,
   TensorRuntime.of({
@@ -46,7 +46,7 @@ export const layerNoTensors: Layer.Layer<TensorRuntime> = Layer.succeed(
   })
 )
 
-/** An index of `items` items with `levels` codes each, 3 by default, all distinct. */
+/** Builds an index of `items` items with distinct SIDs of `levels` codes each, 3 by default. */
 export const index = (items: number, levels = 3): SidIndex.SidIndex => {
   const codes = Math.max(2, Math.ceil(items ** (1 / levels)))
   return SidIndex.make(
@@ -59,13 +59,13 @@ export const index = (items: number, levels = 3): SidIndex.SidIndex => {
   )
 }
 
-/** What can be done to a fake while it is used. */
+/** Controls of a fake. */
 export interface Faults<E> {
   /** Arguments of every call so far. */
   readonly calls: ReadonlyArray<ReadonlyArray<unknown>>
-  /** Lets the next `count` calls fail. */
+  /** Makes the next `count` calls fail, with `error` if it is set. */
   failNext(count: number, error?: E): void
-  /** Lets every call take as long; `Duration.infinity` lets it hang. */
+  /** Delays every call by a duration; with `Duration.infinity` calls never return. */
   delay(duration: Duration.Input): void
 }
 
@@ -97,7 +97,7 @@ const faults = <E>(usual: E) => {
   return { controls, pass }
 }
 
-/** A reward that answers with a number, or with what a function says of a group. */
+/** Makes a fake reward that returns a constant, or the result of a function of the group. */
 export const reward = (
   name: string,
   answer: number | ((group: Reward.RewardGroup) => Reward.Answer)
@@ -117,7 +117,7 @@ export const reward = (
   }
 }
 
-/** A rollout actor that draws leaves from a function, or the first ones of the catalogue; every step is even. */
+/** Makes a fake rollout actor that draws leaves by a function, by default the first 4 leaves, with uniform steps. */
 export const rollouts = (
   leaves: (space: LeafSpace.LeafSpace, prompt: RolloutPrompt) => Int32Array = firstLeaves(4)
 ): Faults<RolloutError> & { readonly layer: Layer.Layer<RolloutActor, never, Sids> } => {
@@ -148,7 +148,7 @@ export const rollouts = (
   }
 }
 
-/** Takes the first leaves of a space, in the order of its nodes. */
+/** Returns a function that returns the first `count` leaves of a space, in the order of its nodes. */
 export const firstLeaves = (count: number) => (space: LeafSpace.LeafSpace): Int32Array => {
   const found: Array<number> = []
   const visit = (node: number) => {
@@ -159,7 +159,9 @@ export const firstLeaves = (count: number) => (space: LeafSpace.LeafSpace): Int3
   return Int32Array.from(found)
 }
 
-/** Log-probabilities of the steps to a leaf when every step is even: one for each code, and one for an end that is one. */
+/**
+ * Returns the log-probabilities of the steps to a leaf under uniform choice: one per code, and one for an explicit end.
+ */
 export const evenSteps = (space: LeafSpace.LeafSpace, leaf: number): Float32Array => {
   const choices = (node: number) => space.childCount(node) + (space.ends(node) ? 1 : 0)
   const steps = LeafSpace.path(space, leaf).map((node) => -Math.log(choices(space.parent(node))))

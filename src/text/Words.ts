@@ -1,26 +1,28 @@
 /**
- * Words of texts in any script, and the normalisation by which words are compared.
+ * Words of texts in any script, and the normalisation for comparing them.
  *
- * A word is a run of letters, marks and digits that begins with a letter or digit; apostrophes, hyphens and underscores
- * part words, and characters of format (joiners, soft hyphens, marks of direction) are as if they were not there. Han,
- * kana, Thai, Lao, Khmer and Myanmar are written without spaces: there every character with its marks is a word of its
- * own, and what pairs of neighbouring words say (the bigrams of `Lsa`, parts of titles in a search) stands for words. A
- * dictionary's segmentation would change with the version of the runtime, and takes some ten times as long.
+ * A word is a run of letters, marks and digits that begins with a letter or digit. Apostrophes, hyphens and underscores
+ * separate words; format characters (joiners, soft hyphens, direction marks) are ignored. Han, kana, Thai, Lao, Khmer
+ * and Myanmar are written without spaces: every character with its marks is one word, and pairs of neighbouring
+ * characters (the bigrams of `Lsa`, parts of titles in a search) take the place of words. Segmentation by a dictionary
+ * would change with the version of the runtime and is about ten times slower.
  */
 import { decodeHTMLStrict } from "entities"
 
 const beyondAscii = /[\u0080-\uffff]/
 
-/** Compatibility variants of whole letters: ligatures, Arabic presentation, half and full width, mathematical alphabets. */
+/**
+ * Compatibility variants of whole letters: ligatures, Arabic presentation, half and full width, mathematical alphabets.
+ */
 const variants = /[\ufb00-\ufdff\ufe70-\ufeff\uff00-\uffef\u{1d400}-\u{1d7ff}]+/gu
 
 /** Format characters and variation selectors, which are invisible. */
 const formatting = /[\p{Cf}\ufe00-\ufe0f\u{e0100}-\u{e01ef}]+/gu
 
 /**
- * Normalises letters: composed (NFC), of usual width, without format characters.
+ * Normalises letters to composed form (NFC) and usual width, without format characters.
  *
- * Not NFKC as a whole, which makes a word "legotm" of a trade mark sign and 11 of 1½.
+ * NFKC is not applied to the whole text, because it turns "lego™" into "legotm" and "1½" into "11⁄2".
  */
 export const compose = (text: string): string =>
   beyondAscii.test(text)
@@ -45,21 +47,21 @@ export const ofPlain = (text: string): ReadonlyArray<string> =>
     ? compose(text).toLowerCase().match(anyScript)
     : text.toLowerCase().match(ascii)) ?? []
 
-/** Returns the words of a text that may hold markup and entities, in lower case. */
+/** Returns the words of a text that may contain markup and entities, in lower case. */
 export const of = (text: string): ReadonlyArray<string> =>
   ofPlain(unescape(text.includes("<") ? text.replaceAll(/<[^>]*>/g, " ") : text))
 
-/** Normalises spelling: lower case, one kind of quotes, dashes and blanks. */
+/** Normalises spelling: lower case, and one kind of quotes, dashes and spaces. */
 export const spelled = (text: string): string =>
   compose(unescape(text)).toLowerCase().replaceAll(/[\u2018-\u201b\u2032\u00b4`]/g, "'")
     .replaceAll(/[\u201c-\u201f\u2033\u00ab\u00bb]/g, "\"").replaceAll(/[\u2010-\u2015\u2212]/g, "-")
     .replaceAll("\u2026", "...").replaceAll(/\s+/g, " ").trim()
 
-/** Removes accents: "résumé" becomes "resume". Marks of scripts in which they are vowels stay. */
+/** Removes accents: "résumé" becomes "resume". Marks outside U+0300 .. U+036F, such as vowel signs, stay. */
 export const withoutAccents = (text: string): string =>
   beyondAscii.test(text) ? text.normalize("NFD").replaceAll(/[\u0300-\u036f]/g, "").normalize("NFC") : text
 
-/** Tells whether a text is prose: at least two words of letters, or a script without spaces. */
+/** Returns whether a text is prose: at least two words of letters, or a script without spaces. */
 export const isProse = (text: string): boolean => {
   const spoken = ofPlain(text).filter((word) => /^\p{L}/u.test(word))
   return spoken.length > 1 && (/\s/.test(text.trim()) || beyondAscii.test(text))

@@ -1,9 +1,8 @@
 /**
- * Which weights a training loop ends with: validations when they are due, the best one kept, patience, and checkpoints to
- * go on from.
+ * Model selection of a training loop: validation schedule, best weights, early stopping, and checkpoints for resuming.
  *
- * Loops count rounds: epochs of supervised training, steps of GRPO. A checkpoint is written with every validation, so a run
- * that was stopped goes on from the last one as if it had not been.
+ * Loops count rounds: epochs in supervised training, steps in GRPO. A checkpoint is written with every validation, so
+ * an interrupted run continues from the last one with the same results as an undisturbed run.
  */
 import * as Effect from "effect/Effect"
 import { type AdamWConfig } from "../optimizer/AdamW.ts"
@@ -14,40 +13,43 @@ import { type RunError } from "../run/RunError.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
 import * as TrainingState from "./TrainingState.ts"
 
-/** What is selected, and how often. */
+/** Options of a selection. */
 export interface SelectionOptions {
-  /** Marks the checkpoints. */
+  /** Kind of the checkpoints. */
   readonly kind: string
-  /** Rounds asked for. */
+  /** Number of rounds requested. */
   readonly rounds: number
-  /** Rounds between validations; the last round always has one. */
+  /** Rounds between validations; the last round always ends with one. */
   readonly every: number
-  /** Validations without a better score before training stops. @default Infinity */
+  /** Consecutive validations without a better score after which training stops. @default Infinity */
   readonly patience?: number | undefined
   readonly optimizer: AdamWConfig
-  /** The step of the checkpoint of another phase that this one begins from; from another one it begins anew. */
+  /**
+   * Step of the other phase's checkpoint that this phase starts from; checkpoints that started from another step are
+   * discarded and the phase restarts. @default no other phase
+   */
   readonly origin?: number | undefined
   /** What checkpoints keep beside the policy. */
   readonly companions?: TrainingState.Companions | undefined
 }
 
-/** The selection of one training loop; its numbers change with every observation. */
+/** Selection of one training loop; its numbers are updated by `observe`. */
 export interface Selection {
-  /** Steps done at the last checkpoint, 0 at the beginning. */
+  /** Steps done at the last checkpoint, 0 before the first. */
   readonly step: number
-  /** Rounds done at the last checkpoint. */
+  /** Rounds done at the last checkpoint, 0 before the first. */
   readonly round: number
-  /** The best score, -1 before the first. */
+  /** Best score, -1 before the first. */
   readonly best: number
-  /** The round of the best score. */
+  /** Round of the best score. */
   readonly bestRound: number
-  /** The first score that was observed. */
+  /** First score observed. */
   readonly start: number
-  /** Whether patience is used up. */
+  /** Whether `patience` validations in a row were without a better score. */
   readonly isExhausted: boolean
   /** Returns whether a round ends with a validation. */
   isDue(round: number): boolean
-  /** Keeps a score with the weights that earned it; returns whether it is the best. */
+  /** Records a score and writes a checkpoint of the weights; returns whether the score is the best so far. */
   observe(score: number, at: { readonly step: number; readonly round: number }): Effect.Effect<
     boolean,
     RunError | TensorError
@@ -56,14 +58,14 @@ export interface Selection {
   readonly finish: Effect.Effect<void, RunError | TensorError>
 }
 
-/** Begins a phase where another one has trained: the weights that it is evaluated with, before any step. */
+/** Starts a phase after another one: the weights are set to the previous phase's evaluation weights, at version 0. */
 const begin = Effect.fnUntraced(function*(store: ParameterStore) {
   if ((yield* store.version) === 0) return
   const { average, weights } = yield* store.save
   yield* store.restore({ version: 0, weights: new Map([...weights, ...average]), average: new Map(), slots: new Map() })
 })
 
-/** Continues the latest checkpoint of the kind, or begins with what the parameters are evaluated with now. */
+/** Resumes from the latest checkpoint of the kind, or starts from the parameters' current evaluation weights. */
 export const open: (
   options: SelectionOptions
 ) => Effect.Effect<Selection, RunError | TensorError, PolicyParameters | Checkpointer> = Effect.fn("Selection.open")(
@@ -72,7 +74,7 @@ export const open: (
     const checkpointer = yield* Checkpointer
     let state = yield* TrainingState.resume(store, kind, optimizer, origin, companions)
     if (state.step === 0) yield* begin(store)
-    // Training that had stopped early goes on when more rounds are asked for than then.
+    // Training that had stopped early continues when more rounds are requested than before.
     if (state.asked > 0 && rounds > state.asked) state = { ...state, sinceBest: 0 }
     const selection: Selection = {
       get step() {

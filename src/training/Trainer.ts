@@ -1,5 +1,5 @@
 /**
- * Trains any loss over named parameters: the gradient program, the store of the parameters and an optimizer in one.
+ * Trainer of any loss over named parameters: combines the gradient program, the parameter store and an optimizer.
  */
 import type * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
@@ -12,13 +12,13 @@ import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 import * as TensorProgram from "../tensor/TensorProgram.ts"
 import { TensorRuntime } from "../tensor/TensorRuntime.ts"
 
-/** What is trained. */
+/** Options of a trainer. */
 export interface TrainerOptions<P extends string, I extends string> {
   readonly name: string
   readonly parameters: Readonly<Record<P, ParameterSpecs[string]>>
-  /** Inputs of a batch. */
+  /** Specifications of the inputs of a batch. */
   readonly inputs: Readonly<Record<I, TensorProgram.TensorSpec>>
-  /** The scalar loss; plain tensor operations. */
+  /** Computes the scalar loss with plain tensor operations. */
   readonly loss: (
     parameters: Readonly<Record<P, tf.Tensor>>,
     inputs: Readonly<Record<I, tf.Tensor>>
@@ -26,10 +26,12 @@ export interface TrainerOptions<P extends string, I extends string> {
   readonly optimizer: Optimizer.Optimizer
 }
 
-/** What a step did. */
+/** Report of one step. */
 export interface TrainerReport {
+  /** Number of the step, from 1. */
   readonly step: number
   readonly loss: number
+  /** Euclidean norm of the gradient, before clipping. */
   readonly gradientNorm: number
 }
 
@@ -37,8 +39,8 @@ export interface TrainerReport {
 export interface Trainer<I extends string> {
   readonly store: ParameterStore.ParameterStore
   /**
-   * One step at a learning rate, over one batch or over micro-batches whose losses and gradients are averaged; with
-   * equal micro-batches and a loss that is a mean, the step is that of the big batch.
+   * Takes one optimizer step on one batch, or on micro-batches whose losses and gradients are averaged. With
+   * micro-batches of equal size and a loss that is a mean, the step equals that of the concatenated batch.
    */
   step(
     batch: Readonly<Record<I, TensorProgram.HostTensor>> | ReadonlyArray<Readonly<Record<I, TensorProgram.HostTensor>>>,
@@ -46,10 +48,10 @@ export interface Trainer<I extends string> {
   ): Effect.Effect<TrainerReport, TensorError>
 }
 
-/** No parameter may have this name. */
+/** Name of the loss among the outputs; no parameter may have it. */
 const lossName = "(loss)"
 
-/** Compiles the loss with its gradients. */
+/** Makes a trainer: compiles the loss with its gradients and initialises the parameters. */
 export const make: <P extends string, I extends string>(
   options: TrainerOptions<P, I>
 ) => Effect.Effect<Trainer<I>, TensorError, TensorRuntime | Scope.Scope> = Effect.fn("Trainer.make")(

@@ -1,5 +1,5 @@
 /**
- * What training keeps in a checkpoint: the whole state of the store, and the counters.
+ * State of training in a checkpoint: the state of the parameter store, and the counters of the loop.
  */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -18,12 +18,13 @@ export interface Counters {
   /** Best validation score so far, -1 before the first. */
   readonly best: number
   readonly bestEpoch: number
+  /** Number of validations since the best one. */
   readonly sinceBest: number
-  /** The score that the phase began with, -1 when it was not taken. */
+  /** Score at the start of the phase, -1 when it was not computed. */
   readonly start: number
-  /** The epochs or steps that were asked for, 0 before the first checkpoint. */
+  /** Number of epochs or steps requested, 0 before the first checkpoint. */
   readonly asked: number
-  /** The step of the checkpoint of another phase that this one began from, -1 for none. */
+  /** Step of the other phase's checkpoint that this phase started from, -1 for none. */
   readonly origin: number
 }
 
@@ -38,7 +39,7 @@ const beginning: Counters = {
   origin: -1
 }
 
-/** A fixed sample of at most `count` elements, drawn from the seed. */
+/** Draws a sample of at most `count` elements without replacement; a function of the seed. */
 export const sample = <A>(all: ReadonlyArray<A>, count: number, seed: number): ReadonlyArray<A> =>
   all.length <= count
     ? all
@@ -84,8 +85,8 @@ const companionOf = ({ meta, tensors }: Checkpoint, name: string): Option.Option
 }
 
 /**
- * Returns the state that a checkpoint holds. Older ones hold an average whether one was kept or not, which `optimizer`
- * tells, and both moments of AdamW.
+ * Returns the state in a checkpoint. Older checkpoints always contain both moments of AdamW and an average, which is
+ * used only where `optimizer` keeps one.
  */
 export const stateOf = ({ meta, step, tensors }: Checkpoint, optimizer: AdamWConfig): StoreState => {
   const state = { weights: parts(tensors, "weights"), average: parts(tensors, "average") }
@@ -102,7 +103,7 @@ export const stateOf = ({ meta, step, tensors }: Checkpoint, optimizer: AdamWCon
   }
 }
 
-/** Writes a checkpoint. */
+/** Writes a checkpoint of the parameters and counters. */
 export const save: (
   parameters: ParameterStore,
   kind: string,
@@ -125,7 +126,7 @@ export const save: (
   }
 )
 
-/** Begins another phase: the weights that a checkpoint is evaluated with, before any step. */
+/** Starts a phase from the evaluation weights of another phase's checkpoint, at version 0. */
 export const begin = (
   parameters: ParameterStore,
   checkpoint: Checkpoint,
@@ -141,15 +142,15 @@ export const begin = (
 }
 
 /**
- * Whether what a checkpoint says it began from is another than `origin`: what it continues is not the best any more.
- * Checkpoints that do not say are taken to be of the origin.
+ * Returns whether a checkpoint started from another step than `origin`, because the previous phase has a new best
+ * checkpoint. Checkpoints without an origin are not stale.
  */
 export const isStale = (meta: Readonly<Record<string, unknown>>, origin: number | undefined): boolean =>
   typeof meta["origin"] === "number" && origin !== undefined && meta["origin"] !== origin
 
 /**
- * Restores the latest checkpoint of a kind and returns its counters; the initial ones if there is none, or if it began
- * from another checkpoint than `origin`.
+ * Restores the latest checkpoint of a kind and returns its counters; returns the initial counters if there is none, or
+ * if it started from another step than `origin`.
  */
 export const resume: (
   parameters: ParameterStore,
@@ -176,7 +177,7 @@ export const resume: (
   }
 )
 
-/** Loads what is evaluated of the best checkpoint of a kind, when there is one; training does not go on from it. */
+/** Loads the evaluation weights of the best checkpoint of a kind, if there is one; not meant for further training. */
 export const loadBest: (
   parameters: ParameterStore,
   checkpointer: Checkpointer["Service"],

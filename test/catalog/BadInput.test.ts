@@ -207,7 +207,7 @@ describe("rows that are no events", () => {
       })
       assert.deepStrictEqual(told(atomic), [{ "too few columns": 1 }, ["e.inter:10"]])
       const sequences = yield* importing({ "s.txt": "1 1 2 3\n2 3 2 1\n3\n4 1 x\n5 2 1 3\n" })
-      assert.deepStrictEqual(told(sequences), [{ "a user without items": 1, "an item that is no number": 1 }, [
+      assert.deepStrictEqual(told(sequences), [{ "a user without items": 1, "an item that is not a number": 1 }, [
         "s.txt:3",
         "s.txt:4"
       ]])
@@ -279,7 +279,7 @@ const refused: Readonly<
     "MostlyMalformed",
     ["2 of 3 rows", "line 2"]
   ],
-  "sequences that are none": ["s.txt", "a few words\nand more\n1 2 3\n", "UnknownForm", ["fits no format"]],
+  "sequences that are none": ["s.txt", "a few words\nand more\n1 2 3\n", "UnknownForm", ["matches no known format"]],
   "a folder by a table's name": ["e.parquet/x", "", "UnknownForm", ["e.parquet", "found x"]]
 }
 

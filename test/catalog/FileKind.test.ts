@@ -32,7 +32,7 @@ const others: Readonly<Record<string, readonly [content: string | Uint8Array, re
   ],
   "a Word document": [begins("PK\u0003\u0004\u0014[Content_Types].xml....word/document.xml"), "CSV"],
   "an archive of NumPy arrays (npz)": [begins("PK\u0003\u0004\u0014arr_0.npy"), "Python"],
-  "an Excel workbook of the old form (xls)": [begins("\u00d0\u00cf\u0011\u00e0\u00a1\u00b1\u001a\u00e1"), "CSV"],
+  "an Excel workbook of the old format (xls)": [begins("\u00d0\u00cf\u0011\u00e0\u00a1\u00b1\u001a\u00e1"), "CSV"],
   "a bzip2 file": [begins("BZh91AY&SY"), "bunzip2"],
   "an xz file": [begins("\u00fd7zXZ\u0000"), "unxz"],
   "a zstd file": [begins("\u0028\u00b5\u002f\u00fd"), "unzstd"],
@@ -51,7 +51,7 @@ const others: Readonly<Record<string, readonly [content: string | Uint8Array, re
   "a picture": [begins("\u0089PNG\r\n\u001a\n"), "download"],
   "an HTML page": ["\n<!DOCTYPE html>\n<html><body>Not found</body></html>\n", "download"],
   "an XML file": ["<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", "download"],
-  "a Git LFS pointer, which only names the file": [
+  "a Git LFS pointer instead of the file": [
     "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
     "git lfs pull"
   ],
@@ -179,7 +179,7 @@ describe("FileKind", () => {
       assert.include(FileKind.refuse(folder, yield* FileKind.of(folder)).message, "a folder")
       const link = path.join(folder, "e.csv")
       yield* fs.symlink(path.join(folder, "gone.csv"), link)
-      assert.include(FileKind.refuse(link, yield* FileKind.of(link)).message, "a link to a file that is not there")
+      assert.include(FileKind.refuse(link, yield* FileKind.of(link)).message, "a link to a missing file")
       const gone = yield* Effect.flip(FileKind.of(path.join(folder, "none.csv")))
       assert.include(gone.message, "there is no such file")
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
@@ -193,7 +193,7 @@ describe("FileKind", () => {
         const content of [whole.subarray(0, whole.length >> 1), whole.subarray(0, -4), flipped, whole.subarray(0, 5)]
       ) {
         const error = yield* Effect.flip(kind("e.csv.gz", content))
-        assert.match(error.message, /e\.csv\.gz: \w.*; the gzip is damaged or cut off, fetch it anew$/)
+        assert.match(error.message, /e\.csv\.gz: \w.*; the gzip is damaged or cut off, download it again$/)
       }
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 
@@ -205,7 +205,7 @@ describe("FileKind", () => {
       const file = yield* written("e.csv", Buffer.concat([Buffer.from(table.repeat(4000)), Buffer.alloc(100_000)]))
       const zeroed = yield* FileKind.of(file)
       assert.strictEqual(zeroed.content, "other")
-      assert.include(FileKind.refuse(file, zeroed).message, "fetch it anew")
+      assert.include(FileKind.refuse(file, zeroed).message, "download it again")
     }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
 
   it.effect("an encoding that nobody knows is told with those that are", () =>

@@ -297,7 +297,7 @@ describe("Import.load of published forms", () => {
         "test/Toy.csv": `${header}A2,only,four,cells\n${row("A2", [3, 2], 0)}${row("A1", [3], 0)}`
       }
       const kept = yield* importing(spoilt)
-      assert.strictEqual(counted(kept, "train rows left out: history_item_id is no list"), 1)
+      assert.strictEqual(counted(kept, "train rows left out: history_item_id is not a Python list"), 1)
       assert.strictEqual(counted(kept, "valid rows left out: an item that the item table lacks"), 1)
       assert.strictEqual(counted(kept, "too few columns"), 1)
       assert.deepStrictEqual(kept.malformed!.map(({ line }) => line), [3, 3, 2])
@@ -307,7 +307,7 @@ describe("Import.load of published forms", () => {
         2
       ])
       const error = yield* Effect.flip(importing(spoilt, undefined, { strict: true }))
-      assert.include(error.message, "history_item_id is no list")
+      assert.include(error.message, "history_item_id is not a Python list")
       const filtered = yield* importing(spoilt, undefined, { filter: filter({ userCore: 4 }) })
       assert.deepStrictEqual(filtered.userKeys, ["A1", "A2"])
       assert.isUndefined(filtered.split)

@@ -203,7 +203,7 @@ describe("Import.load of tables", () => {
           "NoEvents",
           ["three events"]
         ],
-        ["an empty folder", failing({ "readme.txt": "" }) as never, "UnknownForm", ["readme.txt", "Recognised are"]],
+        ["an empty folder", failing({ "readme.txt": "" }) as never, "UnknownForm", ["readme.txt", "Known formats"]],
         ["a path that is not there", Effect.flip(Import.load("/nowhere/at/all")) as never, "Unreadable", [
           "/nowhere/at/all"
         ]],

@@ -36,7 +36,7 @@ describe("Inspection", () => {
     ])
     const text = Inspection.describe(found)
     for (
-      const part of ["e.csv, line 7: no user", "80.0 %", "gives answers away", "--core 2: 2 users, 2 items, 5 events"]
+      const part of ["e.csv, line 7: no user", "80.0 %", "leaks the targets", "--core 2: 2 users, 2 items, 5 events"]
     ) {
       assert.include(text, part)
     }

@@ -738,7 +738,7 @@ describe("Import.propose", () => {
         writeFileSync(file, text)
         assert.deepStrictEqual(named(yield* Import.load(folder)), wanted, text)
         const again = yield* Effect.flip(Import.propose(folder))
-        assert.include(again.message, "is there already")
+        assert.include(again.message, "already exists")
         rmSync(folder, { recursive: true })
       }
     }).pipe(Effect.provide(services)))

@@ -125,7 +125,7 @@ describe("TextLines", () => {
       assert.deepStrictEqual(yield* read(yield* written("e.csv.gz", "")), [])
       assert.deepStrictEqual(yield* read(yield* written("e.csv.gz", "a\nb")), ["a", "b"])
       const cut = yield* written("e.csv.gz", gzipSync(text).subarray(0, -6))
-      assert.match((yield* Effect.flip(read(cut))).message, /: \w.*; the gzip is damaged or cut off, fetch it anew/)
+      assert.match((yield* Effect.flip(read(cut))).message, /: \w.*; the gzip is damaged or cut off, download it again/)
       const target = yield* written("there", "")
       const error = yield* Effect.flip(TextLines.transcode(cut.replace("e.csv", "none"), target))
       assert.include(error.message, "there is no such file")

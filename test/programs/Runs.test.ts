@@ -159,11 +159,11 @@ describe("a run and what is not its own", () => {
     assert.deepStrictEqual(snapshot(folder), before)
     assert.include(
       await refused("NotOurs", "data", "--data", at("shop"), "--run", at("precious"), "--fresh"),
-      "precious is no run (it has no manifest.json of sidereal, but thesis); --fresh removes runs only"
+      "precious is not a run (it has no manifest.json of sidereal, but thesis); --fresh removes runs only"
     )
     assert.match(
       await refused("NotOurs", "sft", "--data", at("logs"), "--run", at("logs")),
-      /logs holds files that are no run's \(events\.jsonl\); .*--run runs\/logs/
+      /logs holds files of something else \(events\.jsonl\); .*--run runs\/logs/
     )
   }, 60_000)
 
@@ -249,10 +249,10 @@ describe("a run and what is not its own", () => {
     rmSync(at("manifests", "manifest.json"))
     for (
       const [run, words] of [
-        [at("manifests"), "there is an empty folder"],
-        [at("absent"), "there is nothing"],
-        [config, "there is a file"],
-        [at("shop"), "there is no manifest.json"]
+        [at("manifests"), "found an empty folder"],
+        [at("absent"), "found nothing"],
+        [config, "found a file"],
+        [at("shop"), "found no manifest.json"]
       ] as const
     ) assert.include(await refused("NoRun", "recommend", "--user", "u1", "--run", run), words)
     rmSync(at("manifests"), { recursive: true })
@@ -476,7 +476,7 @@ describe("data that change", () => {
     for (const command of ["data", "tokenize", "sft", "grpo", "demo"]) {
       assert.strictEqual(
         await refused("DataChanged", command, ...args),
-        `${file} has changed since ${run} was made, which keeps what it read then; --fresh reads it anew`
+        `${file} has changed since ${run} was created, which keeps its copy; --fresh reads the data again`
       )
     }
     for (const command of [["evaluate"], ["recommend", "--user", "u1"], ["report"]]) {
@@ -526,7 +526,7 @@ describe("a finished run", () => {
     assert.deepStrictEqual([longer.epochs, longer.steps], [6, 3 * first.steps])
     assert.include(
       await refused("DoneAlready", "sft", ...more({ sft: { epochs: 3 } })),
-      "has done 6 of sft.epochs, more than the 3 asked for"
+      "has done 6 of sft.epochs, more than the 3 requested"
     )
     assert.strictEqual(JSON.parse(readFileSync(join(run, "manifest.json"), "utf8")).settings.sft.epochs, 6)
     const best =

@@ -56,11 +56,11 @@ describe("rule and ranking rewards", () => {
         score([{ reward: Reward.Reward.layer("short", () => [1]), weight: 1 }], [withHitAt(0, 3)])
       )
       assert.include(short.message, "\"short\"")
-      assert.include(short.message, "3 candidates but got 1")
+      assert.include(short.message, "3 candidates but received 1")
       const bad = yield* Effect.flip(
         score([{ reward: Reward.Reward.layer("bad", () => [0, Number.NaN]), weight: 1 }], [withHitAt(0, 2)])
       )
-      assert.include(bad.message, "candidate 1 of group 0 got NaN")
+      assert.include(bad.message, "candidate 1 of group 0 received NaN")
     }))
 
   it.effect("fail when a weight makes the total overflow, and name the reward and its weight", () =>

@@ -109,7 +109,7 @@ describe("RunLock", () => {
       leave({})
       assert.notInclude((yield* Effect.flip(acquire)).message, "remove")
       leave({ host: "elsewhere" })
-      assert.match((yield* Effect.flip(acquire)).message, /elsewhere.*if that process is gone, remove .*lock-/)
+      assert.match((yield* Effect.flip(acquire)).message, /elsewhere.*if that process has ended, remove .*lock-/)
       assert.deepStrictEqual(locks(folder).length, 1)
     })))
 })

@@ -1,6 +1,6 @@
 /**
- * Folders in the form of LETTER and LC-Rec: `*.inter.json` (user to items in order) and `*.item.json` (item to texts);
- * plain or gzipped.
+ * Folders in the format of LETTER and LC-Rec: `*.inter.json` (user to items in order) and `*.item.json` (item to
+ * texts), plain or gzipped.
  */
 import * as Effect from "effect/Effect"
 import { CatalogError, Unreadable } from "../CatalogError.ts"
@@ -17,12 +17,12 @@ const readJson = Effect.fnUntraced(function*(path: string) {
   })
   return typeof value === "object" && value !== null && !Array.isArray(value)
     ? value as Readonly<Record<string, unknown>>
-    : yield* unreadable("it is no JSON object")
+    : yield* unreadable("it is not a JSON object")
 })
 
 const words = (value: unknown): string => (typeof value === "string" ? value : "")
 
-/** The items of a `*.item.json`, numbered as they are named. */
+/** Reads the items of a `*.item.json`, in the order of the object's keys. */
 export const readItems = Effect.fn("LetterFolder.readItems")(function*(file: string) {
   const texts = yield* readJson(file)
   return Object.entries(texts).map(([key, value]): Item => {
@@ -40,7 +40,7 @@ export const readItems = Effect.fn("LetterFolder.readItems")(function*(file: str
   })
 })
 
-/** Reads the two files; users stand in the order of the file. Lines of malformed entries are the entries' numbers. */
+/** Reads the two files; users stand in the order of the file. The line of a malformed entry is the entry's number. */
 export const load = Effect.fn("LetterFolder.load")(function*(
   name: string,
   interFile: string,

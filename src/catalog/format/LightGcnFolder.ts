@@ -1,9 +1,9 @@
 /**
- * Folders of LightGCN and its successors: `train.txt` and `test.txt` with lines `user item item ...`, and perhaps
+ * Folders in the format of LightGCN: `train.txt` and `test.txt` with lines `user item item ...`, and optionally
  * `item_list.txt` and `user_list.txt` with the original keys.
  *
- * Its split is kept: every test item of a user is a target after the user's training items. The files have no order of
- * time, and no part that validates: a user's last training item does.
+ * The split of the folder is kept: every test item of a user is a target after the user's training items. The files are
+ * not ordered by time and have no validation part, so a user's last training item is the validation target.
  */
 import * as Effect from "effect/Effect"
 import * as Path from "effect/Path"
@@ -14,7 +14,7 @@ import * as TextLines from "../reader/TextLines.ts"
 
 const fileNames = ["train.txt", "valid.txt", "test.txt"] as const
 
-/** The files of a folder in this format, by part; undefined for other folders. */
+/** Returns the files of a folder in this format, by part; undefined for other folders. */
 export const find = (
   names: ReadonlyArray<string>
 ): ReadonlyArray<{ readonly file: string; readonly part: number }> | undefined => {
@@ -25,7 +25,7 @@ export const find = (
   return files.some(({ part }) => part === 0) && files.some(({ part }) => part === 2) ? files : undefined
 }
 
-/** Whether the first lines of a file are users with their items, of which a user may have none. */
+/** Returns whether the first lines of a file are users with their items; a user may have no items. */
 export const isOne = Effect.fn("LightGcnFolder.isOne")(function*(file: string) {
   const lines = (yield* TextLines.head(file)).filter((line) => line.trim() !== "").slice(0, 50)
   return lines.length > 0 && lines.every((line) => /^\d+(\s+\d+)*\s*$/.test(line)) &&
@@ -33,7 +33,7 @@ export const isOne = Effect.fn("LightGcnFolder.isOne")(function*(file: string) {
     new Set(lines.map((line) => line.trim().split(/\s+/)[0])).size === lines.length
 })
 
-/** Keys by number, from a file of `original number` with a header line. */
+/** Reads the original keys by number, from a file with a header line and rows `original number`. */
 const keysOf = Effect.fnUntraced(function*(file: string | undefined) {
   const keys = new Map<string, string>()
   if (file === undefined) return keys
@@ -67,7 +67,7 @@ export const load = Effect.fn("LightGcnFolder.load")(function*(
         tally.rows++
         const [user, ...items] = text.trim().split(/\s+/) as [string, ...Array<string>]
         const bad = [user, ...items].find((cell) => !/^\d+$/.test(cell))
-        if (bad !== undefined) return tally.add(line, "an item that is no number", bad)
+        if (bad !== undefined) return tally.add(line, "an item that is not a number", bad)
         let own = users.get(user)
         if (own === undefined) users.set(user, own = { items: [], parts: [] })
         for (const item of items) {
@@ -100,8 +100,8 @@ export const load = Effect.fn("LightGcnFolder.load")(function*(
     ],
     malformed,
     notes: [
-      `${files.map(({ file }) => file).join(", ")} are the split; items of a user stand in the order of the file, ` +
-      "which may not be that of time"
+      `${files.map(({ file }) => file).join(", ")} are the split; items of a user are in the order of the file, ` +
+      "which may not be chronological"
     ]
   }
   return dataset

@@ -1,6 +1,6 @@
 /**
- * MIND (Microsoft News): `behaviors.tsv` with impressions and the clicks before them, `news.tsv` with titles; neither has
- * a header line.
+ * Folders of MIND (Microsoft News): `behaviors.tsv` with impressions and the click history before them, `news.tsv` with
+ * titles; neither has a header line.
  *
  * A user's sequence is the history of the first impression, oldest first, then the clicked news of the impressions in
  * order of time. The history has no times, so the data have none.
@@ -15,7 +15,7 @@ const behaviours = ["impression", "user", "time", "history", "impressions"]
 const news = ["item", "category", "subcategory", "title", "abstract", "url", "title_entities", "abstract_entities"]
 const form = (columns: ReadonlyArray<string>): TableForm => ({ columns, separator: "\t", quote: null })
 
-/** The files of a folder in this format; the news may be absent. */
+/** Returns the files of a folder in this format; the news may be absent. */
 export const find = (
   names: ReadonlyArray<string>
 ): { readonly behaviours: string; readonly news: string | undefined } | undefined => {

@@ -1,9 +1,9 @@
 /**
- * Folders as MiniOneRec ships them: `*.item.json`, `*.index.json` and `train|valid|test/*.csv` with lists as Python prints
- * them (parsed, never evaluated). Its split is kept; its SIDs are those of the index beside it.
+ * Folders in the format of MiniOneRec: `*.item.json`, `*.index.json` and `train|valid|test/*.csv` with lists as Python
+ * prints them (parsed, never evaluated). The split is kept, and the SIDs are those of the index file.
  *
- * A user's sequence is put together from the rows, each the events before a target: as long as a row goes on where the
- * one before it ended. Where the training table is incomplete, so are sequences.
+ * A row holds the events before a target. A user's sequence is assembled from rows as long as each one continues the
+ * previous one. Where the training table is incomplete, sequences are incomplete too.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -17,16 +17,16 @@ import * as LetterFolder from "./LetterFolder.ts"
 
 const partNames = ["train", "valid", "test"] as const
 
-/** Whether a folder with these names is one. */
+/** Returns whether a folder with these names has this format. */
 export const isOne = (names: ReadonlyArray<string>): boolean => lacking(names)?.length === 0
 
 const hasItems = (names: ReadonlyArray<string>): boolean => names.some((name) => name.endsWith(".item.json"))
 
-/** The parts of this format that a folder has. */
+/** Returns the parts of this format that a folder has. */
 export const present = (names: ReadonlyArray<string>): ReadonlyArray<string> =>
   names.filter((name) => /\.(item|index)\.json$/.test(name) || (partNames as ReadonlyArray<string>).includes(name))
 
-/** The parts of this format that a folder lacks; undefined for a folder of another format. */
+/** Returns the parts of this format that a folder lacks; undefined for a folder of another format. */
 export const lacking = (names: ReadonlyArray<string>): ReadonlyArray<string> | undefined => {
   const parts = partNames.filter((part) => names.includes(part))
   const hasIndex = names.some((name) => name.endsWith(".index.json"))
@@ -70,7 +70,7 @@ export const load = Effect.fn("MiniOneRecFolder.load")(function*(name: string, f
         tally.rows++
         const history = PythonLiteral.tryParseList(list ?? "")
         if (history === undefined) {
-          tally.add(r + 2, "history_item_id is no list as Python prints it", list)
+          tally.add(r + 2, "history_item_id is not a Python list", list)
           continue
         }
         const known = [...history, Number(target)].map((item) => numbers.get(Number(item)))
@@ -133,7 +133,7 @@ export const load = Effect.fn("MiniOneRecFolder.load")(function*(name: string, f
 
 const window = 10
 
-/** Sequences of rows that go on where the one before of the same user ended. */
+/** Joins the rows of each user that continue the previous row of the same user. */
 const joined = (
   rows: ReadonlyArray<Row>
 ): ReadonlyArray<{ readonly user: string; readonly sequence: ReadonlyArray<number> }> => {

@@ -1,6 +1,6 @@
 /**
- * MovieLens as GroupLens ships it: `ratings.csv` with `movies.csv` (or `rating.csv` with `movie.csv`), `u.data` with
- * `u.item` (100K), `ratings.dat` with `movies.dat` (1M, 10M); each plain or gzipped, in capitals or not.
+ * MovieLens in the formats of GroupLens: `ratings.csv` with `movies.csv` (or `rating.csv` with `movie.csv`), `u.data`
+ * with `u.item` (100K), `ratings.dat` with `movies.dat` (1M, 10M); each plain or gzipped, in upper or lower case.
  */
 import * as Effect from "effect/Effect"
 import * as Path from "effect/Path"
@@ -9,7 +9,7 @@ import { type TableForm, TableReader } from "../reader/TableReader.ts"
 import * as EventTable from "../table/EventTable.ts"
 import * as TableConfig from "../table/TableConfig.ts"
 
-/** The genres of `u.item`, one column of 0 or 1 each, in its order. */
+/** Genres of `u.item`, one column of 0 or 1 each, in the order of the columns. */
 const genres = [
   "unknown",
   "Action",
@@ -37,10 +37,10 @@ const flagColumns = ["item_id", "title", "released", "video_released", "url", ..
 const flags: TableForm = { separator: "|", columns: flagColumns, encoding: "latin1" }
 const movies: TableForm = { separator: "::", columns: ["item_id", "title", "genres"] }
 
-/** An encoding that the edition has is no news. */
+/** Drops the remarks on the encoding, which is known for the edition. */
 const withoutNotes = (findings: Malformed.Findings): Malformed.Findings => ({ ...findings, notes: [] })
 
-/** Movies of the 100K edition: a genre is a column that holds 1. */
+/** Reads the movies of the 100K edition; the genres are the columns with 1. */
 const flagged: typeof EventTable.readItems = Effect.fnUntraced(function*({ files }, _, wanted) {
   const { findings, rows } = yield* (yield* TableReader).read(files[0]!, flagColumns, { form: flags, key: "item_id" })
   const items = new Map(
@@ -55,7 +55,7 @@ const flagged: typeof EventTable.readItems = Effect.fnUntraced(function*({ files
   return { items, findings: withoutNotes(findings), repeated: 0 }
 })
 
-/** Movies of the 1M edition are latin-1, those of the 10M edition UTF-8: what is not UTF-8 is read as latin-1. */
+/** Reads the movies of the 1M edition (latin-1) and of the 10M edition (UTF-8). */
 const titled: typeof EventTable.readItems = Effect.fnUntraced(function*(source, config, wanted) {
   const read = yield* EventTable.readItems(source, config, wanted)
   return read.findings.problems.some(({ step }) => step.endsWith(Malformed.problems.encoding))
@@ -65,7 +65,7 @@ const titled: typeof EventTable.readItems = Effect.fnUntraced(function*(source, 
     : read
 })
 
-/** The editions by their files, with or without `.gz`. */
+/** Editions by their files, with or without `.gz`. */
 const editions = [
   { events: "ratings.csv", items: "movies.csv", form: undefined, itemForm: undefined, read: undefined },
   { events: "rating.csv", items: "movie.csv", form: undefined, itemForm: undefined, read: undefined },
@@ -85,27 +85,27 @@ const editions = [
   }
 ]
 
-/** An edition that a folder holds. */
+/** Edition of a folder, with its files. */
 export interface Found {
   readonly events: string
   readonly items: string | undefined
   readonly edition: (typeof editions)[number]
 }
 
-/** The edition among the names of a folder, or the one that a file belongs to. */
+/** Returns the edition of a folder by its file names, or that of `file`; undefined for other data. */
 export const find = (names: ReadonlyArray<string>, file?: string): Found | undefined => {
   for (const edition of editions) {
     const named = (name: string) => names.find((one) => [name, `${name}.gz`].includes(one.toLowerCase()))
     const [events, items] = [named(edition.events), named(edition.items)]
     if (events === undefined || (file !== undefined && file !== events)) continue
-    // Any shop may have a ratings.csv.
+    // The name ratings.csv alone is too common.
     if (edition.form === undefined && items === undefined) continue
     return { events, items, edition }
   }
   return undefined
 }
 
-/** Reads an edition; without its movies, titles are missing and events remain. */
+/** Reads an edition; without its file of movies, items have no titles. */
 export const load = Effect.fn("MovieLens.load")(function*(
   name: string,
   folder: string,

@@ -1,6 +1,6 @@
 /**
- * The Netflix Prize: ratings below the movie that they are of, in `combined_data_*.txt` or in `training_set/mv_*.txt`, and
- * `movie_titles.csv` of number, year and title.
+ * Netflix Prize: blocks of a movie number and its ratings, in `combined_data_*.txt` or `training_set/mv_*.txt`, and
+ * `movie_titles.csv` with number, year and title.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -14,13 +14,13 @@ import * as Malformed from "../reader/Malformed.ts"
 import * as TextLines from "../reader/TextLines.ts"
 import { type LoadOptions } from "../table/EventTable.ts"
 
-/** Whether the first lines of a file are a movie and its ratings. */
+/** Returns whether the first lines of a file are a movie and its ratings. */
 export const isOne = Effect.fn("NetflixPrize.isOne")(function*(file: string) {
   const [movie = "", ...ratings] = (yield* TextLines.head(file)).slice(0, 50)
   return /^\d+:\s*$/.test(movie) && /^\d+,\d,\d{4}-\d{2}-\d{2}\s*$/.test(ratings[0] ?? "")
 })
 
-/** The files of ratings in a folder by their names, and the file of titles. */
+/** Returns the files of ratings in a folder and the file of titles, by their names. */
 export const find = Effect.fn("NetflixPrize.find")(function*(folder: string, names: ReadonlyArray<string>) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -37,7 +37,7 @@ export const find = Effect.fn("NetflixPrize.find")(function*(folder: string, nam
   }
 })
 
-/** Reads the ratings, and the titles where there are any. */
+/** Reads the ratings, and the titles if there are any. */
 export const load = Effect.fn("NetflixPrize.load")(function*(
   name: string,
   files: ReadonlyArray<string>,
@@ -79,7 +79,7 @@ export const load = Effect.fn("NetflixPrize.load")(function*(
   }
   const items = new Map<string, Item>()
   if (titles !== undefined) {
-    // Titles are latin-1 and have commas and no quotes.
+    // Titles are latin-1, may contain commas, and are not quoted.
     for (const line of (yield* TextLines.whole(titles, { encoding: "windows-1252" })).split(/\r?\n/)) {
       const [, key, title] = /^(\d+),[^,]*,(.+)$/.exec(line.trim()) ?? []
       if (key !== undefined) items.set(key, { ...Assemble.nameless(key), title: title! })

@@ -1,10 +1,11 @@
 /**
- * Online Retail (UCI 352 and 502): one CSV per day in `by-day.tar.xz`, or tables of invoices as the workbooks are
- * exported.
+ * Online Retail (UCI 352 and 502): one CSV per day in `by-day.tar.xz`, or tables of invoices exported from the
+ * workbooks.
  *
- * Kept are purchases of known customers: no cancellations, positive quantity and price. Of the archive the first purchase
- * of each item by a customer counts, and users and items below five events are dropped, as published. A handful of codes
- * are postage and fees rather than goods; published counts include them, so they stay, and how many they are is counted.
+ * Purchases of known customers are kept: no cancellations, positive quantity and price. From the archive, only the
+ * first purchase of each item by a customer is kept, and users and items with fewer than five events are dropped, as
+ * published. A few codes are postage and fees rather than goods; published counts include them, so they are kept and
+ * counted.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -21,26 +22,28 @@ import { type Table, type TableForm, TableReader } from "../reader/TableReader.t
 import * as ColumnRoles from "../table/ColumnRoles.ts"
 import { type LoadOptions } from "../table/EventTable.ts"
 
-/** The columns of the first and of the second edition. */
+/** Columns of the first and the second edition. */
 const editions = [
   ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"],
   ["Invoice", "StockCode", "Description", "Quantity", "InvoiceDate", "Price", "Customer ID"]
 ] as const
 
-/** The columns of invoices that a table has, in the order of an edition; undefined for other tables. */
+/** Returns the columns of the edition that a table matches; undefined for other tables. */
 export const columnsOf = (found: ReadonlyArray<string>): ReadonlyArray<string> | undefined =>
   editions.find((edition) => edition.every((column) => found.includes(column)))
 
-/** Stock codes of goods begin with five digits; the others are postage, fees, samples and manual entries. */
+/**
+ * Returns whether a stock code is of goods: five digits first; others are postage, fees, samples and manual entries.
+ */
 const isGood = (code: string) => /^\d{5}/.test(code)
 
-/** What is kept of the purchases where the filter says nothing. */
+/** Defaults of the filter for an edition. */
 interface Kept {
   readonly core: number
   readonly firstOnly: boolean
 }
 
-/** The data set of tables of invoices. */
+/** Builds the data set from tables of invoices. */
 const assembled = Effect.fnUntraced(function*(
   name: string,
   source: string,
@@ -53,7 +56,7 @@ const assembled = Effect.fnUntraced(function*(
   const rows = tables.flatMap((table) => table.rows)
   const dates = rows.map((row) => row[4] ?? "")
   const told = EventTime.column(dates)
-  // An extract may have no day that shows the order.
+  // An extract may have no date that shows the order of day and month.
   const times = told._tag === "Ambiguous"
     ? EventTime.column(dates, { order: ColumnRoles.dateOrderOf(editions[0]) })
     : told
@@ -104,7 +107,7 @@ const assembled = Effect.fnUntraced(function*(
   return { ...dataset, counts: [...dataset.counts, { step: "items that are postage or fees", count: fees }] }
 })
 
-/** Reads the archive. */
+/** Reads the archive, with the published filter by default. */
 export const load = Effect.fn("OnlineRetail.load")(
   function*(name: string, archive: string, options: LoadOptions) {
     const folder = yield* (yield* Archive).unpackTarXz(archive)
@@ -123,7 +126,7 @@ export const load = Effect.fn("OnlineRetail.load")(
   Effect.scoped
 )
 
-/** Reads tables of invoices: all purchases of known customers, with the most frequent description as title. */
+/** Reads tables of invoices: all purchases of known customers; an item's title is its most frequent description. */
 export const loadTables = Effect.fn("OnlineRetail.loadTables")(function*(
   name: string,
   files: ReadonlyArray<string>,

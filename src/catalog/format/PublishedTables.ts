@@ -1,10 +1,10 @@
 /**
- * Published data sets that are tables among other tables, or without a header line: which of their files are read, and
- * as what. Files are told by their names.
+ * Published data sets whose tables stand among other tables or have no header line, with their files and columns. They
+ * are recognised by file names.
  */
 import { type Columns, type Files } from "../table/TableConfig.ts"
 
-/** A published set of tables. */
+/** A published data set of tables; `events` and `items` match file names. */
 export interface Published {
   readonly name: string
   readonly events: RegExp
@@ -12,13 +12,13 @@ export interface Published {
   readonly columns?: Columns
   readonly itemColumns?: Columns
   readonly form?: Files["form"]
-  /** Whether the items must be there, since any shop may have a `ratings.csv`. @default false */
+  /** Whether the file of items is required, because the name of the events is too common. @default false */
   readonly both?: boolean
-  /** Events without one of these columns are another table of the same name. */
+  /** Required columns of the events; tables of this name without them are other data. @default none */
   readonly needs?: ReadonlyArray<string>
 }
 
-/** The sets, the most telling names first. */
+/** Published data sets, the most specific names first. */
 export const all: ReadonlyArray<Published> = [
   {
     name: "Yelp",
@@ -58,7 +58,7 @@ export const all: ReadonlyArray<Published> = [
     name: "Diginetica",
     events: /^train-item-views\.csv/i,
     items: /^(?!)/,
-    // Most sessions have no user: a session is the sequence.
+    // Most sessions have no user, so a sequence is a session.
     columns: { user: "sessionId", item: "itemId", time: ["eventdate", "timeframe"] },
     needs: ["sessionId", "itemId", "eventdate", "timeframe"]
   },
@@ -107,7 +107,7 @@ export const all: ReadonlyArray<Published> = [
   }
 ]
 
-/** Published sets whose files a folder has by their names, or that a file belongs to. */
+/** Returns the published data sets whose file names a folder has, or that `file` belongs to. */
 export const find = (
   names: ReadonlyArray<string>,
   file?: string
@@ -116,7 +116,7 @@ export const find = (
     const [events, ...others] = names.filter((name) =>
       set.events.test(name) && /^[^.]+(\.\w+)?(\.gz)?$/.test(name) && (file === undefined || file === name)
     )
-    // Of several genres or countries one has to be named.
+    // Where a folder has several genres or countries, the user has to name one.
     if (events === undefined || others.length > 0) return []
     const items = set.items === undefined
       ? undefined
@@ -124,7 +124,7 @@ export const find = (
     return set.both === true && items === undefined ? [] : [{ set, events, items }]
   })
 
-/** Of several tables of items the one whose name goes on like that of the events. */
+/** Returns, of several tables of items, the one whose name ends like that of the events. */
 const itemsBeside = (events: string, names: ReadonlyArray<string>): string | undefined => {
   if (names.length < 2) return names[0]
   const end = /_[^_]+$/.exec(events)?.[0]

@@ -1,9 +1,9 @@
 /**
- * Tables of RecBole whose rows hold a history beside the item that came next: `item_id_list:token_seq` and
- * `item_id:token`, as its benchmark files have them.
+ * Tables of RecBole whose rows hold a history and the next item: `item_id_list:token_seq` and `item_id:token`, as in
+ * its benchmark files.
  *
- * A row of a user goes on where the row before it ended; one that does not is another session, known as `user#2`. In files
- * to train, validate and test every row of the last two is a target with its own history.
+ * A row continues the previous row of its user; one that does not starts a new session, named `user#2`. In files for
+ * training, validation and test, every row of the last two is a target with its own history.
  */
 import * as Effect from "effect/Effect"
 import * as Assemble from "../Assemble.ts"
@@ -16,7 +16,7 @@ import * as ColumnRoles from "../table/ColumnRoles.ts"
 import * as EventTable from "../table/EventTable.ts"
 import { type TableConfig } from "../table/TableConfig.ts"
 
-/** The columns of user, history and next item; undefined for other tables. */
+/** Returns the columns of user, history and next item; undefined for other tables. */
 export const columnsOf = (
   found: ReadonlyArray<string>
 ): { readonly user: string; readonly history: string; readonly item: string } | undefined => {
@@ -28,7 +28,7 @@ export const columnsOf = (
 
 const untyped = (column: string): string => column.replace(/:\w+$/, "")
 
-/** Whether `list` ends with all of `part`. */
+/** Returns whether `list` ends with `part`. */
 const endsWith = (list: ReadonlyArray<number>, part: ReadonlyArray<number>): boolean =>
   part.length <= list.length && part.every((item, at) => item === list[list.length - part.length + at])
 
@@ -52,7 +52,7 @@ export const load = Effect.fn("RecBoleSequences.load")(function*(
   }
   const userKeys: Array<string> = []
   const sequences: Array<Array<number>> = []
-  /** The sessions of a user. */
+  /** Sessions of each user. */
   const sessions = new Map<string, Array<number>>()
   const sessionOf = (key: string, before: ReadonlyArray<number>): number => {
     const own = sessions.get(key) ?? []
@@ -68,7 +68,7 @@ export const load = Effect.fn("RecBoleSequences.load")(function*(
   const found: Array<Malformed.Findings> = []
   for (const [at, file] of events.files.entries()) {
     const part = parts[at] ?? 0
-    // What validates and tests comes after what trains.
+    // The files of validation and test come after those of training.
     if (part > 0 && train.length === 0) train.push(...sequences.map((items) => Int32Array.from(items)))
     const { findings, rows } = yield* (yield* TableReader).read(file, [user, history, item], {
       form: events.form,
@@ -80,7 +80,7 @@ export const load = Effect.fn("RecBoleSequences.load")(function*(
     for (const [key, list, next] of rows) {
       const before = CellList.keysOf(list ?? "").map(numberOf)
       const target = numberOf(next!)
-      // Rows may go from long histories to short ones.
+      // Rows may be sorted from long histories to short ones.
       const told = sessions.get(key ?? "")?.find((session) => beginsWith(sequences[session]!, [...before, target]))
       const session = told ?? sessionOf(key ?? "", before)
       if (told === undefined) sequences[session]!.push(target)

@@ -1,6 +1,6 @@
 /**
- * Amazon Beauty as the P5 and S3-Rec line of work ships it: `s3rec/*.txt` with lines `user item item ...`, and titles
- * and categories from TransRec's pickled dictionaries, joined through a table of item numbers.
+ * Amazon Beauty in the format of S3-Rec and P5: `s3rec/*.txt` with lines `user item item ...`, and titles and
+ * categories from TransRec's pickled dictionaries, joined by a table of item numbers.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -10,7 +10,7 @@ import { type Dataset, type Item } from "../Dataset.ts"
 import * as NumpyObjects from "../reader/NumpyObjects.ts"
 import * as SequenceFile from "./SequenceFile.ts"
 
-/** Reads the folder; item n of the file is item n - 1 here. */
+/** Reads the folder; item n of the file becomes item n - 1. */
 export const load = Effect.fn("S3RecFolder.load")(function*(
   name: string,
   folder: string,
@@ -34,7 +34,7 @@ export const load = Effect.fn("S3RecFolder.load")(function*(
   const count = sequences.reduce((most, list) => list.reduce((a, item) => Math.max(a, item + 1), most), 0)
   const times = yield* readGaps(path.join(folder, "timeweaver", path.basename(sequenceFile)))
 
-  /** Seconds since a user's first event, from TimeWeaver's lines: the same items, a tab, the gaps between them. */
+  /** Reads the seconds since a user's first event from TimeWeaver's lines: items, a tab, the gaps between events. */
   function readGaps(file: string) {
     return readText(file).pipe(
       Effect.map((text) =>

@@ -1,7 +1,7 @@
 /**
- * Sequences as S3-Rec and P5 write them: one user per line, `user item item ...`, oldest first; or a session per line as
- * a JSON array of items, all of them in one array, or by user in one object; plain or gzipped. Lines that begin with the
- * number of their items, as in CiteULike's `users.dat`, are users in order.
+ * Files of sequences, plain or gzipped: one user per line, `user item item ...`, oldest first, as in S3-Rec and P5; or
+ * JSON arrays of items, one session per line, in one array, or by user in one object. Lines that begin with the number
+ * of their items, as in CiteULike's `users.dat`, are users in order.
  */
 import * as Effect from "effect/Effect"
 import { CatalogError, NoEvents } from "../CatalogError.ts"
@@ -11,26 +11,26 @@ import * as Malformed from "../reader/Malformed.ts"
 import * as TextLines from "../reader/TextLines.ts"
 import { columnOf } from "../table/ColumnRoles.ts"
 
-/** The lines of a file. */
+/** Sequences of a file. */
 export interface Sequences {
   readonly userKeys: ReadonlyArray<string>
-  /** Keys of the items in the order in which they are met. */
+  /** Keys of the items in the order of their first occurrence. */
   readonly itemKeys: ReadonlyArray<string>
-  /** Items of each user as places in `itemKeys`. */
+  /** Items of each user as indices into `itemKeys`. */
   readonly sequences: ReadonlyArray<Int32Array>
   readonly findings: Malformed.Findings
   readonly notes?: ReadonlyArray<string> | undefined
 }
 
-/** Files that may hold sequences by their names. */
+/** Returns whether a file may hold sequences by its name. */
 export const isNamed = (name: string): boolean =>
   !name.endsWith("sidereal.json") && /\.(txt|dat|data|json|jsonl)(\.gz)?$/i.test(name)
 
-/** The file that is meant among several: not one of sampled negatives, and CiteULike's users. */
+/** Returns the file of sequences among several: `users.dat` of CiteULike, and never a file of sampled negatives. */
 export const mainOf = (names: ReadonlyArray<string>): string | undefined => {
   const users = names.find((name) => /^users\.dat(\.gz)?$/i.test(name))
   const listed = names.filter((name) => !/(^|[-_.])(samples?|negatives?|neg)([-_.]|$)/i.test(name))
-  // Beside lines of items a JSON file holds the items' attributes.
+  // A JSON file beside a file of lines holds the items' attributes.
   const lines = listed.filter((name) => !/\.jsonl?(\.gz)?$/i.test(name))
   const main = lines.length > 0 ? lines : listed
   return users ?? (main.length === 1 ? main[0] : names.length === 1 ? names[0] : undefined)
@@ -38,7 +38,7 @@ export const mainOf = (names: ReadonlyArray<string>): string | undefined => {
 
 const shape = /^\S+(?:[ \t]+\S+){2,}\s*$/
 
-/** The items of a line that is a JSON array of numbers and texts. */
+/** Returns the items of a line that is a JSON array of numbers and texts. */
 const arrayOf = (line: string): ReadonlyArray<string> | undefined => {
   if (!/^\s*\[.*\]\s*,?\s*$/.test(line)) return undefined
   try {
@@ -57,29 +57,29 @@ const column = (rows: ReadonlyArray<ReadonlyArray<string>>, at: number): Readonl
   rows.map((row) => row[at] ?? "")
 
 /**
- * Whether rows are those of a table and no sequences: all of two cells, all of a few cells one of which is a time, or all
- * of a user who comes again, an item and a small number.
+ * Returns whether rows are those of a table instead of sequences: all have two cells, or few cells including a time, or
+ * are a repeated user, an item and a small number.
  */
 const isTabular = (rows: ReadonlyArray<ReadonlyArray<string>>): boolean => {
   const width = rows[0]?.length ?? 0
   if (rows.length < 2 || rows.some((row) => row.length !== width)) return false
   if (width === 2) return true
   const isTime = (at: number) => ["epoch", "date"].includes(EventTime.looksLike(column(rows, at)))
-  // Keys of ten digits look like times, but then all of them do.
+  // Keys of ten digits look like times, but then all cells do.
   const times = width < 7 ? Array.from({ length: width }, (_, at) => at).filter((at) => at > 0 && isTime(at)) : []
   if (times.length === 1 && times[0]! > 1) return true
   const comeAgain = new Set(column(rows, 0)).size < rows.length
   return comeAgain && width === 3 && column(rows, 2).every((cell) => /^-?\d{1,2}(\.\d+)?$/.test(cell))
 }
 
-/** How a file holds sequences: in lines, the first cell a user or a count, or as JSON. */
+/** Layout of sequences: lines whose first cell is a user or a count, or JSON. */
 type Way = "numbers" | "keys" | "counted" | "arrays" | "records"
 
 const headOf = Effect.fnUntraced(function*(file: string) {
   return (yield* TextLines.head(file)).filter((line) => line.trim() !== "").slice(0, 50)
 })
 
-/** The user and the items of a record that is a list of items, or a list by the name of its user. */
+/** Returns the user and the items of a record that is a list of items, or a list under its user's key. */
 const itemsOf = (
   row: JsonText.Row
 ): { readonly user: string | undefined; readonly items: ReadonlyArray<string> } | undefined => {
@@ -92,7 +92,7 @@ const itemsOf = (
     : undefined
 }
 
-/** Whether a JSON file holds lists of items beside each other, or by the names of users. */
+/** Returns whether a JSON file holds lists of items in one array, or under the keys of users. */
 const holdsLists = Effect.fnUntraced(function*(file: string) {
   const rows = (yield* JsonText.head(file)).map(itemsOf)
   const lists = rows.filter((row) => row !== undefined)
@@ -103,7 +103,7 @@ const holdsLists = Effect.fnUntraced(function*(file: string) {
 const wayOf = (lines: ReadonlyArray<string>): Way | undefined => {
   const most = (test: (line: string) => boolean) => lines.filter(test).length > lines.length / 2
   if (lines.length === 0) return undefined
-  // Arrays of one length that begin with names are the rows of a table.
+  // Arrays of equal length whose first one holds names are the rows of a table.
   const arrays = lines.flatMap((line) => [arrayOf(line) ?? []]).filter((cells) => cells.length > 0)
   const [first] = arrays
   const isHeader = first?.every((cell) => /^[\p{L}_ ]+$/u.test(cell)) === true &&
@@ -117,7 +117,7 @@ const wayOf = (lines: ReadonlyArray<string>): Way | undefined => {
   if (most((line) => shape.test(line) && line.trim().split(/\s+/).slice(1).every(isNumber))) return "numbers"
   if (!most((line) => shape.test(line))) return undefined
   const items = cells.flatMap((line) => line.slice(1))
-  // Rows of a table have one number of cells, and prose has few digits.
+  // Rows of a table have equally many cells, and prose has few digits.
   const lengths = new Set(cells.map((line) => line.length))
   const users = new Set(cells.map(([user]) => user))
   return items.filter((item) => /\d/.test(item)).length >= 0.9 * items.length && users.size === lines.length &&
@@ -126,12 +126,12 @@ const wayOf = (lines: ReadonlyArray<string>): Way | undefined => {
     : undefined
 }
 
-/** Whether all keys have one shape, as those of one catalogue do: letters and digits in the same places. */
+/** Returns whether all keys have the same pattern of letters and digits, as those of one catalogue have. */
 const isSameKind = (keys: ReadonlyArray<string>): boolean =>
   new Set(keys.map((key) => key.replaceAll(/\d+/g, "0").replaceAll(/[A-Z]+/g, "A").replaceAll(/[a-z]+/g, "a"))).size <=
     Math.max(1, keys.length / 10)
 
-/** Whether most of the first lines of a file are sequences. */
+/** Returns whether most of the first lines of a file are sequences. */
 export const isOne = Effect.fn("SequenceFile.isOne")(function*(file: string) {
   return (yield* wayIn(file)) !== undefined
 })
@@ -143,19 +143,19 @@ const wayIn = Effect.fnUntraced(function*(file: string) {
   return (yield* holdsLists(file)) ? "records" as const : undefined
 })
 
-/** Whether the lines of a file are pairs `user item` without a header, many of the same users. */
+/** Returns whether the lines of a file are pairs `user item` without a header, with repeated users. */
 export const isPairs = Effect.fn("SequenceFile.isPairs")(function*(file: string) {
   const cells = (yield* headOf(file)).map((line) => line.trim().split(/[ \t]+/))
   return cells.length > 2 && cells.every((line) => line.length === 2 && line.every((cell) => isNumber(cell))) &&
     new Set(cells.map(([user]) => user)).size < cells.length
 })
 
-/** The separator of the first pair. */
+/** Returns the separator of the first pair. */
 export const separatorOf = Effect.fn("SequenceFile.separatorOf")(function*(file: string) {
   return /\s+/.exec((yield* headOf(file))[0]?.trim() ?? "")?.[0] ?? " "
 })
 
-/** Reads the lines; keys are texts, so that 0012 is not 12. */
+/** Reads the sequences; keys stay texts, so that 0012 differs from 12. */
 export const read = Effect.fn("SequenceFile.read")(function*(file: string, strict: boolean) {
   const way = (yield* wayIn(file)) ?? "keys"
   const userKeys: Array<string> = []
@@ -201,7 +201,7 @@ export const read = Effect.fn("SequenceFile.read")(function*(file: string, stric
           : undefined
         if (bad !== undefined) return tally.add(line, "a wrong number of items", bad)
         const odd = way === "numbers" || way === "counted" ? own.find((item) => !isNumber(item)) : undefined
-        if (odd !== undefined) return tally.add(line, "an item that is no number", odd)
+        if (odd !== undefined) return tally.add(line, "an item that is not a number", odd)
         if (own.length === 0) return tally.add(line, "a user without items", user)
         add(user, own)
       },

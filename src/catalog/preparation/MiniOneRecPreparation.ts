@@ -1,8 +1,8 @@
 /**
- * The data sets that MiniOneRec's scripts make of Amazon reviews and metadata, row for row: which items and events stay,
- * how they are numbered, the sliding windows of the three parts and their form as CSV rows.
+ * Reimplementation, row for row, of MiniOneRec's scripts that prepare data sets from Amazon reviews and metadata:
+ * filters of items and events, numbering, sliding windows of the three parts, and the CSV rows.
  *
- * Times are UTC; the scripts take local midnight.
+ * Differs from the scripts: the range of times is in UTC, not in local time.
  */
 import * as Schema from "effect/Schema"
 import * as Assemble from "../Assemble.ts"
@@ -12,15 +12,16 @@ import type * as PythonLiteral from "../reader/PythonLiteral.ts"
 import * as Split from "../Split.ts"
 import * as TextCleaning from "./TextCleaning.ts"
 
-/** A line of metadata. */
+/** One line of metadata. */
 export type Metadata = Readonly<Record<string, PythonLiteral.PythonValue>>
 
-/** Arguments of the preparing script. */
+/** Arguments of the preparation script. */
 export interface PreparationOptions {
-  /** k of the core. */
+  /** k of the k-core. */
   readonly core: number
-  /** Seconds since 1970; both ends belong to the range. */
+  /** Start of the range of times, in seconds since 1970, inclusive. */
   readonly from: number
+  /** End of the range of times, in seconds since 1970, inclusive. */
   readonly to: number
 }
 
@@ -40,7 +41,7 @@ const itemOf = (key: string, title: string, last: Metadata): Item => {
   }
 }
 
-/** Items with a usable title: the last such title, the other fields of an item's last line. */
+/** Returns the items with a usable title: the last such title, with the other fields of the item's last line. */
 export const itemsOf = (lines: Iterable<Metadata>): ReadonlyMap<string, Item> => {
   const titles = new Map<string, string>()
   const last = new Map<string, Metadata>()
@@ -55,7 +56,7 @@ export const itemsOf = (lines: Iterable<Metadata>): ReadonlyMap<string, Item> =>
 
 const fewest = 3000
 
-/** The data set; while fewer than 3,000 items are left, the range begins a year earlier, back to 1996. */
+/** Builds the data set; while fewer than 3,000 items remain, the range starts a year earlier, back to 1996. */
 export const prepare = (
   name: string,
   log: EventLog,
@@ -91,14 +92,14 @@ export const prepare = (
   return made
 }
 
-/** Items before a target that a row holds. */
+/** Largest number of items before a target in a row. */
 export const window = 10
 
-/** A row of a `.inter` file: user, history, target, separated by tabs. */
+/** Formats a row of a `.inter` file: user, history and target, separated by tabs. */
 export const interRow = ({ history, target, user }: Example): string =>
   `${user}\t${Array.from(history).join(" ")}\t${target}`
 
-/** A row of the training tables. */
+/** Row of the training tables. */
 export interface Row {
   readonly user_id: string
   readonly history_item_title: ReadonlyArray<string>
@@ -109,7 +110,9 @@ export interface Row {
   readonly item_sid: string
 }
 
-/** Rows of examples; a target without a SID makes none, an item of the history without one is left out of the SIDs. */
+/**
+ * Builds the rows of examples; targets without a SID are skipped, history items without one are left out of the SIDs.
+ */
 export const rows = (
   dataset: Dataset,
   examples: ReadonlyArray<Example>,
@@ -129,7 +132,7 @@ export const rows = (
     }]
   })
 
-/** The row with the longest history of each user, the first of equals, in the order in which the users come. */
+/** Returns each user's row with the longest history, in order of the users' first rows; ties go to the first row. */
 export const longestOnly = (rows: ReadonlyArray<Row>): ReadonlyArray<Row> => {
   const longest = new Map<string, Row>()
   for (const row of rows) {
@@ -141,5 +144,5 @@ export const longestOnly = (rows: ReadonlyArray<Row>): ReadonlyArray<Row> => {
   return [...longest.values()]
 }
 
-/** The three parts as rows' examples. */
+/** Returns the examples of the three parts, with histories of at most `window` items. */
 export const parts = (dataset: Dataset) => Split.chronologicalParts(dataset, window)

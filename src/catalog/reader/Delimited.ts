@@ -1,41 +1,41 @@
 /**
- * How a table of text is written, told by its first rows: separator, quotes, line ends, header, comments.
+ * Detection of the layout of delimited text from its first rows: separator, quotes, line ends, header, comments.
  */
 import * as EventTime from "./EventTime.ts"
 import * as MissingWords from "./MissingWords.ts"
 
-/** How a table is written, and how it begins. RFC 4180 holds where the text shows nothing else. */
+/** Layout of a table, and its first rows. RFC 4180 is assumed where the text shows nothing else. */
 export interface Format {
   /** One of `,` tab `;` `|` `::` `^` U+0001, or a space for runs of spaces. */
   readonly separator: string
   /** Absent where quotation marks are part of the cells. */
   readonly quote: "\"" | "'" | undefined
-  /** How a quotation mark is written inside a quoted cell. */
+  /** Escape of a quotation mark inside a quoted cell. */
   readonly escape: "doubled" | "backslash"
-  /** Whether spaces after a separator are no part of the cell. */
+  /** Whether spaces after a separator are ignored. */
   readonly skipSpace: boolean
-  /** Whether the first row names the columns; absent where nothing tells. */
+  /** Whether the first row names the columns; undefined where the rows do not show it. */
   readonly header: boolean | undefined
   readonly lineEnd: "\n" | "\r\n" | "\r" | "mixed"
   /** Lines before the first row: comments with # or %, blank lines, and the "sep=;" of spreadsheets. */
   readonly commentLines: number
-  /** The cells of the first row, without spaces around them, header or not. */
+  /** Trimmed cells of the first row, header or not. */
   readonly columns: ReadonlyArray<string>
-  /** At most 50 whole rows after the first; none is blank. */
+  /** At most 50 complete rows after the first, without blank rows. */
   readonly rows: ReadonlyArray<ReadonlyArray<string>>
 }
 
-/** Separators, the likelier first where all else is equal. */
+/** Separators, the more likely ones first, for ties. */
 const separators = ["\t", "\u0001", "::", ";", "|", ",", "^"]
-/** How many rows are returned, and how many are looked at. */
+/** Largest numbers of rows returned and examined. */
 const [shown, seen] = [50, 1000]
-/** A quoted cell longer than this at the end of a head that was cut off was not meant as one. */
+/** Largest length of an unclosed quoted cell at the end of a truncated head; longer ones are not quoted cells. */
 const longestOpen = 8192
-/** A head of 64 KiB has more characters than this in any encoding. */
+/** Heads with fewer characters than this are whole files: 64 KiB has more characters in any encoding. */
 const wholeBelow = 21_000
-/** Shares of consistent rows that differ by less are alike: then more columns count. */
+/** Difference of consistency below which two separators tie; then the one with more columns wins. */
 const leeway = 0.1
-/** Share of the rows that must have as many cells as the first. */
+/** Minimum share of rows with as many cells as the first row. */
 const enough = 0.6
 
 interface Dialect {
@@ -48,31 +48,31 @@ interface Dialect {
 interface Scan {
   readonly dialect: Dialect
   readonly rows: ReadonlyArray<ReadonlyArray<string>>
-  /** Cells in quotes that end where they should. */
+  /** Number of properly quoted cells. */
   readonly quoted: number
-  /** Cells that begin with a quote and do not end with one. */
+  /** Number of cells with an opening quote and no closing one. */
   readonly broken: number
-  /** Whether some column is in quotes in every row but the first, of at least two. */
+  /** Whether some column is quoted in every row after the first, of at least two. */
   readonly alwaysQuoted: boolean
-  /** Line ends, by how they are written; those inside of quotes do not count. */
+  /** Kinds of line ends outside quotes. */
   readonly ends: ReadonlySet<string>
-  /** Share of the rows with as many cells as the first; one more counts a little less. */
+  /** Share of rows with as many cells as the first; rows with one more cell count 0.9. */
   readonly consistency: number
 }
 
-/** Whether carriage returns end lines by themselves. */
+/** Returns whether lone carriage returns end lines. */
 const isMac = (text: string): boolean => {
   const lone = text.match(/\r(?!\n|$)/g)?.length ?? 0
   return lone > 0 && lone >= (text.match(/\n/g)?.length ?? 0)
 }
 
-/** Splits the text as one dialect has it. */
+/** Splits the text by one dialect. */
 const scan = (text: string, whole: boolean, mac: boolean, dialect: Dialect): Scan => {
   const { escape, quote, separator, skipSpace } = dialect
   const spaced = separator === " "
   const ends = new Set<string>()
   const rows: Array<ReadonlyArray<string>> = []
-  /** Rows that have the column in quotes. */
+  /** Number of rows with the column quoted, by column. */
   const inQuotesBy: Array<number> = []
   let [at, quoted, broken] = [0, 0, 0]
   let cut = false
@@ -87,7 +87,7 @@ const scan = (text: string, whole: boolean, mac: boolean, dialect: Dialect): Sca
   const spaces = () => {
     while (text[at] === " ") at++
   }
-  /** Reads on behind the opening quote; undefined where no quote closes the cell. */
+  /** Reads a quoted cell after its opening quote; undefined where no quote closes it. */
   const inQuotes = (): string | undefined => {
     let value = ""
     for (let from = ++at; at < text.length; at++) {
@@ -120,7 +120,7 @@ const scan = (text: string, whole: boolean, mac: boolean, dialect: Dialect): Sca
       }
       if (value === undefined && !whole && at - start <= longestOpen) cut = true
       else {
-        // The quote was a sign like others; the cell ends at the next separator.
+        // The quote was an ordinary character; the cell ends at the next separator.
         broken++
         at = start
       }
@@ -147,7 +147,7 @@ const scan = (text: string, whole: boolean, mac: boolean, dialect: Dialect): Sca
   }
   const width = rows[0]?.length ?? 0
   const having = (cells: number) => rows.filter((row) => row.length === cells).length
-  // R leaves out the name of the row names, others end rows with a separator.
+  // R omits the header of the row names; other programs end rows with a separator.
   const alike = Math.max(having(width), width > 1 ? 0.9 * having(width + 1) : 0)
   return {
     dialect,
@@ -160,14 +160,14 @@ const scan = (text: string, whole: boolean, mac: boolean, dialect: Dialect): Sca
   }
 }
 
-/** The first of the greatest, by several measures of which the earlier count more. */
+/** Returns the value with the greatest measures in lexicographic order; ties go to the first. */
 const best = <A>(values: ReadonlyArray<A>, measure: (value: A) => ReadonlyArray<number>): A | undefined =>
   values.map((value) => [value, measure(value)] as const).toSorted(([, a], [, b]) => {
     const differs = a.findIndex((value, i) => value !== b[i])
     return differs < 0 ? 0 : b[differs]! - a[differs]!
   })[0]?.[0]
 
-/** The dialect of a separator that explains the text best. */
+/** Returns the scan of the best dialect with a separator. */
 const withSeparator = (text: string, whole: boolean, mac: boolean, separator: string): Scan => {
   const dialect = (quote: Dialect["quote"], escape: Dialect["escape"] = "doubled", skipSpace = false): Scan =>
     scan(text, whole, mac, { separator, quote, escape, skipSpace })
@@ -196,21 +196,21 @@ const withSeparator = (text: string, whole: boolean, mac: boolean, separator: st
   const spaced = spaceAfter &&
     bare.rows.every((row) => row.length > 1 && row.slice(1).every((cell) => /^ |^$/.test(cell)))
   const plain = spaced ? dialect(undefined, "doubled", true) : bare
-  // What needs quotes may come later.
+  // Cells that need quotes may follow later.
   return found === undefined && text.includes("\"") ? plain : { ...plain, dialect: { ...plain.dialect, quote: "\"" } }
 }
 
-/** Separators of RFC 4180 and its kin, where a quotation mark at the start of a cell is a quote or a mistake. */
+/** Returns whether files with the separator usually quote cells, as in RFC 4180. */
 const isUsuallyQuoted = (separator: string): boolean => separator === "," || separator === ";"
 
 const number = /^\s*[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:e[+-]?\d+)?\s*$/i
-/** An id, such as B00005, u17 or 10.1/x-5: digits among other signs and no spaces. */
+/** Pattern of an id, such as B00005, u17 or 10.1/x-5: at least one digit and no spaces. */
 const code = /^(?=\S*\d)\S+$/
 const name = /^[\p{L}_][^\d\n]{0,60}$/u
 
 type Kind = "missing" | "value" | "code" | "name" | "text"
 
-/** What a cell looks like; numbers and dates are values. */
+/** Returns the kind of a cell; numbers and dates are values. */
 const kindOf = (cell: string): Kind => {
   const text = cell.trim()
   return MissingWords.isMissing(text)
@@ -224,21 +224,21 @@ const kindOf = (cell: string): Kind => {
     : "text"
 }
 
-/** Words of which column names are made in this trade. */
+/** Words in usual column names of this domain. */
 const columnWords = new Set(
   ("user item id uid iid userid itemid visitor visitorid customer member client session product sku asin movie book " +
     "song track artist album business game app article news title name description rating ratings score stars review " +
     "time timestamp date datetime ts event action behavior type category categories genre genres brand price quantity " +
     "count text summary url tags label author year click clicks image").split(" ")
 )
-/** Names of one piece need one such word, names with spaces only such words: "parent_asin", "User ID". */
+/** Returns whether a cell is a usual column name: without spaces one such word suffices, with spaces all must be. */
 const isColumnName = (cell: string): boolean => {
   const words = cell.trim().replace(/([\p{Ll}\d])(\p{Lu})/gu, "$1 $2").toLowerCase().split(/[\s_.:-]+/).filter(Boolean)
   const known = (word: string) => columnWords.has(word)
   return name.test(cell.trim()) && (/\s/.test(cell.trim()) ? words.every(known) : words.some(known))
 }
 
-/** Whether the first row names the columns, by what stands below it. */
+/** Returns whether the first row names the columns, by comparison with the rows below; undefined where open. */
 const hasHeader = (first: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArray<string>>): boolean | undefined => {
   const kinds = first.map(kindOf)
   let [names, values] = [0, 0]
@@ -268,7 +268,7 @@ const hasHeader = (first: ReadonlyArray<string>, rows: ReadonlyArray<ReadonlyArr
     : undefined
 }
 
-/** Leading lines that are no rows, in number and in characters, and the separator that a spreadsheet names there. */
+/** Finds the leading lines that are not rows: their number, their length, and the separator named by "sep=". */
 const preamble = (text: string, mac: boolean) => {
   let [lines, at, separator] = [0, 0, undefined as string | undefined]
   const ends = mac ? /\r\n|\n|\r/g : /\n/g
@@ -278,7 +278,7 @@ const preamble = (text: string, mac: boolean) => {
     const line = text.slice(at, end?.index).trim()
     const named = lines === 0 ? /^"?sep=(.|::)"?$/i.exec(line)?.[1] : undefined
     if (named === undefined && line !== "" && !/^[#%]/.test(line)) break
-    // Data all of whose lines begin so are no comments.
+    // Where all lines begin like comments, they are data.
     if (end === null) return { lines: 0, at: 0, separator: undefined }
     separator ??= named
     lines++
@@ -288,10 +288,11 @@ const preamble = (text: string, mac: boolean) => {
 }
 
 /**
- * Tells how a table is written by its head, which may end in the middle of a line.
+ * Detects the layout of a table from its head, which may end in the middle of a line.
  *
- * The separator is the one that divides most rows, quotes respected, into as many cells as the first; a text that none
- * divides is a table of one column; a separator that is `given` divides whatever the rows show. `whole` says that the head is the whole file: its last line counts without a line end.
+ * The separator is the one that splits most rows, quotes respected, into as many cells as the first; a text that no
+ * separator splits is a table of one column; `given` fixes the separator. `whole` says that the head is the whole file,
+ * so that its last line counts without a line end (default: a head below 21,000 characters).
  */
 export const sniff = (head: string, whole = head.length < wholeBelow, given?: string): Format => {
   const text = head.startsWith("\ufeff") ? head.slice(1) : head
@@ -324,7 +325,7 @@ export const sniff = (head: string, whole = head.length < wholeBelow, given?: st
   const [first = [], ...rest] = rows
   const columns = first.map((cell) => cell.trim())
   const header = hasHeader(columns, rest)
-  // R leaves out the name of the row names.
+  // R omits the header of the row names.
   const isShort = header !== false && rest.length > 0 && rest.every((row) => row.length === columns.length + 1) &&
     rest.some((row) => row.at(-1) !== "")
   return {
@@ -337,7 +338,7 @@ export const sniff = (head: string, whole = head.length < wholeBelow, given?: st
   }
 }
 
-/** The names of the columns where the last comment before the rows holds them: "#user_id,item_id". */
+/** Returns the column names in the last comment before the rows, as in "#user_id,item_id". */
 const commentedHeader = (
   before: string,
   mac: boolean,
@@ -353,7 +354,7 @@ const commentedHeader = (
     : undefined
 }
 
-/** Where the rows agree on nothing, the separator that the first row has most of. */
+/** Scans with the most frequent separator of the first row, for rows of unequal lengths. */
 const byFirstRow = (body: string, whole: boolean, mac: boolean): Scan | undefined =>
   best(
     separators.filter((sign) => body.includes(sign)).map((sign) => withSeparator(body, whole, mac, sign))
@@ -361,13 +362,13 @@ const byFirstRow = (body: string, whole: boolean, mac: boolean): Scan | undefine
     ({ rows }) => [rows[0]!.length]
   )
 
-/** Runs of spaces divide every row alike, or they are no separator. */
+/** Scans with runs of spaces as separator; undefined unless all rows have equally many cells. */
 const spaceSeparated = (body: string, whole: boolean, mac: boolean): Scan | undefined => {
   if (!body.includes(" ")) return undefined
   const found = withSeparator(body, whole, mac, " ")
   return (found.rows[0]?.length ?? 0) > 1 && found.consistency === 1 ? found : undefined
 }
 
-/** One column: the separator is one that the text does not have. */
+/** Scans as one column, with a separator that the text does not contain. */
 const single = (body: string, whole: boolean, mac: boolean): Scan =>
   withSeparator(body, whole, mac, [",", ...separators].find((sign) => !body.includes(sign)) ?? "\u0001")

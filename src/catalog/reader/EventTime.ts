@@ -1,30 +1,30 @@
 /**
- * Times as files write them: numbers as they stand, or dates, in milliseconds since 1970, UTC where no zone is named.
+ * Parsing of event times: numbers unchanged, dates as milliseconds since 1970, in UTC where no zone is named.
  *
- * Differs from `Date.parse`, which takes "soon 1" for a date and reads what names no zone in the machine's own. A float64
- * holds today's dates to a quarter of a microsecond; digits beyond that are rounded.
+ * Differs from `Date.parse`, which accepts "soon 1" as a date and reads dates without a zone in local time. A float64
+ * represents current dates to a quarter of a microsecond; further digits are rounded.
  */
 import { AmbiguousDates, CatalogError, MixedDates } from "../CatalogError.ts"
 import * as MissingWords from "./MissingWords.ts"
 
-/** Which of the first two fields of "06/12/2014" is the day. */
+/** Order of day and month in dates like "06/12/2014". */
 export type Order = "day-first" | "month-first"
 
-/** The readings of a column of times. */
+/** Result for a column of times. */
 export type Column = Times | Ambiguous | Mixed
 
-/** One reading that holds for the whole column. */
+/** Unambiguous reading of a column. */
 export interface Times {
   readonly _tag: "Times"
-  /** One per text; NaN where the text is no time. */
+  /** One time per text; NaN where the text is not a time. */
   readonly times: Float64Array
-  /** The format in words, such as "day first (DD/MM/YYYY)". */
+  /** Description of the format, such as "day first (DD/MM/YYYY)". */
   readonly format: string
-  /** The order of day and month, where a row of the column shows it. */
+  /** Order of day and month, where a row of the column shows it. */
   readonly order: Order | undefined
 }
 
-/** Dates that no row of the column decides: "06/12/2014" may be June or December. */
+/** Dates whose order no row of the column shows: "06/12/2014" may be in June or December. */
 export interface Ambiguous {
   readonly _tag: "Ambiguous"
   readonly example: string
@@ -34,21 +34,21 @@ export interface Ambiguous {
   readonly monthFirst: string
 }
 
-/** Dates of which some can only be read day first and some only month first. */
+/** Dates of which some are only valid with the day first and others only with the month first. */
 export interface Mixed {
   readonly _tag: "Mixed"
   readonly dayFirstExample: string
   readonly monthFirstExample: string
 }
 
-/** What fixes the reading of a column; without `order` the column itself decides. */
+/** Options of the parsing; without `order` the column determines the order of day and month. */
 export interface Options {
   readonly order?: Order | undefined
 }
 
-/** Collects the texts of a column one by one; a row costs at most two float64 and one byte. */
+/** Builder of a column, text by text; a row needs at most two float64 and one byte. */
 export interface Builder {
-  /** Adds a text that `rows` rows have. @default one row */
+  /** Adds a text for `rows` consecutive rows, 1 by default. */
   add(text: string, rows?: number): void
   finish(): Column
 }
@@ -71,7 +71,7 @@ const monthNumbers: ReadonlyMap<string, number> = new Map(
 )
 const monthLengths = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 
-/** Minutes that named zones are ahead of UTC: those of RFC 5322, and names that mean one zone only (so neither BST nor IST). */
+/** Offsets from UTC, in minutes, of named zones: those of RFC 5322 and unambiguous names (so neither BST nor IST). */
 const zones: Readonly<Record<string, number>> = {
   Z: 0,
   UTC: 0,
@@ -99,18 +99,18 @@ const second = 1000
 const minute = 60 * second
 const hour = 60 * minute
 const day = 24 * hour
-/** The Gregorian calendar repeats after 400 years. */
+/** Milliseconds in 400 years, the period of the Gregorian calendar. */
 const fourCenturies = 146_097 * day
 
-/** Midnight of a date, or NaN for one that does not exist. */
+/** Returns midnight UTC of a date, NaN for a date that does not exist. */
 const midnight = (year: number, month: number, date: number): number => {
   if (!(month >= 1 && month <= 12 && date >= 1 && date <= monthLengths[month - 1]!)) return Number.NaN
   if (month === 2 && date === 29 && (year % 4 !== 0 || (year % 100 === 0 && year % 400 !== 0))) return Number.NaN
-  // `Date.UTC` takes the years 0 to 99 for 1900 to 1999.
+  // `Date.UTC` maps the years 0 to 99 to 1900 to 1999.
   return Date.UTC(year + 400, month - 1, date) - fourCenturies
 }
 
-/** Years of two digits are those of POSIX: 1969 to 2068. */
+/** Returns the year of two or four digits; two digits mean 1969 to 2068, as in POSIX. */
 const yearOf = (text: string): number =>
   text.length > 2 ? Number(text) : Number(text) + (Number(text) < 69 ? 2000 : 1900)
 const monthOf = (name: string): number => monthNumbers.get(name.toLowerCase()) ?? Number.NaN
@@ -120,7 +120,7 @@ const halfPattern = String.raw`(?:\s?([ap])\.?\s?m\.?)?`
 const clockPattern = String.raw`(\d{1,2})(?::(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?${halfPattern}`
 const compactClockPattern = String
   .raw`(\d{2}|\d(?=:))(?::?(\d{2})(?::?(\d{2})(?:[.,](\d{1,9}))?)?)?${halfPattern}`
-// One group. A name after an offset only says it again.
+// One group. A zone name after an offset is redundant.
 const zonePattern = String.raw`(?:\s?([+-]\d{2}(?::?\d{2})?|(?:UTC|GMT)[+-]\d{1,2}(?::?\d{2})?|${
   Object.keys(zones).join("|")
 })(?: UTC| GMT|\s?\([^()]*\)|\[[\w/+-]+\])?)?`
@@ -134,16 +134,16 @@ const dayNumber = String.raw`(\d{1,2})(?:st|nd|rd|th|\.)?`
 
 type Groups = ReadonlyArray<string>
 
-/** One way to write a date. No text is read by two of them. */
+/** A date format. No text matches two of them. */
 interface Form {
   readonly pattern: RegExp
-  /** The group of the hour; the zone's is five further. */
+  /** Index of the hour's group; the zone's is five higher. */
   readonly clock: number
-  /** Midnight, UTC. Where the order of day and month is open: day first. */
+  /** Returns midnight UTC; the day first where the order of day and month is open. */
   readonly date: (groups: Groups, order: Order | undefined) => number
-  /** Midnight when the month stands first, where the order of day and month is open. */
+  /** Returns midnight UTC with the month first; set where the order of day and month is open. */
   readonly swapped?: (groups: Groups) => number
-  /** The format in words; `order` as the column has it. */
+  /** Returns the description of the format, given the column's order. */
   readonly name: (groups: Groups, order: Order | undefined) => string
 }
 
@@ -180,7 +180,7 @@ const forms: ReadonlyArray<Form> = [
   }),
   form(String.raw`(\d{1,2})(\.)(\d{1,2})\.(\d{4}|\d{2})${tail}`, {
     clock: 5,
-    // Those who write dots write the day first, unless the user says otherwise.
+    // Dates with dots have the day first, unless the order is given.
     date: (groups, order) => order === "month-first" ? monthFirst(groups) : dayFirst(groups),
     name: (groups, order) => fields(groups, order ?? "day-first")
   }),
@@ -207,7 +207,7 @@ const forms: ReadonlyArray<Form> = [
   form(String.raw`(\d{4})\s?[年년]\s?(\d{1,2})\s?[月월]\s?(\d{1,2})\s?[日일]${tail}`, {
     clock: 4,
     date: ([, year, month, date]) => midnight(Number(year), Number(month), Number(date)),
-    name: () => "year, month and day in words of East Asia"
+    name: () => "year, month and day in East Asian characters"
   }),
   form(String.raw`(\d{4})([- /])${monthName}\2(\d{1,2})${tail}`, {
     clock: 5,
@@ -221,7 +221,7 @@ const forms: ReadonlyArray<Form> = [
   })
 ]
 
-/** Milliseconds from midnight UTC to a clock in its zone; NaN for a clock that does not exist. */
+/** Returns the milliseconds from midnight UTC to a clock time in its zone; NaN for an invalid clock time. */
 const sinceMidnight = (groups: Groups, at: number): number => {
   const zone = groups[at + 5]
   const hours = groups[at]
@@ -241,7 +241,7 @@ const sinceMidnight = (groups: Groups, at: number): number => {
   if (zone === undefined) return time
   const offset = /^(?:UTC|GMT)?([+-])(\d{1,2})(:?)(\d{2})?$/i.exec(zone)
   if (offset === null) return time - zones[zone.toUpperCase()]! * minute
-  // "2014-12-06-05" and "2014-12-06 02-05" are not surely times of a zone.
+  // "2014-12-06-05" and "2014-12-06 02-05" may not be times with a zone.
   if (minutes === undefined && half === undefined && offset[3] === "" && /^[+-]/.test(zone)) return Number.NaN
   const [ahead, rest] = [Number(offset[2]), Number(offset[4] ?? 0)]
   if (ahead > 15 || rest > 59) return Number.NaN
@@ -250,15 +250,15 @@ const sinceMidnight = (groups: Groups, at: number): number => {
 
 const pointed = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i
 const comma = /^[+-]?\d*,\d+(?:e[+-]?\d+)?$/i
-/** Thousands parted twice or more are a whole number. */
+/** Pattern of a whole number with at least two thousands separators. */
 const grouped = /^[+-]?[1-9]\d{0,2}(?:,\d{3}){2,}$/
-/** May be a number of thousands as well as one with three decimals, so it is neither. */
+/** Pattern of a number with one comma and three digits: ambiguous, so it is not a number. */
 const thousands = /^[+-]?[1-9]\d{0,2},\d{3}$/
 
 const kinds = { none: 0, whole: 1, point: 2, comma: 3, compact: 4, date: 5 } as const
 type Kind = typeof kinds[keyof typeof kinds]
 
-/** The date that the digits of 20141206, 201412060210 and 20141206021011 write; NaN for other numbers. */
+/** Returns the time of compact dates like 20141206, 201412060210 and 20141206021011; NaN for other numbers. */
 const compactDate = (value: number): number => {
   const unit = value < 1e8 ? 1 : value < 1e12 ? 1e4 : 1e6
   const date = Math.floor(value / unit)
@@ -269,12 +269,12 @@ const compactDate = (value: number): number => {
   return h > 23 || m > 59 || s > 59 ? Number.NaN : start + h * hour + m * minute + s * second
 }
 
-/** Reads texts one at a time; the fields hold what the last one was. */
+/** Parser of single texts; the fields hold the result of the last one. */
 class Reader {
   kind: Kind = kinds.none
-  /** The number, or the time when the day stands first; NaN when that is no date. */
+  /** The number, or the time with the day first; NaN when that is not a date. */
   dayFirst = Number.NaN
-  /** The time when the month stands first, NaN when that is no date; `dayFirst` where the order is not open. */
+  /** The time with the month first, NaN when that is not a date; equals `dayFirst` where the order is not open. */
   monthFirst = Number.NaN
   form = forms[0]!
   groups: Groups = []
@@ -285,10 +285,10 @@ class Reader {
   }
 
   read(given: string): Kind {
-    // Logs of web servers put times in brackets.
+    // Web server logs put times in brackets.
     const text = given.trim().replace(/^\[(.*)\]$/, "$1")
     if (text.endsWith(" ms")) return this.#later(text)
-    // Most texts are of the form of the one before.
+    // Most texts have the format of the previous one.
     if (this.kind === kinds.date && this.#match(text, this.form)) return this.kind
     if (pointed.test(text)) return this.#number(text, text.includes(".") ? kinds.point : kinds.whole)
     if (grouped.test(text)) return this.#number(text.replaceAll(",", ""), kinds.whole)
@@ -299,7 +299,7 @@ class Reader {
     return this.kind = kinds.none
   }
 
-  /** A date and milliseconds that have passed since, as `joined` writes them. */
+  /** Reads a date and an offset in milliseconds, as `joined` writes them. */
   #later(text: string): Kind {
     const found = / \+(\d+(?:\.\d+)?) ms$/.exec(text)
     if (found === null || this.read(text.slice(0, found.index)) !== kinds.date) return this.kind = kinds.none
@@ -335,9 +335,10 @@ class Reader {
 }
 
 /**
- * Reads one text, or returns NaN for what is neither a finite number nor a date.
+ * Parses one text; returns NaN if it is neither a finite number nor a date.
  *
- * Without `order`, "12/1/2010" has its month first and "1.12.2010" its day; a whole column should be read by `column`.
+ * Without `order`, "12/1/2010" is read with the month first and "1.12.2010" with the day first; use `column` for a
+ * whole column.
  */
 export const parse = (text: string, order?: Order): number => {
   const reader = new Reader(order)
@@ -359,7 +360,7 @@ class Collector implements Builder {
   #size = 0
   #kinds = new Uint8Array(this.#capacity)
   #dayFirst = new Float64Array(this.#capacity)
-  /** Absent as long as it would equal `#dayFirst`. */
+  /** Undefined as long as it equals `#dayFirst`. */
   #monthFirst: Float64Array | undefined
   readonly #counts = new Float64Array(6)
   readonly #groups = new Map<Form, Groups>()
@@ -422,9 +423,9 @@ class Collector implements Builder {
         if (this.#kinds[row] === kinds.compact) widths.add(String(times[row]).length)
       }
     }
-    // Compact dates of one width are in the order of their numbers, so they stand as they are.
+    // Compact dates of equal width are ordered like their numbers, so they are not converted.
     const expanded = asDates || (dates === 0 && widths.size > 1)
-    // A number has one kind of decimal sign in a column.
+    // A column has only one kind of decimal separator.
     const wrongSign = commas > point ? kinds.point : kinds.comma
     for (let row = 0; row < this.#size; row++) {
       const kind = this.#kinds[row]
@@ -470,15 +471,15 @@ class Collector implements Builder {
   }
 }
 
-/** Makes a builder, for readers that see each row once; `finish` ends it. */
+/** Makes a builder, for readers that read each row once; `finish` returns the result. */
 export const builder = (options: Options = {}): Builder => new Collector(options.order)
 
 /**
- * Reads a column of times.
+ * Parses a column of times.
  *
- * Numbers and dates have no common order: of a column that has both, the rarer kind is NaN (dates stay when there are as
- * many). Digits like 20141206 are dates where the column has dates besides or writes them in several widths, and numbers
- * elsewhere. Of decimal commas and decimal points, too, the rarer are NaN.
+ * Numbers and dates have no common order: in a column with both, the rarer kind becomes NaN; ties go to dates. Digits
+ * like 20141206 are dates where the column has other dates too or digits of several widths, else numbers. Where decimal
+ * commas and decimal points both occur, the rarer kind becomes NaN.
  */
 export const column = (texts: Iterable<string>, options?: Options): Column => {
   const collector = builder(options)
@@ -486,7 +487,7 @@ export const column = (texts: Iterable<string>, options?: Options): Column => {
   return collector.finish()
 }
 
-/** Builds the error for a column whose dates have no one reading. */
+/** Builds the error for a column whose dates have no unambiguous reading. */
 export const failure = (
   found: Ambiguous | Mixed,
   file: string,
@@ -510,11 +511,11 @@ export const failure = (
   })
 
 const clockAlone = new RegExp(`^${clockPattern}$`, "i")
-/** What spreadsheets and pandas write before a clock that has no date. */
+/** Placeholder dates that spreadsheets and pandas write before a clock time without a date. */
 const dummyDate = /^(?:0 days|1899-12-3[01]|1900-01-0[01])[T ]+/i
 const wholeNumber = /^\d+(?:\.0+)?$/
 
-/** A clock as HH:MM:SS, with a fraction where it has one; undefined for what is none. */
+/** Formats a clock time as HH:MM:SS, with its fraction if any; undefined for other texts. */
 const clockOf = (text: string): string | undefined => {
   const bare = text.trim().replace(dummyDate, "")
   const groups = clockAlone.exec(wholeNumber.test(bare) ? bare.replace(/\.0+$/, "").padStart(2, "0") : bare)
@@ -528,11 +529,11 @@ const midnightTail = /(?:T|\s+)(?:0?0:00(?::00(?:[.,]0+)?)?|12:00(?::00)?\s?am)(
 const ownClock = /\d:\d{2}|\d[T ]\d{2}$/i
 
 /**
- * Joins a date and a clock that stand in two cells to one text that `column` reads.
+ * Joins a date and a clock time from two cells to one text for `column`.
  *
- * A clock is an hour, HH:MM with seconds and AM or PM if need be, or a number of milliseconds since the date began:
- * above 23 in any case, below where `numbers` says so. A date's clock is replaced where it is midnight and stands where
- * it is not. The text is empty where one of the cells holds no value, and no time where the clock is none.
+ * A clock time is an hour, HH:MM with optional seconds and AM or PM, or a number of milliseconds since midnight: any
+ * number above 23, and smaller ones where `numbers` is "milliseconds". It replaces the date's own clock time only where
+ * that is midnight. The result is "" where a cell has no value, and not a time where the clock is invalid.
  */
 export const joined = (date: string, clock: string, numbers: "hours" | "milliseconds" = "hours"): string => {
   if (MissingWords.isMissing(date) || MissingWords.isMissing(clock)) return ""
@@ -549,27 +550,27 @@ export const joined = (date: string, clock: string, numbers: "hours" | "millisec
   return time === undefined ? `${start} at ${offset}` : `${bare} ${time}${zone}`
 }
 
-/** Whether plain numbers of a column of clocks are hours, or milliseconds since the date began. */
+/** Returns whether plain numbers in a column of clock times are hours or milliseconds since midnight. */
 export const clockUnit = (clocks: Iterable<string>): "hours" | "milliseconds" => {
   for (const clock of clocks) if (/^\s*\d+(?:\.\d+)?\s*$/.test(clock) && Number(clock) > 23) return "milliseconds"
   return "hours"
 }
 
-/** 1990 and 2100 in seconds since 1970. */
+/** The years 1990 and 2100, in seconds since 1970. */
 const epoch = [631_152_000, 4_102_444_800] as const
 
 /**
- * Tells by sampled values what a column may be: seconds, milli-, micro- or nanoseconds since 1970 between 1990 and 2100
- * (`epoch`), dates, clocks without a date (hours 0 to 23 included), other numbers, or neither.
+ * Classifies a column by sampled values: seconds, milli-, micro- or nanoseconds since 1970 between 1990 and 2100
+ * (`epoch`), dates, clock times without a date (including hours 0 to 23), other numbers, or none of these.
  *
- * One cell in ten may be otherwise; cells without a value do not count. Ratings and counts, too, look like hours, and
- * ids of ten digits like seconds: names have to decide.
+ * One cell in ten may differ; cells without a value are ignored. Ratings and counts also look like hours, and ids of
+ * ten digits like seconds, so callers have to use the column names too.
  */
 export const looksLike = (samples: ReadonlyArray<string>): "number" | "epoch" | "date" | "clock" | "none" => {
   const texts = samples.filter((text) => !MissingWords.isMissing(text))
   const mostly = (count: number) => count > 0 && 10 * count >= 9 * texts.length
   const clocks = texts.filter((text) => clockOf(text) !== undefined)
-  // Zeros and ones are flags.
+  // Columns of zeros and ones are flags.
   if (mostly(clocks.length) && clocks.some((text) => !/^[01](?:\.0+)?$/.test(text.trim()))) return "clock"
   const reader = new Reader(undefined)
   const [numbers, units] = [[0, 0], [0, 0, 0, 0]]

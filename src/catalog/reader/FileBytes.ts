@@ -1,5 +1,5 @@
 /**
- * Bytes of files, unpacked on the way where they are gzip.
+ * Reading of files as bytes, decompressed where they are gzip.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -9,7 +9,7 @@ import { Duplex } from "node:stream"
 import { createGunzip } from "node:zlib"
 import { CatalogError, Unreadable } from "../CatalogError.ts"
 
-/** How a file is packed, by its first bytes. */
+/** Compression of a file, by its first bytes. */
 export type Packing = "gzip" | undefined
 
 const reasons: Readonly<Record<string, string>> = {
@@ -17,27 +17,27 @@ const reasons: Readonly<Record<string, string>> = {
   PermissionDenied: "permission to read it is denied; chmod u+r it, or ask its owner"
 }
 
-/** What an error says, or the error under it where it says nothing itself. */
+/** Returns the message of an error, or that of its cause where it has none. */
 const wordsOf = (cause: unknown): string => {
   if (!(cause instanceof Error)) return String(cause)
   return cause.message.trim() || (cause.cause === undefined ? "" : wordsOf(cause.cause)) ||
     ("code" in cause ? String(cause.code) : cause.name)
 }
 
-/** Builds the error of a file that cannot be read. */
+/** Builds the error for a file that cannot be read. */
 export const unreadable = (path: string, detail: string): CatalogError =>
   new CatalogError({ reason: new Unreadable({ path, detail }) })
 
-/** Builds the error of a file that the system does not give. */
+/** Returns a function that converts a system error on `path` to a `CatalogError`. */
 export const refused = (path: string) => (error: PlatformError): CatalogError =>
   unreadable(path, reasons[error.reason._tag] ?? wordsOf(error))
 
 const damaged = (path: string) => (cause: unknown): CatalogError =>
   cause instanceof CatalogError
     ? cause
-    : unreadable(path, `${wordsOf(cause)}; the gzip is damaged or cut off, fetch it anew`)
+    : unreadable(path, `${wordsOf(cause)}; the gzip is damaged or cut off, download it again`)
 
-/** Streams the unpacked bytes of a file; a gzip that is damaged or cut off fails. */
+/** Streams the decompressed bytes of a file; fails for a gzip that is damaged or cut off. */
 export const stream = (
   path: string,
   packed: Packing,
@@ -45,7 +45,7 @@ export const stream = (
 ): Stream.Stream<Uint8Array, CatalogError, FileSystem.FileSystem> =>
   Stream.unwrap(Effect.gen(function*() {
     const fs = yield* FileSystem.FileSystem
-    // A buffer of a megabyte for each of a thousand small files keeps the garbage collector busy.
+    // A megabyte per file would burden the garbage collector with thousands of small files.
     const { size } = yield* fs.stat(path).pipe(Effect.mapError(refused(path)))
     const chunkSize = Math.min(limit ?? 1 << 20, 1 << 20, Number(size) + 1)
     const raw = fs.stream(path, {
@@ -56,7 +56,7 @@ export const stream = (
     return Stream.fromReadableStream({
       evaluate: () =>
         Stream.toReadableStream(raw).pipeThrough(
-          // Not the web's DecompressionStream, which refuses a gzip of several parts.
+          // The web's DecompressionStream rejects a gzip with several members.
           Duplex.toWeb(
             createGunzip({ chunkSize: Math.max(1 << 12, Math.min(1 << 20, limit ?? 1 << 20, 8 * chunkSize)) })
           ) as ReadableWritablePair<
@@ -68,7 +68,7 @@ export const stream = (
     })
   }))
 
-/** Returns the first unpacked bytes of a file, `size` of them where it has as many. */
+/** Returns the first decompressed bytes of a file, at most `size`. */
 export const head: (
   path: string,
   packed: Packing,

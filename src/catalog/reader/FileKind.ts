@@ -1,5 +1,5 @@
 /**
- * What a file really is, told by its content and never by its name.
+ * Detection of a file's kind by its content, never by its name.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -9,31 +9,31 @@ import { basename } from "node:path"
 import { type CatalogError } from "../CatalogError.ts"
 import * as FileBytes from "./FileBytes.ts"
 
-/** The name of a text encoding as the Encoding Standard spells it, such as `utf-8`, `utf-16le` or `windows-1252`. */
+/** Name of a text encoding in the Encoding Standard, such as `utf-8`, `utf-16le` or `windows-1252`. */
 export type Encoding = string
 
-/** What is known of a file by its content. */
+/** Kind of a file, from its content. */
 export interface FileKind {
-  /** By the first bytes. */
+  /** Compression, by the first bytes. */
   readonly packed: FileBytes.Packing
-  /** Of the unpacked content. */
+  /** Kind of the decompressed content. */
   readonly content: "text" | "parquet" | "empty" | "other"
-  /** Of text; `utf-8` for everything else. */
+  /** Encoding of text; `utf-8` for other content. */
   readonly encoding: Encoding
-  /** Bytes of a byte-order mark. */
+  /** Length of the byte-order mark, in bytes; 0 without one. */
   readonly bom: number
-  /** Line ends in the first 64 KiB; a lone CR counts only in a file that has no LF at all. */
+  /** Line ends in the first 64 KiB; a lone CR counts only in a file without any LF. */
   readonly lineEnd: "\n" | "\r\n" | "\r" | "mixed" | "none"
-  /** In words, with an article: "gzipped text", "a zip archive". */
+  /** Description, with an article: "gzipped text", "a zip archive". */
   readonly what: string
-  /** Whatever a reader of the results should know: name and content that differ, an encoding that is not UTF-8. */
+  /** Remarks for the user: a name that contradicts the content, an encoding other than UTF-8. */
   readonly notes: ReadonlyArray<string>
 }
 
-/** Bytes that are looked at before anything is read. */
+/** Number of bytes examined before a file is read. */
 export const headSize = 65_536
 
-/** Content that is neither text nor Parquet: how it is called, what to do about it, and how it is told. */
+/** Kind of content that cannot be read: its description, the remedy, and a test of the first bytes. */
 interface Format {
   readonly what: string
   readonly remedy: string
@@ -46,11 +46,11 @@ const starts = (...codes: ReadonlyArray<string | ReadonlyArray<number>>) => (hea
     return head.subarray(0, mark.length).equals(mark)
   })
 
-/** A mark of letters that text may begin with, too; no text goes on with a control character. */
+/** Returns a test for a signature of letters: unlike in text, a control character follows it. */
 const startsBinary = (...words: ReadonlyArray<string>) => (head: Buffer): boolean =>
   words.some((word) => starts(word)(head) && (/[^\t\n\r -\x7e]/.test(String.fromCharCode(head[word.length] ?? 0x20))))
 
-/** A zip whose first entries have one of these names. */
+/** Returns a test for a zip archive whose first entries have one of these names. */
 const zipOf = (...names: ReadonlyArray<string>) => (head: Buffer): boolean =>
   starts("PK\u0003\u0004")(head) && names.some((name) => head.subarray(0, 4096).includes(name))
 
@@ -60,9 +60,9 @@ const textStart = (form: RegExp) => (head: Buffer): boolean =>
 const asCsv = "save it as CSV in UTF-8"
 const unpack = "unpack it and give the files inside"
 const fromPython = "in Python, load it and write a table with pandas' to_parquet or to_csv"
-const fetchAnew = "what was fetched is no data; download the file itself"
+const fetchAnew = "the downloaded file is not data; download the data file itself"
 
-/** In the order in which they are tried. */
+/** Kinds in the order in which they are tried. */
 const formats: ReadonlyArray<Format> = [
   { what: "a gzip within a gzip", remedy: "unpack it once (gunzip)", fits: starts([0x1f, 0x8b]) },
   {
@@ -80,7 +80,7 @@ const formats: ReadonlyArray<Format> = [
     fits: starts("PK\u0003\u0004", "PK\u0005\u0006", "PK\u0007\u0008")
   },
   {
-    what: "an Excel workbook of the old form (xls)",
+    what: "an Excel workbook of the old format (xls)",
     remedy: asCsv,
     fits: starts([0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1])
   },
@@ -142,16 +142,16 @@ const formats: ReadonlyArray<Format> = [
   { what: "a program", remedy: fetchAnew, fits: starts("\u007fELF") },
   {
     what: "an HTML page",
-    remedy: "a web page was saved in place of the file; download the file itself",
+    remedy: "a web page was saved instead of the file; download the file itself",
     fits: textStart(/^\s*(?:<!--[^]*?-->\s*)?(?:<!doctype\s+html|<html|<head|<body)/i)
   },
   {
     what: "an XML file",
-    remedy: "if it is a server's message of failure, download the file anew; else write the table as CSV",
+    remedy: "if it is a server's error message, download the file again; else write the table as CSV",
     fits: textStart(/^\s*<\?xml[\s?]/i)
   },
   {
-    what: "a Git LFS pointer, which only names the file",
+    what: "a Git LFS pointer instead of the file",
     remedy: "fetch the file itself: git lfs pull",
     fits: textStart(/^version https:\/\/git-lfs/)
   },
@@ -168,20 +168,23 @@ const binary = {
 }
 const zeroed = {
   what: "text that is largely zero bytes",
-  remedy: "it was not written or fetched to its end; fetch it anew"
+  remedy: "it was not written or downloaded completely; download it again"
 }
-const folder = { what: "a folder", remedy: "give a file in its place" }
+const folder = { what: "a folder", remedy: "pass a file instead" }
 const dangling = {
-  what: "a link to a file that is not there",
-  remedy: "mend the link, or fetch the file that it names"
+  what: "a link to a missing file",
+  remedy: "correct the link, or restore the file"
 }
-const device = { what: "a pipe or device, not a file", remedy: "write it to a file first; it is read more than once" }
+const device = {
+  what: "a pipe or device, not a file",
+  remedy: "write its data to a file first, because it is read more than once"
+}
 
 const withoutArticle = (what: string): string => what.replace(/^an? /, "")
 
 const remedies = [...formats, binary, zeroed, folder, dangling, device]
 
-/** Builds the error for a file whose content is of no use: what it is and what to do. */
+/** Builds the error for a file whose content cannot be read, with its kind and the remedy. */
 export const refuse = (path: string, { packed, what }: FileKind): CatalogError => {
   const plain = withoutArticle(what).replace(/^gzipped /, "")
   const { remedy } = remedies.find((one) => plain.startsWith(withoutArticle(one.what))) ?? binary
@@ -191,7 +194,7 @@ export const refuse = (path: string, { packed, what }: FileKind): CatalogError =
 
 const isGzipName = (path: string) => /\.t?gz$/i.test(path)
 
-/** Other names under which people know encodings, Python's above all. */
+/** Other names of encodings, mostly those of Python. */
 const aliases: Readonly<Record<string, Encoding>> = {
   "utf-8-sig": "utf-8",
   "utf8-sig": "utf-8",
@@ -227,7 +230,7 @@ const known = [
   "euc-kr"
 ]
 
-/** Returns the standard's name for an encoding; fails for one that is not known. */
+/** Returns the standard's name of an encoding; fails for an unknown one. */
 export const encodingOf = (path: string, label: string): Effect.Effect<Encoding, CatalogError> => {
   const plain = label.trim().toLowerCase()
   const dashed = plain.replaceAll("_", "-")
@@ -240,7 +243,7 @@ export const encodingOf = (path: string, label: string): Effect.Effect<Encoding,
     }
   }
   return Effect.fail(
-    FileBytes.unreadable(path, `no encoding is called "${label}"; known are ${known.join(", ")}`)
+    FileBytes.unreadable(path, `unknown encoding "${label}"; known encodings: ${known.join(", ")}`)
   )
 }
 
@@ -250,13 +253,15 @@ const marks: ReadonlyArray<readonly [encoding: Encoding, mark: Buffer]> = [
   ["utf-16be", Buffer.from([0xfe, 0xff])]
 ]
 
-/** Control characters that no text holds; tab, line ends, form feed, DOS's end of file, escapes of terminals and Hive's separator may. */
+/**
+ * Returns whether a code is a control character that does not occur in text, unlike tab, CR, LF, FF, SUB, ESC and SOH.
+ */
 const isControl = (code: number): boolean =>
   (code < 0x20 && code !== 1 && code !== 9 && code !== 10 && code !== 12 && code !== 13 && code !== 0x1a &&
     code !== 0x1b) ||
   code === 0x7f
 
-/** Whether more than one character in a hundred is a control character; a few in a short text are not yet many. */
+/** Returns whether more than one character in a hundred is a control character, with some tolerance in short texts. */
 const hasManyControls = (codes: ArrayLike<number>): boolean => {
   let [found, zeros] = [0, 0]
   for (let i = 0; i < codes.length; i++) {
@@ -266,13 +271,13 @@ const hasManyControls = (codes: ArrayLike<number>): boolean => {
   return 100 * found > codes.length && (found > 4 || zeros > 0)
 }
 
-/** UTF-16 without a mark: zeros in every second place, and text when it is read so. */
+/** Detects UTF-16 without a byte-order mark: zeros at every second byte, and text when decoded. */
 const utf16Of = (head: Buffer): Encoding | undefined => {
   const zeros = [0, 0] as [number, number]
   for (let i = 0; i < head.length; i++) if (head[i] === 0) zeros[i & 1]!++
   const pairs = head.length >> 1
   for (const [encoding, high] of [["utf-16le", 1], ["utf-16be", 0]] as const) {
-    // Only characters such as U+0100 have a zero in the other place.
+    // Only characters such as U+0100 have a zero in the other byte.
     if (zeros[high] < pairs / 5 || zeros[1 - high]! > pairs / 50) continue
     const text = new TextDecoder(encoding).decode(head.subarray(0, 2 * pairs))
     let odd = 0
@@ -285,7 +290,7 @@ const utf16Of = (head: Buffer): Encoding | undefined => {
   return undefined
 }
 
-/** Length of the valid UTF-8 character of several bytes at `at`; 0 where there is none. */
+/** Returns the length in bytes of the valid multi-byte UTF-8 character at `at`; 0 where there is none. */
 const characterLength = (bytes: Uint8Array, at: number): number => {
   const first = bytes[at]!
   if ((bytes[at + 1]! & 0xc0) !== 0x80) return 0
@@ -299,7 +304,7 @@ const characterLength = (bytes: Uint8Array, at: number): number => {
   return length > 0 && at + length <= bytes.length && isUtf8(bytes.subarray(at, at + length)) ? length : 0
 }
 
-/** Where the last character of some UTF-8 begins if the bytes end within it; the length otherwise. */
+/** Returns the length of the bytes without a last UTF-8 character that is cut off. */
 const wholeLength = (bytes: Uint8Array): number => {
   for (let back = 1; back <= Math.min(3, bytes.length); back++) {
     const byte = bytes[bytes.length - back]!
@@ -310,30 +315,30 @@ const wholeLength = (bytes: Uint8Array): number => {
   return bytes.length
 }
 
-/** Not letters or signs of windows-1252, or so rare that they are damage: ÿ and þ, and five that are not defined. */
+/** Bytes that do not occur in windows-1252 text: five undefined ones, and the rare ÿ and þ. */
 const foreign = new Set([0x81, 0x8d, 0x8f, 0x90, 0x9d, 0xfe, 0xff])
 
 const [plain, control, high] = [0, 1, 2]
 
-/** What a byte is, where it is no part of a character of UTF-8. */
+/** Class of each byte, for bytes that are not part of a UTF-8 character. */
 const sorts = Uint8Array.from(
   { length: 256 },
   (_, byte) => byte >= 0x80 ? high : byte >= 0x20 || byte === 9 || byte === 10 || byte === 13 ? plain : control
 )
 
-/** Goes through all bytes of a text and tells its encoding. */
+/** Scan of all bytes of a text that determines its encoding. */
 class Survey {
   length = 0
   zeros = 0
   hasLf = false
-  /** Bytes that belong to no UTF-8 character. */
+  /** Number of bytes outside UTF-8 characters. */
   stray = 0
-  /** UTF-8 characters of several bytes, counted only where stray bytes are about; a text of another encoding has some by chance. */
+  /** Number of multi-byte UTF-8 characters near stray bytes; text in another encoding has some by chance. */
   #characters = 0
   #hasSound = false
   /** Whether stray bytes look like windows-1252. */
   #western = true
-  /** Stray bytes in runs of three and more, as in Cyrillic or Chinese but not in Western text. */
+  /** Number of stray bytes in runs of at least three, as in Cyrillic or Chinese but not in Western text. */
   #crowded = 0
   #rest: Uint8Array = new Uint8Array(0)
 
@@ -383,13 +388,13 @@ class Survey {
     return this.#hasSound || 20 * this.#characters > this.stray
   }
 
-  /** A single odd byte is damage; several, all of them letters among letters, are another encoding. */
+  /** Encoding: a single stray byte is damage; several, all of them letters among letters, mean windows-1252. */
   get encoding(): Encoding {
     const isWestern = this.stray >= 2 && !this.#isUtf8 && this.#western && 5 * this.#crowded <= this.stray
     return isWestern ? "windows-1252" : "utf-8"
   }
 
-  /** Whether the text is rather in an encoding that cannot be told than damaged here and there. */
+  /** Whether the text is more likely in an undetectable encoding than damaged. */
   get mayBeOther(): boolean {
     return this.encoding === "utf-8" && !this.#hasSound && 2 * this.#characters < this.stray &&
       (this.stray >= 8 || 2 * this.#crowded > this.stray)
@@ -423,7 +428,7 @@ const other = (packed: FileBytes.Packing, what: string): FileKind => ({
   notes: []
 })
 
-/** The kind of something that is no regular file, or how a file begins. */
+/** Returns the kind of a path that is not a regular file, else the compression and first bytes of the file. */
 const opened = Effect.fnUntraced(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   const found = yield* Effect.result(fs.stat(path))
@@ -439,7 +444,7 @@ const opened = Effect.fnUntraced(function*(path: string) {
   return { packed, head: packed === undefined ? start : yield* FileBytes.head(path, packed, headSize) }
 })
 
-/** Tells what a file is by its first 64 KiB alone; bytes that are not UTF-8 do not count. */
+/** Detects the kind of a file from its first 64 KiB; bytes that are not UTF-8 are ignored. */
 export const peek: (
   path: string,
   encoding?: string | undefined
@@ -451,14 +456,14 @@ export const peek: (
     const { head, packed } = start
     const name = basename(path)
     const notes = packed !== undefined && !isGzipName(path)
-      ? [`${name} is gzip, though its name does not say so; unpacked as it is read`]
+      ? [`${name} is gzip, though its name does not say so; it is decompressed when read`]
       : []
     const kind = { packed, encoding: "utf-8", bom: 0, lineEnd: "none", notes } as const
     if (head.length === 0) {
       return { ...kind, content: "empty", what: packed === undefined ? "an empty file" : "a gzip of nothing" }
     }
     if (startsBinary("PAR1")(head)) {
-      if (!/\.parquet$/i.test(path)) notes.push(`${name} is a Parquet file, whatever its name says; read as such`)
+      if (!/\.parquet$/i.test(path)) notes.push(`${name} is a Parquet file, despite its name; read as such`)
       return { ...kind, content: "parquet", what: packed === undefined ? "a Parquet file" : "a gzipped Parquet file" }
     }
     const format = formats.find(({ fits }) => fits(head))
@@ -490,8 +495,8 @@ export const peek: (
 )
 
 /**
- * Tells what a file is. All of a text is gone through: for bytes that are not UTF-8, for zero bytes, and for whether it
- * is gzip to its end. A given encoding is taken as it is, but for a byte-order mark that says otherwise.
+ * Detects the kind of a file. A text is scanned to its end for bytes that are not UTF-8, for zero bytes, and for damage
+ * of a gzip. A given encoding is used as it is, unless a byte-order mark contradicts it.
  */
 export const of: (
   path: string,
@@ -517,7 +522,7 @@ export const of: (
     if (survey.encoding !== "utf-8") notes.push(`${name} is not UTF-8; read as ${names[survey.encoding]}`)
     else if (survey.mayBeOther) {
       notes.push(
-        `${name} is not UTF-8, and in what encoding it is cannot be told; ` +
+        `${name} is not UTF-8, and its encoding cannot be detected; ` +
           `name it in a sidereal.json beside it, as in {"encoding": "gbk"}`
       )
     }

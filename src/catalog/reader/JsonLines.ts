@@ -1,6 +1,6 @@
 /**
- * Events and rows of JSON files: one object a line above all, and whatever else `JsonText` reads, such as the Python dict
- * literals in which Amazon's metadata of 2014 is written.
+ * Events and rows of JSON files: one object per line, or any other layout of `JsonText`, such as the Python dict
+ * literals of Amazon's metadata of 2014.
  */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
@@ -13,16 +13,16 @@ import { type EventColumns, type EventOptions, type EventScan } from "./TableRea
 import type * as TextLines from "./TextLines.ts"
 import * as TimedEvents from "./TimedEvents.ts"
 
-/** Whether a text begins as JSON does, whatever the name of its file says. */
+/** Returns whether a text begins like JSON, independent of the file name. */
 export const looksLikeJson = JsonText.looksLikeJson
 
-/** The objects at the beginning of a file; none when it holds no objects. */
+/** Returns the objects at the beginning of a file; none when it holds no objects. */
 export const head: (
   path: string,
   options?: TextLines.Options
 ) => Effect.Effect<ReadonlyArray<JsonText.Row>, CatalogError, FileSystem.FileSystem> = JsonText.head
 
-/** Gives every object of a file with its line; records that are none are tallied. Blank lines are passed over. */
+/** Calls a function with every object of a file and its line; counts other records as malformed, skips blank lines. */
 export const forEach = (
   path: string,
   tally: Malformed.Tally,
@@ -41,8 +41,7 @@ export const forEach = (
   }, options)
 
 /**
- * Empty for what is neither text nor number, so that what every object inherits is nothing; `{"$oid": "5f"}` is what
- * MongoDB writes for 5f.
+ * Returns a value as text; "" for values that are neither text nor number. MongoDB's `{"$oid": "5f"}` becomes "5f".
  */
 export const textOf = (value: unknown): string => {
   if (typeof value === "string") return value
@@ -53,7 +52,7 @@ export const textOf = (value: unknown): string => {
   return others.length === 0 && key.startsWith("$") ? textOf(inner) : ""
 }
 
-/** The events of a file, as of `TableReader.events`. */
+/** Reads the events of a file, as `TableReader.events` does. */
 export const events: (
   path: string,
   columns: EventColumns,

@@ -1,20 +1,20 @@
 /**
- * Where the records of a JSON text stand, found by one look at all of it.
+ * Detection of the layout of records in a JSON text, in one pass.
  */
 
-/** How a text is laid out. */
+/** Layout of a JSON text. */
 export interface Shape {
-  /** Whether records are lines of their own, for the most part. */
+  /** Whether most records are on their own lines. */
   readonly lines: boolean
-  /** How many brackets stand around records. */
+  /** Number of brackets around records. */
   readonly depth: 0 | 1 | 2
-  /** The property that holds the records, at depth 2. */
+  /** Property that holds the records, at depth 2. */
   readonly property?: string | undefined
-  /** Whether records are the values of an object, by their keys. */
+  /** Whether records are the values of an object, under their keys. */
   readonly isKeyed?: boolean | undefined
-  /** Names of the cells of records that are lists. */
+  /** Column names, where records are lists of cells. */
   readonly header?: ReadonlyArray<string> | undefined
-  /** Whether columns stand beside each other instead of records. */
+  /** Whether the text holds columns instead of records. */
   readonly isColumns?: boolean | undefined
 }
 
@@ -22,36 +22,36 @@ export interface Shape {
 interface Property {
   readonly key: string
   kind: "scalar" | "list" | "object"
-  /** Values within. */
+  /** Number of values in it. */
   size: number
-  /** Whether they are lists or objects. */
+  /** Whether the values are lists or objects. */
   isNested: boolean
   /** Whether the keys of the values are whole numbers. */
   isNumbered: boolean
-  /** The first key of the first object within. */
+  /** First key of the first object in it. */
   firstKey: string | undefined
-  /** The texts within, where they may name columns. */
+  /** Texts in it, which may name columns. */
   readonly words: Array<string>
 }
 
-/** Lists of records by their usual names, the first that is there. */
+/** Usual names of lists of records, in order of preference. */
 const usual = ["events", "interactions", "ratings", "reviews", "data", "results", "records", "rows"]
 const sessionKeys = /^(user|session|customer|visitor|member|client)[_-]?(id)?$/i
 const headerNames = new Set(["columns", "header", "headers", "fields", "names"])
 
-/** Properties that are kept by name. */
+/** Largest number of properties kept by name. */
 const most = 256
 
 const [quotation, apostrophe, backslash, comma, colon, brace, bracket] = [34, 39, 92, 44, 58, 123, 91]
 const isBlank = (code: number) => code === 32 || code === 9 || code === 10 || code === 13 || code === 0xfeff
 
-/** Looks at the properties of the outermost object, and at how many outermost values there are. */
+/** Scan of the outermost object's properties and of the number of outermost values. */
 export class Survey {
   #values = 0
   #properties = 0
   readonly #kept: Array<Property> = []
   readonly #kinds = { scalar: 0, list: 0, nestedList: 0, object: 0, nestedObject: 0 }
-  /** Sizes and keys that all properties share, as far as they do. */
+  /** Size and first key common to all properties, if any. */
   #size: number | undefined
   #isEven = true
   #isNumbered = true
@@ -62,7 +62,7 @@ export class Survey {
   #word = ""
   #current: Property | undefined
 
-  /** Takes the next piece; false when the rest makes no difference. */
+  /** Scans the next piece; returns false when the rest cannot change the result. */
   push(text: string): boolean {
     for (let i = 0; i < text.length; i++) {
       const code = text.charCodeAt(i)
@@ -144,9 +144,9 @@ export class Survey {
     if (this.#kept.length < most) this.#kept.push(found)
   }
 
-  /** What was found. */
+  /** Layout found. */
   get shape(): Shape {
-    // What is cut off ends with the property that it is in.
+    // A text that is cut off ends within its last property.
     this.#finish()
     const { list, nestedList, nestedObject, object } = this.#kinds
     const all = this.#properties
@@ -155,9 +155,9 @@ export class Survey {
     const lists = this.#kept.filter(({ isNested, kind }) => kind === "list" && isNested)
     const named = usual.flatMap((name) => lists.find(({ key }) => key.toLowerCase() === name) ?? [])[0]
     const [longest] = lists.toSorted((a, b) => b.size - a.size)
-    // Tables beside each other begin with keys of their own; the lists of users or items are alike.
+    // Several tables in one object have different first keys; lists of users or items have equal ones.
     const areTables = new Set(lists.map(({ firstKey }) => firstKey)).size > 1
-    // One session with its events, beside which its key stands, is a record like others.
+    // One session with a list of events and its own key is a record.
     const isSession = this.#kept.some(({ key, kind }) => kind === "scalar" && sessionKeys.test(key))
     if (longest !== undefined && !isSession && (named !== undefined || nestedList === 1 || areTables)) {
       return { lines: false, depth: 2, property: (named ?? longest).key, header }

@@ -1,6 +1,6 @@
 /**
- * Records of JSON text as people have it, in constant memory: one object a line or over several, lists of objects or of
- * cells, within an object or not, objects by their keys, columns; Python's dict literals and words too.
+ * Reader of records from JSON text in constant memory: objects on one or several lines, lists of objects or of cells,
+ * also within an object, objects under keys, columns; also Python's dict literals and constants.
  */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
@@ -11,16 +11,16 @@ import * as Malformed from "./Malformed.ts"
 import * as PythonLiteral from "./PythonLiteral.ts"
 import * as TextLines from "./TextLines.ts"
 
-/** A record by the names of its fields. */
+/** A record, by field names. */
 export type Row = Readonly<Record<string, unknown>>
 
-/** The field of a record's key, where records are the values of one object. */
+/** Field for a record's key, where records are the values of one object. */
 export const keyField = "_key"
 
-/** The field of such a value that is no object itself. */
+/** Field for such a value, where it is not an object. */
 export const valueField = "_value"
 
-/** Who takes the records; `line` is where one begins, from 1. */
+/** Receiver of records; `line` is the line on which a record begins, from 1. */
 export interface Consumer {
   row(row: Row, line: number): void
   bad(line: number, problem: string, text: string): void
@@ -28,28 +28,28 @@ export interface Consumer {
 
 const notAnObject = "not a JSON object"
 
-/** Whether a text begins as JSON does, whatever the name of its file says. */
+/** Returns whether a text begins like JSON, independent of the file name. */
 export const looksLikeJson = (head: string): boolean =>
   /^\ufeff?\s*(?:\{\s*(?:"|'|u'|\}|$)|\[\s*(?:[{["'\]\d-]|u'|null\b|true\b|false\b|None\b|NaN\b|$))/.test(head)
 
 const [quotation, apostrophe, backslash, comma, colon, lf] = [34, 39, 92, 44, 58, 10]
 const [brace, bracket, parenthesis] = [123, 91, 40]
 
-/** Words that are no JSON or no Python, and numbers. */
+/** Constants of JSON and Python, and numbers. */
 const tokens = /-?\b(?:NaN|Infinity|nan|inf|None|True|False|null|true|false|undefined)\b|-?\b\d[\d.eE+-]*L?/g
 
 const isJsonNumber = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 const suspicious = /\b(?:NaN|Infinity|nan|inf|null|true|false|undefined)\b|\d{16}|\dL\b/
 const isPython = /^\s*[[({]\s*u?'/
 
-/** A number as it stands where it is one, quoted where digits would be lost or it is none. */
+/** Returns a number unchanged, or quoted where it would lose digits or is not valid JSON. */
 const numberOf = (text: string): string => {
   const [, whole] = /^(-?\d+)(?:\.0+|L)?$/.exec(text) ?? []
   if (whole !== undefined && !Number.isSafeInteger(Number(whole))) return `"${whole}"`
   return isJsonNumber.test(text) ? text : whole !== undefined && text.endsWith("L") ? whole : `"${text}"`
 }
 
-/** Where the string that begins at `from` ends. */
+/** Returns the end of the string that begins at `from`. */
 const stringEnd = (text: string, from: number): number => {
   for (let at = text.indexOf(text[from]!, from + 1); at >= 0; at = text.indexOf(text[from]!, at + 1)) {
     let before = at
@@ -59,7 +59,7 @@ const stringEnd = (text: string, from: number): number => {
   return text.length
 }
 
-/** A text with its words and numbers as a parser takes them; strings stay, of any length. */
+/** Rewrites constants and numbers outside strings for a parser. */
 const rewritten = (text: string, nothing: string, yes: string, no: string): string => {
   const word = (token: string) =>
     /^-?\d/.test(token) ? numberOf(token) : /^true$/i.test(token) ? yes : /^false$/i.test(token) ? no : nothing
@@ -74,7 +74,7 @@ const rewritten = (text: string, nothing: string, yes: string, no: string): stri
     if (single < at) single = next("'", at)
     const from = Math.min(quoted, single)
     const to = from < text.length ? stringEnd(text, from) : from
-    // Between strings there is mostly a comma or a colon.
+    // The text between strings is mostly a comma or a colon.
     const between = text.slice(at, from)
     out += (between.length < 3 ? between : between.replaceAll(tokens, word)) + text.slice(from, to)
     at = to
@@ -95,7 +95,7 @@ const tryPython = (text: string): unknown =>
     ? PythonLiteral.tryParse(suspicious.test(text) ? rewritten(text, "None", "True", "False") : text)
     : undefined
 
-/** Whether no number within an object or list has lost digits; nobody's id stands a hundred brackets deep. */
+/** Returns whether no number in an object or list has lost digits, down to a depth of 100. */
 const isExact = (value: object, depth = 0): boolean => {
   if (depth > 100) return true
   for (const key in value) {
@@ -108,8 +108,8 @@ const isExact = (value: object, depth = 0): boolean => {
 }
 
 /**
- * The value of a text, undefined where it is none. Integers beyond 2^53 are texts of their digits; NaN and Infinity as
- * Python writes them are null.
+ * Parses a text as JSON or a Python literal; undefined where it is neither. Integers beyond 2^53 become texts of their
+ * digits; NaN and Infinity become null.
  */
 export const parse = (text: string): unknown => {
   if (text.charCodeAt(1) !== quotation && isPython.test(text)) return tryPython(text)
@@ -123,16 +123,16 @@ const closers: ReadonlyMap<number, number> = new Map([[125, brace], [93, bracket
 const isBlank = (code: number) => code === 32 || code === 9 || code === 13 || code === 0xfeff
 const isOpener = (code: number) => code === brace || code === bracket
 
-/** Longest text of a damaged record that is kept to be shown. */
+/** Largest number of characters of a damaged record that are kept for display. */
 const shown = 200
 
-/** What the splitter is in the midst of. */
+/** State of the splitter. */
 type Mode = "between" | "string" | "record" | "scalar" | "skipping"
 
 /**
- * Cuts a text into records by brackets and strings. Records stand at a depth: 0 for values one after the other, 1 in a
- * list or an object by key, 2 in the property of an object. After a damaged record it goes on where a line begins as the
- * record's did.
+ * Splitter of a text into records by brackets and strings. Records are at depth 0 for a sequence of values, 1 in a list
+ * or under keys of an object, 2 in a property of an object. After a damaged record it continues at the next line that
+ * begins like the record's line.
  */
 class Cutter {
   line = 1
@@ -141,21 +141,21 @@ class Cutter {
   readonly #take: (text: string, line: number, key: string | undefined) => void
   readonly #damaged: (text: string, line: number) => void
   #mode: Mode = "between"
-  /** Brackets that are open. */
+  /** Open brackets. */
   readonly #open: Array<number> = []
   #quote = 0
   #isEscaped = false
   #previous = 0
-  /** The last string outside of records, and the key before a colon. */
+  /** Last string outside records; `#key` is the last key before a colon. */
   #word = ""
   #key: string | undefined
-  /** Whether the innermost open bracket outside of records holds records. */
+  /** Whether the innermost open bracket outside records holds records. */
   #isInside: boolean
-  /** Text from the beginning of the record or string on. */
+  /** Text from the beginning of the current record or string. */
   #rest = ""
   #start = 0
   #recordLine = 1
-  /** Where in its line the record begins; -1 where something stands before it. */
+  /** Column at which the record begins; -1 where other text precedes it on the line. */
   #recordColumn = -1
   #lineStart = 0
   #isFirst = true
@@ -197,7 +197,7 @@ class Cutter {
     this.#lineStart -= kept
   }
 
-  /** Gives a record up that is not closed. */
+  /** Abandons an unclosed record. */
   abandon(): void {
     if (this.#mode === "record") this.#damaged(this.#rest.slice(0, shown), this.#recordLine)
     this.#mode = "between"
@@ -206,7 +206,7 @@ class Cutter {
     this.#lineStart = 0
   }
 
-  /** Ends the text; returns the line of what is not closed, if something is not. */
+  /** Ends the text; returns the line of an unclosed bracket or string, if there is one. */
   end(): number | undefined {
     if (this.#depth > 0) {
       return this.#open.length === 0 ? undefined : this.#mode === "between" ? this.line : this.#recordLine
@@ -217,7 +217,7 @@ class Cutter {
   }
 
   #lineEnd(text: string, i: number): void {
-    // No string goes over a line.
+    // A string ends within its line.
     if (this.#quote !== 0) {
       this.#quote = 0
       this.#isEscaped = false
@@ -277,7 +277,7 @@ class Cutter {
     }
   }
 
-  /** What stands outside of records: brackets on the way to them, keys, and their beginnings. */
+  /** Handles a character outside records: brackets around them, keys, and beginnings of records. */
   #between(code: number, i: number): void {
     const top = this.#open.at(-1)
     if (this.#isInside && this.#closes(code)) {
@@ -319,7 +319,7 @@ class Cutter {
     this.#damaged(text.slice(this.#start, Math.min(to, this.#start + shown)), this.#recordLine)
     this.#open.length = this.#depth
     this.#key = undefined
-    // A record that was to be one line ends with it.
+    // A record on one line ends with the line.
     this.#mode = this.#depth === 0 && this.line === this.#recordLine && text.charCodeAt(to) === lf
       ? "between"
       : "skipping"
@@ -335,23 +335,23 @@ class Cutter {
   }
 }
 
-/** Words that columns of users, items and events have in their names. */
+/** Pattern of words in names of columns of users, items and events. */
 const columnWords =
   /user|customer|visitor|session|item|product|movie|book|sku|asin|title|name|time|date|rating|score|(?:^|_)id$/i
 
-/** Whether the first of two rows of cells names the columns. */
+/** Returns whether the first of two rows of cells names the columns. */
 const isHeader = (first: ReadonlyArray<unknown>, second: ReadonlyArray<unknown>): boolean =>
   first.length > 0 && first.every((cell) => typeof cell === "string" && cell !== "") &&
   new Set(first).size === first.length &&
   (second.some((cell) => typeof cell === "number") ||
     first.some((cell) => columnWords.test(cell as string)) && !second.some((cell) => first.includes(cell)))
 
-/** Makes rows of values: objects as they are, lists by the names of their columns. */
+/** Conversion of values to rows: objects unchanged, lists by their column names. */
 class Rows {
   readonly #consumer: Consumer
   readonly #isKeyed: boolean
   #header: ReadonlyArray<string> | undefined
-  /** The first list, until the second shows whether it names columns. */
+  /** First list, held until the second shows whether it names columns. */
   #first: { readonly cells: ReadonlyArray<unknown>; readonly line: number } | undefined
   #holdsLists: boolean | undefined
 
@@ -379,7 +379,7 @@ class Rows {
     this.#list(value, line)
   }
 
-  /** Gives what waits still. */
+  /** Emits the row still held. */
   end(): void {
     if (this.#first === undefined) return
     const { cells, line } = this.#first
@@ -407,21 +407,21 @@ class Rows {
   }
 }
 
-/** How a file is laid out, by its first lines where they show it, else by all of it. */
+/** Returns the layout of a file, from its first lines where they show it, else from the whole file. */
 const shapeOf = Effect.fnUntraced(function*(path: string, options: TextLines.Options) {
   const lines = (yield* TextLines.head(path, options)).filter((line) => line.trim() !== "")
   const start = (lines[0] ?? "").trimStart()
-  // The last line may be cut off; a long one is no record.
+  // The last line may be cut off; a very long line is not a record.
   const whole = lines.slice(0, 100).map((line) => /^[{[]/.test(line) && line.length < 1 << 16 ? parse(line) : undefined)
   const isObject = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value)
   if (start.startsWith("[")) {
     const [cells] = whole
-    // The lists of cells of a file of their own, one a line.
+    // Lists of cells, one per line.
     const isRow = Array.isArray(cells) && cells.length > 0 &&
       cells.every((cell) => typeof cell !== "object" || cell === null)
     return isRow ? { lines: true, depth: 0 } satisfies Shape as Shape : { lines: false, depth: 1 } satisfies Shape
   }
-  // Within one big value no two lines in a row are objects without a comma.
+  // Within one large value, consecutive lines with objects are separated by commas.
   if (!start.startsWith("{") || whole.some((value, at) => at > 0 && isObject(value) && isObject(whole[at - 1]))) {
     return { lines: true, depth: 0 } satisfies Shape as Shape
   }
@@ -430,7 +430,7 @@ const shapeOf = Effect.fnUntraced(function*(path: string, options: TextLines.Opt
   return survey.shape
 })
 
-/** Columns beside each other, `{"user": ["u1", ...], "item": [...]}`, as rows. */
+/** Converts columns, `{"user": ["u1", ...], "item": [...]}`, to rows. */
 const transposed = (table: Row): ReadonlyArray<Row> => {
   const columns = Object.entries(table).map(([name, values]) => [name, Object.entries(values as object)] as const)
   const rows = new Map<string, Array<[string, unknown]>>()
@@ -448,11 +448,11 @@ const unclosed = (path: string, line: number | undefined) =>
   line === undefined ? Effect.void : Effect.fail(
     FileBytes.unreadable(
       path,
-      `what begins in line ${line} is not closed; the JSON is damaged or cut off, fetch it anew`
+      `the value that begins in line ${line} is not closed; the JSON is damaged or cut off, download it again`
     )
   )
 
-/** Gives every record of a file in its order. Blank lines are passed over; damaged records are told with their lines. */
+/** Calls the consumer with every record of a file in order, and with damaged records; skips blank lines. */
 export const forEach: (
   path: string,
   consumer: Consumer,
@@ -479,7 +479,7 @@ export const forEach: (
         if (!isBegun && text.charCodeAt(0) !== brace && text.trim() === "") return
         const value = isBegun && !text.startsWith("{") ? undefined : parse(text)
         if (value !== undefined) {
-          // What is whole is no part of a record that breaks off above it.
+          // A complete value is not part of an unclosed record before it.
           if (isBegun) cutter.abandon()
           return rows.give(value, number, undefined, text)
         }
@@ -509,7 +509,7 @@ export const forEach: (
   }
 )
 
-/** The first records of a file, as many as its beginning holds; damaged ones are left out. */
+/** Returns the records at the beginning of a file, without damaged ones. */
 export const head: (
   path: string,
   options?: TextLines.Options
@@ -536,5 +536,5 @@ export const head: (
   }
 )
 
-/** How many records a beginning has at most. */
+/** Largest number of records from the beginning of a file. */
 const most = 1000

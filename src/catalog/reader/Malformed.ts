@@ -1,14 +1,14 @@
 /**
- * Rows that cannot be used: counted by kind, the first five kept, and when they are too many to go on.
+ * Malformed rows: counted by kind, with the first five kept, and the check that fails when they are too many.
  */
 import * as Effect from "effect/Effect"
 import { BadRow, CatalogError, MostlyMalformed } from "../CatalogError.ts"
 import { type Count, type Malformed } from "../Dataset.ts"
 
-/** How many are kept with their lines. */
+/** Number of malformed rows kept with their lines. */
 export const kept = 5
 
-/** What can be wrong with a row, in words; the named ones with the column that is meant. */
+/** Descriptions of problems with a row; functions take the name of the column. */
 export const problems = {
   encoding: "bytes that are not UTF-8",
   missing: (column: string) => `no ${column}`,
@@ -16,30 +16,30 @@ export const problems = {
   rating: (column: string) => `${column} is not a number`
 } as const
 
-/** The name by which a column of times is told, or the two that make one. */
+/** Returns the name of a column of times, or of the date and clock columns. */
 export const columnName = (time: string | { readonly date: string; readonly clock: string } | undefined): string =>
   time === undefined ? "" : typeof time === "string" ? time : `${time.date} with ${time.clock}`
 
-/** What was found in a file. */
+/** Numbers of rows and malformed rows of a file. */
 export interface Findings {
-  /** Rows in all, the usable ones included. */
+  /** Number of all rows, usable or not. */
   readonly rows: number
-  /** How many there were of each kind. */
+  /** Number of malformed rows of each kind. */
   readonly problems: ReadonlyArray<Count>
-  /** At most five, in the file's order. */
+  /** First malformed rows, at most five, in the order of the file. */
   readonly malformed: ReadonlyArray<Malformed>
-  /** Rows without a user or without an item: not broken, but of no use. @default 0 */
+  /** Number of rows without a user or an item, which are skipped but not malformed. @default 0 */
   readonly absent?: number | undefined
-  /** Remarks on the file for people, such as its encoding. */
+  /** Remarks on the file, such as its encoding. */
   readonly notes?: ReadonlyArray<string> | undefined
 }
 
-/** The longest value that is shown. */
+/** Largest number of characters of a value shown. */
 const longest = 120
 
-/** Collects malformed rows of one file, or of several that are read as one. */
+/** Counter of malformed rows of one file, or of several read as one table. */
 export class Tally {
-  /** Rows seen, the usable ones included; the reader counts them. */
+  /** Number of all rows, usable or not; set by the reader. */
   rows = 0
   readonly #file: string
   readonly #what: string
@@ -52,14 +52,14 @@ export class Tally {
     this.#what = what
   }
 
-  /** Counts rows of one kind without keeping any. */
+  /** Adds to the count of one kind without keeping rows. */
   count(problem: string, count: number): void {
     if (count <= 0) return
     this.#counts.set(problem, (this.#counts.get(problem) ?? 0) + count)
     if (problem.startsWith("no ")) this.#absent += count
   }
 
-  /** Counts a row, and keeps it if it is among the first; two readers of a file may tell five each. */
+  /** Counts a row, and keeps it if it is among the first five. */
   add(line: number, problem: string, value: unknown, file: string = this.#file): void {
     this.count(problem, 1)
     if (this.#first.length === 2 * kept) return
@@ -76,13 +76,13 @@ export class Tally {
     })
   }
 
-  /** Takes over what another reader of the same rows found. */
+  /** Adds the findings of another reader of the same rows. */
   join(found: Findings): void {
     for (const { count, step } of found.problems) this.count(step.replace(`${this.#what} left out: `, ""), count)
     this.#first.push(...found.malformed)
   }
 
-  /** What was collected. */
+  /** Findings so far. */
   get findings(): Findings {
     return {
       rows: this.rows,
@@ -95,7 +95,7 @@ export class Tally {
   }
 }
 
-/** Puts the findings of several files together. */
+/** Joins the findings of several files. */
 export const joined = (all: ReadonlyArray<Findings>): Findings => {
   const counts = new Map<string, number>()
   for (const { problems } of all) {
@@ -111,8 +111,8 @@ export const joined = (all: ReadonlyArray<Findings>): Findings => {
 }
 
 /**
- * Fails with the first malformed row when `strict`, and whenever more than half of the rows are malformed. Rows without a
- * user or an item do not count for the half: most events of a shop may be of nobody it knows.
+ * Fails with the first malformed row when `strict`, and always when more than half of the rows are malformed. Rows
+ * without a user or an item are not counted, because most events of a shop may be anonymous.
  */
 export const settle = (file: string, findings: Findings, strict: boolean): Effect.Effect<void, CatalogError> => {
   const [first] = findings.malformed

@@ -1,11 +1,11 @@
 /**
- * The words that programs write where there is no value: those of pandas, and what databases and numpy write besides.
+ * Words for missing values: those of pandas, of databases and of NumPy.
  */
 
 /**
- * Cells that hold no value, compared after spaces around them are removed.
+ * Trimmed cells that mean a missing value.
  *
- * Case variants are listed one by one: `Na`, `Nat` and `nat` are left out, because people and things are called so.
+ * Case variants are listed one by one: `Na`, `Nat` and `nat` are left out, because they are names.
  */
 export const words: ReadonlyArray<string> = [
   "",
@@ -39,5 +39,5 @@ export const words: ReadonlyArray<string> = [
 
 const known: ReadonlySet<string> = new Set(words)
 
-/** Whether a cell holds no value; spaces around the word do not count. */
+/** Returns whether a cell has no value; spaces around the word are ignored. */
 export const isMissing = (text: string): boolean => known.has(text.trim())

@@ -1,11 +1,11 @@
 /**
- * Reads a pickled numpy object: `.npy` files of one dictionary, as some data sets ship their titles.
+ * Reader of pickled NumPy objects: `.npy` files with one dictionary, in which some data sets store titles.
  *
- * A pickle is a program; this reader knows the few instructions that plain dictionaries, lists, numbers and text need,
- * and the three constructors of numpy. Anything else is refused, nothing is ever called.
+ * A pickle is a program; this reader supports only the instructions for plain dictionaries, lists, numbers and text,
+ * and three constructors of NumPy. It rejects everything else and calls nothing.
  */
 
-/** What such a file may hold. */
+/** Value in such a file. */
 export type PickledValue =
   | string
   | number
@@ -28,7 +28,7 @@ interface Opaque {
 
 const mark = Symbol("mark")
 
-/** The dictionary in a `.npy` file; throws an error that names what it met. */
+/** Decodes the dictionary in a `.npy` file; throws an error that names the unsupported content. */
 export const decode = (bytes: Uint8Array): PickledValue => {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (bytes.length < 10 || Buffer.from(bytes.subarray(0, 6)).toString("latin1") !== "\u0093NUMPY") {

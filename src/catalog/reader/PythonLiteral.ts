@@ -1,10 +1,10 @@
 /**
- * Values as Python prints them: strings, numbers, True, False, None, lists, tuples, dictionaries. Parsed, never evaluated.
+ * Python literals: strings, numbers, True, False, None, lists, tuples, dictionaries. They are parsed, never evaluated.
  */
 // @ts-expect-error -- the package has no types
 import { unicodeName } from "unicode-name"
 
-/** A value; lone surrogates stay as they are written. */
+/** Value of a literal; lone surrogates are kept. */
 export type PythonValue =
   | string
   | number
@@ -29,7 +29,7 @@ const escapes: Readonly<Record<string, string>> = {
   "\n": ""
 }
 
-/** The character of a Unicode name; looked for one by one, because nothing prints them. */
+/** Returns the character of a Unicode name, by a linear search: such names are rare. */
 const characterOf = (name: string): string | undefined => {
   for (let code = 0x20; code < 0x3_0000; code++) {
     if (unicodeName(String.fromCodePoint(code)) === name.toUpperCase()) return String.fromCodePoint(code)
@@ -37,7 +37,7 @@ const characterOf = (name: string): string | undefined => {
   return undefined
 }
 
-/** Parses the whole text; throws when it is no literal. */
+/** Parses the whole text; throws when it is not a literal. */
 const parse = (text: string): PythonValue => {
   let at = 0
   const fail = (): never => {
@@ -125,7 +125,7 @@ const parse = (text: string): PythonValue => {
     skip()
     if (isString()) {
       let out = oneString()
-      // Neighbouring strings are one.
+      // Adjacent strings are concatenated.
       for (skip(); isString(); skip()) out += oneString()
       return out
     }
@@ -173,7 +173,7 @@ const parse = (text: string): PythonValue => {
   return found
 }
 
-/** The value of a literal, or undefined for anything else. */
+/** Returns the value of a literal, undefined for other texts. */
 export const tryParse = (text: string): PythonValue | undefined => {
   try {
     return parse(text)
@@ -183,7 +183,7 @@ export const tryParse = (text: string): PythonValue | undefined => {
   }
 }
 
-/** The list that a cell holds, or undefined. */
+/** Returns the list in a cell, undefined for other texts. */
 export const tryParseList = (text: string): ReadonlyArray<PythonValue> | undefined => {
   const value = tryParse(text)
   return Array.isArray(value) && text.trimStart().startsWith("[") ? value : undefined
@@ -209,7 +209,7 @@ const ofString = (text: string): string => {
   return out + mark
 }
 
-/** The text that Python's `repr` makes of a value of JSON. */
+/** Formats a JSON value as Python's `repr` does. */
 export const print = (value: PythonValue): string => {
   if (typeof value === "string") return ofString(value)
   if (value === null) return "None"

@@ -1,5 +1,5 @@
 /**
- * Tables from files: what the importers need of a database.
+ * Service that reads tables from files, for the importers.
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
@@ -7,7 +7,7 @@ import { type CatalogError } from "../CatalogError.ts"
 import { type EventLog } from "../EventLog.ts"
 import { type Findings } from "./Malformed.ts"
 
-/** A table; every cell is text, or null where the file has none. Rows that do not fit the header are left out. */
+/** A table; every cell is text, or null where the file has no value. Rows that do not fit the header are left out. */
 export interface Table {
   readonly file: string
   readonly columns: ReadonlyArray<string>
@@ -15,84 +15,91 @@ export interface Table {
   readonly findings: Findings
 }
 
-/** The layout of a text table where the file does not show it or shows it wrongly; Parquet files ignore it. */
+/** Layout of a text table, overriding detection; ignored for Parquet files. */
 export interface TableForm {
-  /** Names of the columns of a file without a header line. @default those of the first line */
+  /** Column names of a file without a header line. @default those of the first line */
   readonly columns?: ReadonlyArray<string> | undefined
-  /** Text between two cells. @default what the first lines show */
+  /** Text between two cells. @default detected from the first lines */
   readonly separator?: string | undefined
-  /** Quotation mark around cells that hold separators; null when cells are never quoted. @default what the lines show */
+  /** Quotation mark around cells with separators; null when cells are never quoted. @default detected */
   readonly quote?: string | null | undefined
-  /** Name of the encoding, as in the WHATWG standard. @default what the bytes show */
+  /** Name of the encoding in the WHATWG standard. @default detected from the bytes */
   readonly encoding?: string | undefined
 }
 
-/** The first rows of a table. */
+/** First rows of a table. */
 export interface Sample {
   readonly columns: ReadonlyArray<string>
-  /** At most fifty rows; null where a cell is empty in a Parquet file. */
+  /** At most 50 rows; null for missing values in a Parquet file. */
   readonly rows: ReadonlyArray<ReadonlyArray<string | null>>
-  /** Whether the first line names the columns; undefined where it cannot be told. */
+  /** Whether the first line names the columns; undefined where the rows do not show it. */
   readonly header: boolean | undefined
-  /** The kind of the file in words. */
+  /** Description of the file's kind. */
   readonly what: string
-  /** Remarks for people: a name that contradicts the content, an encoding that is not UTF-8. */
+  /** Remarks: a name that contradicts the content, an encoding other than UTF-8. */
   readonly notes: ReadonlyArray<string>
 }
 
-/** Which fields of a date come first where the text does not tell. */
+/** Order of day and month in dates that do not show it. */
 export type DateOrder = "day-first" | "month-first"
 
-/** A date and the clock on that date in two columns. */
+/** Names of the two columns of a date and its clock time. */
 export interface DateAndClock {
   readonly date: string
   readonly clock: string
 }
 
-/** Where the parts of an event stand. */
+/** Names of the columns of an event. */
 export interface EventColumns {
   readonly user: string
   readonly item: string
-  /** Numbers, or dates; without it the order of the file counts. */
+  /** Column of numbers or dates. @default no times: the order of the file */
   readonly time?: string | DateAndClock | undefined
-  /** Read only where a rating is asked for: a rating that nobody needs costs no row. */
+  /** Column of ratings, set only where ratings are needed, so that invalid ratings lose no rows otherwise. */
   readonly rating?: string | undefined
 }
 
-/** Events, and the rows that are none. */
+/** Events of a file, with the malformed rows. */
 export interface EventScan extends Findings {
   readonly log: EventLog
-  /** The order of day and month, where the column told it. */
+  /** Order of day and month, where the column showed it. */
   readonly dates?: DateOrder | undefined
 }
 
-/** How events are read. */
+/** Options for reading events. */
 export interface EventOptions {
   readonly form?: TableForm | undefined
-  /** Texts that mean "no value", besides the empty one. @default `MissingWords.words` */
+  /** Texts that mean a missing value, besides "". @default `MissingWords.words` */
   readonly missing?: ReadonlyArray<string> | undefined
   readonly dates?: DateOrder | undefined
 }
 
-/** How rows are read. */
+/** Options for reading rows. */
 export interface ReadOptions {
   readonly form?: TableForm | undefined
-  /** A column without which a row is malformed. */
+  /** Column whose value is required; rows without one are malformed. @default none */
   readonly key?: string | undefined
   readonly missing?: ReadonlyArray<string> | undefined
-  /** Every distinct row once, with the number of its occurrences as an additional last cell. @default false */
+  /**
+   * Whether to return every distinct row once, with its number of occurrences as an additional last cell. @default
+   * false
+   */
   readonly distinct?: boolean | undefined
 }
 
-/** Reads CSV, TSV, RecBole's atomic files and Parquet, told by content; text plain or gzipped. Paths are never patterns. */
+/**
+ * Reader of CSV, TSV, RecBole's atomic files and Parquet, recognised by content; text plain or gzipped. Paths are not
+ * expanded as patterns.
+ */
 export class TableReader extends Context.Service<TableReader, {
-  /** The columns as the header has them, repeats included, and the first rows. */
+  /** Reads the columns of the header, including repeated names, and the first rows. */
   sample(path: string, form?: TableForm): Effect.Effect<Sample, CatalogError>
-  /** The rows of the named columns, in file order. */
+  /** Reads the rows of the named columns, in the order of the file. */
   read(path: string, columns: ReadonlyArray<string>, options?: ReadOptions): Effect.Effect<Table, CatalogError>
   /**
-   * The events in file order, of a file of any size. Times are as of `EventTime`. A row without user or item, or with a
-   * time or rating that is no finite number or date, is malformed; an absent rating is not.
+   * Reads the events of a file of any size, in the order of the file. Times are parsed by `EventTime`. A row is
+   * malformed if its time is not a finite number or date, or its rating is not a finite number; a missing rating is
+   * allowed.
    */
   events(path: string, columns: EventColumns, options?: EventOptions): Effect.Effect<EventScan, CatalogError>
 }>()("sidereal/catalog/TableReader") {}

@@ -1,5 +1,5 @@
 /**
- * Lines of text files in constant memory, whatever their packing, encoding and line ends.
+ * Reader of lines from text files in constant memory, for any compression, encoding and line ends.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -8,16 +8,16 @@ import { type CatalogError } from "../CatalogError.ts"
 import * as FileBytes from "./FileBytes.ts"
 import * as FileKind from "./FileKind.ts"
 
-/** Who takes the lines; `number` counts from 1. Line ends and byte-order marks are not part of a line. */
+/** Receiver of lines; `number` counts from 1. Line ends and byte-order marks are not part of a line. */
 export interface Consumer {
   line(text: string, number: number): void
-  /** A line with bytes that are not of the encoding; U+FFFD stands for them in `text`. */
+  /** Receives a line with invalid bytes, which are U+FFFD in `text`. */
   undecodable(number: number, text: string): void
 }
 
-/** How a text is read. */
+/** Options of reading. */
 export interface Options {
-  /** @default what the content shows */
+  /** Name of the encoding. @default detected from the content */
   readonly encoding?: string | undefined
 }
 
@@ -29,19 +29,19 @@ const replacement = "\ufffd"
 const joined = (parts: ReadonlyArray<Uint8Array>, last: Uint8Array): Uint8Array =>
   parts.length === 0 ? last : Buffer.concat([...parts, last])
 
-/** What can be read of some bytes; nothing where they are too many for one text. */
+/** Decodes bytes leniently; "" where they exceed the maximum length of a string. */
 const lenient = (bytes: Uint8Array): string => bytes.length > longest ? "" : decoderOf("utf-8").decode(bytes)
 
 const decoderOf = (encoding: FileKind.Encoding) => new TextDecoder(encoding, { ignoreBOM: true })
 
-/** Splits bytes into lines; `push` takes them as they come, `end` the rest. */
+/** Splitter of bytes into lines. */
 class Splitter {
   readonly #consumer: Consumer
   #number = 0
-  /** UTF-8 is split before it is decoded, so that a line can be told from the next where bytes are odd. */
+  /** Parts of a line of UTF-8, which is split before it is decoded, so that invalid bytes affect only their line. */
   #parts: Array<Uint8Array> = []
   readonly #strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-  /** Of any other encoding; absent while the text is taken for UTF-8. */
+  /** Decoder of another encoding; undefined while the text is read as UTF-8. */
   #decoder: ReturnType<typeof decoderOf> | undefined
   #rest = ""
   #lineEnd: string
@@ -54,7 +54,7 @@ class Splitter {
     if (kind.encoding !== "utf-8" || this.#lineEnd === "\r") this.settle(kind.encoding)
   }
 
-  /** Decides the encoding of all that comes. */
+  /** Sets the encoding of the remaining bytes. */
   settle(encoding: FileKind.Encoding): void {
     this.#settled = true
     if (encoding === "utf-8" && this.#lineEnd === "\n") return
@@ -64,7 +64,7 @@ class Splitter {
     this.#parts = []
   }
 
-  /** Takes bytes, unless it has to be settled first what their encoding is: then it returns false. */
+  /** Splits the next bytes; returns false, without reading them, where the encoding has to be detected first. */
   push(chunk: Uint8Array): boolean {
     if (this.#decoder !== undefined) {
       this.#split(this.#decoder.decode(chunk, { stream: true }))
@@ -81,7 +81,7 @@ class Splitter {
     return true
   }
 
-  /** Takes what stands after the last line end; false as of `push`. */
+  /** Ends the last line; returns false in the same case as `push`. */
   end(): boolean {
     if (this.#decoder !== undefined) {
       this.#rest += this.#decoder.decode()
@@ -139,7 +139,7 @@ class Splitter {
   }
 
   #emit(line: string): void {
-    // Files that were put together have marks within.
+    // Concatenated files have byte-order marks in the middle.
     const from = line.startsWith(mark) ? 1 : 0
     this.#number++
     const to = line.endsWith("\r") ? -1 : undefined
@@ -147,11 +147,11 @@ class Splitter {
   }
 }
 
-/** The kind of a file that can be read as text; everything else fails. */
+/** Returns the kind of a text file; fails for other files. */
 const textKind = Effect.fnUntraced(function*(path: string, encoding: string | undefined) {
   const kind = yield* FileKind.peek(path, encoding)
   if (kind.content === "other" || kind.content === "parquet") return yield* FileKind.refuse(path, kind)
-  // Whether no LF follows only the whole file can tell.
+  // Only the whole file shows whether it has no LF.
   return kind.lineEnd === "\r" ? yield* FileKind.of(path, encoding) : kind
 })
 
@@ -177,7 +177,7 @@ const run = Effect.fnUntraced(function*(
   yield* take(() => splitter.end())
 })
 
-/** Reads a whole file. A gzip that is damaged or cut off fails, and so does what is no text. */
+/** Calls the consumer with every line of a file; fails for a gzip that is damaged or cut off, and for other content. */
 export const forEach: (
   path: string,
   consumer: Consumer,
@@ -186,7 +186,7 @@ export const forEach: (
   (path, consumer, options = {}) => run(path, consumer, options, undefined, undefined)
 )
 
-/** The lines that begin within the first bytes of a file, the last of them perhaps cut off. */
+/** Returns the lines that begin within the first 64 KiB of a file; the last one may be cut off. */
 export const head: (
   path: string,
   options?: Options
@@ -198,7 +198,7 @@ export const head: (
   }
 )
 
-/** A whole file of text. */
+/** Reads a whole file as text; fails for invalid bytes. */
 export const whole: (
   path: string,
   options?: Options
@@ -220,8 +220,8 @@ const count = (text: string | Buffer, part: string | Buffer): number => {
 }
 
 /**
- * Gives the text piece by piece as it comes, for what is not made of lines; every line end is LF. U+FFFD stands for bytes
- * that are not of the encoding, and `isSound` tells that a piece has none. It ends where `take` returns false.
+ * Calls `take` with the text of a file piece by piece, with LF as line end, until it returns false. Invalid bytes
+ * become U+FFFD; `isSound` says that a piece has none.
  */
 export const pieces: (
   path: string,
@@ -256,12 +256,12 @@ export const pieces: (
   }
 )
 
-/** An encoding has no such byte, so a reader of UTF-8 rejects the row as this one would. */
+/** A byte that is invalid in UTF-8, so that a reader of the transcoded file rejects the row too. */
 const odd = Buffer.from([0xff])
 
 /**
- * Writes a text as UTF-8 with LF as line end into `target`; line n stays line n, as `each` rewrites it, and rows with odd
- * bytes stay odd.
+ * Writes a text as UTF-8 with LF as line end into `target`. Line n becomes line n, rewritten by `each`; rows with
+ * invalid bytes stay invalid.
  */
 export const transcode: (
   path: string,
@@ -297,7 +297,7 @@ export const transcode: (
   Effect.scoped
 )
 
-/** The bytes of lines, a line end after each. */
+/** Encodes lines, with a line end after each. */
 const bytesOf = (lines: ReadonlyArray<string | Uint8Array>): Uint8Array =>
   lines.every((line) => typeof line === "string")
     ? Buffer.from(`${lines.join("\n")}\n`)

@@ -1,5 +1,5 @@
 /**
- * Events collected one by one whose times are told by their column as a whole.
+ * Builder of events whose times are parsed as a whole column.
  */
 import { type CatalogError } from "../CatalogError.ts"
 import * as EventLog from "../EventLog.ts"
@@ -7,22 +7,22 @@ import * as EventTime from "./EventTime.ts"
 import * as Malformed from "./Malformed.ts"
 import { type DateAndClock, type DateOrder, type EventColumns, type EventScan } from "./TableReader.ts"
 
-/** Cells of a time: a text, or a date and the clock beside it. */
+/** Cells of a time: a text, or a date and a clock time. */
 export type TimeCells = readonly [text: string] | readonly [date: string, clock: string]
 
-/** Collects events; `finish` reads their times and ends it. */
+/** Builder of events, one by one. */
 export interface TimedEvents {
-  /** `cells` are absent where the order of the file counts. */
+  /** Adds an event; `cells` are undefined where the events are in the order of the file. */
   add(user: string, item: string, line: number, cells: TimeCells | undefined, rating?: number): void
-  /** The events, those without a time left out and tallied; or why the column has no one reading. */
+  /** Returns the events, without those whose time is invalid, or an error where the dates are ambiguous. */
   finish(): EventScan | CatalogError
 }
 
-/** The columns of a time, none where the order of the file counts. */
+/** Returns the columns of a time; none without times. */
 export const columnsOf = (time: string | DateAndClock | undefined): ReadonlyArray<string> =>
   time === undefined ? [] : typeof time === "string" ? [time] : [time.date, time.clock]
 
-/** Collects events of a file. */
+/** Makes a builder for the events of a file. */
 export const make = (
   file: string,
   tally: Malformed.Tally,

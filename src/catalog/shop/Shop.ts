@@ -1,9 +1,9 @@
 /**
- * The generated shop: a data set whose law is known, so that the best possible score is known too.
+ * Generated shop: a data set from a known distribution, so that the best possible score is known too.
  *
- * Each event of a user is drawn from one explicit distribution over the items not bought yet: a mixture of goods that
- * complete the last two items (by shelf, brand and series), the user's taste of the moment (a few shelves that drift,
- * and favourite brands), popularity and chance. Everything is a function of the seed.
+ * Each event of a user is drawn from an explicit distribution over the items not bought yet: a mixture of items that
+ * complement the last two items (by shelf, brand and series), the user's current taste (a few shelves that drift, and
+ * favourite brands), popularity and a uniform part. The data set is a function of the settings and the seed.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -14,23 +14,23 @@ import { brands, departments, sentences, type Shelf } from "./ShopWords.ts"
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 const Share = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(1))
 
-/** Settings of the shop. The shares of the mixture need not sum to one; they are normalised. */
+/** Settings of the shop. The shares of the mixture are normalised to sum to 1. */
 export class ShopConfig extends Schema.Class<ShopConfig>("sidereal/catalog/ShopConfig")({
-  /** @default 2000 */
+  /** Number of users. @default 2000 */
   users: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2000))),
-  /** @default 1200 */
+  /** Number of items, at least 2. @default 1200 */
   items: Schema.Int.check(Schema.isGreaterThan(1)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1200))),
-  /** Mean events of a user beyond the minimum of five. @default 10 */
+  /** Mean number of events per user beyond the minimum of five. @default 10 */
   meanExtraEvents: Schema.Finite.pipe(Schema.withDecodingDefaultKey(Effect.succeed(10))),
-  /** Share of events that complete the last item. @default 0.42 */
+  /** Share of events that complement the last item. @default 0.42 */
   complement: Share.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.42))),
-  /** Share of events that complete the last item but one. @default 0.08 */
+  /** Share of events that complement the second-last item. @default 0.08 */
   earlierComplement: Share.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.08))),
-  /** Share of events from the taste of the moment. @default 0.38 */
+  /** Share of events from the user's current taste. @default 0.38 */
   taste: Share.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.38))),
-  /** Share of events that follow what everyone buys. @default 0.08 */
+  /** Share of events drawn by popularity. @default 0.08 */
   popularity: Share.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.08))),
-  /** Share of events at random. @default 0.04 */
+  /** Share of events drawn uniformly. @default 0.04 */
   chance: Share.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.04))),
   /** Probability per event that one of a user's shelves changes. @default 0.12 */
   drift: Share.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.12)))
@@ -43,7 +43,7 @@ interface Good {
   readonly popularity: number
 }
 
-/** What a user has in mind at one event. */
+/** State of a user at one event: current shelves and brands. */
 interface State {
   readonly shelves: readonly [number, number]
   readonly brands: readonly [number, number]
@@ -64,7 +64,7 @@ const shelfNumber = new Map(shelves.map((shelf, i) => [shelf.name, i]))
 const brandsOf = (department: number): ReadonlyArray<number> =>
   Array.from({ length: 6 }, (_, i) => (department * 5 + i * 7) % brands.length)
 
-/** The distribution of the next item: N probabilities that sum to 1, zero for items of the history. */
+/** Returns the distribution of the next item: N probabilities that sum to 1, 0 for items of the history. */
 const nextLaw = (law: Law, state: State, history: Int32Array): Float64Array => {
   const { byShelf, config, goods, leadsTo } = law
   const out = new Float64Array(goods.length)
@@ -165,7 +165,7 @@ const stock = (config: ShopConfig, seed: number): { readonly law: Law; readonly 
   return { law: { goods, byShelf, leadsTo, config }, items }
 }
 
-/** The shop for a seed. */
+/** Generates the shop of a seed. */
 export const generate = (config: ShopConfig, seed: number): Dataset => {
   const { items, law } = stock(config, seed)
   const states: Array<ReadonlyArray<State>> = []

@@ -1,13 +1,13 @@
 /**
- * The words of the generated shop: departments, shelves, brands and what goes with what.
+ * Vocabulary of the generated shop: departments, shelves, brands, and the complements of shelves.
  */
 
-/** A shelf of a department: what stands on it, how its goods differ, and the shelves people visit next. */
+/** A shelf of a department: nouns and traits of its items, and complementary shelves. */
 export interface Shelf {
   readonly name: string
   readonly nouns: ReadonlyArray<string>
   readonly traits: ReadonlyArray<string>
-  /** Names of shelves whose goods complete these, most likely first. */
+  /** Names of shelves whose items complement these, most likely first. */
   readonly leadsTo: ReadonlyArray<string>
 }
 
@@ -24,7 +24,7 @@ const shelf = (name: string, nouns: string, traits: string, leadsTo: string): Sh
   leadsTo: leadsTo.split(", ")
 })
 
-/** Twelve departments of five shelves. */
+/** The departments, twelve with five shelves each. */
 export const departments: ReadonlyArray<Department> = [
   {
     name: "Office",
@@ -448,7 +448,7 @@ export const departments: ReadonlyArray<Department> = [
   }
 ]
 
-/** Brands; each department carries six of them, each with two series. */
+/** Brands with two series each; every department has six brands. */
 export const brands: ReadonlyArray<{ readonly name: string; readonly series: readonly [string, string] }> = [
   { name: "Brightleaf", series: ["Meadow", "Canopy"] },
   { name: "Northvale", series: ["Fjord", "Summit"] },
@@ -470,7 +470,7 @@ export const brands: ReadonlyArray<{ readonly name: string; readonly series: rea
   { name: "Orbis", series: ["Nova", "Pulse"] }
 ]
 
-/** Sentences of descriptions; `{...}` is filled in. */
+/** Templates of sentences in descriptions; `{...}` is a placeholder. */
 export const sentences: ReadonlyArray<string> = [
   "A {noun} from the {series} series by {brand}, {trait}.",
   "{brand} makes this {noun} for people who use it every day.",

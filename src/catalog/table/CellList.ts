@@ -1,5 +1,5 @@
 /**
- * Cells that hold lists: categories of an item, or the items of a session.
+ * Parsing of cells with lists: categories of an item, or items of a session.
  */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
@@ -11,14 +11,14 @@ import { type EventColumns, type EventOptions, type EventScan, TableReader } fro
 import * as TimedEvents from "../reader/TimedEvents.ts"
 import * as TableFile from "./TableFile.ts"
 
-/** Texts of a list of any depth; undefined where there is no list. */
+/** Returns the texts of a nested list; undefined for other values. */
 const wordsOf = (value: unknown): ReadonlyArray<string> | undefined =>
   Array.isArray(value)
     ? (value as ReadonlyArray<unknown>).flat(4).filter((part) => typeof part === "string" || typeof part === "number")
       .map((part) => String(part).trim()).filter((part) => part !== "")
     : undefined
 
-/** A list as a cell holds it: of JSON, of Python, or as NumPy prints it, with spaces alone between the values. */
+/** Parses the list in a cell: JSON, Python, or as printed by NumPy, with only spaces between the values. */
 const listOf = (text: string): ReadonlyArray<unknown> | undefined => {
   if (!/^\s*\[.*\]\s*$/s.test(text)) return undefined
   const parsed = PythonLiteral.tryParseList(text)
@@ -29,13 +29,13 @@ const listOf = (text: string): ReadonlyArray<unknown> | undefined => {
     : undefined
 }
 
-/** Parts of a list as a cell holds it: JSON or Python of any depth, or text with separators. */
+/** Splits the categories of a cell: a nested list of JSON or Python, or text with separators. */
 const splitCategories = (text: string): ReadonlyArray<string> =>
   wordsOf(text.startsWith("[") ? listOf(text) : undefined) ??
     text.replaceAll(/^[[\]'"\s]+|[[\]'"\s]+$/g, "").split(/['"]?\s*[,|;>]\s*['"]?/).map((part) => part.trim())
       .filter((part) => part !== "")
 
-/** Returns a cell as text; the parts of a list are joined. */
+/** Returns a cell as text; the elements of a list are joined. */
 export const textOf = (value: unknown): string => {
   const list = typeof value === "string" && value.startsWith("[") ? PythonLiteral.tryParseList(value) : value
   return wordsOf(list)?.join(" ") ?? JsonLines.textOf(value)
@@ -43,25 +43,25 @@ export const textOf = (value: unknown): string => {
 
 /** Returns the categories of a cell of the named column. */
 export const categoriesOf = (value: unknown, column: string): ReadonlyArray<string> =>
-  // RecBole's lists are words with spaces between them, where nothing else parts them.
+  // RecBole's lists are separated by spaces, unless they contain another separator.
   typeof value === "string" && column.endsWith(":token_seq") && !/[,|;>[]/.test(value)
     ? value.split(/\s+/).filter((part) => part !== "")
     : wordsOf(value) ?? splitCategories(typeof value === "string" ? value : textOf(value))
 
-/** Whether the cells of a column hold lists of items: brackets around them, or a separator that was named. */
+/** Returns whether the cells of a column hold lists of items: in brackets, or with a configured separator. */
 export const isList = (cells: ReadonlyArray<string>, separator: string | undefined): boolean =>
   separator !== undefined || (cells.length > 0 && cells.every((cell) => listOf(cell) !== undefined))
 
-/** Values of a cell, one for each event. */
+/** Returns the values of a cell, one per event. */
 const valuesOf = (cell: string, separator: string | undefined): ReadonlyArray<string> =>
   (separator !== undefined && !cell.trimStart().startsWith("[")
     ? cell.split(separator)
     : listOf(cell) ?? [cell]).map((value) => String(value ?? "").trim()).filter((value) => value !== "")
 
-/** Returns the keys of a cell that holds a list: in brackets, or with spaces between them. */
+/** Returns the keys of a list in a cell: in brackets, or separated by spaces. */
 export const keysOf = (cell: string): ReadonlyArray<string> => valuesOf(cell, " ")
 
-/** Reads a table whose cells hold several items; a list of times of the same length gives each its time. */
+/** Reads events from a table whose cells hold several items; a list of times of equal length holds their times. */
 export const events = Effect.fn("CellList.events")(function*(
   table: TableFile.TableFile,
   { item, time, user }: EventColumns,

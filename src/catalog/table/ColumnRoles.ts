@@ -1,10 +1,10 @@
 /**
- * What the columns of a table are for, told by their usual names or by `sidereal.json`.
+ * Roles of the columns of a table, by their usual names or by `sidereal.json`.
  */
 import { type Files } from "./TableConfig.ts"
 
 /**
- * The usual names of columns, the most telling first. Capitals, spaces and marks do not count: `Customer ID` is
+ * Usual names of columns, the most specific first. Case, spaces and punctuation are ignored: `Customer ID` matches
  * `customer_id`.
  */
 export const usualNames = {
@@ -143,20 +143,20 @@ export const usualNames = {
   ]
 } as const
 
-/** What a column is for. */
+/** Role of a column. */
 export type Role = keyof typeof usualNames
 
-/** The name of a column without RecBole's type: `user_id:token` is `user_id`. */
+/** Removes RecBole's type from a column name: `user_id:token` becomes `user_id`. */
 const untyped = (column: string): string => column.replace(/:(token|token_seq|float|float_seq)$/, "")
 
-/** Letters and digits of a name in lower case. */
+/** Returns the letters and digits of a name, in lower case. */
 const plain = (column: string): string => untyped(column).toLowerCase().replaceAll(/[^\p{L}\p{N}]+/gu, "")
 
 const plainNames = Object.fromEntries(
   Object.entries(usualNames).map(([role, names]) => [role, [...new Set(names.map(plain))]])
 ) as unknown as Readonly<Record<Role, ReadonlyArray<string>>>
 
-/** The columns of a role among those that a table has, the most usual name first. */
+/** Returns the columns of a table with a role, the most usual name first. */
 export const columnsOf = (
   role: Role,
   found: ReadonlyArray<string>,
@@ -165,21 +165,21 @@ export const columnsOf = (
   const given = columns[role]
   if (given !== undefined) return [given].flat().every((name) => found.includes(name)) ? [given].flat() : []
   const all = plainNames[role].flatMap((name) => found.find((column) => plain(column) === name) ?? [])
-  // A description is a title only where there is no other.
+  // A description is used as title only where there is no other title.
   return role === "title" && all.length > 1 ? all.filter((column) => plain(column) !== "description") : all
 }
 
-/** Whether a column is a day or an hour beside columns of months or years, which are no times by themselves. */
+/** Returns whether a column is a day or hour that is only part of a date, beside columns of months or years. */
 export const isPartOfDate = (column: string, found: ReadonlyArray<string>): boolean =>
   ["day", "hour", "dayofmonth"].includes(plain(column)) &&
   found.some((other) => ["month", "year"].includes(plain(other)))
 
-/** Whether a column's name says that its cells hold several items: `items`, `item_ids`, `item_id_list`, `sequence`. */
+/** Returns whether a column's name means several items per cell: `items`, `item_ids`, `item_id_list`, `sequence`. */
 export const isListOfItems = (column: string): boolean =>
   /^((item|product|article|movie|track|song|news|video|book|poi|aid|asin|sku)s?(id)?s?(list|seq|sequence|history)?|history|sequence|seq|basket|clicks)$/
     .test(plain(column)) && columnOf("item", [column], {}) === undefined
 
-/** The column of a role among those that a table has. */
+/** Returns the column of a table with a role; undefined if there is none. */
 export const columnOf = (
   role: Role,
   found: ReadonlyArray<string>,
@@ -187,8 +187,8 @@ export const columnOf = (
 ): string | undefined => columnsOf(role, found, columns)[0]
 
 /**
- * The column of items in a table of items: one with a usual name, else `id`, which in a table of events may number
- * anything.
+ * Returns the key column of a table of items: one with a usual name, else `id`, which in a table of events may mean
+ * something else.
  */
 export const itemKeyOf = (
   found: ReadonlyArray<string>,
@@ -200,13 +200,12 @@ export const itemKeyOf = (
     : columnOf("item", found, columns)
 
 /**
- * The order of day and month in the dates of a published table that does not show it: Online Retail writes the month
- * first.
+ * Returns the known order of day and month of a published table: Online Retail writes the month first.
  */
 export const dateOrderOf = (found: ReadonlyArray<string>): "month-first" | undefined =>
   found.includes("StockCode") && found.includes("InvoiceDate") ? "month-first" : undefined
 
-/** Columns by which a table shows that it holds what users wrote about items: its titles are titles of reviews. */
+/** Names of columns that occur in tables of reviews, whose titles are those of reviews. */
 const reviewNames = new Set(
   [
     "text",
@@ -222,6 +221,6 @@ const reviewNames = new Set(
   ]
 )
 
-/** Whether a table of events is one of reviews. */
+/** Returns whether a table of events is one of reviews. */
 export const isReviews = (found: ReadonlyArray<string>): boolean =>
   found.some((column) => reviewNames.has(plain(column)))

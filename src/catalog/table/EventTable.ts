@@ -1,5 +1,5 @@
 /**
- * Events and items from tables: which columns are read, and how the files of a table become one.
+ * Import of events and items from tables: selects their columns and joins the files of one table.
  */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
@@ -23,17 +23,17 @@ import * as TableFile from "./TableFile.ts"
 import * as TableProposal from "./TableProposal.ts"
 import * as TimeColumn from "./TimeColumn.ts"
 
-/** How tables are read and what of them is kept. */
+/** Options for loading tables. */
 export interface LoadOptions {
   readonly filter: Assemble.FilterConfig
   readonly seed: number
-  /** The first row that cannot be used is an error. */
+  /** Whether the first malformed row is an error. */
   readonly strict: boolean
 }
 
 type Needs = FileSystem.FileSystem | Path.Path | TableReader
 
-/** Fails with the columns that a file has, its first rows, and the settings that would read it. */
+/** Fails with the columns of a file, its first rows, and proposed settings. */
 const missing = (role: ColumnRoles.Role, table: TableFile.TableFile, columns: Files["columns"]) =>
   Effect.fail(
     new CatalogError({
@@ -48,7 +48,9 @@ const missing = (role: ColumnRoles.Role, table: TableFile.TableFile, columns: Fi
     })
   )
 
-/** The column of a role where it is clear; undefined is an answer only where nobody named a column. */
+/**
+ * Returns the column of a role, undefined if there is none; fails for a configured column that is missing or ambiguous.
+ */
 const optional = Effect.fnUntraced(
   function*(role: ColumnRoles.Role, table: TableFile.TableFile, columns: Files["columns"]) {
     const column = ColumnRoles.columnOf(role, table.columns, columns)
@@ -65,10 +67,10 @@ const required = Effect.fnUntraced(
   }
 )
 
-/** Events of one file or of several that are read as one, with what is to be told about them. */
+/** Events of one file, or of several read as one table, with remarks. */
 interface Events {
   readonly log: EventLog.EventLog
-  /** The first event of each file in the log, and the end. */
+  /** Index of the first event of each file in the log, then the number of all events. */
   readonly starts: ReadonlyArray<number>
   readonly findings: Malformed.Findings
   readonly table: TableFile.TableFile
@@ -76,7 +78,7 @@ interface Events {
   readonly notes: ReadonlyArray<string>
 }
 
-/** Reads the events of a file; cells that hold lists become one event for each of their items. */
+/** Reads the events of a file; a cell with a list becomes one event per item. */
 const scan = Effect.fnUntraced(function*(
   table: TableFile.TableFile,
   named: EventColumns,
@@ -93,7 +95,7 @@ const scan = Effect.fnUntraced(function*(
     : (yield* TableReader).events(table.file, named, options)
 })
 
-/** What an empty part of a table holds. */
+/** Result for an empty part of a table. */
 const nothing: EventScan = { log: EventLog.builder().build(), rows: 0, problems: [], malformed: [] }
 
 /** Reads files of events as one table. */
@@ -156,7 +158,7 @@ export const readEvents = Effect.fn("EventTable.readEvents")(function*(
       scans[at] = found
     }
   }
-  // One file's dates may show how the days of another's are written.
+  // The dates of one file may show the order of day and month for the others.
   for (const at of undecided) {
     const { named, table } = tables[at]!
     scans[at] = yield* scan(table, named, source, config, dates ?? ColumnRoles.dateOrderOf(table.columns))
@@ -187,13 +189,13 @@ export const readEvents = Effect.fn("EventTable.readEvents")(function*(
   }
 })
 
-/** Items by their keys, and the rows that are none. */
+/** Items by key, with the malformed rows. */
 export interface ItemScan {
   readonly items: ReadonlyMap<string, Item>
   readonly findings: Malformed.Findings
-  /** Rows of an item besides its first. */
+  /** Number of rows with the key of an earlier row. */
   readonly repeated: number
-  /** A key of the table, where it has rows. */
+  /** A key of the table; undefined for a table without rows. */
   readonly example?: string | undefined
 }
 
@@ -209,7 +211,7 @@ const filled = ({ brand, categories, description, title }: Item, key: string): n
 const length = ({ brand, categories, description, title }: Item): number =>
   title.length + description.length + brand.length + categories.join("").length
 
-/** Of two rows of an item, the one that says more; what it lacks is taken from the other. */
+/** Merges two rows of an item: the one with more texts, with missing texts from the other. */
 const fuller = (a: Item, b: Item): Item => {
   const [first, second] = filled(b, b.key) - filled(a, a.key) || length(b) - length(a) > 0 ? [b, a] : [a, b]
   return {
@@ -221,7 +223,7 @@ const fuller = (a: Item, b: Item): Item => {
   }
 }
 
-/** Reads what is known of the wanted items; of several rows of an item the fullest counts. */
+/** Reads the texts of the wanted items; several rows of an item are merged, the fullest first. */
 export const readItems = Effect.fn("EventTable.readItems")(function*(
   source: Files,
   config: TableConfig,
@@ -289,7 +291,7 @@ export const readItems = Effect.fn("EventTable.readItems")(function*(
   return { items, findings: Malformed.joined(all), repeated, example }
 })
 
-/** Titles that events carry, each item's most frequent one; none where they are not of the items. */
+/** Returns each item's most frequent title in the events; undefined where the titles are not those of items. */
 const titlesOf = Effect.fnUntraced(function*(
   source: Files,
   { columns, json }: TableFile.TableFile,
@@ -330,22 +332,22 @@ const titlesOf = Effect.fnUntraced(function*(
     same += most
     for (const count of counts.values()) all += count
   }
-  // A text that differs from event to event says nothing of the item.
+  // A text that differs between events of an item is not its title.
   return 2 * same <= all || items.size === 0 ? undefined : { title, items }
 })
 
-/** Files of events and items, and the split that the events have. */
+/** Files of events and items, with the split of the events. */
 export interface Tables {
   readonly events: Files
   readonly items?: Files | undefined
-  /** The part that each file of events belongs to: 0 trains, 1 validates, 2 tests. */
+  /** Part of the split of each file of events: 0 training, 1 validation, 2 test. @default no split */
   readonly parts?: ReadonlyArray<number> | undefined
   readonly notes?: ReadonlyArray<string> | undefined
-  /** Reads the items in a way of its own. */
+  /** Function that reads the items. @default readItems */
   readonly readItems?: typeof readItems | undefined
 }
 
-/** Reads the tables. Without a column of times the order of the file counts, and the data have no times. */
+/** Loads a data set from tables. Without a column of times, events are in the order of the file and have no times. */
 export const load = Effect.fn("EventTable.load")(function*(
   name: string,
   tables: Tables,
@@ -353,7 +355,7 @@ export const load = Effect.fn("EventTable.load")(function*(
   options: LoadOptions
 ): Effect.fn.Return<Dataset, CatalogError, Needs | Scope.Scope> {
   const { items: itemFiles } = tables
-  // Only a table with a header line can have been cut into parts that each have it.
+  // Only parts that each have a header line can be joined.
   const joined = tables.events.form?.columns === undefined && tables.events.form?.encoding === undefined
     ? yield* Parts.join(tables.events.files, tables.parts)
     : undefined
@@ -362,7 +364,7 @@ export const load = Effect.fn("EventTable.load")(function*(
     config,
     options
   ).pipe(Effect.option)
-  // What goes wrong is told of the files as they are.
+  // Errors refer to the original files.
   const isJoined = read?._tag === "Some"
   const events = isJoined ? { ...tables.events, files: joined!.files } : tables.events
   const parts = isJoined ? joined!.parts : tables.parts
@@ -404,7 +406,7 @@ export const load = Effect.fn("EventTable.load")(function*(
     notes.push(...(scanned.findings.notes ?? []).filter((note) => !notes.includes(note)))
     if (scanned.items.size === 0 && scanned.example !== undefined) {
       notes.push(
-        `no item of ${itemFiles.files.join(", ")} is met in the events: its keys are like "${scanned.example}", ` +
+        `no item of ${itemFiles.files.join(", ")} occurs in the events: its keys are like "${scanned.example}", ` +
           `those of the events like "${log.itemKeys[0] ?? ""}"`
       )
     }
@@ -437,7 +439,7 @@ export const load = Effect.fn("EventTable.load")(function*(
   return hasTimes ? told : Assemble.withoutTimes(told)
 }, Effect.scoped)
 
-/** The part of every event. */
+/** Returns the part of the split of every event. */
 const partsOf = (starts: ReadonlyArray<number>, parts: ReadonlyArray<number>): Uint8Array => {
   const all = new Uint8Array(starts.at(-1)!)
   for (const [at, part] of parts.entries()) all.fill(part, starts[at]!, starts[at + 1]!)

@@ -1,6 +1,6 @@
 /**
- * Many small parts of a table put together into few files, since reading a file has a price of its own: fifteen hundred
- * parts take seconds so, and most of a minute one by one.
+ * Joining of many small parts of a table into few files, because every file has a fixed cost: 1,500 parts take seconds
+ * when joined, and most of a minute one by one.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -10,21 +10,21 @@ import { isUtf8 } from "node:buffer"
 import { CatalogError, Unreadable } from "../CatalogError.ts"
 import { type Malformed } from "../Dataset.ts"
 
-/** Parts that are read as they are. */
+/** Largest number of parts that are read without joining. */
 const few = 16
-/** The largest part that is put together with others, and how much of them makes a file. */
+/** Largest part that is joined with others, and size of a joined file, in bytes. */
 const [small, much] = [2 ** 20, 2 ** 26]
 
-/** Files that hold the parts. */
+/** Joined files of the parts. */
 export interface Joined {
   readonly files: ReadonlyArray<string>
-  /** The part of the split that each file belongs to. */
+  /** Part of the split of each file. */
   readonly parts: ReadonlyArray<number> | undefined
-  /** Returns a row of a joined file as one of the file that it came from. */
+  /** Returns a row of a joined file with its original file and line. */
   origin(row: Malformed): Malformed
 }
 
-/** Where the rows of a part begin in a joined file; `line` is from 1. */
+/** First line of a part in a joined file; `line` counts from 1. */
 interface Piece {
   readonly file: string
   readonly line: number
@@ -32,7 +32,7 @@ interface Piece {
 
 const newline = 10
 
-/** The bytes of a part that others may follow: text in UTF-8 that ends with a line end. */
+/** Returns the bytes of a part that can be joined: UTF-8 text, with a line end at its end; undefined for others. */
 const plain = (bytes: Uint8Array): Buffer | undefined => {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   const body = text.subarray(text[0] === 0xef && text[1] === 0xbb && text[2] === 0xbf ? 3 : 0)
@@ -49,8 +49,8 @@ const lineCount = (text: Uint8Array): number => {
 }
 
 /**
- * Puts parts of delimited text with one header line together in a folder that goes with the Scope; undefined where that
- * saves nothing. A part that is large, packed or has another header stays a file of its own.
+ * Joins parts of delimited text with equal header lines, in a folder that is removed with the Scope; undefined where
+ * joining saves nothing. A part that is large, compressed or has another header stays a separate file.
  */
 export const join: (
   files: ReadonlyArray<string>,

@@ -1,6 +1,6 @@
 /**
- * `sidereal.json`: which files hold the events and the items of a data set, and what their columns are for, where names
- * and content do not tell.
+ * Settings in `sidereal.json`: the files of events and items of a data set and the roles of their columns, where names
+ * and content do not show them.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -10,15 +10,15 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import { CatalogError, Unreadable } from "../CatalogError.ts"
 import { type TableForm } from "../reader/TableReader.ts"
 
-/** The file's name. */
+/** Name of the file. */
 export const fileName = "sidereal.json"
 
 const Names = Schema.Union([Schema.NonEmptyString, Schema.NonEmptyArray(Schema.NonEmptyString)])
 
-/** One column, or a date and the clock on that date in two. */
+/** One column, or two columns of a date and its clock time. */
 const Time = Schema.Union([Schema.NonEmptyString, Schema.Tuple([Schema.NonEmptyString, Schema.NonEmptyString])])
 
-/** Columns by what they are for. */
+/** Columns by role. */
 const ColumnNames = Schema.Struct({
   user: Schema.optionalKey(Schema.NonEmptyString),
   item: Schema.optionalKey(Schema.NonEmptyString),
@@ -30,43 +30,43 @@ const ColumnNames = Schema.Struct({
   categories: Schema.optionalKey(Schema.NonEmptyString)
 })
 
-/** The layout of a table where the file does not show it. */
+/** Layout of a table, overriding detection. */
 const Form = {
   columns: Schema.optionalKey(ColumnNames),
-  /** Names of the columns of a file without a header line. */
+  /** Column names of a file without a header line. @default the first line, where it looks like a header */
   header: Schema.optionalKey(Schema.NonEmptyArray(Schema.String)),
-  /** Text between two cells. */
+  /** Text between two cells. @default detected */
   separator: Schema.optionalKey(Schema.NonEmptyString),
-  /** Quotation mark of cells; the empty text when cells are never quoted. */
+  /** Quotation mark of cells; "" when cells are never quoted. @default detected */
   quote: Schema.optionalKey(Schema.String),
-  /** Name of the encoding: latin-1, utf-16, shift_jis ... */
+  /** Name of the encoding, such as latin-1, utf-16 or shift_jis. @default detected */
   encoding: Schema.optionalKey(Schema.NonEmptyString)
 }
 
-/** Files that are read as one table, and their layout where it differs from the other files'. */
+/** Files read as one table, with their own columns and layout. */
 const FileConfig = Schema.Struct({ file: Names, ...Form })
 
 const Listed = Schema.Union([Names, FileConfig])
 
-/** The settings of a data folder. */
+/** Settings of a data folder. */
 export class TableConfig extends Schema.Class<TableConfig>("sidereal/catalog/TableConfig")({
   events: Schema.optionalKey(Listed),
   items: Schema.optionalKey(Listed),
-  /** Files of events that train, validate and test, instead of `events`. */
+  /** Files of events for training, validation and test, instead of `events`. */
   split: Schema.optionalKey(Schema.Struct({ train: Listed, validation: Schema.optionalKey(Listed), test: Listed })),
-  /** Columns and layout of every file that does not have its own; `header` is that of the events. */
+  /** Columns and layout of every file without its own; `header` applies to the events. */
   ...Form,
-  /** Reads 01/02/2024 as 1 February or as 2 January, where no date of the column tells. */
+  /** Order of day and month, as in 01/02/2024, where no date of the column shows it. */
   dates: Schema.optionalKey(Schema.Literals(["day-first", "month-first"])),
-  /** Words in a cell of users or items that mean that there is none, besides the empty cell. */
+  /** Words that mean a missing user or item, besides the empty cell. @default the usual words, such as NULL and NaN */
   missing: Schema.optionalKey(Schema.Array(Schema.String)),
-  /** Text between the items of a cell that holds several: one event each. Lists in brackets need no setting. */
+  /** Separator of several items in one cell, one event each. Lists in brackets need no setting. */
   lists: Schema.optionalKey(Schema.NonEmptyString),
-  /** Minimum events of users and items, where no `--core` is given. */
+  /** Minimum number of events of users and items, where `--core` is not set. @default 0 */
   core: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)))
 }) {}
 
-/** Columns by what they are for; a time may be a date and the clock on that date in two. */
+/** Columns by role; a time may be two columns, of a date and its clock time. */
 export type Columns = typeof ColumnNames.Type
 
 /** A group of files with their columns and layout. */
@@ -74,11 +74,11 @@ export interface Files {
   readonly files: ReadonlyArray<string>
   readonly columns: Columns
   readonly form: TableForm | undefined
-  /** The column of items in the events: the key of a table of items too, where it has such a column. */
+  /** Column of items in the events, which is also the key of a table of items with a column of this name. */
   readonly hint?: string | undefined
 }
 
-/** Settings where a folder has none. */
+/** Settings of a folder without a `sidereal.json`. */
 export const none = new TableConfig({})
 
 const formOf = (
@@ -96,7 +96,7 @@ const formOf = (
     encoding
   }
 
-/** Returns the files of a part with the columns and layout that count for them. */
+/** Returns the files of a part with their columns and layout. */
 export const filesOf = (config: TableConfig, files: typeof Listed.Type, role: "events" | "items"): Files => {
   const own = typeof files === "string" ? { file: [files] } : "file" in files
     ? { ...files, file: typeof files.file === "string" ? [files.file] : files.file }
@@ -112,7 +112,8 @@ export const filesOf = (config: TableConfig, files: typeof Listed.Type, role: "e
 }
 
 /**
- * The columns at the top count for both tables; a table of items may have another name for its key (`Files.hint`).
+ * Returns the top-level columns for a role; they apply to both tables, but a table of items may have another name for
+ * its key (`Files.hint`).
  */
 const sharedColumns = ({ columns = {} }: TableConfig, role: "events" | "items"): Columns => {
   if (role === "events") {
@@ -123,7 +124,7 @@ const sharedColumns = ({ columns = {} }: TableConfig, role: "events" | "items"):
   return own
 }
 
-/** Returns the columns and layout of files that were found and not named. */
+/** Returns the columns and layout of files that the settings do not name. */
 export const found = (config: TableConfig, files: ReadonlyArray<string>, role: "events" | "items"): Files => ({
   files,
   columns: sharedColumns(config, role),
@@ -131,7 +132,7 @@ export const found = (config: TableConfig, files: ReadonlyArray<string>, role: "
   hint: config.columns?.item
 })
 
-/** The header and separator at the top are those of the events: items are another table. */
+/** Returns the top-level layout for a role; header and separator apply to the events only. */
 const sharedForm = ({ encoding, header, quote, separator }: TableConfig, role: "events" | "items") => ({
   ...(encoding === undefined ? {} : { encoding }),
   ...(role === "items" || header === undefined ? {} : { header }),
@@ -139,12 +140,12 @@ const sharedForm = ({ encoding, header, quote, separator }: TableConfig, role: "
   ...(role === "items" || quote === undefined ? {} : { quote })
 })
 
-/** Whether the settings name files, so that nothing has to be recognised. */
+/** Returns whether the settings name the files, so that none have to be recognised. */
 export const namesFiles = (config: TableConfig): boolean => config.events !== undefined || config.split !== undefined
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
-/** Reads the settings of a folder; `none` where it has no such file. */
+/** Reads the settings of a folder; returns `none` where it has no `sidereal.json`. */
 export const read = Effect.fn("TableConfig.read")(function*(folder: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path

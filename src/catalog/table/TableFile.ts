@@ -1,5 +1,5 @@
 /**
- * A file as a table, whatever it is: delimited text, Parquet, or records of JSON.
+ * Files as tables: delimited text, Parquet, or JSON records.
  */
 import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
@@ -14,11 +14,11 @@ import * as ColumnRoles from "./ColumnRoles.ts"
 /** A file with its columns and first rows. */
 export interface TableFile extends Sample {
   readonly file: string
-  /** Whether it holds records of JSON, read by `JsonLines`; else a `TableReader` reads it. */
+  /** Whether it holds JSON records, read by `JsonLines`; other files are read by `TableReader`. */
   readonly json: boolean
-  /** The column whose objects are the events of a row, where rows are sessions; the objects' keys are columns too. */
+  /** Column with lists of event objects, where rows are sessions; the objects' keys are columns too. */
   readonly nested?: string | undefined
-  /** The column of lists of items, where no column holds one item a row: told by its name and by the brackets. */
+  /** Column with lists of items, where no column holds one item per row; recognised by its name and brackets. */
   readonly listed?: string | undefined
 }
 
@@ -36,7 +36,7 @@ const listedIn = (
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
-/** A column of lists of objects in which items are named. */
+/** Returns the column with lists of objects that name items. */
 const nestedIn = (records: ReadonlyArray<Readonly<Record<string, unknown>>>): string | undefined => {
   const [first] = records
   return Object.keys(first ?? {}).find((key) =>
@@ -50,7 +50,7 @@ const nestedIn = (records: ReadonlyArray<Readonly<Record<string, unknown>>>): st
   )
 }
 
-/** The rows that a record of JSON stands for: itself, or one for each of its nested objects. */
+/** Returns the rows of a JSON record: the record itself, or one row per nested object. */
 export const rowsOf = (
   record: Readonly<Record<string, unknown>>,
   nested: string | undefined
@@ -62,15 +62,15 @@ export const rowsOf = (
 const textOf = (value: unknown): string | null =>
   value === undefined || value === null ? null : typeof value === "string" ? value : JSON.stringify(value)
 
-/** The column of the keys under which lists of events stand: those of users or sessions. */
+/** Returns the column of users or sessions, where lists of events are values under their keys. */
 export const keyOf = ({ columns, nested }: TableFile): string | undefined =>
   nested === undefined ? undefined : columns.find((column) => column === JsonText.keyField)
 
-/** Whether a file, or what it packs, has no bytes. */
+/** Returns whether a file has no bytes after decompression. */
 export const isEmpty = (file: string): Effect.Effect<boolean, never, FileSystem.FileSystem> =>
   FileKind.peek(file).pipe(Effect.map(({ content }) => content === "empty"), Effect.orElseSucceed(() => false))
 
-/** Opens a file and looks at its first rows. Fails for a file that is no table at all. */
+/** Reads the columns and first rows of a file; fails for a file that is not a table. */
 export const open = Effect.fn("TableFile.open")(function*(
   file: string,
   form?: TableForm

@@ -1,5 +1,5 @@
 /**
- * The tables among the files of a folder: parts that belong together, files that are a split, and the items beside them.
+ * Recognition of the tables in a folder: parts of one table, files of a split, and tables of items.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -14,31 +14,31 @@ import * as TableFile from "./TableFile.ts"
 import * as TableProposal from "./TableProposal.ts"
 import * as TimeColumn from "./TimeColumn.ts"
 
-/** Files of one table, told by their names: what differs between them are numbers. */
+/** Files of one table: their names differ only in numbers. */
 interface Group {
-  /** The names without numbers and endings. */
+  /** Common name without numbers and extensions. */
   readonly stem: string
   readonly files: ReadonlyArray<string>
-  /** The first of the files, or why it is no table. */
+  /** First file as a table, or the error of opening it. */
   readonly table: TableFile.TableFile | CatalogError
 }
 
 type Needs = FileSystem.FileSystem | Path.Path | TableReader
 
-/** Endings of names, packed or not, of files that may be tables. */
+/** Extensions of files that may be tables, compressed or not. */
 const ending = /\.(csv|tsv|tab|psv|txt|dat|data|log|json|jsonl|ndjson|jl|parquet|pq|inter|item)(\.gz|\.gzip)?$/i
 
-/** Names of texts about the data: a licence is no table, whatever its commas. */
+/** Names of documents about the data, such as licences, which are never tables. */
 const document =
   /^(?!.*\.(csv|tsv|jsonl?|parquet|gz)$)(.*[-_. ])?(read[-_]?me|licen[cs]e|copying|notice|changelog|changes|citation|terms|makefile|dockerfile|version)([-_. ].*)?$/i
 
-/** Endings of files that are archives or documents: told in messages, never read. */
+/** Extensions of archives and documents, which are listed in messages and never read. */
 const foreign =
   /\.(zip|7z|rar|tar|tgz|bz2|xz|zst|xlsx?|ods|docx?|pdf|sqlite3?|db|h5|hdf5|pkl|pickle|feather|arrow|orc|avro)$/i
 
 const isHidden = (name: string): boolean => /^[._~]/.test(name) || name === TableConfig.fileName
 
-/** Whether a folder's name shows that its files are parts of one table, as Spark and Hive write them. */
+/** Returns whether a folder's name means that its files are parts of one table, as with Spark and Hive. */
 const isPartitioned = (name: string): boolean => ending.test(name) || /^[\w-]+=/.test(name)
 
 const partWords: Readonly<Record<string, number>> = {
@@ -52,15 +52,15 @@ const partWords: Readonly<Record<string, number>> = {
   testing: 2
 }
 
-/** Whether a file may hold a table, by its name, which may have no ending. */
+/** Returns whether a file may be a table, by its name, with or without an extension. */
 export const isRead = (name: string): boolean =>
   !isHidden(name) && !name.endsWith(".index.json") && !document.test(name) &&
   (ending.test(name) || !name.includes("."))
 
-/** Whether a file is an archive or a document that holds no table as it is, by its name. */
+/** Returns whether a file is an archive or document, which cannot be read as a table, by its name. */
 export const isForeign = (name: string): boolean => !isHidden(name) && foreign.test(name)
 
-/** Folders among names that are the parts of a split: one to train and one to test. */
+/** Returns the folders that are parts of a split, if there is one for training and one for test. */
 const splitFolders = (names: ReadonlyArray<string>): ReadonlySet<string> => {
   const found = names.filter((name) => partWords[name.toLowerCase()] !== undefined)
   const parts = new Set(found.map((name) => partWords[name.toLowerCase()]))
@@ -92,7 +92,7 @@ const walk: (
     if (isHidden(name)) continue
     const at = path.join(folder, name)
     if (!isRead(name) && !isOpened(name)) continue
-    // A link that leads nowhere is passed over.
+    // Broken links are skipped.
     const info = yield* fs.stat(at).pipe(Effect.option)
     if (info._tag === "None") continue
     if (info.value.type === "File" && isRead(name)) found.push({ file: at, isEmpty: info.value.size === 0n })
@@ -102,8 +102,8 @@ const walk: (
 })
 
 /**
- * Files of a folder, and of the partitions below it, that may be tables, in the order of their paths; empty ones, as Spark
- * leaves them, only where there are no others.
+ * Lists the files that may be tables in a folder and its partitions, in the order of their paths; empty files, as Spark
+ * writes them, only where there are no others.
  */
 export const list = Effect.fn("TableFolder.list")(function*(folder: string) {
   const all = yield* walk(folder, 4)
@@ -111,10 +111,10 @@ export const list = Effect.fn("TableFolder.list")(function*(folder: string) {
   return (full.length === 0 ? all : full).map(({ file }) => file)
 })
 
-/** Archives and documents of a folder that hold no table as they are. */
+/** Returns the archives and documents of a folder. */
 export const unread = (names: ReadonlyArray<string>): ReadonlyArray<string> => names.filter(isForeign)
 
-/** Folders in a folder that may hold data: neither hidden nor runs. */
+/** Lists the subfolders that may hold data: neither hidden nor runs. */
 const below = Effect.fnUntraced(function*(folder: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -141,7 +141,7 @@ const holdsTables: (
   return false
 })
 
-/** Folders below a folder that has no data itself: those that hold tables, at most three levels down. */
+/** Lists the folders with tables below a folder without data, at most three levels down. */
 export const inside: (
   folder: string
 ) => Effect.Effect<ReadonlyArray<string>, never, FileSystem.FileSystem | Path.Path> = Effect.fn("TableFolder.inside")(
@@ -155,7 +155,7 @@ export const inside: (
 const months =
   /(?<![a-z])(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)(?![a-z])/g
 
-/** A name without its ending and with a mark for every number or identifier in it. */
+/** Returns a name without extensions, with numbers and identifiers replaced by a mark. */
 const stemOf = (name: string): string =>
   name.toLowerCase().replace(/\.(gz|gzip)$/, "")
     .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, "#")
@@ -165,7 +165,7 @@ const stemOf = (name: string): string =>
     .replaceAll(/#([-_. ]#)+/g, "#")
     .replace(/-c#(?=\.|$)/, "")
 
-/** The stem of a file: files of a partition are told by the folder of the table. */
+/** Returns the stem of a file; for a file of a partition, that of the table's folder. */
 const stemIn = (folder: string, file: string, path: Path.Path): string => {
   const parts = path.relative(folder, file).split(path.sep)
   const partition = parts.slice(0, -1).findIndex((part) => ending.test(part))
@@ -178,7 +178,7 @@ const stemIn = (folder: string, file: string, path: Path.Path): string => {
   return within.length > 0 ? parts.filter((part) => !isPartitioned(part)).map(stemOf).join("/") : stemOf(parts.at(-1)!)
 }
 
-/** The first part that is not empty, or the error of the first. */
+/** Opens the first part that is not empty, or returns the error of the first. */
 const firstOf = Effect.fnUntraced(function*(members: ReadonlyArray<string>, form: TableForm | undefined) {
   const open = (file: string) => TableFile.open(file, form).pipe(Effect.catch((error) => Effect.succeed(error)))
   const first = yield* open(members[0]!)
@@ -209,7 +209,7 @@ const groupsOf = Effect.fnUntraced(
   }
 )
 
-/** The part of a split that a stem names, and the rest of the stem. */
+/** Returns the part of a split that a stem names, and the rest of the stem. */
 const partOf = (stem: string): { readonly part: number; readonly rest: string } | undefined => {
   const words = stem.split(/[-_. /]+/)
   const part = words.map((word) => partWords[word]).find((one) => one !== undefined)
@@ -225,7 +225,7 @@ const isEvents = (table: TableFile.TableFile, columns: TableConfig.Files["column
     AmazonRatings.formOf(table.columns) !== undefined
 }
 
-/** Whether a table can only be one of items: it has no column that may be one of users, and no key comes again. */
+/** Returns whether a table can only be one of items: no column may be one of users, and no key is repeated. */
 export const isOnlyItems = (table: TableFile.TableFile): boolean => {
   const source = TableConfig.found(TableConfig.none, [], "items")
   if (!isItems(table, source) || TableProposal.mayHaveUsers(table)) return false
@@ -233,23 +233,23 @@ export const isOnlyItems = (table: TableFile.TableFile): boolean => {
   return new Set(keys).size === keys.length
 }
 
-/** Whether a table may be one of items: it has a key and a title, and no users. */
+/** Returns whether a table may be one of items: it has a key and a title, and no users. */
 const isItems = (table: TableFile.TableFile, source: TableConfig.Files): boolean =>
   ColumnRoles.itemKeyOf(table.columns, source) !== undefined &&
   ColumnRoles.columnOf("title", table.columns, source.columns) !== undefined &&
   ColumnRoles.columnOf("user", table.columns, source.columns) === undefined
 
-/** What a folder's files are. */
+/** Tables recognised in a folder. */
 export interface Discovered {
   readonly tables: Tables | undefined
-  /** Every group that was looked at, for messages. */
+  /** Every group examined, for messages. */
   readonly looked: ReadonlyArray<TableFile.TableFile | CatalogError>
 }
 
 const nameOf = (group: Group, folder: string, path: Path.Path): string =>
   path.relative(folder, group.files[0]!) + (group.files.length > 1 ? ` (and ${group.files.length - 1} more)` : "")
 
-/** The groups that are events, as one table or as a split. */
+/** Returns the events among the groups, as one table or as a split; fails where they are ambiguous. */
 const eventsOf = Effect.fnUntraced(function*(folder: string, groups: ReadonlyArray<Group>) {
   const path = yield* Path.Path
   if (groups.length <= 1) return { files: groups[0]?.files ?? [], parts: undefined }
@@ -276,7 +276,7 @@ const eventsOf = Effect.fnUntraced(function*(folder: string, groups: ReadonlyArr
   })
 })
 
-/** The items among groups; a table with a usual key is taken before one whose key is called `id`. */
+/** Returns the items among groups; a table with a usual key is preferred to one with the key `id`. */
 const itemsOf = Effect.fnUntraced(function*(
   folder: string,
   groups: ReadonlyArray<Group>,
@@ -290,7 +290,7 @@ const itemsOf = Effect.fnUntraced(function*(
   )
   const best = usual.length > 0 ? usual : candidates
   if (best.length <= 1) return best[0]?.files
-  // Of tables of products and of customers those are meant whose keys the events' column "product_id" names.
+  // Of tables of products and customers, the events' column "product_id" selects the products.
   const word = (column ?? "").toLowerCase().replace(/:\w+$/, "").replace(/[-_ ]?(id|key|code|no)$/, "")
   const named = best.filter(({ files }) => word.length > 2 && path.basename(files[0]!).toLowerCase().includes(word))
   if (named.length === 1) return named[0]!.files
@@ -304,7 +304,7 @@ const itemsOf = Effect.fnUntraced(function*(
   })
 })
 
-/** Says which tables of a folder are left alone; one without a header line may hold the titles. */
+/** Returns remarks on the tables that are not read; one without a header line may hold the titles. */
 const notRead = (
   groups: ReadonlyArray<Group>,
   hasItems: boolean,
@@ -330,7 +330,7 @@ const notRead = (
   ]
 }
 
-/** Looks for a table of events, and one of items beside it; `file` is the events' file where one was named. */
+/** Recognises a table of events and one of items beside it; `file` is the file of events, where one was passed. */
 export const discover = Effect.fn("TableFolder.discover")(function*(
   folder: string,
   config: TableConfig.TableConfig,
@@ -345,7 +345,7 @@ export const discover = Effect.fn("TableFolder.discover")(function*(
   const found = file !== undefined
     ? { files: [file], parts: undefined }
     : shared.form?.columns !== undefined
-    // A header was named: it is that of the one file, or of all that are alike.
+    // A configured header applies to the only file, or to all files of one table.
     ? yield* eventsOf(folder, groups)
     : yield* eventsOf(folder, opened.filter(({ table }) => isEvents(table, shared.columns)))
   const looked = groups.map(({ table }) => table)
@@ -380,14 +380,14 @@ export const discover = Effect.fn("TableFolder.discover")(function*(
   }
 })
 
-/** The tables that the settings of a folder name. */
+/** Returns the tables named in the settings of a folder. */
 export const configured = Effect.fn("TableFolder.configured")(function*(
   folder: string,
   config: TableConfig.TableConfig
 ): Effect.fn.Return<Tables | undefined, CatalogError, Needs> {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  // A folder that is named stands for the files in it.
+  // A folder in the settings means the files in it.
   const resolved = Effect.fnUntraced(function*(files: TableConfig.Files) {
     const paths: Array<string> = []
     for (const name of files.files) {
@@ -395,7 +395,7 @@ export const configured = Effect.fn("TableFolder.configured")(function*(
       const info = yield* fs.stat(at).pipe(
         Effect.mapError(() =>
           new CatalogError({
-            reason: new Unreadable({ path: at, detail: `sidereal.json names it, and it is not there` })
+            reason: new Unreadable({ path: at, detail: `sidereal.json names it, but it does not exist` })
           })
         )
       )

@@ -1,6 +1,6 @@
 /**
- * The `sidereal.json` that would read a table whose columns have unusual names: a guess by names and values, for people
- * to confirm.
+ * Proposals of a `sidereal.json` for tables whose columns have unusual names: guesses by names and values, which the
+ * user has to confirm.
  */
 import * as Printable from "../../text/Printable.ts"
 import * as EventTime from "../reader/EventTime.ts"
@@ -10,10 +10,10 @@ import { type Files, type TableConfig } from "./TableConfig.ts"
 import { type TableFile } from "./TableFile.ts"
 import * as TimeColumn from "./TimeColumn.ts"
 
-/** A part of a `sidereal.json`. */
+/** Partial content of a `sidereal.json`. */
 export type Proposal = typeof TableConfig.Encoded
 
-/** Names that hint at a role without being one of the usual names. */
+/** Patterns of names that suggest a role without being usual names. */
 const hints = {
   user:
     /user|customer|client|member|visitor|session|account|buyer|shopper|reviewer|person|people|listener|player|uid|who/i,
@@ -22,10 +22,10 @@ const hints = {
   time: /time|date|stamp|when|day|epoch|_at$|^at$|^ts$/i
 } as const
 
-/** Whether a column's name hints at users. */
+/** Returns whether a column's name suggests users. */
 export const mayHaveUsers = ({ columns }: TableFile): boolean => columns.some((column) => hints.user.test(column))
 
-/** Columns that may hold times: the ones whose values are moments, then the ones whose names say so. */
+/** Returns the columns that may hold times: by their values first, then by their names. */
 export const timeColumns = (table: TableFile): ReadonlyArray<string> => {
   const taken = new Set(
     (["user", "item"] as const).map((role) => ColumnRoles.columnOf(role, table.columns, {}))
@@ -39,7 +39,7 @@ export const timeColumns = (table: TableFile): ReadonlyArray<string> => {
   ]
 }
 
-/** Says that no column of times was recognised, and which may be one. */
+/** Returns a remark that no column of times was recognised, with the candidates. */
 export const noTimes = (table: TableFile, proposed: ReadonlyArray<string>): string =>
   `no column of times was recognised in ${table.file} (columns ${
     table.columns.map((column) => JSON.stringify(column)).join(", ")
@@ -49,7 +49,7 @@ export const noTimes = (table: TableFile, proposed: ReadonlyArray<string>): stri
     : `; ${proposed.map((column) => JSON.stringify(column)).join(" or ")} may hold times: ` +
       `{"columns": {"time": ${JSON.stringify(proposed[0])}}} in a sidereal.json beside it`)
 
-/** The roles of a table's columns as far as names and values tell. */
+/** Guesses the roles of a table's columns by names and values. */
 const guess = (
   table: TableFile,
   columns: Files["columns"]
@@ -73,7 +73,7 @@ const guess = (
   take("time", times)
   take("user", named("user"))
   if (listed === undefined) take("item", named("item"))
-  // Names that say nothing: keys rather than measures.
+  // For names without meaning, prefer keys to measures.
   const rest = table.columns.filter((column) => !taken.has(column) && isKeys(TimeColumn.sampled(table, column)))
     .toSorted((a, b) => Number(keyName.test(b)) - Number(keyName.test(a)))
   if (chosen["user"] === undefined && ColumnRoles.columnOf("user", table.columns, columns) === undefined) {
@@ -90,11 +90,11 @@ const guess = (
 
 const keyName = /(id|key|code|no|nr|number)s?$/i
 
-/** Whether values may be keys: no fractions, and not one word in every row. */
+/** Returns whether values may be keys: no fractions, and not the same value in every row. */
 const isKeys = (values: ReadonlyArray<string>): boolean =>
   !values.some((value) => /^-?\d*[.,]\d*[1-9]\d*$/.test(value)) && (values.length < 3 || new Set(values).size > 1)
 
-/** A column whose name says that it holds several items and whose cells are parted by a sign. */
+/** Returns a column whose name means several items and whose cells have a separator. */
 const listColumn = (table: TableFile): { readonly column: string; readonly separator: string } | undefined => {
   for (const column of table.columns.filter((name) => ColumnRoles.isListOfItems(name))) {
     const values = TimeColumn.sampled(table, column)
@@ -107,7 +107,7 @@ const listColumn = (table: TableFile): { readonly column: string; readonly separ
   return undefined
 }
 
-/** Names for the columns of a file without a header line, by their values. */
+/** Guesses column names of a file without a header line, by the values. */
 const headerOf = (table: TableFile): readonly [string, ...Array<string>] => {
   const rows = [table.columns, ...table.rows]
   const names: Array<string> = []
@@ -140,10 +140,10 @@ const listsOf = (table: TableFile): { readonly lists?: string } => {
   return list === undefined ? {} : { lists: list.separator }
 }
 
-/** Whether a table without a header line has too many columns to guess their names. */
+/** Returns whether a table without a header line has too many columns to guess their names. */
 export const isWide = ({ columns, header }: TableFile): boolean => columns.length > 20 && header !== true
 
-/** Whether a table has a column for every item, as matrices of ratings have. */
+/** Returns whether a table has one column per item, like a matrix of ratings. */
 const isMatrix = (table: TableFile): boolean =>
   isWide(table) &&
   table.rows.every((row) => row.every((cell) => cell === null || cell === "" || /^-?[\d.,]+$/.test(cell)))
@@ -156,7 +156,7 @@ export const ofItems = (table: TableFile): Proposal => ({
   }
 })
 
-/** How much a table looks like one of events: its columns and rows that people and things, or moments, are in. */
+/** Scores how likely a table holds events, by the roles of its columns. */
 export const likeness = (table: TableFile): number =>
   (["user", "item", "time"] as const).reduce(
     (sum, role) =>
@@ -168,11 +168,11 @@ export const likeness = (table: TableFile): number =>
     Math.min(table.columns.length, 3)
   )
 
-/** The columns of times that are recognised: none, one, or a date and a clock. */
+/** Returns the recognised columns of times: none, one, or a date and a clock time. */
 const timeOf = (table: TableFile, columns: Files["columns"]): ReadonlyArray<string> =>
   TimedEvents.columnsOf(TimeColumn.of(table, columns))
 
-/** Names every role of a table's columns, recognised or guessed. */
+/** Returns the column of every role, recognised or guessed. */
 const named = (table: TableFile): Readonly<Record<string, string | readonly [string, string]>> => {
   const [date, clock] = timeOf(table, {})
   const time = date === undefined ? {} : { time: clock === undefined ? date : [date, clock] as const }
@@ -224,19 +224,19 @@ export const ofTables = (
   }
 }
 
-/** Returns a proposal as the text of a file; the empty text where there is nothing to propose. */
+/** Returns a proposal as the text of a file; "" for an empty proposal. */
 export const text = (proposal: Proposal): string => Object.keys(proposal).length === 0 ? "" : JSON.stringify(proposal)
 
 const shown = 120
 
-/** The first three rows, cut to a line each. */
+/** Returns the first three rows, each cut to one line. */
 export const firstRows = (table: TableFile): ReadonlyArray<string> =>
   table.rows.slice(0, 3).map((row) => {
     const line = Printable.line(row.map((cell) => cell ?? "").join(" | "))
     return line.length > shown ? `${line.slice(0, shown - 3)}...` : line
   })
 
-/** One line on a file for people: its kind, its columns, and what it lacks. */
+/** Describes a file in one line: its kind, its columns, and missing ones; its first rows follow. */
 export const describe = (table: TableFile, columns: Files["columns"]): string => {
   const lacking = (["user", "item"] as const).filter((role) =>
     ColumnRoles.columnOf(role, table.columns, columns) === undefined

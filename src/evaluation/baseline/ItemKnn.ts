@@ -1,9 +1,10 @@
 /**
- * Item-to-item neighbours by windowed co-occurrence, the strongest simple baseline of next-item prediction.
+ * Baseline that scores items by windowed co-occurrence with the latest items of the history (item k-nearest
+ * neighbours).
  *
  * For positions i < j <= i + 10 of a training sequence with x = s_i, y = s_j, x != y, and w = (17 - (j - i)) / 16:
  * `C[x][y] += w` and `C[y][x] += w / 2`. With n_x the training occurrences of x, item y scores
- * `sum_p 2^-floor(p / 2) C[x_p][y] / sqrt(n_x sqrt(n_y))` over the last 20 items x_p of the history, p = 0 the last.
+ * `sum_p 2^-floor(p / 2) C[x_p][y] / sqrt(n_x_p sqrt(n_y))` over the last 20 items x_p of the history, p = 0 the last.
  */
 import * as Popularity from "./Popularity.ts"
 import * as Scorer from "./Scorer.ts"

@@ -1,5 +1,5 @@
 /**
- * The baseline that recommends what was bought most in training.
+ * Baseline that recommends the items with the most training events.
  */
 import * as Scorer from "./Scorer.ts"
 

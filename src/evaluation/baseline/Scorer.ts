@@ -1,25 +1,25 @@
 /**
- * Models that score every item of the catalogue after a history: baselines, heads over items, mixtures of them.
+ * Scorers: models that score every item of the catalogue after a history, such as baselines, item heads and mixtures.
  */
 import * as Effect from "effect/Effect"
 import { type History } from "../../catalog/History.ts"
 import { ScorerError } from "./ScorerError.ts"
 
-/** Scores [B, N], row-major; in double precision, for equal scores share their ranks. */
+/** Scores [B, N], row-major; in float64, because rounding would create ties. */
 export interface Scores {
   readonly rows: number
   readonly width: number
   readonly data: Float64Array
 }
 
-/** Higher is better. Items with a score of 0 have no evidence for them and are ranked last, together. */
+/** A scorer: higher scores are better. A score of 0 means no evidence for the item. */
 export interface Scorer {
   readonly name: string
-  /** Scores of the N items after each of B histories [B, N]. */
+  /** Returns the scores of the N items after each of B histories, [B, N]. */
   scores(histories: ReadonlyArray<History>): Effect.Effect<Scores, ScorerError>
 }
 
-/** Makes a scorer of a plain function; `score` writes one row of `items` zeros. */
+/** Makes a scorer from a plain function; `score` adds to or overwrites a row of zeros, [N], where N is `items`. */
 export const make = (name: string, items: number, score: (history: History, row: Float64Array) => void): Scorer => ({
   name,
   scores: (histories) =>
@@ -31,8 +31,9 @@ export const make = (name: string, items: number, score: (history: History, row:
           return Effect.fail(
             new ScorerError({
               scorer: name,
-              detail: `history ${at} (user ${history.user}) holds item ${outside}, and the catalogue has ${items}; ` +
-                "fit it on the catalogue that it is asked about"
+              detail:
+                `history ${at} (user ${history.user}) holds item ${outside}, but the catalogue has ${items} items; ` +
+                "fit the scorer on the catalogue of these histories"
             })
           )
         }

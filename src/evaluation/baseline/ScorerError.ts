@@ -1,9 +1,9 @@
 /**
- * The one error of scorers.
+ * The tagged error of scorers.
  */
 import * as Schema from "effect/Schema"
 
-/** A scorer that could not answer. */
+/** Failure of a scorer. */
 export class ScorerError extends Schema.TaggedError<ScorerError>()("ScorerError", {
   scorer: Schema.String,
   detail: Schema.String

@@ -1,14 +1,17 @@
 /**
- * The smallest vocabulary that can write SIDs: one row per level and code, and one to begin with.
+ * The compact vocabulary of SIDs: one token per level and code, and one token that begins a sequence.
  */
 import { type SidIndex } from "../../sid/SidIndex.ts"
 import * as Trie from "../../sid/trie/Trie.ts"
 
-/** Token ids: 0 begins a sequence, ends a SID that another goes on from, and fills padding; then the codes of level 0, of level 1 and so on. */
+/**
+ * Token ids: 0 begins a sequence, ends a SID that is a prefix of another SID, and fills padding; from 1 on stand the
+ * codes of level 0, then those of level 1 and so on.
+ */
 export interface CompactVocabulary {
-  /** Rows of the embedding, a multiple of 8; the rows past the last code are never legal. */
+  /** Rows of the embedding, V, a multiple of 8; rows past the last code are never legal. */
   readonly size: number
-  /** Id of code 0 of each level. */
+  /** Token id of code 0 of each level, [L]. */
   readonly offsets: ReadonlyArray<number>
   /** Codes of each level. */
   readonly sizes: ReadonlyArray<number>
@@ -16,10 +19,10 @@ export interface CompactVocabulary {
   readonly ends: boolean
 }
 
-/** The token that begins a sequence. */
+/** Token that begins a sequence. */
 export const begin = 0
 
-/** The token that ends a SID which begins another one: nothing else is written with it, so it needs no row of its own. */
+/** Token that ends a SID which is a prefix of another SID. It shares row 0 with `begin`, which is never a target. */
 export const end = 0
 
 /** Returns whether an item ends at a node that has children. */
@@ -41,6 +44,6 @@ export const make = (index: SidIndex): CompactVocabulary => {
   return { size: Math.ceil(next / 8) * 8, offsets, sizes: index.codebookSizes, ends: endsEarly(index.trie) }
 }
 
-/** The token of a code at a level. */
+/** Returns the token of code `code` at level `level`, both from 0. */
 export const token = (vocabulary: CompactVocabulary, level: number, code: number): number =>
   vocabulary.offsets[level]! + code

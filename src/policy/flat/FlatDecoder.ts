@@ -1,5 +1,5 @@
 /**
- * The decoder of a flat policy over the catalogue of the context, with the programs that are compiled for it.
+ * State of a flat policy over the catalogue of the context: configuration, index and compiled programs.
  */
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
@@ -13,27 +13,27 @@ import type * as Transformer from "../transformer/Transformer.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
 import { type Parameters } from "./FlatPrograms.ts"
 
-/** What sessions, batches and trees of one policy share. */
+/** State shared by the sessions, batches and trees of one policy. */
 export interface FlatDecoder {
   readonly config: Transformer.DecoderConfig
-  /** Names and shapes of its weights. */
+  /** Names and shapes of the weights. */
   readonly slots: Parameters
   readonly index: SidIndex
   readonly space: LeafSpace
   readonly vocabulary: CompactVocabulary.CompactVocabulary
-  /** Items of a history that are read, the latest ones. */
+  /** Number of latest items of a history that are read. */
   readonly historyItems: number
-  /** Positions of the longest prompt. */
+  /** Number of positions of the longest prompt. */
   readonly promptPositions: number
-  /** Compiles a program for as long as its caller's scope. */
+  /** Compiles a program that is released with the caller's Scope. */
   readonly compile: (program: TensorProgram) => Effect.Effect<Executable<string, string>, TensorError, Scope.Scope>
-  /** The program of a key, compiled at its first use and kept as long as the policy. */
+  /** Returns the program of a key, compiled at its first use and released with the policy. */
   readonly program: (key: string, make: () => TensorProgram) => Effect.Effect<Executable<string, string>, TensorError>
   /** Bytes that are 0, for a table of what is legal; valid until the next call, which clears and gives them again. */
   readonly clear: (size: number) => Uint8Array<ArrayBuffer>
 }
 
-/** Makes the decoder of a policy that reads `historyItems` items. */
+/** Builds the state of a policy that reads the latest `historyItems` items of a history. */
 export const make = Effect.fnUntraced(function*(
   config: Transformer.DecoderConfig,
   slots: Parameters,

@@ -1,5 +1,5 @@
 /**
- * Gradients of steps that are taken in parts.
+ * Gradients accumulated over the parts of a step.
  */
 import * as Effect from "effect/Effect"
 import { type Feeds, type ParameterStore } from "../../optimizer/ParameterStore.ts"
@@ -7,7 +7,10 @@ import { type Executable } from "../../tensor/TensorRuntime.ts"
 import { ofTensor } from "../PolicyError.ts"
 import * as FlatPrograms from "./FlatPrograms.ts"
 
-/** Runs one program over the parts of a step, one after the other, and sums its loss and terms by their shares. */
+/**
+ * Runs one program over the parts of a step in order, accumulates their gradients in the store, and returns the sums of
+ * loss and terms, each part weighted by its share.
+ */
 export const accumulate = Effect.fnUntraced(
   function*(
     store: ParameterStore,

@@ -1,8 +1,8 @@
 /**
- * Histories as flat rows of tokens: a beginning, then one position per code.
+ * Layout of histories as rows of tokens: a beginning token, then one position per code.
  *
- * An item whose SID begins another one's is closed by an end, so that what is written can be read again and the end has a
- * probability like any code.
+ * An item whose SID is a prefix of another SID is followed by an end token, so that the row can be parsed unambiguously
+ * and the end has a probability like any code.
  */
 import { type SidIndex } from "../../sid/SidIndex.ts"
 import * as LeafSpace from "../../sid/trie/LeafSpace.ts"
@@ -11,7 +11,7 @@ import * as Random from "../../statistics/Random.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
 import * as LevelHead from "./LevelHead.ts"
 
-/** Rows of packed sequences, row-major [B, T]; targets and weights at positions without a loss are 0. */
+/** Packed sequences, B `rows` of T `length` positions, row-major [B, T]; targets and weights without a loss are 0. */
 export interface PackedRows {
   readonly rows: number
   readonly length: number
@@ -20,26 +20,27 @@ export interface PackedRows {
   readonly segments: Int32Array
   readonly targets: Int32Array
   readonly weights: Float32Array
-  /** The trie node whose children are the legal targets, -1 at positions without a loss. */
+  /** Trie node whose children are the legal targets, -1 at positions without a loss, [B, T]. */
   readonly nodes: Int32Array
+  /** Number of positions with a loss. */
   readonly losses: number
 }
 
-/** A sequence and the number of its first items that carry no loss. */
+/** A sequence of items; the first `given` items carry no loss, the losses of the others are multiplied by `weight`. */
 export interface Sequence {
   readonly items: Int32Array
   readonly given: number
   readonly weight: number
 }
 
-/** Returns whether another SID goes on where an item's ends. */
+/** Returns whether the item's SID is a prefix of another SID. */
 const goesOn = (index: SidIndex, item: number): boolean => Trie.childCount(index.trie, index.leafOf[item]!) > 0
 
-/** Number of positions of an item. */
+/** Returns the number of positions of an item. */
 export const itemLength = (index: SidIndex, item: number): number =>
   index.sids[item]!.length + (goesOn(index, item) ? 1 : 0)
 
-/** The tokens of an item. */
+/** Returns the tokens of an item: its codes, then the end token where its SID is a prefix of another SID. */
 export const itemTokens = (
   index: SidIndex,
   vocabulary: CompactVocabulary.CompactVocabulary,
@@ -50,7 +51,7 @@ export const itemTokens = (
   return tokens
 }
 
-/** The last items that fit into `positions` positions after the beginning. */
+/** Returns the longest suffix of `history` that fits into `positions` positions. */
 export const lastItems = (index: SidIndex, history: Int32Array, positions: number): Int32Array => {
   let used = 0
   let from = history.length
@@ -63,7 +64,7 @@ export const lastItems = (index: SidIndex, history: Int32Array, positions: numbe
   return history.subarray(from)
 }
 
-/** Tokens of a prompt: the beginning and the codes of the history. */
+/** Returns the tokens of a prompt: the beginning, then the latest items of the history, at most `positions` in all. */
 export const prompt = (
   index: SidIndex,
   vocabulary: CompactVocabulary.CompactVocabulary,
@@ -76,7 +77,7 @@ export const prompt = (
   return Int32Array.from(tokens)
 }
 
-/** Trie nodes before each token of an item: the root, then the prefixes. */
+/** Returns the trie nodes before each token of an item: the root, then the prefixes of the SID. */
 const nodesOnPath = (index: SidIndex, item: number): Array<number> => {
   let node = index.leafOf[item]!
   const path = goesOn(index, item) ? [node] : []
@@ -88,8 +89,9 @@ const nodesOnPath = (index: SidIndex, item: number): Array<number> => {
 }
 
 /**
- * Packs sequences into rows of `length` tokens without padding between them, first fit over a window of open rows, in
- * an order drawn from (seed, epoch); then cuts the rows into batches of about `batchTokens` tokens.
+ * Packs sequences into rows of `length` positions without padding between them, by first fit over a window of 48 open
+ * rows in an order drawn from (seed, epoch); then cuts the rows into batches of about `batchTokens` positions.
+ * Sequences longer than a row keep their last items.
  */
 export const pack = (
   index: SidIndex,
@@ -127,8 +129,8 @@ export const pack = (
 }
 
 /**
- * Lays out rows of sequences. A sequence of n tokens takes n positions: the beginning and all tokens but the last are
- * read, and all tokens of items that were not given are targets.
+ * Lays out rows of sequences. A sequence of n tokens has n positions: the beginning and all tokens but the last are
+ * inputs, and all tokens of items after the first `given` are targets. The weights of a batch sum to 1.
  */
 const fill = (
   index: SidIndex,
@@ -186,31 +188,34 @@ export const markLegal = (
   if (codes.length > 0 && Trie.itemCount(trie, node) > 0) legal[base + LevelHead.columns(vocabulary) - 1] = 1
 }
 
-/** Rows of prompts with the trees of their candidates, [B, T] with an explicit mask. */
+/** Prompts with the trees of their candidates, B `rows` of T `length` positions, with an explicit attention mask. */
 export interface TreeRows {
   readonly rows: number
   readonly length: number
   readonly tokens: Int32Array
   readonly positions: Int32Array
-  /** Additive mask [B, 1, T, T]. */
+  /** Additive attention mask, [B, 1, T, T]. */
   readonly mask: Float32Array
-  /** The first inner node of each group, and the number of all of them [B + 1]. */
+  /** Index of the first inner node of each group, then the number R of all inner nodes, [B + 1]. */
   readonly first: Int32Array
-  /** Flat positions that predict, one for every inner node of every tree [R], and the node itself. */
+  /** Flat index into [B, T] of the position that predicts the children of each inner node, [R]. */
   readonly predictors: Int32Array
+  /** Trie node of each inner node, [R]. */
   readonly nodes: Int32Array
   /** What may follow each inner node: columns of its level [starts[r] .. starts[r + 1] - 1], children first, then the end. */
   readonly starts: Int32Array
+  /** Tokens that may follow each inner node: its children, then its end where a SID ends there. */
   readonly edges: Int32Array
-  /** Most edges of a node, K. */
+  /** Largest number of edges of a node, K. */
   readonly widest: number
-  /** For group g, candidate c, step l: the edge it takes. */
+  /** Index of the edge taken by candidate c of group g at step l, [g][c][l]. */
   readonly paths: ReadonlyArray<ReadonlyArray<Int32Array>>
 }
 
 /**
- * One row per prompt: its tokens, then one position for every inner node that its candidates pass. A node sees the
- * prompt, its ancestors and itself, so candidates share the prompt and each other's prefixes.
+ * Lays out one row per prompt: its tokens, then one position for every inner node on the paths of its candidates. A
+ * node attends to the prompt, its ancestors and itself, so candidates share the prompt and their common prefixes.
+ * `masked` is the value of the mask where attention is not allowed.
  */
 export const trees = (
   index: SidIndex,
@@ -258,7 +263,7 @@ export const trees = (
       positions[start + t] = t
       for (let s = 0; s < t; s++) see(t, s)
     }
-    /** The edge to each child, and the end of each inner node. */
+    /** Index of the edge to each child; `endOf` holds that of the end of each inner node. */
     const edgeTo = new Map<number, number>()
     const endOf = new Map<number, number>()
     const predict = (position: number, node: number) => {

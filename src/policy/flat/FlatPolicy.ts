@@ -1,5 +1,5 @@
 /**
- * The flat family of policies: a decoder over one position per code, with the compact vocabulary.
+ * The flat family of policies: a decoder-only transformer with one position per code, over the compact vocabulary.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -21,29 +21,29 @@ import * as FlatTrees from "./FlatTrees.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
-/** Weights of all blocks; with gradients and moments they take 10 GB. */
+/** Largest number of weights of all blocks; with gradients and moments they take about 10 GB. */
 const mostWeights = 2 ** 29
 
-/** Shape and training layout of the policy. */
+/** Shape of the policy and layout of its training batches. */
 export class FlatPolicyConfig extends Schema.Class<FlatPolicyConfig>("sidereal/policy/FlatPolicyConfig")(
   Schema.Struct({
-    /** @default 128 */
+    /** Components D of a position's state, a multiple of 2 x `heads`. @default 128 */
     width: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(128))),
-    /** @default 4 */
+    /** Transformer blocks. @default 4 */
     layers: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(4))),
-    /** @default 4 */
+    /** Query heads, each of width / heads components. @default 4 */
     heads: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(4))),
-    /** @default 2 */
+    /** Key-value heads, a divisor of `heads`. @default 2 */
     keyValueHeads: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2))),
-    /** @default 344 */
+    /** Components of the hidden layer of each feed-forward unit. @default 344 */
     feedForward: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(344))),
-    /** Items of a history that are read, the latest ones, at most 10,000. @default 50 */
+    /** Latest items of a history that are read, at most 10,000. @default 50 */
     historyItems: Count.check(Schema.isLessThanOrEqualTo(10_000)).pipe(
       Schema.withDecodingDefaultKey(Effect.succeed(50))
     ),
-    /** Positions of a training batch. @default 2048 */
+    /** Positions (tokens) per training batch. @default 2048 */
     batchTokens: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2048))),
-    /** Share of components dropped in training, 0 to 0.9. @default 0.2 */
+    /** Dropout rate in training, 0 to 0.9. @default 0.2 */
     dropout: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(0.9)).pipe(
       Schema.withDecodingDefaultKey(Effect.succeed(0.2))
     )
@@ -58,7 +58,7 @@ export class FlatPolicyConfig extends Schema.Class<FlatPolicyConfig>("sidereal/p
   ]))
 ) {}
 
-/** The decoder behind a policy for an index. */
+/** Returns the configuration of the transformer for the SIDs of an index. */
 export const decoderConfig = (config: FlatPolicyConfig, index: SidIndex): Transformer.DecoderConfig =>
   new Transformer.DecoderConfig({
     vocabulary: CompactVocabulary.make(index).size,
@@ -98,8 +98,8 @@ const make = (config: FlatPolicyConfig, seed: number, attention: number) =>
   })
 
 /**
- * The flat policy for the catalogue of the context, its weights drawn from `seed`; trees of candidates are computed
- * together up to `attention` cells.
+ * Builds the flat policy for the catalogue of the context, its initial weights drawn from `seed`. Candidate trees are
+ * computed in parts of at most `attention` cells (default 2^26, 256 MB of float32).
  */
 export const layer = (
   config: FlatPolicyConfig,

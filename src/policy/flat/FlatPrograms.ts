@@ -31,7 +31,7 @@ const weightInputs = (parameters: Parameters): Record<string, TensorProgram.Tens
 const trained = (parameters: Parameters, inputs: Inputs): Inputs =>
   Object.fromEntries(parameters.flatMap(({ name, trainable }) => trainable ? [[name, inputs[name]!]] : []))
 
-/** Loss of packed rows of `length` positions and its gradients; with dropout masks when `dropout` is set. */
+/** Builds the program that returns the loss of packed rows of `length` positions and its gradients. */
 export const supervised = (
   config: Transformer.DecoderConfig,
   vocabulary: Vocabulary,
@@ -154,7 +154,7 @@ const parts: Readonly<Record<CachePart, { readonly number: number; readonly colu
   tree: { number: 1, columns: "S" }
 }
 
-/** The names under which programs give their new keys and values, and take them as a part of the cache. */
+/** Returns the names of keys and values: `from` as an output of a program, `to` as an input of a part of the cache. */
 export const cacheNames = (
   config: Transformer.DecoderConfig,
   part: CachePart
@@ -209,7 +209,7 @@ export const extend = (
   })
 }
 
-/** Appends the nodes scored last to the tree part of the cache. */
+/** Builds the program that appends the nodes scored last to the tree part of the cache. */
 export const grow = (config: Transformer.DecoderConfig): Program =>
   TensorProgram.make({
     name: "flat.grow",
@@ -270,18 +270,18 @@ export const treeScores = (
     body: (inputs: Inputs) => ({ logProbs: gather(nodeLogProbs(config, vocabulary, inputs, inputs), inputs["edges"]!) })
   })
 
-/** The input of an objective's scalar. */
+/** Returns the input name of an objective's scalar. */
 export const scalarName = (name: string) => `scalar.${name}`
 
 const terms = "term."
 
-/** The terms of an objective among the outputs of its program. */
+/** Returns the terms of an objective from the outputs of its program. */
 export const termsOf = <A>(outputs: Readonly<Record<string, A>>): ReadonlyArray<readonly [name: string, term: A]> =>
   Object.entries(outputs).flatMap(([key, output]) =>
     key.startsWith(terms) ? [[key.slice(terms.length), output] as const] : []
   )
 
-/** The loss of an objective over candidates, its terms and its gradients. */
+/** Builds the program that returns the loss of an objective over candidates, its terms and its gradients. */
 export const groupGradient = (
   config: Transformer.DecoderConfig,
   vocabulary: Vocabulary,

@@ -1,5 +1,5 @@
 /**
- * Decoding with a flat policy: prompts are computed once, and the nodes of each step extend what was kept of them.
+ * Decoding with a flat policy: prompts are computed once, and the nodes of each score extend their key-value cache.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -32,7 +32,7 @@ const nodeScores = (
   find: (prompt: number, node: number) => { readonly scored: Scored; readonly base: number; readonly row: number }
 ): NodeScores => {
   const buffer = new Int32Array(Math.max(...spaces.map(({ width }) => width)))
-  /** Writes the logits of the children and returns their number and the logarithm of what all are divided by. */
+  /** Writes the logits of the children; returns their number, the logit of the end and the log of the normaliser. */
   const write = (prompt: number, node: number, into: Float32Array) => {
     const space = spaces[prompt]!
     const count = space.children(node, buffer)
@@ -67,7 +67,7 @@ const nodeScores = (
   }
 }
 
-/** Prompts [B, T], the shorter ones padded at their end. */
+/** Lays out prompts as [B, T], padded on the right. */
 const promptFeeds = (prompts: ReadonlyArray<Int32Array>, length: number): Feeds => {
   const batch = prompts.length
   const tokens = new Int32Array(batch * length)
@@ -88,15 +88,15 @@ const promptFeeds = (prompts: ReadonlyArray<Int32Array>, length: number): Feeds 
   }
 }
 
-/** Outputs of a program, kept until others replace them or the session ends. */
+/** Outputs of a program, kept until they are replaced or the session ends. */
 interface Kept {
-  /** Nodes of each prompt in the cache. */
+  /** Number of cached nodes per prompt. */
   readonly columns: number
   readonly outputs: Readonly<Record<string, TensorHandle>>
   readonly scope: Scope.Closeable
 }
 
-/** Opens a session on prompts. */
+/** Opens a session: computes the prompts and keeps their key-value cache until the Scope closes. */
 export const open = Effect.fn("PolicyModel.open")(function*(
   decoder: FlatDecoder,
   given: ReadonlyArray<Prompt>,
@@ -134,9 +134,9 @@ export const open = Effect.fn("PolicyModel.open")(function*(
   })
   const rootScores = yield* read(opened)
 
-  /** Columns of the nodes that were scored, after the prompt's. */
+  /** Cache column of each scored node of each prompt, counted after the prompt's columns. */
   const columnOf = prompts.map(() => new Map<number, number>())
-  /** All columns but those of the last score, and those. */
+  /** Cache of the nodes scored before the last score; `last` is the cache of the last score. */
   let tree: Kept | undefined
   let last: Kept | undefined
 
@@ -150,7 +150,7 @@ export const open = Effect.fn("PolicyModel.open")(function*(
   )
   const treeFeeds = ({ outputs }: Kept) => Object.fromEntries(treeCache.map(({ from, to }) => [to, outputs[from]!]))
 
-  /** Makes the columns of the last score part of the tree. */
+  /** Appends the columns of the last score to the tree's cache. */
   const settle = Effect.gen(function*() {
     if (last === undefined) return
     if (tree === undefined) tree = last

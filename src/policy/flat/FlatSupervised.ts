@@ -1,5 +1,5 @@
 /**
- * Supervised learning of a flat policy: the batches of an epoch and the gradient of one.
+ * Supervised training of a flat policy: the batches of an epoch and the gradient of a batch.
  */
 import * as Effect from "effect/Effect"
 import { type SidIndex } from "../../sid/SidIndex.ts"
@@ -33,7 +33,7 @@ const sequenceOf = Effect.fnUntraced(function*(historyItems: number, { answer, p
   return { items: kept, given, weight } satisfies FlatLayout.Sequence
 })
 
-/** Packs the examples of an epoch into batches of about as many positions. */
+/** Packs the examples of an epoch into batches of about `batchTokens` positions; fails for text prompts and answers. */
 export const plan = Effect.fnUntraced(function*(
   { historyItems, index, vocabulary }: FlatDecoder,
   batchTokens: number,

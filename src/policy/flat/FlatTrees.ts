@@ -1,5 +1,5 @@
 /**
- * Trees of candidates that a flat policy reads at once: their scores, and the gradient of a group objective over them.
+ * Trees of candidates in one forward pass of a flat policy: their scores, and the gradient of a group objective.
  */
 import * as Effect from "effect/Effect"
 import { type GroupObjective } from "../../objective/Objective.ts"
@@ -71,7 +71,7 @@ const treeFeeds = (
 const candidatesOf = (groups: ReadonlyArray<CandidateGroup>): number =>
   groups.reduce((sum, { leaves }) => sum + leaves.length, 0)
 
-/** Groups with their histories in parts whose attention fits into memory, in order; usually one. */
+/** Splits groups and histories, in order, into parts of at most `attention` cells; usually one part. */
 const partsOf = <Group extends CandidateGroup>(
   { index, promptPositions }: FlatDecoder,
   attention: number,
@@ -126,7 +126,7 @@ const scorePart = Effect.fnUntraced(
   Effect.catchTag("TensorError", (error) => Effect.fail(ofTensor(error)))
 )
 
-/** Scores every edge of the tree of each group's candidates, in parts of at most `attention` cells. */
+/** Returns the log-probabilities of each group's tree, computed in parts of at most `attention` cells. */
 export const score = Effect.fn("PolicyModel.score")(
   function*(decoder: FlatDecoder, attention: number, groups: ReadonlyArray<CandidateGroup>, weights: Weights) {
     const parts = partsOf(decoder, attention, groups, yield* historiesOf(groups))
@@ -232,7 +232,7 @@ const groupFeeds = (
   }
 }
 
-/** Compiles the gradient of an objective over groups, in parts of at most `attention` cells. */
+/** Compiles the gradient of an objective over groups, computed in parts of at most `attention` cells. */
 export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
   decoder: FlatDecoder,
   attention: number,

@@ -1,8 +1,8 @@
 /**
  * The decoder of Llama, Qwen2 and Qwen3: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
  *
- * One plain function over tensors, used for training, prefill and decoding alike: what a position sees is the mask's
- * business, what came before is the cache's. Parameters carry the names and the [out, in] layout of Hugging Face.
+ * One pure function over tensors serves training, prefill and decoding: the mask determines what each position attends
+ * to, the cache holds earlier keys and values. Parameters have the names and the [out, in] layout of Hugging Face.
  */
 import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
@@ -16,34 +16,34 @@ import * as SwiGlu from "../../tensor/SwiGlu.ts"
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 const withDefault = <A>(value: A) => Effect.succeed(value)
 
-/** Checks that each key-value head serves the same number of query heads. */
+/** Returns an issue unless each key-value head serves the same number of query heads. */
 export const groupIssues = (
   { heads, keyValueHeads }: { readonly heads: number; readonly keyValueHeads: number }
 ): ReadonlyArray<Schema.FilterIssue> =>
   heads % keyValueHeads === 0 ? [] : [{ path: ["keyValueHeads"], issue: `Expected a divisor of heads, ${heads}` }]
 
-/** The shape of a decoder. */
+/** Shape of a decoder. */
 export class DecoderConfig extends Schema.Class<DecoderConfig>("sidereal/policy/DecoderConfig")(
   Schema.Struct({
-    /** Rows of the embedding. */
+    /** Rows of the embedding, V. */
     vocabulary: Count,
-    /** Components of a position's state. @default 128 */
+    /** Components of a position's state, D. @default 128 */
     width: Count.pipe(Schema.withDecodingDefaultKey(withDefault(128))),
-    /** Blocks. @default 4 */
+    /** Transformer blocks. @default 4 */
     layers: Count.pipe(Schema.withDecodingDefaultKey(withDefault(4))),
     /** Query heads. @default 4 */
     heads: Count.pipe(Schema.withDecodingDefaultKey(withDefault(4))),
     /** Key-value heads, a divisor of `heads`. @default 2 */
     keyValueHeads: Count.pipe(Schema.withDecodingDefaultKey(withDefault(2))),
-    /** Components of a head. @default 32 */
+    /** Components of a head, an even number. @default 32 */
     headWidth: Count.pipe(Schema.withDecodingDefaultKey(withDefault(32))),
-    /** Components of the gated unit. @default 344 */
+    /** Components of the hidden layer of each feed-forward unit (SwiGLU). @default 344 */
     feedForward: Count.pipe(Schema.withDecodingDefaultKey(withDefault(344))),
-    /** Positions for which angles are known. @default 1024 */
+    /** Positions of the table of rotary angles; larger positions are not supported. @default 1024 */
     maxPositions: Count.pipe(Schema.withDecodingDefaultKey(withDefault(1024))),
     /** Base of the rotary frequencies. @default 10000 */
     ropeTheta: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(10_000))),
-    /** Llama 3's stretching of the frequencies. */
+    /** Frequency scaling of Llama 3. @default none */
     ropeScaling: Schema.optionalKey(Schema.Struct({
       factor: Schema.Finite,
       lowFrequencyFactor: Schema.Finite,
@@ -52,11 +52,11 @@ export class DecoderConfig extends Schema.Class<DecoderConfig>("sidereal/policy/
     })),
     /** Biases on queries, keys and values (Qwen2). @default false */
     attentionBias: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(withDefault(false))),
-    /** Normalised queries and keys (Qwen3). @default false */
+    /** RMSNorm on the queries and keys of each head (Qwen3). @default false */
     queryKeyNorm: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(withDefault(false))),
-    /** One matrix for embedding and output. @default true */
+    /** Whether embedding and output share one matrix. @default true */
     tied: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(withDefault(true))),
-    /** Added to the mean square before the root. @default 1e-6 */
+    /** Added to the mean square in RMSNorm before the square root. @default 1e-6 */
     epsilon: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(1e-6)))
   }).check(Schema.makeFilter((config) => [
     ...(config.headWidth % 2 === 0
@@ -66,22 +66,23 @@ export class DecoderConfig extends Schema.Class<DecoderConfig>("sidereal/policy/
   ]))
 ) {}
 
-/** Weights as tensors of a program. */
+/** Weights by name, as tensors of a program. */
 export type Weights = Readonly<Record<string, tf.Tensor>>
 
-/** Names of the weights of block `layer`. */
+/** Returns the name of a weight of block `layer`. */
 const block = (layer: number, part: string) => `model.layers.${layer}.${part}.weight`
 const bias = (layer: number, part: string) => `model.layers.${layer}.${part}.bias`
 
-/** The name of the embedding. */
+/** Name of the embedding. */
 export const embeddingName = "model.embed_tokens.weight"
 
-/** The name of the output matrix: the embedding's when tied. */
+/** Returns the name of the output matrix: that of the embedding when tied. */
 export const headName = (config: DecoderConfig): string => config.tied ? embeddingName : "lm_head.weight"
 
 /**
- * The parameters: normal with deviation 0.02 (embedding 0.05), outputs into the residual stream divided by
- * `sqrt(2 layers)` as in GPT-2, gains one, biases zero.
+ * Returns the names, shapes and initial values of the parameters: normal with standard deviation 0.02 (embedding
+ * 0.05), outputs into the residual stream divided by `sqrt(2 layers)` as in GPT-2, gains 1, biases 0. `normal` returns
+ * standard normal draws.
  */
 export const parameters = (config: DecoderConfig, normal: () => number): ParameterSpecs => {
   const specs: Record<string, ParameterSpec> = {}
@@ -127,39 +128,39 @@ export const parameters = (config: DecoderConfig, normal: () => number): Paramet
   return specs
 }
 
-/** What a forward pass reads. `B` rows of `T` positions. */
+/** Input of a forward pass: B rows of T positions. */
 export interface DecoderInput {
   /** Token ids [B, T]. */
   readonly tokens: tf.Tensor
   /** Rotary positions [B, T]. */
   readonly positions: tf.Tensor
-  /** Additive mask [B or 1, 1, T, S], S counting the cache first. */
+  /** Additive attention mask [B or 1, 1, T, S]; the columns S are those of the cache, then the T new positions. */
   readonly mask: tf.Tensor
-  /** Earlier keys and values per layer, in the order of the mask's columns, each [B, groups, S_i, headWidth]. */
+  /** Earlier keys and values per layer, in the order of the mask's columns, each [B, keyValueHeads, S_i, headWidth]. */
   readonly cache?: ReadonlyArray<ReadonlyArray<{ readonly key: tf.Tensor; readonly value: tf.Tensor }>> | undefined
-  /** Blocks of rows in which causal attention is computed; T must be a number that they divide. @default 1 */
+  /** Number of blocks of rows in which causal attention is computed, a divisor of T. @default 1 */
   readonly causalBlocks?: number | undefined
-  /** Dropout masks [B, T, D]: one after the embedding, two per block. */
+  /** Dropout masks, each [B, T, D]: one after the embedding, two per block. @default no dropout */
   readonly dropout?: ReadonlyArray<tf.Tensor> | undefined
 }
 
-/** What a forward pass gives. */
+/** Output of a forward pass. */
 export interface DecoderOutput {
   /** Final states after the last norm, [B x T, D]. */
   readonly hidden: tf.Tensor
   /** States after the embedding and after each block, before the last norm, [B x T, D]. */
   readonly states: ReadonlyArray<tf.Tensor>
-  /** New keys and values per layer, [B, groups, T, headWidth]. */
+  /** New keys and values per layer, [B, keyValueHeads, T, headWidth]. */
   readonly cache: ReadonlyArray<{ readonly key: tf.Tensor; readonly value: tf.Tensor }>
 }
 
-/** Blocks of at least 64 rows for causal attention over `length` positions; 1 where they would not be equal. */
+/** Returns the number of blocks of 64 rows for causal attention over `length` positions, or 1 unless 64 divides it. */
 export const causalBlocks = (length: number): number => length >= 128 && length % 64 === 0 ? length / 64 : 1
 
-/** Number of dropout masks that a decoder takes. */
+/** Returns the number of dropout masks of a decoder. */
 export const dropoutSites = (config: DecoderConfig): number => 1 + 2 * config.layers
 
-/** Runs the decoder. */
+/** Computes the final states, the states of all blocks and the new keys and values. */
 export const forward = (config: DecoderConfig, weights: Weights, input: DecoderInput): DecoderOutput => {
   const { epsilon, headWidth, heads, keyValueHeads, layers, maxPositions, ropeTheta, width } = config
   const [batch, length] = input.tokens.shape as [number, number]
@@ -167,7 +168,7 @@ export const forward = (config: DecoderConfig, weights: Weights, input: DecoderI
   const angles = Rotary.tensors(Rotary.table(maxPositions, headWidth, ropeTheta, config.ropeScaling))
   const weight = (name: string) => {
     const found = weights[name]
-    if (found === undefined) throw new RangeError(`the weight "${name}" was not given`)
+    if (found === undefined) throw new RangeError(`the weight "${name}" is missing`)
     return found
   }
   let site = 0

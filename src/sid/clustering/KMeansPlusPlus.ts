@@ -31,7 +31,7 @@ export const choose = (gram: Float32Array, rows: number, k: number, next: () => 
   const chosen = new Int32Array(k)
   const nearest = new Float64Array(rows)
   const squares = Float64Array.from({ length: rows }, (_, row) => gram[row * rows + row]!)
-  /** The sum of the distances when a row is chosen too; what cannot be less than `bound` is not summed to its end. */
+  /** Sums the distances with an additional row chosen; stops early when the sum exceeds `bound`. */
   const sumWith = (row: number, bound: number): number => {
     const [base, own] = [row * rows, squares[row]!]
     let sum = 0

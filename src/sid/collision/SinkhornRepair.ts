@@ -1,5 +1,5 @@
 /**
- * MiniOneRec's repair: each group of colliding items gets its last codes anew by entropic transport among its members,
+ * MiniOneRec's repair: each group of colliding items gets new last codes by entropic transport among its members,
  * round after round.
  *
  * Not the default: a group has far fewer rows than codes, so the transport picks the code that is most exclusive to an

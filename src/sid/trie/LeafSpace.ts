@@ -1,45 +1,45 @@
 /**
- * What may be written: an immutable view of a trie of SIDs.
+ * Spaces of the SIDs that may be generated: immutable views of a trie.
  *
- * A stored trie is one, a `LiveTrie` has one for every state that it was in, and a filter makes one from one. A request
- * holds its space from beginning to end, so that an item which is added or withdrawn meanwhile changes nothing for it.
- * Filters cost what they leave out, whatever the size of the catalogue.
+ * A stored trie is one, a `LiveTrie` has one for every state, and a filter derives one from another. A request uses one
+ * space from beginning to end, so later insertions and withdrawals do not affect it. The cost of a filter is
+ * proportional to the number of items left out, independent of the size of the catalogue.
  */
 import * as Trie from "./Trie.ts"
 
 /**
- * Nodes that may be written. The root is 0 and a node has a smaller number than its children, which stand in ascending
+ * A space of nodes. The root is node 0, and every node has a smaller number than its children, which are in ascending
  * order of their codes.
  */
 export interface LeafSpace {
-  /** Edits that led to this state of the catalogue. */
+  /** Number of edits that led to this state of the catalogue. */
   readonly version: number
-  /** Most children of a node. */
+  /** Largest number of children of a node. */
   readonly width: number
-  /** Most codes of a SID. */
+  /** Largest number of codes of a SID. */
   readonly depth: number
-  /** Every node has a number below this. */
+  /** Upper bound of the node numbers, exclusive. */
   readonly nodes: number
   /** The same state without filters: a policy's softmax runs over its children. */
   readonly whole: LeafSpace
   /** Writes the child nodes that are or lead to an allowed leaf; returns how many there are. */
   children(node: number, into: Int32Array): number
   childCount(node: number): number
-  /** The node before a node, -1 for the root. */
+  /** Returns the parent of a node, -1 for the root. */
   parent(node: number): number
-  /** The code that leads to a node other than the root. */
+  /** Returns the code that leads to a node other than the root. */
   code(node: number): number
-  /** Number of codes before a node. */
+  /** Returns the level of a node: the number of codes that lead to it. */
   level(node: number): number
-  /** Whether an allowed item ends here. */
+  /** Returns whether the SID of an allowed item ends at a node. */
   ends(node: number): boolean
-  /** Allowed items that end here, ascending. */
+  /** Returns the allowed items whose SIDs end at a node, ascending. */
   items(node: number): Int32Array
-  /** The node at which an item ends, -1 for one that is not allowed. */
+  /** Returns the node at which an item's SID ends, -1 for an item that is not allowed. */
   leaf(item: number): number
 }
 
-/** Makes a space of a stored trie, with every item allowed. */
+/** Makes a space from a stored trie, with every item allowed. */
 export const ofTrie = (trie: Trie.Trie): LeafSpace => {
   let leaves: Int32Array | undefined
   const space: LeafSpace = {
@@ -70,7 +70,7 @@ export const ofTrie = (trie: Trie.Trie): LeafSpace => {
   return space
 }
 
-/** Makes a space of the nodes of another; a policy's softmax still runs over those of the whole. */
+/** Makes a space from some nodes of another; a policy's softmax still runs over the whole space. */
 const filtered = (
   space: LeafSpace,
   own: Pick<LeafSpace, "children" | "childCount" | "ends" | "items" | "leaf">
@@ -86,10 +86,10 @@ const filtered = (
   ...own
 })
 
-/** Leaves items out of a space; those that it does not hold are ignored. */
+/** Returns a space without some items; items outside the space are ignored. */
 export const without = (space: LeafSpace, items: Iterable<number>): LeafSpace => {
   const missing = new Set<number>()
-  /** Allowed items at leaves that lost some. */
+  /** Allowed items of the leaves with excluded items. */
   const left = new Map<number, Int32Array>()
   for (const item of items) {
     const leaf = space.leaf(item)
@@ -104,7 +104,7 @@ export const without = (space: LeafSpace, items: Iterable<number>): LeafSpace =>
     return some === undefined ? space.ends(node) : some.length > 0
   }
   const closed = new Set<number>()
-  /** Number of open children of nodes that lost some. */
+  /** Number of allowed children of the nodes with excluded children. */
   const open = new Map<number, number>()
   const childCount = (node: number) => open.get(node) ?? space.childCount(node)
   for (const leaf of left.keys()) {
@@ -130,7 +130,7 @@ export const without = (space: LeafSpace, items: Iterable<number>): LeafSpace =>
   })
 }
 
-/** Keeps some items of a space only, in one pass over all of them in which `keep` is asked once for each. */
+/** Returns a space with only the items for which `keep` returns true, called once per item. */
 export const only = (space: LeafSpace, keep: (item: number) => boolean): LeafSpace => {
   const buffer = new Int32Array(space.width)
   const alive = new Uint8Array(space.nodes)

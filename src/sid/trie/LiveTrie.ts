@@ -13,30 +13,30 @@ import * as Trie from "./Trie.ts"
 export interface LiveTrie {
   /** Number of live items. */
   readonly size: number
-  /** Puts a new or withdrawn item at a SID and returns its node; an item that is there already moves. */
+  /** Inserts an item at a SID and returns its node; an item that is already in the trie moves. */
   insert(item: number, codes: ArrayLike<number>): number
-  /** Takes an item away; returns whether it was there. */
+  /** Withdraws an item; returns whether it was in the trie. */
   withdraw(item: number): boolean
-  /** The live items as they are now, unaffected by later edits. */
+  /** Space of the current live items, unaffected by later edits. */
   snapshot(): LeafSpace.LeafSpace
-  /** A trie of the live items alone, for saving or decoding at full speed; leaf item i of it is `items[i]` here. */
+  /** Builds a trie of only the live items, for saving or faster decoding; its item i is `items[i]` here. */
   rebuild(): { readonly trie: Trie.Trie; readonly items: Int32Array }
 }
 
-/** What edits have made of the trie; every map is persistent. */
+/** State of the trie after edits; every map is persistent. */
 interface State {
   readonly version: number
   readonly size: number
   readonly width: number
   readonly depth: number
   readonly nodes: number
-  /** Where changed items end now, -1 for nowhere. */
+  /** Node at which the SID of each changed item ends, -1 for a withdrawn item. */
   readonly changed: HashMap.HashMap<number, number>
-  /** Items that ended elsewhere when the arrays were made, by the node at which they end now. */
+  /** Inserted and moved items, by the node at which their SIDs end now. */
   readonly joined: HashMap.HashMap<number, ReadonlyArray<number>>
   /** New children, ascending by code. */
   readonly added: HashMap.HashMap<number, ReadonlyArray<number>>
-  /** Live items at or below a node, less those in the arrays. */
+  /** Number of live items at or below a node, minus that in the arrays. */
   readonly more: HashMap.HashMap<number, number>
 }
 
@@ -45,7 +45,7 @@ const lookup = <A>(map: HashMap.HashMap<number, A>, key: number): A | undefined 
   return found._tag === "Some" ? found.value : undefined
 }
 
-/** An editable trie over an immutable one. */
+/** Makes an editable trie over an immutable one. */
 export const make = (trie: Trie.Trie): LiveTrie => {
   const below = Trie.itemsBelow(trie)
   const original = Trie.leaves(trie)

@@ -1,38 +1,44 @@
 /**
- * The trie of all SIDs, as arrays of integers in compressed sparse rows.
+ * Trie of all SIDs, as arrays of integers in compressed sparse rows.
  *
- * Nodes are numbered breadth first and the root is 0, so the nodes of a level are neighbours, the children of a node are
- * neighbours in ascending order of their codes, and parents are found by bisection instead of being stored. Ten million
- * items of four codes take some 130 MB. SIDs may differ in length and one may begin another.
+ * Nodes are numbered breadth first and the root is 0, so the nodes of a level are neighbours, the children of a node
+ * are neighbours in ascending order of their codes, and parents are found by bisection instead of being stored. Ten
+ * million items of four codes take some 130 MB. SIDs may differ in length and one may begin another.
  */
 import * as Safetensors from "../../storage/Safetensors.ts"
 import type * as Codes from "../Codes.ts"
 import { BadTrie, SidError } from "../SidError.ts"
 
-/** Codes in the smallest type that holds them. */
+/** Codes, in the smallest integer type that holds them. */
 export type EdgeCodes = Uint8Array | Uint16Array | Int32Array
 
-/** The arrays. */
+/** Trie as arrays. */
 export interface Trie {
   /** Length of the longest SID, L. */
   readonly depth: number
   readonly nodes: number
-  /** The most children of a node. */
+  /** Largest number of children of a node. */
   readonly widest: number
-  /** [L + 2]: the nodes of level l are `levelStart[l] .. levelStart[l + 1] - 1`. */
+  /** Offsets of levels, [L + 2]: the nodes of level l are `levelStart[l] .. levelStart[l + 1] - 1`. */
   readonly levelStart: Int32Array
-  /** [nodes above the last level + 1]: the children of node n are `childStart[n] + 1 .. childStart[n + 1]`. */
+  /**
+   * Offsets of children, [nodes above the last level + 1]: those of node n are `childStart[n] + 1 .. childStart[n +
+   * 1]`.
+   */
   readonly childStart: Int32Array
-  /** [nodes - 1]: the code that leads to node n is `edgeCode[n - 1]`. */
+  /** Codes of edges, [nodes - 1]: the code that leads to node n is `edgeCode[n - 1]`. */
   readonly edgeCode: EdgeCodes
-  /** The first node at which a SID ends. */
+  /** First node at which a SID ends. */
   readonly firstEnd: number
-  /** [nodes - firstEnd + 1]: the items whose SID ends at node n, from `itemStart[n - firstEnd]` on, ascending. */
+  /**
+   * Offsets of items, [nodes - firstEnd + 1]: those whose SID ends at node n begin at `itemStart[n - firstEnd]`,
+   * ascending.
+   */
   readonly itemStart: Int32Array
   readonly itemsAt: Int32Array
 }
 
-/** Rows in the order of their codes, shorter before longer, equal ones by number: counting sorts from the last level. */
+/** Sorts rows by codes with counting sorts from the last level; prefixes come first, ties go to the lower row. */
 const sorted = ({ codes, levels }: Codes.Codes, rows: number, most: number): Int32Array => {
   let order = Int32Array.from({ length: rows }, (_, row) => row)
   let next = new Int32Array(rows)
@@ -123,7 +129,7 @@ export const ofCodes = (given: Codes.Codes): Trie => {
   })
 }
 
-/** A trie of its arrays; what follows from them is found. */
+/** Builds a trie from its stored arrays and derives the remaining fields. */
 const ofArrays = (
   arrays: Pick<Trie, "levelStart" | "childStart" | "edgeCode" | "itemStart" | "itemsAt">
 ): Trie => {
@@ -145,7 +151,7 @@ const mostChildren = (childStart: Int32Array): number => {
   return most
 }
 
-/** Items in the order of the nodes at which they end, where SIDs differ in length. */
+/** Returns the items in the order of the nodes at which their SIDs end, for SIDs of different lengths. */
 const byNode = (
   order: Int32Array,
   lengths: Uint8Array,
@@ -179,31 +185,31 @@ export const build = (sids: ReadonlyArray<ArrayLike<number>>): Trie => {
   return ofCodes({ levels, codes })
 }
 
-/** The first child of a node; its children are neighbours. */
+/** Returns the first child of a node; the children of a node are consecutive. */
 export const firstChild = (trie: Trie, node: number): number =>
   node + 1 < trie.childStart.length ? trie.childStart[node]! + 1 : trie.nodes
 
-/** Number of children. */
+/** Returns the number of children of a node. */
 export const childCount = (trie: Trie, node: number): number =>
   node + 1 < trie.childStart.length ? trie.childStart[node + 1]! - trie.childStart[node]! : 0
 
-/** The children of a node. */
+/** Returns the children of a node, ascending by code. */
 export const childNodes = (trie: Trie, node: number): ReadonlyArray<number> => {
   const first = firstChild(trie, node)
   return Array.from({ length: childCount(trie, node) }, (_, i) => first + i)
 }
 
-/** The code that leads to a node other than the root. */
+/** Returns the code that leads to a node other than the root. */
 export const code = (trie: Trie, node: number): number => trie.edgeCode[node - 1]!
 
-/** Number of codes before a node. */
+/** Returns the level of a node: the number of codes that lead to it. */
 export const level = (trie: Trie, node: number): number => {
   let at = 0
   while (trie.levelStart[at + 1]! <= node) at++
   return at
 }
 
-/** The node before a node, -1 for the root. */
+/** Returns the parent of a node, -1 for the root. */
 export const parent = (trie: Trie, node: number): number => {
   const { childStart } = trie
   // The last node whose children begin before this one.
@@ -217,7 +223,7 @@ export const parent = (trie: Trie, node: number): number => {
   return low
 }
 
-/** The child of a node by code, -1 when there is none. */
+/** Returns the child of a node by code, -1 if there is none. */
 export const child = (trie: Trie, node: number, code: number): number => {
   if (node + 1 >= trie.childStart.length) return -1
   let low = trie.childStart[node]!
@@ -232,44 +238,44 @@ export const child = (trie: Trie, node: number, code: number): number => {
   return -1
 }
 
-/** The node of a prefix, -1 when no SID begins with it. */
+/** Returns the node of a prefix, -1 if no SID begins with it. */
 export const find = (trie: Trie, codes: ArrayLike<number>): number => {
   let node = 0
   for (let l = 0; l < codes.length && node >= 0; l++) node = child(trie, node, codes[l]!)
   return node
 }
 
-/** The legal next codes of a node, ascending. */
+/** Returns the legal next codes of a node, ascending. */
 export const children = (trie: Trie, node: number): EdgeCodes => {
   const first = firstChild(trie, node)
   return trie.edgeCode.subarray(first - 1, first - 1 + childCount(trie, node))
 }
 
-/** Number of items whose SID ends at a node. */
+/** Returns the number of items whose SID ends at a node. */
 export const itemCount = (trie: Trie, node: number): number =>
   node < trie.firstEnd ? 0 : trie.itemStart[node - trie.firstEnd + 1]! - trie.itemStart[node - trie.firstEnd]!
 
-/** The items whose SID ends at a node, ascending. */
+/** Returns the items whose SID ends at a node, ascending. */
 export const items = (trie: Trie, node: number): Int32Array =>
   node < trie.firstEnd
     ? trie.itemsAt.subarray(0, 0)
     : trie.itemsAt.subarray(trie.itemStart[node - trie.firstEnd], trie.itemStart[node - trie.firstEnd + 1])
 
-/** The codes that lead to a node. */
+/** Returns the codes that lead to a node, [level]. */
 export const codes = (trie: Trie, node: number): Int32Array => {
   const path = new Int32Array(level(trie, node))
   for (let at = node, l = path.length - 1; at > 0; at = parent(trie, at), l--) path[l] = code(trie, at)
   return path
 }
 
-/** The node at which the SID of each item ends, [N]. */
+/** Returns the node at which the SID of each item ends, [N]. */
 export const leaves = (trie: Trie): Int32Array => {
   const out = new Int32Array(trie.itemsAt.length)
   for (let node = trie.firstEnd; node < trie.nodes; node++) for (const item of items(trie, node)) out[item] = node
   return out
 }
 
-/** Number of items below each node, the node itself included. */
+/** Counts the items at or below each node, [nodes]. */
 export const itemsBelow = (trie: Trie): Int32Array => {
   const counts = new Int32Array(trie.nodes)
   for (let node = trie.nodes - 1; node >= 0; node--) {
@@ -281,14 +287,14 @@ export const itemsBelow = (trie: Trie): Int32Array => {
   return counts
 }
 
-/** Bytes of the arrays. */
+/** Returns the size of the arrays, in bytes. */
 export const bytes = (trie: Trie): number =>
   trie.levelStart.byteLength + trie.childStart.byteLength + trie.edgeCode.byteLength + trie.itemStart.byteLength +
   trie.itemsAt.byteLength
 
 const stored = (data: Int32Array): Safetensors.StoredTensor => ({ dtype: "I32", shape: [data.length], data })
 
-/** The trie as a safetensors file. */
+/** Encodes the trie as the bytes of a safetensors file. */
 export const encode = (trie: Trie): Uint8Array =>
   Safetensors.encode(
     new Map<string, Safetensors.StoredTensor>([
@@ -305,7 +311,7 @@ export const encode = (trie: Trie): Uint8Array =>
     { format: "sidereal-trie-1" }
   )
 
-/** Reads what `encode` made; throws `SidError` when the arrays are not those of a trie. */
+/** Decodes the bytes of `encode`; throws `SidError` when the arrays are not those of a trie. */
 export const decode = (bytes: Uint8Array): Trie => {
   const fail = (detail: string): never => {
     throw new SidError({ reason: new BadTrie({ detail }) })
