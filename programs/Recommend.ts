@@ -2,10 +2,11 @@
  * Recommendations of a run for a user or for a history in titles.
  */
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { CatalogError, EmptyHistory, UnknownUser } from "../src/catalog/CatalogError.ts"
 import { type Dataset } from "../src/catalog/Dataset.ts"
 import * as TitleSearch from "../src/catalog/TitleSearch.ts"
-import * as BeamSearch from "../src/decode/BeamSearch.ts"
+import { LeafDecoder } from "../src/decode/LeafDecoder.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
 import * as Group from "../src/grpo/Grpo.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
@@ -87,17 +88,13 @@ export const program = Effect.fn("recommend")(function*(
     const loaded = (yield* TrainingState.loadBest(parameters, checkpointer, Group.kind, settings.grpo.optimizer)) ||
       (yield* TrainingState.loadBest(parameters, checkpointer, Supervised.kind, settings.sft.optimizer))
     if (!loaded) return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
-    const ranked = yield* BeamSearch.searchBest(
-      { prompt: Prompt.ofItems(history), space },
-      yield* parameters.evaluation,
-      {
-        count: question.count,
-        beams: settings.evaluation.beams
-      }
+    const [ranked] = yield* (yield* LeafDecoder).decode(
+      [{ prompt: Prompt.ofItems(history), count: question.count, space }],
+      yield* parameters.evaluation
     )
     const answer: Answer = {
       history: Array.from(history, (item) => dataset.items[item]!.title),
-      recommendations: PolicyRanking.rankedItems(space, ranked).slice(0, question.count).map((
+      recommendations: PolicyRanking.rankedItems(space, ranked!).slice(0, question.count).map((
         { item, logProb }
       ) => ({
         item: dataset.items[item]!.key,
@@ -107,5 +104,12 @@ export const program = Effect.fn("recommend")(function*(
       }))
     }
     return answer
-  }).pipe(Effect.scoped, Effect.provide(Policies.layer(policy, dataset, index)))
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(
+      LeafDecoder.layerStages({ beams: settings.evaluation.beams }).pipe(
+        Layer.provideMerge(Policies.layer(policy, dataset, index))
+      )
+    )
+  )
 })

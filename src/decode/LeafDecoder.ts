@@ -51,23 +51,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
         const { space } = yield* Sids
         return LeafDecoder.of({
           decode: Effect.fn("LeafDecoder.decode")(function*(requests, weights, options) {
-            for (const [request, { count, prior }] of requests.entries()) {
-              if (!(Number.isInteger(count) && count >= 1)) {
-                return yield* new DecoderError({
-                  reason: new BadRequest({ request, field: "count", value: count, remedy: "ask for at least one leaf" })
-                })
-              }
-              if (prior !== undefined && !(prior.weight >= 0)) {
-                return yield* new DecoderError({
-                  reason: new BadRequest({
-                    request,
-                    field: `the weight of the prior "${prior.name}"`,
-                    value: prior.weight,
-                    remedy: "give it at least 0"
-                  })
-                })
-              }
-            }
+            yield* check(requests)
             const found = yield* BeamSearch.searchAll(
               requests.map(({ prior, prompt, space: own }) => ({ prompt, prior, space: own ?? space })),
               weights,
@@ -82,4 +66,46 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
         })
       })
     )
+
+  /**
+   * Constrained beam search request by request in stages, each exact, whose sizes do not depend on what is wanted: the
+   * list for a count begins the list for any greater one, with a prior as without.
+   *
+   * `beams` are the leaves of the first stage, at most 512. @default 50
+   */
+  static readonly layerStages = ({ beams = 50 }: { readonly beams?: number | undefined } = {}): Layer.Layer<
+    LeafDecoder,
+    never,
+    Sids
+  > =>
+    Layer.effect(
+      LeafDecoder,
+      Effect.gen(function*() {
+        const { space } = yield* Sids
+        return LeafDecoder.of({
+          decode: Effect.fn("LeafDecoder.decode")(function*(requests, weights, options) {
+            yield* check(requests)
+            return yield* Effect.forEach(requests, ({ count, prior, prompt, space: own }, i) =>
+              Effect.tap(
+                BeamSearch.searchBest({ prompt, prior, space: own ?? space }, weights, { count, beams }),
+                () => Effect.sync(() => options?.progress?.(i + 1))
+              ))
+          })
+        })
+      })
+    )
 }
+
+/** Refuses requests that no decoder can answer. */
+const check = Effect.fnUntraced(function*(requests: ReadonlyArray<DecodeRequest>) {
+  const refuse = (request: number, field: string, value: number, remedy: string) =>
+    Effect.fail(new DecoderError({ reason: new BadRequest({ request, field, value, remedy }) }))
+  for (const [request, { count, prior }] of requests.entries()) {
+    if (!(Number.isInteger(count) && count >= 1)) {
+      return yield* refuse(request, "count", count, "ask for at least one leaf")
+    }
+    if (prior !== undefined && !(prior.weight >= 0)) {
+      return yield* refuse(request, `the weight of the prior "${prior.name}"`, prior.weight, "give it at least 0")
+    }
+  }
+})
