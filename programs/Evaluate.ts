@@ -7,14 +7,19 @@ import * as Schema from "effect/Schema"
 import { type Dataset } from "../src/catalog/Dataset.ts"
 import * as Shop from "../src/catalog/shop/Shop.ts"
 import { type Example } from "../src/catalog/Split.ts"
-import * as ItemKnn from "../src/evaluation/baseline/ItemKnn.ts"
+import type * as Prior from "../src/decode/Prior.ts"
 import * as Popularity from "../src/evaluation/baseline/Popularity.ts"
 import * as Scorer from "../src/evaluation/baseline/Scorer.ts"
-import { type EvaluationRecord, type ModelRow } from "../src/evaluation/EvaluationRecord.ts"
+import * as EvaluationRecord from "../src/evaluation/EvaluationRecord.ts"
+import { type ModelRow, type WeightChoice } from "../src/evaluation/EvaluationRecord.ts"
 import * as Evaluator from "../src/evaluation/Evaluator.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
+import * as PriorWeight from "../src/evaluation/PriorWeight.ts"
 import * as Protocol from "../src/evaluation/Protocol.ts"
+import type * as Rank from "../src/evaluation/Rank.ts"
+import * as Slices from "../src/evaluation/Slices.ts"
 import * as Group from "../src/grpo/Grpo.ts"
+import { type Weights } from "../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
 import { Progress } from "../src/run/Progress.ts"
@@ -24,6 +29,7 @@ import * as Trie from "../src/sid/trie/Trie.ts"
 import * as Bootstrap from "../src/statistics/Bootstrap.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
 import * as EvaluationFiles from "./EvaluationFiles.ts"
+import * as Fusion from "./Fusion.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
 import * as Tokenize from "./Tokenize.ts"
@@ -45,78 +51,127 @@ export type ExampleUser = typeof ExampleUser.Type
 /** The phases whose policies are evaluated, in order. */
 const phases = [Supervised.kind, Group.kind] as const
 
+/** Examples whose lists are in memory at once. */
+const together = 1024
+
 /** Evaluates and keeps the record. */
 export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLayer = Policies.flat) {
   const { keep, manifest, run, settings } = yield* Workspace
   const { dataset, split } = yield* Prepare.program()
   const { index } = yield* Tokenize.program()
-  const { historyExcluded } = settings.evaluation
+  const { beams, fusionUsers, fusionWeights, historyExcluded } = settings.evaluation
   const examples = split.test
-  const models: Array<ModelRow> = []
+  const items = dataset.items.length
+  const slices = Slices.all(examples, split.train, items)
+  const sides = [historyExcluded, !historyExcluded].map((excluded): Side => ({
+    excluded,
+    models: [],
+    rankings: new Map()
+  }))
   const sidLevel: Array<ModelRow> = []
-  const rankings = new Map<string, Evaluator.Ranking>()
   let invalid = 0
   let users: ReadonlyArray<ExampleUser> = []
 
-  const add = (name: string, ranking: Evaluator.Ranking, seconds: number) => {
-    rankings.set(name, ranking)
-    models.push(Evaluator.row(name, ranking, dataset.items.length, seconds, settings.seed))
+  const rowOf = (name: string, ranking: Evaluator.Ranking, seconds: number, longest?: number) =>
+    Evaluator.row({ name, ranking, items, seconds, seed: settings.seed, longest, slices })
+  const add = (side: Side, name: string, ranking: Evaluator.Ranking, seconds: number, longest?: number) => {
+    side.rankings.set(name, ranking)
+    side.models.push(rowOf(name, ranking, seconds, longest))
   }
-  const baseline = (fit: () => Scorer.Scorer) =>
-    timed(Effect.gen(function*() {
-      const fitted = fit()
-      return { name: fitted.name, ranking: yield* Evaluator.byScores(examples, fitted, historyExcluded) }
-    })).pipe(Effect.map(({ seconds, value }) => add(value.name, value.ranking, seconds)))
-  yield* baseline(() => Popularity.fit(split.train, dataset.items.length))
-  yield* baseline(() => ItemKnn.fit(split.train, dataset.items.length))
+  const baseline = Effect.fnUntraced(function*(fit: () => Scorer.Scorer) {
+    const { seconds, value: { rankings, scorer } } = yield* timed(Effect.gen(function*() {
+      const scorer = fit()
+      return {
+        scorer,
+        rankings: yield* Evaluator.byScoresEach(examples, scorer, sides.map(({ excluded }) => excluded))
+      }
+    }))
+    for (const [at, side] of sides.entries()) add(side, scorer.name, rankings[at]!, seconds / sides.length)
+    return scorer
+  })
+  yield* baseline(() => Popularity.fit(split.train, items))
+  const scorer = yield* baseline(() => Fusion.scorer(split, items))
+  const choices: Array<WeightChoice> = []
 
   yield* Effect.gen(function*() {
     const parameters = yield* PolicyParameters
     const checkpointer = yield* Checkpointer
     const progress = yield* Progress
-    let evaluated = 0
-    for (const kind of phases) {
-      if (!(yield* TrainingState.loadBest(parameters, checkpointer, kind, settings[kind].optimizer))) continue
-      evaluated++
+    const sample = TrainingState.sample(split.validation, fusionUsers, settings.seed)
+
+    /** Ranks the test users by a policy alone and with its prior, in both history modes. */
+    const rank = Effect.fnUntraced(function*(kind: string, weights: Weights, prior: Prior.Prior) {
+      const variants = sides.flatMap((side) => [
+        { side, name: kind, historyExcluded: side.excluded, prior: undefined },
+        { side, name: EvaluationRecord.rowName(kind, scorer.name), historyExcluded: side.excluded, prior }
+      ])
+      const results = variants.map((variant) => ({ ...variant, ranks: [], sids: [], top: [] } as VariantResult))
+      const lists: Array<ReturnType<typeof PolicyRanking.rankedItems>> = []
       const tracker = progress.start(`evaluate ${kind}`, examples.length, "users")
-      const { seconds, value: ranked } = yield* timed(
-        parameters.evaluation.pipe(
-          Effect.flatMap((weights) =>
-            PolicyRanking.rankAll(examples, weights, {
-              beams: settings.evaluation.beams,
-              historyExcluded,
-              progress: (done) => tracker.update(done)
-            })
-          ),
-          Effect.scoped
-        )
-      )
+      const { seconds } = yield* timed(Effect.gen(function*() {
+        for (let from = 0; from < examples.length; from += together) {
+          const ranked = yield* PolicyRanking.rankEach(examples.slice(from, from + together), weights, variants, {
+            beams,
+            progress: (done) => tracker.update(from + done)
+          })
+          for (const [at, result] of results.entries()) {
+            for (const { item, ranked: found, sid, space } of ranked[at]!) {
+              invalid += found.leaves.filter((leaf) => Trie.itemCount(index.trie, leaf) === 0).length
+              const list = PolicyRanking.rankedItems(space, found)
+              result.ranks.push(item)
+              result.sids.push(sid)
+              result.top.push(Int32Array.from(list.slice(0, Evaluator.listed), (one) => one.item))
+              if (at === 0) lists.push(list)
+            }
+          }
+        }
+      }))
       tracker.finish()
-      for (const { ranked: { leaves } } of ranked) {
-        invalid += leaves.filter((leaf) => Trie.itemCount(index.trie, leaf) === 0).length
+      for (const { name, ranks, side, sids, top } of results) {
+        const share = seconds / results.length
+        add(side, name, { ranks, top }, share, beams)
+        if (side === sides[0]) sidLevel.push(rowOf(name, { ranks: sids, top }, share, beams))
       }
-      const lists = ranked.map((one) => PolicyRanking.rankedItems(one.space, one.ranked))
-      const top = lists.map((list) => Int32Array.from(list.slice(0, Evaluator.listed), ({ item }) => item))
-      add(kind, { ranks: ranked.map(({ item }) => item), top }, seconds)
-      sidLevel.push(
-        Evaluator.row(kind, { ranks: ranked.map(({ sid }) => sid), top }, dataset.items.length, seconds, settings.seed)
-      )
       users = exampleUsers(dataset, examples, lists)
-    }
-    if (evaluated === 0) {
-      return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
+    })
+
+    for (const phase of phases) {
+      if (!(yield* TrainingState.loadBest(parameters, checkpointer, phase, settings[phase].optimizer))) continue
+      const { step } = (yield* checkpointer.best(phase))!
+      yield* Effect.scoped(Effect.gen(function*() {
+        const weights = yield* parameters.evaluation
+        const tracker = progress.start(`weigh ${scorer.name} beside ${phase}`, sample.length, "users")
+        const chosen = yield* PriorWeight.choose(sample, weights, Fusion.prior(scorer, 1), fusionWeights, {
+          beams,
+          historyExcluded,
+          progress: (done) => tracker.update(done)
+        })
+        tracker.finish(`weight ${chosen.weight}`)
+        choices.push({ phase, step, ...chosen })
+        yield* rank(phase, weights, Fusion.prior(scorer, chosen.weight))
+      }))
     }
   }).pipe(Effect.provide(Policies.layer(policy, dataset, index)))
+  const fusion = Fusion.decide(choices, {
+    scorer: scorer.name,
+    users: Math.min(fusionUsers, split.validation.length),
+    historyExcluded
+  })
+  if (fusion === undefined) {
+    return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
+  }
   if (invalid > 0) return yield* Effect.die(new Error(`${invalid} candidates are no item's SID; the trie is broken`))
 
   if (settings.data === undefined) {
     const oracle = dataset.oracle ?? Shop.generate(settings.shop, settings.seed).oracle!
-    yield* baseline(() =>
-      Scorer.make("oracle", dataset.items.length, ({ items, user }, row) => row.set(oracle.scores(user, items)))
-    )
+    yield* baseline(() => Scorer.make("oracle", items, ({ items, user }, row) => row.set(oracle.scores(user, items))))
   }
 
-  const record: EvaluationRecord = {
+  const [own, other] = sides.map((side) => ({
+    models: inOrder(side.models),
+    differences: differences(side.rankings, scorer.name, beams, settings.seed)
+  })) as [Compared, Compared]
+  const record: EvaluationRecord.EvaluationRecord = {
     dataset: (yield* manifest).name,
     protocol: {
       split: split.name,
@@ -126,28 +181,91 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
       collision: index.collisionPolicy
     },
     users: examples.length,
-    items: dataset.items.length,
+    items,
     invalid,
-    beams: settings.evaluation.beams,
-    models,
-    sidLevel,
-    differences: [["grpo", "sft"], ["sft", "item-knn"], ["grpo", "item-knn"]].flatMap(([a, b]) => {
-      const [x, y] = [rankings.get(a!), rankings.get(b!)]
-      if (x === undefined || y === undefined) return []
-      const [left, right] = [Evaluator.perUserNdcg(x.ranks, 10), Evaluator.perUserNdcg(y.ranks, 10)]
-      const mean = left.reduce((sum, value, user) => sum + value - right[user]!, 0) / Math.max(1, left.length)
-      return [{
-        name: `${a} - ${b}`,
-        metric: "NDCG@10",
-        difference: mean,
-        ci95: Bootstrap.pairedInterval(left, right, settings.seed)
-      }]
-    })
+    beams,
+    models: own.models,
+    kept: historyExcluded ? other.models : [],
+    excluded: historyExcluded ? [] : other.models,
+    slices: slices.map(({ counts, examples, name }) => ({
+      name,
+      users: examples.length,
+      ...(counts === undefined ? {} : { counts })
+    })),
+    sidLevel: inOrder(sidLevel),
+    differences: own.differences,
+    otherDifferences: other.differences,
+    fusion
   }
   yield* keep(EvaluationFiles.record.name, record, EvaluationFiles.record.codec)
   yield* keep(EvaluationFiles.examples.name, users, EvaluationFiles.examples.codec)
   return record
 })
+
+/** What is gathered of one history mode. */
+interface Side {
+  readonly excluded: boolean
+  readonly models: Array<ModelRow>
+  readonly rankings: Map<string, Evaluator.Ranking>
+}
+
+/** What a record has of it. */
+interface Compared {
+  readonly models: ReadonlyArray<ModelRow>
+  readonly differences: ReadonlyArray<EvaluationRecord.Difference>
+}
+
+/** Places and lists of one variant, user by user. */
+interface VariantResult {
+  readonly side: Side
+  readonly name: string
+  readonly ranks: Array<Rank.Rank>
+  readonly sids: Array<Rank.Rank>
+  readonly top: Array<Int32Array>
+}
+
+/** Rows as they are shown: models alone, those with a prior, the oracle. */
+const inOrder = (rows: ReadonlyArray<ModelRow>): ReadonlyArray<ModelRow> => {
+  const place = ({ name }: ModelRow) => name === "oracle" ? 2 : name.includes(" + ") ? 1 : 0
+  return rows.toSorted((a, b) => place(a) - place(b))
+}
+
+/** Compares each phase with the one before it and with the prior's scorer, and each fused model with that, user by user. */
+const differences = (
+  rankings: ReadonlyMap<string, Evaluator.Ranking>,
+  scorer: string,
+  beams: number,
+  seed: number
+): ReadonlyArray<EvaluationRecord.Difference> => {
+  const fused = (phase: string) => EvaluationRecord.rowName(phase, scorer)
+  const pairs = [
+    [Group.kind, Supervised.kind],
+    [Supervised.kind, scorer],
+    [Group.kind, scorer],
+    [fused(Supervised.kind), scorer],
+    [fused(Group.kind), scorer],
+    [fused(Group.kind), fused(Supervised.kind)]
+  ] as const
+  return pairs.flatMap(([a, b]) => {
+    const [x, y] = [rankings.get(a), rankings.get(b)]
+    if (x === undefined || y === undefined) return []
+    const metrics = [
+      { metric: "NDCG@10", perUser: (ranking: Evaluator.Ranking) => Evaluator.perUserNdcg(ranking.ranks, 10) },
+      ...(beams < 50
+        ? []
+        : [{ metric: "HR@50", perUser: (ranking: Evaluator.Ranking) => Evaluator.perUserHits(ranking.ranks, 50) }])
+    ]
+    return metrics.map(({ metric, perUser }) => {
+      const [left, right] = [perUser(x), perUser(y)]
+      return {
+        name: `${a} - ${b}`,
+        metric,
+        difference: left.reduce((sum, value, user) => sum + value - right[user]!, 0) / Math.max(1, left.length),
+        ci95: Bootstrap.pairedInterval(left, right, seed)
+      }
+    })
+  })
+}
 
 const timed = Effect.fnUntraced(function*<A, E, R>(work: Effect.Effect<A, E, R>) {
   const before = yield* Clock.currentTimeMillis
@@ -180,18 +298,31 @@ const exampleUsers = (
 
 const names: Readonly<Record<string, string>> = { grpo: "GRPO", sft: "SFT", "item-knn": "ItemKNN" }
 
+const nameOf = (row: string) => row.split(" + ").map((model) => names[model] ?? model).join(" + ")
+
 const signed = (value: number) => `${value < 0 ? "" : "+"}${value.toFixed(4)}`
 
-/** What the record says in words: whether GRPO helped, and how the policy stands to the strongest baseline. */
-export const verdict = (record: EvaluationRecord): ReadonlyArray<string> =>
-  record.differences.map(({ ci95: [low, high], difference, metric, name }) => {
-    const [a, b] = name.split(" - ").map((model) => names[model] ?? model)
-    const figures = `${metric} ${signed(difference)}, 95 % interval [${signed(low)}, ${signed(high)}]`
-    return low > 0
-      ? `${a} is better than ${b}: ${figures}.`
+const figures = ({ ci95: [low, high], difference, metric }: EvaluationRecord.Difference) =>
+  `${metric} ${signed(difference)}, 95 % interval [${signed(low)}, ${signed(high)}]`
+
+/**
+ * What the record says in words: whether GRPO helped, how the policies stand to the strongest baseline, alone and with
+ * it, and what `recommend` ranks with. NDCG@10 decides; HR@50 stands beside it.
+ */
+export const verdict = (record: EvaluationRecord.EvaluationRecord): ReadonlyArray<string> => [
+  ...record.differences.filter(({ metric }) => metric === "NDCG@10").map((found) => {
+    const { ci95: [low, high], metric, name } = found
+    const [a, b] = name.split(" - ").map(nameOf) as [string, string]
+    const wide = record.differences.filter((one) => one.name === name && one !== found).map((one) =>
+      ` ${figures(one)}.`
+    ).join("")
+    return (low > 0
+      ? `${a} is better than ${b}: ${figures(found)}.`
       : high < 0
-      ? `${a} is worse than ${b}: ${figures}.`
+      ? `${a} is worse than ${b}: ${figures(found)}.`
       : a === "GRPO"
-      ? `${a} did not raise ${metric} over ${b}: ${figures}, which includes no difference.`
-      : `${a} and ${b} cannot be told apart: ${figures}.`
-  })
+      ? `${a} did not raise ${metric} over ${b}: ${figures(found)}, which includes no difference.`
+      : `${a} and ${b} cannot be told apart: ${figures(found)}.`) + wide
+  }),
+  ...(record.fusion === undefined ? [] : [Fusion.describe(record.fusion)])
+]

@@ -88,21 +88,30 @@ export const describeLaboratory = (found: Effect.Success<ReturnType<typeof Labor
     `Page: ${found.page}`
   ].join("\n")
 
-/** Describes an evaluation: the comparison table and its verdict. */
-export const describeRecord = (record: EvaluationRecord.EvaluationRecord): string =>
-  [
+/** Describes an evaluation: the comparison tables, of both history modes and of parts of the users, and the verdict. */
+export const describeRecord = (record: EvaluationRecord.EvaluationRecord): string => {
+  const { history, rows } = EvaluationRecord.otherMode(record)
+  return [
     `${record.dataset}: ${record.users} users, ${record.items} items, ${record.protocol.split}, full ranking, ` +
     `${record.beams} beams, ${record.invalid} invalid SIDs, ${EvaluationRecord.describeHistory(record)}`,
     "",
     Table.render(record.models),
     "",
+    ...(rows.length === 0 ? [] : [`The same, ${history}:`, Table.render(rows), ""]),
+    ...(record.slices.length === 0 ? [] : [
+      "HR@10/NDCG@10 by training events of the target, and by whether it follows the last item in training (users):",
+      Table.renderSlices(record.models, record.slices),
+      ""
+    ]),
     ...Evaluate.verdict(record)
   ].join("\n")
+}
 
-/** Describes recommendations with their scores. */
-export const describeAnswer = ({ history, recommendations }: Answer): string =>
+/** Describes recommendations with the policy's probabilities, and what ranked them. */
+export const describeAnswer = ({ history, model, reason, recommendations, weight }: Answer): string =>
   [
     `After ${history.length} item(s), the last being "${Printable.line(history.at(-1) ?? "nothing")}":`,
+    `Ranked by ${model}${weight > 0 ? ` (weight ${weight})` : ""}: ${Printable.line(reason)}`,
     ...(recommendations.length > 0 ? [] : ["nothing is left to recommend: the history holds the whole catalogue"]),
     ...recommendations.map(({ probability, sid, title }, i) =>
       `${String(i + 1).padStart(3)}. ${(100 * probability).toFixed(2).padStart(6)} %  ${Printable.line(title)}  ${sid}`

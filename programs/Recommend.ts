@@ -2,10 +2,12 @@
  * Recommendations of a run for a user or for a history in titles.
  */
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { CatalogError, EmptyHistory, UnknownUser } from "../src/catalog/CatalogError.ts"
 import { type Dataset } from "../src/catalog/Dataset.ts"
 import * as TitleSearch from "../src/catalog/TitleSearch.ts"
-import * as BeamSearch from "../src/decode/BeamSearch.ts"
+import { LeafDecoder } from "../src/decode/LeafDecoder.ts"
+import * as EvaluationRecord from "../src/evaluation/EvaluationRecord.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
 import * as Group from "../src/grpo/Grpo.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
@@ -17,17 +19,25 @@ import * as SidIndex from "../src/sid/SidIndex.ts"
 import { Sids } from "../src/sid/Sids.ts"
 import * as LeafSpace from "../src/sid/trie/LeafSpace.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
+import * as EvaluationFiles from "./EvaluationFiles.ts"
+import * as Fusion from "./Fusion.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
+import * as RunSettings from "./RunSettings.ts"
 import { SettingsError } from "./Settings.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
+
+/** What recommendations can be asked of by name; the best by validation where nothing is asked. */
+export const models = ["sft", "grpo", "sft+item-knn", "grpo+item-knn"] as const
 
 /** Who or what to recommend for. */
 export interface Question {
   readonly user?: string | undefined
   readonly history?: string | undefined
   readonly count: number
+  /** @default the best by validation */
+  readonly model?: (typeof models)[number] | undefined
 }
 
 /** One recommendation. */
@@ -36,12 +46,20 @@ export interface Recommendation {
   readonly title: string
   /** Probability of the SID under the policy. */
   readonly probability: number
+  /** What they are ranked by: the logarithm of the probability, and the weighted logarithm of the prior's share. */
+  readonly score: number
   readonly sid: string
 }
 
 /** What was asked and what is recommended, best first. */
 export interface Answer {
   readonly history: ReadonlyArray<string>
+  /** What ranked: the name of a row of the evaluation. */
+  readonly model: string
+  /** Weight of the prior beside the policy, 0 for the policy alone. */
+  readonly weight: number
+  /** Why this one ranked. */
+  readonly reason: string
   readonly recommendations: ReadonlyArray<Recommendation>
 }
 
@@ -67,45 +85,115 @@ const historyOf = (dataset: Dataset, question: Question): Int32Array | CatalogEr
   })
 }
 
-/** Answers a question with the run's latest phase; lists hold the history or not, as those that are evaluated. */
+/** What ranks. */
+interface Choice {
+  readonly phase: (typeof phases)[number]
+  readonly weight: number
+  readonly reason: string
+}
+
+/** The phases, latest last. */
+const phases = [Supervised.kind, Group.kind] as const
+
+/** Decides what ranks: what is asked for, or the best by the run's evaluation, or the latest policy alone. */
+const decide = Effect.fnUntraced(function*(asked: Question["model"]) {
+  const { kept, run } = yield* Workspace
+  const made = yield* RunSettings.madeBy(run)
+  const trained = phases.filter((phase) => made[phase].best !== undefined)
+  const latest = trained.at(-1)
+  if (latest === undefined) {
+    return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
+  }
+  const record = yield* kept(EvaluationFiles.record.name, EvaluationFiles.record.codec, "evaluate").pipe(
+    Effect.catchReason("RunError", "NoArtefact", () => Effect.succeed(undefined))
+  )
+  const fusion = record?.fusion
+  if (asked !== undefined) {
+    const phase = phases.find((phase) => asked.startsWith(phase))!
+    if (!trained.includes(phase)) return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: phase }) })
+    const reason = "as asked"
+    if (asked === phase) return { phase, weight: 0, reason } satisfies Choice
+    const chosen = fusion?.choices.find((one) => one.phase === phase)
+    return chosen === undefined
+      ? yield* new SettingsError({
+        source: "the command line",
+        problems: [
+          `model: ${asked} has no weight yet in ${run}; run \`sidereal evaluate --run ${run}\`, which chooses it, or ` +
+          `give ${phase}`
+        ]
+      })
+      : { phase, weight: chosen.weight, reason } satisfies Choice
+  }
+  const alone = (why: string): Choice => ({
+    phase: latest,
+    weight: 0,
+    reason: `${why}; \`sidereal evaluate --run ${run}\` chooses by validation`
+  })
+  if (fusion === undefined) return alone("the run has no evaluation that chose a model")
+  const isCurrent = trained.every((phase) =>
+    fusion.choices.some((one) => one.phase === phase && one.step === made[phase].best)
+  )
+  const phase = trained.find((phase) => phase === fusion.best.phase)
+  return !isCurrent || phase === undefined
+    ? alone("the run was trained further after its evaluation")
+    : {
+      phase,
+      weight: fusion.best.weight,
+      reason: `the best by validation, NDCG@10 ${fusion.best.ndcg.toFixed(4)}`
+    } satisfies Choice
+})
+
+/**
+ * Answers a question with the model that is asked for or was the best by validation; lists hold the history or not, as
+ * those that are evaluated.
+ */
 export const program = Effect.fn("recommend")(function*(
   question: Question,
   policy: Policies.PolicyLayer = Policies.flat
 ) {
   const { run, settings } = yield* Workspace
-  const { dataset } = yield* Prepare.program()
+  const { dataset, split } = yield* Prepare.program()
   const { index } = yield* Tokenize.program()
   const history = historyOf(dataset, question)
   if (history instanceof CatalogError) return yield* history
   const { historyExcluded } = settings.evaluation
+  const { phase, reason, weight } = yield* decide(question.model)
+  const prior = weight > 0 ? Fusion.prior(Fusion.scorer(split, dataset.items.length), weight) : undefined
 
   return yield* Effect.gen(function*() {
     const parameters = yield* PolicyParameters
     const whole = (yield* Sids).space
     const space = historyExcluded ? LeafSpace.without(whole, history) : whole
     const checkpointer = yield* Checkpointer
-    const loaded = (yield* TrainingState.loadBest(parameters, checkpointer, Group.kind, settings.grpo.optimizer)) ||
-      (yield* TrainingState.loadBest(parameters, checkpointer, Supervised.kind, settings.sft.optimizer))
-    if (!loaded) return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
-    const ranked = yield* BeamSearch.searchBest(
-      { prompt: Prompt.ofItems(history), space },
-      yield* parameters.evaluation,
-      {
-        count: question.count,
-        beams: settings.evaluation.beams
-      }
+    if (!(yield* TrainingState.loadBest(parameters, checkpointer, phase, settings[phase].optimizer))) {
+      return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: phase }) })
+    }
+    const [ranked] = yield* (yield* LeafDecoder).decode(
+      [{ prompt: Prompt.ofItems(history), count: question.count, space, prior }],
+      yield* parameters.evaluation
     )
     const answer: Answer = {
       history: Array.from(history, (item) => dataset.items[item]!.title),
-      recommendations: PolicyRanking.rankedItems(space, ranked).slice(0, question.count).map((
-        { item, logProb }
+      model: EvaluationRecord.rowName(phase, prior?.name),
+      weight,
+      reason,
+      recommendations: PolicyRanking.rankedItems(space, ranked!).slice(0, question.count).map((
+        { item, logProb, score }
       ) => ({
         item: dataset.items[item]!.key,
         title: dataset.items[item]!.title,
         probability: Math.exp(logProb),
+        score,
         sid: SidIndex.format(index.sids[item]!)
       }))
     }
     return answer
-  }).pipe(Effect.scoped, Effect.provide(Policies.layer(policy, dataset, index)))
+  }).pipe(
+    Effect.scoped,
+    Effect.provide(
+      LeafDecoder.layerStages({ beams: settings.evaluation.beams }).pipe(
+        Layer.provideMerge(Policies.layer(policy, dataset, index))
+      )
+    )
+  )
 })

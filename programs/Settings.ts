@@ -26,7 +26,13 @@ export class EvaluationConfig extends Schema.Class<EvaluationConfig>("sidereal/p
     Schema.withDecodingDefaultKey(Effect.succeed(50))
   ),
   /** Leaves items of the history out of every list, those of `recommend` among them. @default true */
-  historyExcluded: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true)))
+  historyExcluded: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true))),
+  /** Validation users that choose the weight of ItemKNN beside a policy, and what `recommend` ranks with. @default 1,000 */
+  fusionUsers: Schema.Int.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1000))),
+  /** Weights that are tried, each above 0. @default [0.5, 1, 2, 4, 6] */
+  fusionWeights: Schema.NonEmptyArray(Schema.Finite.check(Schema.isGreaterThan(0))).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed([0.5, 1, 2, 4, 6] as const))
+  )
 }) {}
 
 type Found = ReadonlyArray<Schema.FilterIssue>

@@ -16,13 +16,18 @@ export const command = Command.make("recommend", {
   count: Flag.Int("count").pipe(
     Flag.withDescription("How many to print, at least 1 (default: 10)"),
     Flag.withDefault(10)
+  ),
+  model: Flag.Literals("model", Recommend.models).pipe(
+    Flag.withDescription("What ranks (default: the best by validation, as `evaluate` chose)"),
+    Flag.optional
   )
-}, ({ count, history, user }) =>
+}, ({ count, history, model, user }) =>
   Effect.gen(function*() {
     const question = yield* Recommend.check({
       user: Option.getOrUndefined(user),
       history: Option.getOrUndefined(history),
-      count
+      count,
+      model: Option.getOrUndefined(model)
     })
     yield* Root.within(
       Effect.gen(function*() {

@@ -116,7 +116,8 @@ const expander = (width: number, floor: number) => {
     if (best.full && beam.score < best.worst) return
     const { node } = beam
     const { whole } = space
-    const share = (gained: number) => prior === undefined ? 0 : prior.weight * (gained - prior.mass.below(node))
+    const held = prior === undefined ? 0 : prior.mass.below(node)
+    const share = (gained: number) => prior === undefined ? 0 : prior.weight * (gained - held)
     const count = scores.children(prompt, node, logProbs)
     whole.children(node, children)
     const open = space === whole ? count : space.children(node, allowed)
@@ -139,7 +140,42 @@ const expander = (width: number, floor: number) => {
   }
 }
 
-/** Finds the best SIDs after each prompt, in the order of `searches`. */
+/** The prompts of searches, each once, and which of them every search follows. */
+const promptsOf = (searches: ReadonlyArray<Search>) => {
+  const prompts: Array<Search> = []
+  const known = new Map<Prompt, Map<LeafSpace.LeafSpace, number>>()
+  const places = searches.map((one) => {
+    const { prompt, space: { whole } } = one
+    const spaces = known.get(prompt) ?? new Map<LeafSpace.LeafSpace, number>()
+    known.set(prompt, spaces)
+    const place = spaces.get(whole) ?? prompts.push(one) - 1
+    spaces.set(whole, place)
+    return place
+  })
+  return { prompts, places }
+}
+
+/** Asks every prior once for each prompt, and for all prompts at the same time. */
+const massesOf = Effect.fnUntraced(function*(searches: ReadonlyArray<Search>, places: ReadonlyArray<number>) {
+  const asked: Array<Effect.Effect<LogMass, DecoderError>> = []
+  const known = new Map<Prior["logMass"], Map<number, number>>()
+  const answers = searches.map(({ prior, prompt, space }, i) => {
+    if (prior === undefined) return undefined
+    const own = known.get(prior.logMass) ?? new Map<number, number>()
+    known.set(prior.logMass, own)
+    const answer = own.get(places[i]!) ?? asked.push(prior.logMass(prompt, space.whole)) - 1
+    own.set(places[i]!, answer)
+    return { weight: prior.weight, answer }
+  })
+  const masses = yield* Effect.all(asked, { concurrency: "unbounded" })
+  return answers.map((one) => one === undefined ? undefined : { weight: one.weight, mass: masses[one.answer]! })
+})
+
+/**
+ * Searches for the best SIDs after each prompt.
+ *
+ * Searches after the same prompt object share what is computed: the prompt, and every node that more than one reaches.
+ */
 export const search: (
   searches: ReadonlyArray<Search>,
   weights: Weights,
@@ -147,13 +183,11 @@ export const search: (
 ) => Effect.Effect<ReadonlyArray<RankedLeaves>, DecoderError, PolicyModel> = Effect.fn("BeamSearch.search")(
   function*(searches, weights, { beams, floor = -Infinity }) {
     const policy = yield* PolicyModel
-    const priors = yield* Effect.forEach(searches, ({ prior, prompt, space }) =>
-      prior === undefined
-        ? Effect.succeed(undefined)
-        : Effect.map(prior.logMass(prompt, space.whole), (mass) => ({ weight: prior.weight, mass })))
-    const session = yield* policy.open(searches.map(({ prompt }) => prompt), {
+    const { places, prompts } = promptsOf(searches)
+    const priors = yield* massesOf(searches, places)
+    const session = yield* policy.open(prompts.map(({ prompt }) => prompt), {
       weights,
-      space: searches.map(({ space }) => space.whole),
+      space: prompts.map(({ space }) => space.whole),
       normaliser: "children"
     }).pipe(Effect.mapError(ofPolicy))
     const expand = expander(Math.max(...searches.map(({ space }) => space.width)), floor)
@@ -161,13 +195,13 @@ export const search: (
     let kept: ReadonlyArray<ReadonlyArray<Beam>> = searches.map(({ space }) => space.childCount(0) > 0 ? [root] : [])
     while (kept.some((list) => list.some((beam) => !beam.done))) {
       const open = kept.map((list) => list.filter((beam) => !beam.done))
-      const scores = yield* session.score(open.map((list) => Int32Array.from(list, ({ node }) => node))).pipe(
-        Effect.mapError(ofPolicy)
-      )
-      kept = kept.map((list, prompt) => {
+      const nodes = prompts.map(() => new Set<number>())
+      for (const [one, list] of open.entries()) for (const { node } of list) nodes[places[one]!]!.add(node)
+      const scores = yield* session.score(nodes.map((list) => Int32Array.from(list))).pipe(Effect.mapError(ofPolicy))
+      kept = kept.map((list, one) => {
         const best = new Best(beams)
         for (const beam of list) if (beam.done) best.add(beam)
-        for (const beam of open[prompt]!) expand(best, prompt, beam, searches[prompt]!.space, scores, priors[prompt])
+        for (const beam of open[one]!) expand(best, places[one]!, beam, searches[one]!.space, scores, priors[one])
         return best.list
       })
     }
@@ -235,12 +269,49 @@ export const first = ({ leaves, logProbs, scores, steps }: RankedLeaves, count: 
   steps: steps.slice(0, count)
 })
 
-/** Searches after many prompts in batches of similar length; results come back in the order given. */
+/** Cells of the attention of a batch over its prompts and beams: 256 MB of float32. */
+const widestAttention = 2 ** 26
+
+const lengthOf = (prompt: Prompt): number =>
+  prompt._tag === "History" ? prompt.history.items.length : prompt.segments.length
+
+/**
+ * Searches after many prompts in batches of similar length, at most `batch` prompts and fewer where they or their beams
+ * are many; searches after the same prompt object stand in one batch, and results come back in the order given.
+ *
+ * `progress` is told how many searches are done.
+ */
 export const searchAll: (
   searches: ReadonlyArray<Search>,
   weights: Weights,
   options: BeamOptions & Batches.BatchOptions
 ) => Effect.Effect<ReadonlyArray<RankedLeaves>, DecoderError, PolicyModel> = Effect.fn("BeamSearch.searchAll")(
-  (searches, weights, options) =>
-    Batches.run(searches, () => options.beams, options, (members) => search(members, weights, options))
+  function*(searches, weights, { batch, progress, ...options }) {
+    const groups = new Map<Prompt, Array<number>>()
+    for (const [i, { prompt }] of searches.entries()) {
+      const members = groups.get(prompt)
+      if (members === undefined) groups.set(prompt, [i])
+      else members.push(i)
+    }
+    const order = [...groups].map(([prompt, members]) => ({ length: lengthOf(prompt), members }))
+      .toSorted((a, b) => a.length - b.length)
+    const results: Array<RankedLeaves> = []
+    const sizeOf = ({ length, members }: typeof order[number]) => {
+      const { depth, nodes } = searches[members[0]!]!.space
+      return 1 + (length + Math.min(options.beams * members.length, nodes)) * depth
+    }
+    let done = 0
+    for (let at = 0, size = batch; at < order.length; at += size) {
+      // The longest prompt of a batch stands last.
+      size = Math.min(batch, order.length - at)
+      while (size > 1 && size * sizeOf(order[at + size - 1]!) ** 2 > widestAttention) size--
+      const members = order.slice(at, at + size).flatMap(({ members }) => members)
+      const found = yield* search(members.map((i) => searches[i]!), weights, options)
+      for (const [i, member] of members.entries()) results[member] = found[i]!
+      yield* Metric.update(users, size)
+      done += members.length
+      progress?.(done)
+    }
+    return results
+  }
 )

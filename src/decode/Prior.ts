@@ -28,15 +28,58 @@ export interface Prior {
   logMass(prompt: Prompt, space: LeafSpace): Effect.Effect<LogMass, DecoderError>
 }
 
-/** Sums the masses of items at and below every node of a space; `mass` returns the mass of one item, at least 0. */
-export const ofMasses = (space: LeafSpace, mass: (item: number) => number): LogMass => {
-  const below = new Float64Array(space.nodes)
-  const ending = (node: number) => space.ends(node) ? space.items(node).reduce((sum, item) => sum + mass(item), 0) : 0
+/** Returns a prior with another weight; a search that asks both computes their mass once. */
+export const weighted = (prior: Prior, weight: number): Prior => ({ ...prior, weight })
+
+/** The nodes of a space in an order in which each stands after its parent, and where its items end. */
+interface Tree {
+  readonly nodes: Int32Array
+  readonly parents: Int32Array
+  readonly items: Int32Array
+  readonly ends: Int32Array
+}
+
+const trees = new WeakMap<LeafSpace, Tree>()
+
+const treeOf = (space: LeafSpace): Tree => {
+  const known = trees.get(space)
+  if (known !== undefined) return known
+  const [nodes, parents, items, ends]: [Array<number>, Array<number>, Array<number>, Array<number>] = [
+    [0],
+    [-1],
+    [],
+    []
+  ]
   const children = new Int32Array(space.width)
-  for (let node = space.nodes - 1; node >= 0; node--) {
-    let mass = 0
-    for (let i = space.children(node, children) - 1; i >= 0; i--) mass += below[children[i]!]!
-    below[node] = mass + ending(node)
+  for (let at = 0; at < nodes.length; at++) {
+    const node = nodes[at]!
+    const count = space.children(node, children)
+    for (let i = 0; i < count; i++) {
+      nodes.push(children[i]!)
+      parents.push(node)
+    }
+    if (!space.ends(node)) continue
+    for (const item of space.items(node)) {
+      items.push(item)
+      ends.push(node)
+    }
   }
-  return { below: (node) => Math.log(below[node]!), ending: (node) => Math.log(ending(node)) }
+  const tree: Tree = {
+    nodes: Int32Array.from(nodes),
+    parents: Int32Array.from(parents),
+    items: Int32Array.from(items),
+    ends: Int32Array.from(ends)
+  }
+  trees.set(space, tree)
+  return tree
+}
+
+/** Sums the masses of items along a space; `mass` returns that of one item. */
+export const ofMasses = (space: LeafSpace, mass: (item: number) => number): LogMass => {
+  const { ends, items, nodes, parents } = treeOf(space)
+  const ending = new Float64Array(space.nodes)
+  for (let i = 0; i < items.length; i++) ending[ends[i]!] = ending[ends[i]!]! + mass(items[i]!)
+  const below = ending.slice()
+  for (let i = nodes.length - 1; i > 0; i--) below[parents[i]!] = below[parents[i]!]! + below[nodes[i]!]!
+  return { below: (node) => Math.log(below[node]!), ending: (node) => Math.log(ending[node]!) }
 }

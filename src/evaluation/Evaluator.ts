@@ -1,5 +1,5 @@
 /**
- * Computes model rows from rankings: metrics, 95 % intervals, coverage and Gini coefficient.
+ * Turns rankings into model rows: metrics, intervals, coverage, inequality, and metrics of parts of the users.
  */
 import * as Effect from "effect/Effect"
 import * as History from "../catalog/History.ts"
@@ -11,9 +11,10 @@ import { type ScorerError } from "./baseline/ScorerError.ts"
 import { type ModelRow } from "./EvaluationRecord.ts"
 import * as Protocol from "./Protocol.ts"
 import * as Rank from "./Rank.ts"
+import { type Slice } from "./Slices.ts"
 
 /** List lengths at which HR and NDCG are reported. */
-export const cutoffs = [1, 3, 5, 10, 20] as const
+export const cutoffs = [1, 3, 5, 10, 20, 50] as const
 
 /** Result of a model for every example: the rank of the target, and the first items of the list, best first. */
 export interface Ranking {
@@ -40,23 +41,36 @@ export const byRows = (
 /** Number of examples scored in one call of a scorer. */
 const together = 64
 
-/** Ranks all items of every example by a scorer, as `byRows` does. */
-export const byScores: (
+/** Ranks all items by a scorer in the same way, once for each history mode, [modes]; it is asked once for all modes. */
+export const byScoresEach: (
   examples: ReadonlyArray<Example>,
   scorer: Scorer,
-  historyExcluded: boolean
-) => Effect.Effect<Ranking, ScorerError> = Effect.fn("Evaluator.byScores")(
-  function*(examples, scorer, historyExcluded) {
-    const parts: Array<Ranking> = []
+  modes: ReadonlyArray<boolean>
+) => Effect.Effect<ReadonlyArray<Ranking>, ScorerError> = Effect.fn("Evaluator.byScores")(
+  function*(examples, scorer, modes) {
+    const parts: Array<ReadonlyArray<Ranking>> = []
     for (let at = 0; at < examples.length; at += together) {
       const some = examples.slice(at, at + together)
       const { data, width } = yield* scorer.scores(some.map(History.of))
-      let row = 0
-      parts.push(byRows(some, () => data.subarray(row * width, ++row * width), historyExcluded))
+      parts.push(modes.map((historyExcluded) => {
+        let row = 0
+        return byRows(some, () => data.subarray(row * width, ++row * width), historyExcluded)
+      }))
     }
-    return { ranks: parts.flatMap(({ ranks }) => ranks), top: parts.flatMap(({ top }) => top) }
+    return modes.map((_, mode) => ({
+      ranks: parts.flatMap((part) => part[mode]!.ranks),
+      top: parts.flatMap((part) => part[mode]!.top)
+    }))
   }
 )
+
+/** Ranks all items by a scorer, in the same way. */
+export const byScores = (
+  examples: ReadonlyArray<Example>,
+  scorer: Scorer,
+  historyExcluded: boolean
+): Effect.Effect<Ranking, ScorerError> =>
+  Effect.map(byScoresEach(examples, scorer, [historyExcluded]), ([ranking]) => ranking!)
 
 const rankRow = (values: Float64Array, { history, target }: Example, historyExcluded: boolean) => {
   const excluded = Protocol.excludedItems(history, historyExcluded)
@@ -87,26 +101,68 @@ const rankRow = (values: Float64Array, { history, target }: Example, historyExcl
 export const perUserNdcg = (ranks: ReadonlyArray<Rank.Rank>, cutoff: number): Float64Array =>
   Float64Array.from(ranks, (rank) => Rank.ndcg(rank, cutoff))
 
-/**
- * Computes the row of a model from its ranking over a catalogue of `items` items. `seconds` is the time of the ranking;
- * `seed` seeds the bootstrap of the intervals.
- */
-export const row = (name: string, ranking: Ranking, items: number, seconds: number, seed: number): ModelRow => {
-  const values: Array<readonly [string, Float64Array]> = [
-    ...cutoffs.flatMap((cutoff) => [
-      [`HR@${cutoff}`, Float64Array.from(ranking.ranks, (rank) => Rank.hit(rank, cutoff))] as const,
-      [`NDCG@${cutoff}`, perUserNdcg(ranking.ranks, cutoff)] as const
-    ]),
+/** Hits at a cutoff, one value per user. */
+export const perUserHits = (ranks: ReadonlyArray<Rank.Rank>, cutoff: number): Float64Array =>
+  Float64Array.from(ranks, (rank) => Rank.hit(rank, cutoff))
+
+/** What a row is made of. */
+export interface RowOptions {
+  readonly name: string
+  readonly ranking: Ranking
+  /** Items of the catalogue. */
+  readonly items: number
+  /** Wall-clock seconds that the ranking took. */
+  readonly seconds: number
+  /** Seed of the intervals' resampling. */
+  readonly seed: number
+  /** Places that every list has; metrics of longer lists are left out. @default all items */
+  readonly longest?: number | undefined
+  /** Parts of the users that are measured apart. @default [] */
+  readonly slices?: ReadonlyArray<Slice> | undefined
+}
+
+const mean = (values: ArrayLike<number>): number => {
+  let sum = 0
+  for (let i = 0; i < values.length; i++) sum += values[i]!
+  return sum / Math.max(1, values.length)
+}
+
+/** Metrics of every slice. */
+const sliceMetrics = new Set(["HR@10", "NDCG@10"])
+
+/** Makes the row of a ranking. */
+export const row = ({
+  items,
+  longest = Infinity,
+  name,
+  ranking,
+  seconds,
+  seed,
+  slices = []
+}: RowOptions): ModelRow => {
+  const values: ReadonlyArray<readonly [string, Float64Array]> = [
+    ...cutoffs.flatMap((cutoff) =>
+      cutoff > longest ? [] : [
+        [`HR@${cutoff}`, perUserHits(ranking.ranks, cutoff)] as const,
+        [`NDCG@${cutoff}`, perUserNdcg(ranking.ranks, cutoff)] as const
+      ]
+    ),
     ["MRR", Float64Array.from(ranking.ranks, Rank.reciprocal)]
   ]
   const intervals = Bootstrap.intervals(values.map(([, list]) => list), seed)
   const counts = new Float64Array(items)
   for (const list of ranking.top) for (const item of list) counts[item]!++
-  const users = Math.max(1, ranking.ranks.length)
+  const sliced = values.filter(([metric]) => sliceMetrics.has(metric))
   return {
     name,
-    metrics: Object.fromEntries(values.map(([metric, list]) => [metric, list.reduce((a, b) => a + b, 0) / users])),
+    metrics: Object.fromEntries(values.map(([metric, list]) => [metric, mean(list)])),
     ci95: Object.fromEntries(values.map(([metric], i) => [metric, intervals[i]!])),
+    slices: Object.fromEntries(slices.map(({ examples, name }) => [
+      name,
+      Object.fromEntries(
+        sliced.map(([metric, list]) => [metric, mean(Float64Array.from(examples, (at) => list[at]!))] as const)
+      )
+    ])),
     coverage: counts.filter((count) => count > 0).length / Math.max(1, items),
     gini: Gini.of(counts),
     seconds

@@ -1,5 +1,5 @@
 /**
- * Ranks targets by a policy: items stand in the order of the decoder's leaves, and items that share a SID are tied.
+ * Ranks targets by a policy, alone or with a prior: a decoder's leaves, items that share a SID tied.
  */
 import * as Effect from "effect/Effect"
 import * as History from "../catalog/History.ts"
@@ -7,6 +7,7 @@ import { type Example } from "../catalog/Split.ts"
 import { type RankedLeaves } from "../decode/BeamSearch.ts"
 import { type DecoderError } from "../decode/DecoderError.ts"
 import { LeafDecoder } from "../decode/LeafDecoder.ts"
+import { type Prior } from "../decode/Prior.ts"
 import { type PolicyModel, type Weights } from "../policy/PolicyModel.ts"
 import * as Prompt from "../policy/Prompt.ts"
 import { Sids } from "../sid/Sids.ts"
@@ -14,23 +15,35 @@ import * as LeafSpace from "../sid/trie/LeafSpace.ts"
 import * as Protocol from "./Protocol.ts"
 import * as Rank from "./Rank.ts"
 
-/** Options of a ranking. */
-export interface RankingOptions {
-  /** Number of leaves per list. */
-  readonly beams: number
-  /** Whether items of the history are left out of the list. */
+/** What a list may hold, and what is added to the policy's scores. */
+export interface Variant {
   readonly historyExcluded: boolean
-  /** Called with the number of examples done. @default none */
+  readonly prior?: Prior | undefined
+}
+
+/** How far to rank. */
+export interface ListOptions {
+  /** Leaves of every list. */
+  readonly beams: number
+  /** Told how many examples are done. */
   readonly progress?: ((done: number) => void) | undefined
 }
 
-/** Returns the allowed items of ranked leaves, best first, each with the index of its leaf in the list. */
+/** How to rank. */
+export interface RankingOptions extends Variant, ListOptions {}
+
+/** Allowed items of ranked leaves, best first, each with the score and the number of its leaf in the list. */
 export const rankedItems = (
   space: LeafSpace.LeafSpace,
   ranked: RankedLeaves
-): ReadonlyArray<{ readonly item: number; readonly logProb: number; readonly group: number }> =>
+): ReadonlyArray<
+  { readonly item: number; readonly logProb: number; readonly score: number; readonly group: number }
+> =>
   Array.from(ranked.leaves).flatMap((leaf, group) =>
-    Array.from(space.items(leaf), (item) => ({ item, logProb: ranked.logProbs[group]!, group }))
+    Array.from(
+      space.items(leaf),
+      (item) => ({ item, logProb: ranked.logProbs[group]!, score: ranked.scores[group]!, group })
+    )
   )
 
 /** Returns the rank of a target in ranked leaves, by item and by SID; unlisted where no leaf holds it. */
@@ -58,34 +71,57 @@ export interface RankedExample {
   readonly sid: Rank.Rank
 }
 
-/** Decodes and ranks every example, in order. */
-export const rankAll: (
+/**
+ * Ranks every example once for each variant, [variants][examples].
+ *
+ * The variants of an example are searched together and share what they compute of it: all cost less than one after the
+ * other, and each is what it would be alone.
+ */
+export const rankEach: (
   examples: ReadonlyArray<Example>,
   weights: Weights,
-  options: RankingOptions
-) => Effect.Effect<ReadonlyArray<RankedExample>, DecoderError, PolicyModel | LeafDecoder | Sids> = Effect.fn(
-  "PolicyRanking.rankAll"
-)(function*(examples, weights, { beams, historyExcluded, progress }) {
-  const { space: whole } = yield* Sids
-  const decoder = yield* LeafDecoder
-  const spaces = examples.map(({ history }) =>
-    LeafSpace.without(whole, Protocol.excludedItems(history, historyExcluded))
+  variants: ReadonlyArray<Variant>,
+  options: ListOptions
+) => Effect.Effect<
+  ReadonlyArray<ReadonlyArray<RankedExample>>,
+  DecoderError,
+  PolicyModel | LeafDecoder | Sids
+> = Effect.fn("PolicyRanking.rankEach")(
+  function*(examples, weights, variants, { beams, progress }) {
+    const { space: whole } = yield* Sids
+    const decoder = yield* LeafDecoder
+    const asked = examples.flatMap((example) => {
+      const prompt = Prompt.ofHistory(History.of(example))
+      return variants.map(({ historyExcluded, prior }) => ({
+        prompt,
+        count: beams,
+        space: LeafSpace.without(whole, Protocol.excludedItems(example.history, historyExcluded)),
+        prior
+      }))
+    })
+    const found = yield* decoder.decode(asked, weights, {
+      progress: (done) => progress?.(Math.floor(done / variants.length))
+    })
+    return variants.map((_, variant) =>
+      examples.map(({ target }, i): RankedExample => {
+        const at = i * variants.length + variant
+        const { space } = asked[at]!
+        return { space, ranked: found[at]!, ...rankOf(space, found[at]!, target) }
+      })
+    )
+  }
+)
+
+/** Ranks every example. */
+export const rankAll = (
+  examples: ReadonlyArray<Example>,
+  weights: Weights,
+  { beams, historyExcluded, prior, progress }: RankingOptions
+): Effect.Effect<ReadonlyArray<RankedExample>, DecoderError, PolicyModel | LeafDecoder | Sids> =>
+  Effect.map(
+    rankEach(examples, weights, [{ historyExcluded, prior }], { beams, progress }),
+    ([ranked]) => ranked!
   )
-  const found = yield* decoder.decode(
-    examples.map((example, i) => ({
-      prompt: Prompt.ofHistory(History.of(example)),
-      count: beams,
-      space: spaces[i]!
-    })),
-    weights,
-    { progress }
-  )
-  return examples.map((example, i) => ({
-    space: spaces[i]!,
-    ranked: found[i]!,
-    ...rankOf(spaces[i]!, found[i]!, example.target)
-  }))
-})
 
 /** Returns the mean item-level NDCG at a cutoff; 0 for no examples. */
 export const meanNdcg = (ranked: ReadonlyArray<RankedExample>, cutoff: number): number =>

@@ -98,7 +98,8 @@ export const measure = (specimen: Specimen, dataset: Dataset, split: Split, seed
     surprise -= Math.log2(scores[target]!)
     return scores
   }, true)
-  const row = Evaluator.row(specimen.name, ranking, dataset.items.length, specimen.seconds, seed)
+  const { name, seconds } = specimen
+  const row = Evaluator.row({ name, ranking, items: dataset.items.length, seconds, seed })
 
   const shares = new Uint8Array(codes.length)
   for (const group of Diagnostics.groups(codes)) if (group.length > 1) { for (const item of group) shares[item] = 1 }

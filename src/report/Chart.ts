@@ -94,7 +94,7 @@ export interface IntervalRow {
 /** Draws values with their intervals on one scale, one row each. */
 export const intervalPlot = (title: string, rows: ReadonlyArray<IntervalRow>): Markup => {
   const line = 26
-  const left = 110
+  const left = 130
   const tall = rows.length * line + 34
   const high = Math.max(...rows.map((row) => row.bounds[1]), 1e-6) * 1.05
   const px = (value: number) => left + value / high * (width - left - 16)

@@ -33,7 +33,7 @@ export interface ReportData {
   readonly settings: unknown
 }
 
-const metrics = ["HR@1", "HR@5", "HR@10", "HR@20", "NDCG@5", "NDCG@10", "NDCG@20", "MRR"] as const
+const metrics = ["HR@1", "HR@5", "HR@10", "HR@20", "HR@50", "NDCG@5", "NDCG@10", "NDCG@20", "MRR"] as const
 
 const modelNames: Readonly<Record<string, string>> = {
   popularity: "Popularity",
@@ -43,7 +43,7 @@ const modelNames: Readonly<Record<string, string>> = {
   oracle: "Oracle"
 }
 
-const nameOf = (name: string) => modelNames[name] ?? name
+const nameOf = (name: string) => name.split(" + ").map((part) => modelNames[part] ?? part).join(" + ")
 
 const scroll = (content: Markup): Markup => html`<div class="scroll" tabindex="0">${content}</div>`
 
@@ -57,7 +57,7 @@ const comparison = (rows: ReadonlyArray<EvaluationRecord.ModelRow>): Markup =>
       html`<tr><th scope="row">${nameOf(row.name)}</th>${
         metrics.map((metric) => {
           const bounds = row.ci95[metric]
-          return html`<td>${row.metrics[metric]!.toFixed(4)}${
+          return html`<td>${row.metrics[metric]?.toFixed(4) ?? "–"}${
             bounds === undefined ? raw("") : html`<small>${bounds[0].toFixed(4)}–${bounds[1].toFixed(4)}</small>`
           }</td>`
         })
@@ -67,7 +67,57 @@ const comparison = (rows: ReadonlyArray<EvaluationRecord.ModelRow>): Markup =>
     )
   }</tbody></table>`)
 
-/** Returns one point per step; of a step repeated after an interruption, the last record counts. */
+/** HR@10 and NDCG@10 of every part of the users. */
+const parts = (rows: ReadonlyArray<EvaluationRecord.ModelRow>, slices: EvaluationRecord.EvaluationRecord["slices"]) =>
+  scroll(html`<table>
+<thead><tr><th scope="col">HR@10, NDCG@10</th>${
+    slices.map(({ counts, name, users }) =>
+      html`<th scope="col">${name}<small>${
+        counts === undefined ? "" : `${counts[0]} to ${counts[1]} training events, `
+      }${users} users</small></th>`
+    )
+  }</tr></thead>
+<tbody>${
+    rows.map((row) =>
+      html`<tr><th scope="row">${nameOf(row.name)}</th>${
+        slices.map(({ name }) =>
+          html`<td>${row.slices[name]?.["HR@10"]?.toFixed(4) ?? "–"}<small>${
+            row.slices[name]?.["NDCG@10"]?.toFixed(4) ?? "–"
+          }</small></td>`
+        )
+      }</tr>`
+    )
+  }</tbody></table>`)
+
+/** Validation NDCG@10 of every policy alone and with each weight of the prior. */
+const weighing = ({ choices, historyExcluded, scorer, users }: EvaluationRecord.Fusion): Markup =>
+  html`<h3>${nameOf(scorer)} beside the policies</h3>
+<p class="quiet">Its mass is added to the policy's scores while SIDs are written. NDCG@10 of ${users} validation users, history ${
+    historyExcluded ? "excluded" : "kept"
+  }, by its weight; 0 is the policy alone.</p>
+${
+    scroll(html`<table><thead><tr><th scope="col">Weight</th>${
+      (choices[0]?.weights ?? []).map(({ weight }) => html`<th scope="col">${weight}</th>`)
+    }</tr></thead><tbody>${
+      choices.map(({ phase, weight: chosen, weights }) =>
+        html`<tr><th scope="row">${nameOf(phase)}</th>${
+          weights.map(({ ndcg, weight }) =>
+            html`<td${raw(weight === chosen ? ` class="hit"` : "")}>${ndcg.toFixed(4)}</td>`
+          )
+        }</tr>`
+      )
+    }</tbody></table>`)
+  }`
+
+/** The rows of the other history mode, where the record has them. */
+const otherRows = (record: EvaluationRecord.EvaluationRecord): Markup => {
+  const { history, rows } = EvaluationRecord.otherMode(record)
+  return rows.length === 0
+    ? raw("")
+    : html`<details><summary>The same table, ${history}</summary>${comparison(rows)}</details>`
+}
+
+/** One point per step: a step that was done again after a stop counts once, as it was done last. */
 const series = (events: ReadonlyArray<RunEvent>, kind: string, field: string, name: string): Chart.Series => {
   const points = new Map<number, number>()
   for (const event of events) {
@@ -160,8 +210,17 @@ export const render = (data: ReportData): string => {
 <ul class="verdict">${verdict.map((line) => html`<li>${line}</li>`)}</ul>
 ${Chart.intervalPlot("NDCG@10 with 95 % intervals over users", bars)}
 ${comparison(record.models)}
-<p class="quiet">Item-level: where items share a SID, metrics are expectations over their order. The table below is at SID level, as most published results are.</p>
-<details><summary>SID-level table</summary>${comparison(record.sidLevel)}</details></section>
+<p class="quiet">Item-level: items that share a SID count as the expectation over their order. Below the same at SID level, as most published numbers count.</p>
+<details><summary>SID-level table</summary>${comparison(record.sidLevel)}</details>
+${otherRows(record)}
+${
+    record.slices.length === 0
+      ? raw("")
+      : html`<h3>Parts of the users</h3>
+<p class="quiet">Quartiles of the training events of the target, coldest first; whether the target follows the last item of the history in training.</p>
+${parts(record.models, record.slices)}`
+  }
+${record.fusion === undefined ? raw("") : weighing(record.fusion)}</section>
 <section id="training"><h2>Training</h2>${curves(events)}</section>
 <section id="people"><h2>Ten users</h2>${people(examples)}</section>
 <section id="sids"><h2>Semantic ids</h2>${codes(diagnostics, index)}<h3>The tree</h3>${

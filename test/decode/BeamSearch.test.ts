@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as BeamSearch from "../../src/decode/BeamSearch.ts"
 import { LeafDecoder } from "../../src/decode/LeafDecoder.ts"
 import * as Prior from "../../src/decode/Prior.ts"
@@ -294,6 +295,43 @@ describe("LeafDecoder.layerBeams", () => {
             assert.strictEqual(found!.leaves[i], leaf)
             assert.closeTo(found!.scores[i]!, score, 1e-4)
             assert.closeTo(found!.logProbs[i]!, logProb, 1e-5)
+          }
+        }
+      }
+    }))
+
+  it.effect("in stages is exact, and the list for a count begins that for any greater one, with a prior as without", () =>
+    Effect.gen(function*() {
+      for (let seed = 0; seed < 60; seed++) {
+        const random = RandomPolicy.catalogue(5 + seed % 90, 2 + seed % 7, seed)
+        const next = Random.uniform(seed, 0x51a6)
+        const masses = Float64Array.from(random.sids, () => 0.01 + next())
+        const history = Int32Array.from(RandomPolicy.some(random.sids.length, [0, 0.3, 0.9][seed % 3]!, seed))
+        const prompt = Prompt.ofItems(history)
+        const space = LeafSpace.without(LeafSpace.ofTrie(random.trie), history)
+        for (const weight of [undefined, 0.5, 4]) {
+          const prior = weight === undefined ? undefined : {
+            name: "drawn",
+            weight,
+            logMass: () => Effect.succeed(Prior.ofMasses(space.whole, (item) => masses[item]!))
+          }
+          const lists = yield* Effect.gen(function*() {
+            const counts = [1, 3, 20, 1000].map((count) => ({ prompt, count, space, prior }))
+            return yield* (yield* LeafDecoder).decode(counts, RandomPolicy.weights)
+          }).pipe(
+            Effect.provide(
+              LeafDecoder.layerStages({ beams: 3 }).pipe(Layer.provideMerge(RandomPolicy.layers(random, seed)))
+            )
+          )
+          const massOf = (leaf: number) =>
+            masses.reduce((sum, mass, item) => random.leafOf[item] === leaf ? sum + mass : sum, 0)
+          const best = RandomPolicy.enumerate(random, history, seed).filter(({ leaf }) => space.ends(leaf)).map((
+            { leaf, logProb }
+          ) => ({ leaf, score: logProb + (weight ?? 0) * Math.log(massOf(leaf)) }))
+            .toSorted((a, b) => b.score - a.score)
+          const all = best.map(({ leaf }) => leaf)
+          for (const [i, count] of [1, 3, 20, 1000].entries()) {
+            assert.deepStrictEqual([...lists[i]!.leaves], all.slice(0, count), `seed ${seed}, weight ${weight}`)
           }
         }
       }

@@ -56,13 +56,13 @@ describe("Evaluator.byRows", () => {
   })
 
   it("measures coverage and inequality of lists", () => {
-    const row = Evaluator.row(
-      "m",
-      { ranks: [{ better: 0, tied: 0 }], top: [Int32Array.of(0, 1), Int32Array.of(0, 1)] },
-      4,
-      1.5,
-      1
-    )
+    const row = Evaluator.row({
+      name: "m",
+      ranking: { ranks: [{ better: 0, tied: 0 }], top: [Int32Array.of(0, 1), Int32Array.of(0, 1)] },
+      items: 4,
+      seconds: 1.5,
+      seed: 1
+    })
     assert.strictEqual(row.coverage, 0.5)
     assert.closeTo(row.gini, 0.5, 1e-12)
     assert.strictEqual(Gini.of([3, 3, 3]), 0)

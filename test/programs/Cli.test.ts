@@ -66,6 +66,8 @@ describe("sidereal", () => {
       "item-knn",
       "sft",
       "grpo",
+      "sft + item-knn",
+      "grpo + item-knn",
       "oracle"
     ])
     for (const { ci95, metrics } of record.models) {

@@ -19,12 +19,22 @@ describe("Output", () => {
     }))
 
   it("prints a title in one line, and says when nothing is left to recommend", () => {
-    const recommendations = [{ item: "m", title, probability: 0.25, sid: "<a_1>" }]
+    const ranked = { model: "sft", weight: 0, reason: "as asked" }
+    const recommendations = [{ item: "m", title, probability: 0.25, score: Math.log(0.25), sid: "<a_1>" }]
     assert.strictEqual(
-      Output.describeAnswer({ history: [title], recommendations }),
+      Output.describeAnswer({ history: [title], ...ranked, recommendations }),
       "After 1 item(s), the last being \"red \\x1b[31mANSI\\u202e mug\":\n" +
+        "Ranked by sft: as asked\n" +
         "  1.  25.00 %  red \\x1b[31mANSI\\u202e mug  <a_1>"
     )
-    assert.include(Output.describeAnswer({ history: ["mug"], recommendations: [] }), "nothing is left to recommend")
+    const none = Output.describeAnswer({
+      history: ["mug"],
+      model: "sft + item-knn",
+      weight: 4,
+      reason: "as asked",
+      recommendations: []
+    })
+    assert.include(none, "nothing is left to recommend")
+    assert.include(none, "Ranked by sft + item-knn (weight 4): as asked")
   })
 })

@@ -11,7 +11,20 @@ const hostile = `</script><script>alert("x")</script> & "quotes" 'too'`
 const page = () => {
   const sids = [[0, 0], [0, 1], [1, 0]].map((codes) => Int32Array.from(codes))
   const index = SidIndex.make(sids, [2, 2], "extra-token")
-  const row = Evaluator.row("sft", { ranks: [{ better: 0, tied: 0 }], top: [Int32Array.of(0)] }, 3, 1, 1)
+  const slices = [
+    { name: "quartile 1", examples: Int32Array.of(0), counts: [2, 5] as const },
+    { name: "seen", examples: Int32Array.of() }
+  ]
+  const row = (name: string, better: number, longest?: number) =>
+    Evaluator.row({
+      name,
+      ranking: { ranks: [{ better, tied: 0 }], top: [Int32Array.of(0)] },
+      items: 3,
+      seconds: 1,
+      seed: 1,
+      longest,
+      slices
+    })
   return Report.render({
     manifest: { version: 1, created: "now", name: hostile, seed: 1, settings: {}, versions: {}, hashes: { a: "b" } },
     counts: [{ step: hostile, count: 1 }],
@@ -38,9 +51,26 @@ const page = () => {
       items: 3,
       invalid: 0,
       beams: 50,
-      models: [row],
-      sidLevel: [row],
-      differences: []
+      models: [row("sft", 1), row("sft + item-knn", 0, 20)],
+      kept: [row("sft", 3)],
+      excluded: [],
+      slices: [{ name: "quartile 1", users: 1, counts: [2, 5] }, { name: hostile, users: 0 }],
+      sidLevel: [row("sft", 1)],
+      differences: [],
+      otherDifferences: [],
+      fusion: {
+        scorer: "item-knn",
+        share: 0.02,
+        users: 7,
+        historyExcluded: true,
+        choices: [{
+          phase: "sft",
+          step: 3,
+          weights: [{ weight: 0, ndcg: 0.1 }, { weight: 4, ndcg: 0.2468 }],
+          weight: 4
+        }],
+        best: { phase: "sft", weight: 4, ndcg: 0.2468 }
+      }
     },
     verdict: [hostile],
     examples: [{
@@ -63,6 +93,21 @@ describe("Report.render", () => {
     assert.notInclude(text, "undefined")
     assert.notInclude(text, "NaN")
     assert.include(text, "history excluded: 1 of 2 targets stands in the history and counts as a miss.")
+  })
+
+  it("shows both history modes, parts of the users, and the weights that validation chose from", () => {
+    const text = page()
+    for (
+      const part of [
+        "SFT + ItemKNN",
+        "The same table, history kept",
+        "2 to 5 training events, 1 users",
+        "7 validation users, history excluded",
+        `<td class="hit">0.2468</td>`
+      ]
+    ) assert.include(text, part)
+    // A list of 20 cannot tell HR@50.
+    assert.include(text, "<td>–</td>")
   })
 
   it("opens and closes its elements in order", () => {

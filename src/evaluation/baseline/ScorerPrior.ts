@@ -2,34 +2,60 @@
  * Prior of a decoder from the scores of any scorer, mixed with a uniform distribution over the catalogue.
  */
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Request from "effect/Request"
+import * as RequestResolver from "effect/RequestResolver"
+import { type History } from "../../catalog/History.ts"
 import { DecoderError, PriorFailed } from "../../decode/DecoderError.ts"
 import * as Prior from "../../decode/Prior.ts"
 import { type Scorer } from "./Scorer.ts"
+import { type ScorerError } from "./ScorerError.ts"
+
+/** Part of the mass that is spread evenly over all items where nothing else is said. */
+export const defaultShare = 0.02
+
+/** The scores [N] after one history. */
+class Scores extends Request.TaggedClass("Scores")<{ readonly history: History }, Float64Array, ScorerError> {}
+
+/** Asks a scorer once for all histories that are wanted at the same time. */
+const batched = (scorer: Scorer) =>
+  RequestResolver.make<Scores>((entries) =>
+    Effect.map(scorer.scores(entries.map(({ request }) => request.history)), ({ data, width }) => {
+      for (const [row, entry] of entries.entries()) {
+        entry.completeUnsafe(Exit.succeed(data.subarray(row * width, (row + 1) * width)))
+      }
+    })
+  )
 
 /**
- * Makes a prior from scores, which must be at least 0: the mass of an item is `(1 - share) score / sum + share / N`,
- * and uniform where all scores are 0. `share` is the share of the uniform distribution, 0.02 by default.
+ * Makes a prior of scores that are not negative: `m = (1 - share) score / sum + share / N`, uniform where a scorer knows
+ * nothing.
+ *
+ * A scorer is asked once for all prompts of a search.
  */
 export const make = (
   scorer: Scorer,
-  { share = 0.02, weight }: { readonly weight: number; readonly share?: number | undefined }
-): Prior.Prior => ({
-  name: scorer.name,
-  weight,
-  logMass: (prompt, space) => {
-    const fail = (detail: string) =>
-      Effect.fail(new DecoderError({ reason: new PriorFailed({ prior: scorer.name, detail }) }))
-    if (prompt._tag !== "History") return fail("it scores histories, but the prompt is text")
-    return Effect.matchEffect(scorer.scores([prompt.history]), {
-      onFailure: (error) => fail(error.message),
-      onSuccess: ({ data }) => {
-        const bad = data.findIndex((score) => !(score >= 0 && score < Infinity))
-        if (bad >= 0) return fail(`item ${bad} has the score ${data[bad]}; scores must be finite and at least 0`)
-        const sum = data.reduce((a, b) => a + b, 0)
-        const even = 1 / data.length
-        const mass = (item: number) => sum === 0 ? even : (1 - share) * data[item]! / sum + share * even
-        return Effect.succeed(Prior.ofMasses(space, mass))
-      }
-    })
+  { share = defaultShare, weight }: { readonly weight: number; readonly share?: number | undefined }
+): Prior.Prior => {
+  const resolver = batched(scorer)
+  return {
+    name: scorer.name,
+    weight,
+    logMass: (prompt, space) => {
+      const fail = (detail: string) =>
+        Effect.fail(new DecoderError({ reason: new PriorFailed({ prior: scorer.name, detail }) }))
+      if (prompt._tag !== "History") return fail("it scores histories, and the prompt is a text")
+      return Effect.matchEffect(Effect.request(new Scores({ history: prompt.history }), resolver), {
+        onFailure: (error) => fail(error.message),
+        onSuccess: (scores) => {
+          const bad = scores.findIndex((score) => !(score >= 0 && score < Infinity))
+          if (bad >= 0) return fail(`item ${bad} has the score ${scores[bad]}; a mass is finite and at least 0`)
+          const sum = scores.reduce((a, b) => a + b, 0)
+          const even = 1 / scores.length
+          const mass = (item: number) => sum === 0 ? even : (1 - share) * scores[item]! / sum + share * even
+          return Effect.succeed(Prior.ofMasses(space, mass))
+        }
+      })
+    }
   }
-})
+}

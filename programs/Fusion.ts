@@ -1,0 +1,51 @@
+/**
+ * ItemKNN beside a policy as a prior of its decoder, and which of all models a run recommends with.
+ */
+import { type Split } from "../src/catalog/Split.ts"
+import type * as Prior from "../src/decode/Prior.ts"
+import * as ItemKnn from "../src/evaluation/baseline/ItemKnn.ts"
+import { type Scorer } from "../src/evaluation/baseline/Scorer.ts"
+import * as ScorerPrior from "../src/evaluation/baseline/ScorerPrior.ts"
+import * as EvaluationRecord from "../src/evaluation/EvaluationRecord.ts"
+import * as PriorWeight from "../src/evaluation/PriorWeight.ts"
+
+/** Part of the mass that is spread evenly over all items. */
+const share = ScorerPrior.defaultShare
+
+/** Fits the scorer that the prior is made of. */
+export const scorer = (split: Split, items: number): Scorer => ItemKnn.fit(split.train, items)
+
+/** Makes the prior of a scorer. */
+export const prior = (scorer: Scorer, weight: number): Prior.Prior => ScorerPrior.make(scorer, { share, weight })
+
+/** Chooses the best of all policies and weights by validation; a policy alone where it is as good. Undefined for none. */
+export const decide = (
+  choices: ReadonlyArray<EvaluationRecord.WeightChoice>,
+  made: Pick<EvaluationRecord.Fusion, "scorer" | "users" | "historyExcluded">
+): EvaluationRecord.Fusion | undefined => {
+  const [first, ...others] = choices.flatMap(({ phase, weights }) =>
+    weights.map(({ ndcg, weight }) => ({ phase, weight, ndcg }))
+  ).toSorted((a, b) => Math.sign(a.weight) - Math.sign(b.weight))
+  return first === undefined ? undefined : { ...made, share, choices, best: PriorWeight.best([first, ...others]) }
+}
+
+/** Returns the name of the row that a choice stands for. */
+export const nameOf = (
+  { scorer }: Pick<EvaluationRecord.Fusion, "scorer">,
+  { phase, weight }: { readonly phase: string; readonly weight: number }
+): string => EvaluationRecord.rowName(phase, weight > 0 ? scorer : undefined)
+
+const weighted = (fusion: EvaluationRecord.Fusion, one: { readonly phase: string; readonly weight: number }): string =>
+  one.weight > 0 ? `${nameOf(fusion, one)} (weight ${one.weight})` : nameOf(fusion, one)
+
+/** Says what was chosen and from what. */
+export const describe = (fusion: EvaluationRecord.Fusion): string => {
+  const all = fusion.choices.flatMap(({ phase, weight, weights }) =>
+    weights.filter((one) => one.weight === 0 || one.weight === weight).map((one) =>
+      `${weighted(fusion, { phase, weight: one.weight })} ${one.ndcg.toFixed(4)}`
+    )
+  )
+  return `recommend ranks with ${weighted(fusion, fusion.best)}, the best NDCG@10 on ${
+    fusion.users.toLocaleString("en")
+  } validation users: ${all.join(", ")}.`
+}
