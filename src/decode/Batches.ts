@@ -17,7 +17,7 @@ export const users: Metric.Counter<number> = Metric.counter("sidereal.decode.use
 export interface BatchOptions {
   /** Prompts that are computed together at most. */
   readonly batch: number
-  /** Told how many prompts are done. */
+  /** Told how many searches are done. */
   readonly progress?: ((done: number) => void) | undefined
 }
 
@@ -25,7 +25,8 @@ const lengthOf = (prompt: Prompt): number =>
   prompt._tag === "History" ? prompt.history.items.length : prompt.segments.length
 
 /**
- * Runs searches in batches, fewer together where prompts or prefixes are many; results come back in the order given.
+ * Runs searches in batches of at most `batch` prompts, fewer together where prompts or prefixes are many; searches after
+ * the same prompt object stand in one batch, and results come back in the order given.
  *
  * `beams` returns how many prefixes of a level a search follows.
  */
@@ -36,22 +37,26 @@ export const run = Effect.fnUntraced(
     { batch, progress }: BatchOptions,
     search: (members: ReadonlyArray<S>) => Effect.Effect<ReadonlyArray<A>, E, R>
   ) {
-    const lengths = searches.map(({ prompt }) => lengthOf(prompt))
-    const order = searches.map((_, i) => i).toSorted((a, b) => lengths[a]! - lengths[b]! || a - b)
+    const order = [...Map.groupBy(searches.keys(), (i) => searches[i]!.prompt)]
+      .map(([prompt, members]) => ({ length: lengthOf(prompt), members }))
+      .toSorted((a, b) => a.length - b.length)
     const results: Array<A> = []
-    const sizeOf = (one: number) => {
-      const { depth, nodes } = searches[one]!.space
-      return 1 + (lengths[one]! + Math.min(beams(searches[one]!), nodes)) * depth
+    const sizeOf = ({ length, members }: (typeof order)[number]) => {
+      const { depth, nodes } = searches[members[0]!]!.space
+      const followed = members.reduce((sum, i) => sum + beams(searches[i]!), 0)
+      return 1 + (length + Math.min(followed, nodes)) * depth
     }
+    let done = 0
     for (let at = 0, size = batch; at < order.length; at += size) {
       // The longest prompt of a batch stands last.
       size = Math.min(batch, order.length - at)
       while (size > 1 && size * sizeOf(order[at + size - 1]!) ** 2 > Attention.widest) size--
-      const members = order.slice(at, at + size)
+      const members = order.slice(at, at + size).flatMap((group) => group.members)
       const found = yield* search(members.map((i) => searches[i]!))
       for (const [i, member] of members.entries()) results[member] = found[i]!
-      yield* Metric.update(users, members.length)
-      progress?.(at + members.length)
+      yield* Metric.update(users, size)
+      done += members.length
+      progress?.(done)
     }
     return results
   }

@@ -269,49 +269,12 @@ export const first = ({ leaves, logProbs, scores, steps }: RankedLeaves, count: 
   steps: steps.slice(0, count)
 })
 
-/** Cells of the attention of a batch over its prompts and beams: 256 MB of float32. */
-const widestAttention = 2 ** 26
-
-const lengthOf = (prompt: Prompt): number =>
-  prompt._tag === "History" ? prompt.history.items.length : prompt.segments.length
-
-/**
- * Searches after many prompts in batches of similar length, at most `batch` prompts and fewer where they or their beams
- * are many; searches after the same prompt object stand in one batch, and results come back in the order given.
- *
- * `progress` is told how many searches are done.
- */
+/** Searches after many prompts in batches of similar length; results come back in the order given. */
 export const searchAll: (
   searches: ReadonlyArray<Search>,
   weights: Weights,
   options: BeamOptions & Batches.BatchOptions
 ) => Effect.Effect<ReadonlyArray<RankedLeaves>, DecoderError, PolicyModel> = Effect.fn("BeamSearch.searchAll")(
-  function*(searches, weights, { batch, progress, ...options }) {
-    const groups = new Map<Prompt, Array<number>>()
-    for (const [i, { prompt }] of searches.entries()) {
-      const members = groups.get(prompt)
-      if (members === undefined) groups.set(prompt, [i])
-      else members.push(i)
-    }
-    const order = [...groups].map(([prompt, members]) => ({ length: lengthOf(prompt), members }))
-      .toSorted((a, b) => a.length - b.length)
-    const results: Array<RankedLeaves> = []
-    const sizeOf = ({ length, members }: typeof order[number]) => {
-      const { depth, nodes } = searches[members[0]!]!.space
-      return 1 + (length + Math.min(options.beams * members.length, nodes)) * depth
-    }
-    let done = 0
-    for (let at = 0, size = batch; at < order.length; at += size) {
-      // The longest prompt of a batch stands last.
-      size = Math.min(batch, order.length - at)
-      while (size > 1 && size * sizeOf(order[at + size - 1]!) ** 2 > widestAttention) size--
-      const members = order.slice(at, at + size).flatMap(({ members }) => members)
-      const found = yield* search(members.map((i) => searches[i]!), weights, options)
-      for (const [i, member] of members.entries()) results[member] = found[i]!
-      yield* Metric.update(users, size)
-      done += members.length
-      progress?.(done)
-    }
-    return results
-  }
+  (searches, weights, options) =>
+    Batches.run(searches, () => options.beams, options, (members) => search(members, weights, options))
 )

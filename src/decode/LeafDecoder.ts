@@ -55,26 +55,40 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
 }>()("sidereal/decode/LeafDecoder") {
   /** Constrained beam search whose number of beams is the largest `count` of the requests. */
   static readonly layerBeams = ({ batch = 32 }: DecoderOptions = {}): Layer.Layer<LeafDecoder, never, Sids> =>
-    Layer.effect(
-      LeafDecoder,
-      Effect.gen(function*() {
-        const { space } = yield* Sids
-        return LeafDecoder.of({
-          decode: Effect.fn("LeafDecoder.decode")(function*(requests, weights, options) {
-            yield* check(requests)
-            const found = yield* BeamSearch.searchAll(
-              requests.map(({ prior, prompt, space: own }) => ({ prompt, prior, space: own ?? space })),
-              weights,
-              {
-                beams: requests.reduce((most, { count }) => Math.max(most, count), 1),
-                batch,
-                progress: options?.progress
-              }
-            )
-            return found.map((ranked, i) => BeamSearch.first(ranked, requests[i]!.count))
-          })
-        })
-      })
+    layerOf((draws, weights, progress) => {
+      const beams = draws.reduce((most, { count }) => Math.max(most, count), 1)
+      return Effect.map(
+        BeamSearch.searchAll(draws, weights, { beams, batch, progress }),
+        (found) => found.map((ranked, i) => BeamSearch.first(ranked, draws[i]!.count))
+      )
+    })
+
+  /** Leaves drawn from the policy, distinct ones unless `replacement` is asked for. */
+  static readonly layerSampling = (
+    { batch = 32, ...options }: DecoderOptions & Sampling.SamplingOptions = {}
+  ): Layer.Layer<LeafDecoder, never, Sids> =>
+    layerOf(
+      (draws, weights, progress) =>
+        Batches.run(draws, countOf, { batch, progress }, (members) => Sampling.draw(members, weights, options)),
+      options
+    )
+
+  /** Distinct leaves drawn by stochastic beam search, with their probabilities of inclusion. */
+  static readonly layerStochasticBeams = (
+    { batch = 32, ...options }: ExactOptions & { readonly temperature?: number | undefined } = {}
+  ): Layer.Layer<LeafDecoder, never, Sids> =>
+    layerOf(
+      (draws, weights, progress) =>
+        Batches.run(draws, countOf, { batch, progress }, (members) => StochasticBeams.draw(members, weights, options)),
+      options
+    )
+
+  /** The most probable leaves, exactly, with the probability of the rest. */
+  static readonly layerExact = (
+    { batch = 32, ...options }: ExactOptions = {}
+  ): Layer.Layer<LeafDecoder, never, Sids> =>
+    layerOf((draws, weights, progress) =>
+      Batches.run(draws, countOf, { batch, progress }, (members) => ExactLeaves.search(members, weights, options))
     )
 
   /**
@@ -83,39 +97,65 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
    *
    * `beams` are the leaves of the first stage, at most 512. @default 50
    */
-  static readonly layerStages = ({ beams = 50 }: { readonly beams?: number | undefined } = {}): Layer.Layer<
-    LeafDecoder,
-    never,
-    Sids
-  > =>
-    Layer.effect(
-      LeafDecoder,
-      Effect.gen(function*() {
-        const { space } = yield* Sids
-        return LeafDecoder.of({
-          decode: Effect.fn("LeafDecoder.decode")(function*(requests, weights, options) {
-            yield* check(requests)
-            return yield* Effect.forEach(requests, ({ count, prior, prompt, space: own }, i) =>
-              Effect.tap(
-                BeamSearch.searchBest({ prompt, prior, space: own ?? space }, weights, { count, beams }),
-                () => Effect.sync(() => options?.progress?.(i + 1))
-              ))
-          })
-        })
-      })
+  static readonly layerStages = (
+    { beams = 50 }: { readonly beams?: number | undefined } = {}
+  ): Layer.Layer<LeafDecoder, never, Sids> =>
+    layerOf((draws, weights, progress) =>
+      Effect.forEach(draws, (one, i) =>
+        Effect.tap(
+          BeamSearch.searchBest(one, weights, { count: one.count, beams }),
+          () => Effect.sync(() => progress?.(i + 1))
+        ))
     )
 }
 
-/** Refuses requests that no decoder can answer. */
-const check = Effect.fnUntraced(function*(requests: ReadonlyArray<DecodeRequest>) {
-  const refuse = (request: number, field: string, value: number, remedy: string) =>
-    Effect.fail(new DecoderError({ reason: new BadRequest({ request, field, value, remedy }) }))
-  for (const [request, { count, prior }] of requests.entries()) {
-    if (!(Number.isInteger(count) && count >= 1)) {
-      return yield* refuse(request, "count", count, "ask for at least one leaf")
-    }
-    if (prior !== undefined && !(prior.weight >= 0)) {
-      return yield* refuse(request, `the weight of the prior "${prior.name}"`, prior.weight, "give it at least 0")
-    }
-  }
-})
+const countOf = ({ count }: StochasticBeams.Draw): number => count
+
+/** Makes a decoder of a search after checked requests. */
+const layerOf = (
+  search: (
+    draws: ReadonlyArray<StochasticBeams.Draw>,
+    weights: Weights,
+    progress: ((done: number) => void) | undefined
+  ) => Effect.Effect<ReadonlyArray<BeamSearch.RankedLeaves>, DecoderError, PolicyModel>,
+  { temperature = 1 }: { readonly temperature?: number | undefined } = {}
+): Layer.Layer<LeafDecoder, never, Sids> =>
+  Layer.effect(
+    LeafDecoder,
+    Effect.gen(function*() {
+      const { space } = yield* Sids
+      return LeafDecoder.of({
+        decode: Effect.fn("LeafDecoder.decode")(function*(requests, weights, options) {
+          for (const [request, { count, prior }] of requests.entries()) {
+            if (!(Number.isInteger(count) && count >= 1)) {
+              return yield* new DecoderError({
+                reason: new BadRequest({ request, field: "count", value: count, remedy: "ask for at least one leaf" })
+              })
+            }
+            if (!(temperature > 0 && temperature < Infinity)) {
+              return yield* new DecoderError({
+                reason: new BadRequest({
+                  request,
+                  field: "temperature",
+                  value: temperature,
+                  remedy: "give the decoder one above 0; beam search has none"
+                })
+              })
+            }
+            if (prior !== undefined && !(prior.weight >= 0)) {
+              return yield* new DecoderError({
+                reason: new BadRequest({
+                  request,
+                  field: `the weight of the prior "${prior.name}"`,
+                  value: prior.weight,
+                  remedy: "give it at least 0"
+                })
+              })
+            }
+          }
+          const draws = requests.map((one) => ({ ...one, space: one.space ?? space, key: one.key ?? [] }))
+          return yield* search(draws, weights, options?.progress)
+        })
+      })
+    })
+  )
