@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import { type GroupObjective } from "../../objective/Objective.ts"
 import { type Feeds } from "../../optimizer/ParameterStore.ts"
 import { masked } from "../../tensor/Attention.ts"
+import * as ProgramCache from "../../tensor/ProgramCache.ts"
 import { hostBool, hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
 import { ofTensor } from "../PolicyError.ts"
 import {
@@ -14,7 +15,7 @@ import {
   type TreeLogProbs,
   type Weights
 } from "../PolicyModel.ts"
-import { type FlatDecoder } from "./FlatDecoder.ts"
+import * as FlatDecoder from "./FlatDecoder.ts"
 import * as FlatGradient from "./FlatGradient.ts"
 import * as FlatLayout from "./FlatLayout.ts"
 import * as FlatPrograms from "./FlatPrograms.ts"
@@ -26,7 +27,7 @@ const historiesOf = (groups: ReadonlyArray<CandidateGroup>) =>
 
 /** Lays out the trees and what every program over them is fed; `bases` are where the columns of each inner node begin. */
 const treeFeeds = (
-  { clear, index, promptPositions, space, vocabulary }: FlatDecoder,
+  { clear, index, promptPositions, space, vocabulary }: FlatDecoder.FlatDecoder,
   groups: ReadonlyArray<CandidateGroup>,
   histories: ReadonlyArray<Int32Array>
 ) => {
@@ -72,7 +73,7 @@ const candidatesOf = (groups: ReadonlyArray<CandidateGroup>): number =>
 
 /** Groups with their histories in parts whose attention fits into memory, in order; usually one. */
 const partsOf = <Group extends CandidateGroup>(
-  { index, promptPositions }: FlatDecoder,
+  { index, promptPositions }: FlatDecoder.FlatDecoder,
   attention: number,
   groups: ReadonlyArray<Group>,
   histories: ReadonlyArray<Int32Array>
@@ -98,16 +99,13 @@ const partsOf = <Group extends CandidateGroup>(
 
 const scorePart = Effect.fnUntraced(
   function*(
-    decoder: FlatDecoder,
+    decoder: FlatDecoder.FlatDecoder,
     groups: ReadonlyArray<CandidateGroup>,
     histories: ReadonlyArray<Int32Array>,
     weights: Weights
   ) {
     const { feeds, rows } = treeFeeds(decoder, groups, histories)
-    const executable = yield* decoder.program(
-      "treeScores",
-      () => FlatPrograms.treeScores(decoder.config, decoder.vocabulary, decoder.slots)
-    )
+    const executable = yield* decoder.program({ kind: "treeScores" })
     const outputs = yield* executable.run({ ...weights.feeds, ...feeds })
     const table = (yield* outputs["logProbs"]!.read).data
     return groups.map((_, g): TreeLogProbs => {
@@ -127,7 +125,12 @@ const scorePart = Effect.fnUntraced(
 
 /** Scores every edge of the tree of each group's candidates, in parts of at most `attention` cells. */
 export const score = Effect.fn("PolicyModel.score")(
-  function*(decoder: FlatDecoder, attention: number, groups: ReadonlyArray<CandidateGroup>, weights: Weights) {
+  function*(
+    decoder: FlatDecoder.FlatDecoder,
+    attention: number,
+    groups: ReadonlyArray<CandidateGroup>,
+    weights: Weights
+  ) {
     const parts = partsOf(decoder, attention, groups, yield* historiesOf(groups))
     return (yield* Effect.forEach(parts, (part) => scorePart(decoder, part.groups, part.histories, weights))).flat()
   }
@@ -135,7 +138,7 @@ export const score = Effect.fn("PolicyModel.score")(
 
 /** Lays out what the program of an objective is fed. */
 const groupFeeds = (
-  decoder: FlatDecoder,
+  decoder: FlatDecoder.FlatDecoder,
   groups: ReadonlyArray<ScoredGroup>,
   histories: ReadonlyArray<Int32Array>,
   objective: GroupObjective
@@ -200,21 +203,25 @@ const groupFeeds = (
 
 /** Compiles the gradient of an objective over groups, in parts of at most `attention` cells. */
 export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
-  decoder: FlatDecoder,
+  decoder: FlatDecoder.FlatDecoder,
   attention: number,
   objective: GroupObjective
 ) {
-  const executable = yield* decoder.compile(
-    FlatPrograms.groupGradient(decoder.config, decoder.vocabulary, decoder.slots, objective)
-  ).pipe(
-    Effect.mapError(ofTensor)
+  const { config, runtime, slots, vocabulary } = decoder
+  const cache = yield* ProgramCache.make(
+    runtime,
+    (frozen: ReadonlyArray<string>) =>
+      FlatPrograms.groupGradient(config, vocabulary, FlatDecoder.parametersWith(slots, frozen), objective)
   )
+  const program = (frozen: ReadonlyArray<string>) => cache(frozen).pipe(Effect.mapError(ofTensor))
+  // An objective that cannot be compiled is told of here.
+  yield* program(slots.flatMap(({ name, trainable }) => trainable ? [] : [name]))
   const gradient: Gradient<ReadonlyArray<ScoredGroup>> = {
     accumulate: Effect.fn("PolicyModel.groupGradient.accumulate")(function*(store, parts) {
       const histories = yield* Effect.forEach(parts, ({ batch }) => historiesOf(batch))
       return yield* FlatGradient.accumulate(
         store,
-        executable,
+        yield* program(FlatDecoder.frozenIn(store)),
         // A loss is a mean over candidates, so that of a part counts by its candidates.
         parts.flatMap(({ batch, share = 1 }, part) =>
           partsOf(decoder, attention, batch, histories[part]!).map(({ groups, histories: own }) => ({
