@@ -6,11 +6,12 @@
  * is a traced program, and the buffer is a host copy that `pull` updates from the device and `push` sends to it.
  */
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
+import * as ScopedRef from "effect/ScopedRef"
 import * as HostMemory from "../tensor/HostMemory.ts"
 import * as ParameterBuffer from "../tensor/ParameterBuffer.ts"
+import * as ProgramCache from "../tensor/ProgramCache.ts"
 import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 import { hostFloat32, type HostTensor, type TensorProgram } from "../tensor/TensorProgram.ts"
 import { type Executable, type Feed, type TensorHandle, TensorRuntime } from "../tensor/TensorRuntime.ts"
@@ -112,6 +113,11 @@ const scalarFeeds = (transform: Optimizer.Transform, step: number, rate: number)
     ])
   )
 
+type Handles = Readonly<Record<string, TensorHandle>>
+
+/** Weights on a device before an optimizer has slots there. */
+const unslotted = (weights: Handles): { readonly weights: Handles; readonly state: Handles } => ({ weights, state: {} })
+
 const sizeOf = (shape: ReadonlyArray<number>) => shape.reduce((a, b) => a * b, 1)
 
 const rename = (feeds: Feeds, key: (name: string) => string): Feeds =>
@@ -129,7 +135,6 @@ export const make: (
     const parameters = parametersOf(buffer)
     const names = parameters.map(({ name }) => name)
     const slots = new OptimizerSlots(buffer)
-    const programs = new Map<Optimizer.Optimizer | string, Executable<string, string>>()
     yield* orFail(
       options.optimizer === undefined
         ? buffer.shortage(["weights"])
@@ -137,13 +142,24 @@ export const make: (
     )
     buffer.flat("weights")
 
-    const compiled = Effect.fnUntraced(function*(key: Optimizer.Optimizer | string, program: () => TensorProgram) {
-      const known = programs.get(key)
-      if (known !== undefined) return known
-      const executable = yield* runtime.compile(program()).pipe(Scope.provide(scope))
-      programs.set(key, executable)
-      return executable
-    })
+    const sum: TensorProgram = {
+      name: "optimizer.sum",
+      inputs: Object.fromEntries([
+        ["share", { dtype: "float32", shape: [] }],
+        ...parameters.flatMap(({ name, shape }) => [
+          [`total/${name}`, { dtype: "float32", shape }],
+          [`gradient/${name}`, { dtype: "float32", shape }]
+        ])
+      ]),
+      body: (inputs) =>
+        Object.fromEntries(
+          names.map((name) => [name, inputs[`total/${name}`]!.add(inputs[`gradient/${name}`]!.mul(inputs["share"]!))])
+        )
+    }
+    const compiled = yield* ProgramCache.make(
+      runtime,
+      (key: Optimizer.Optimizer | "sum") => key === "sum" ? sum : OptimizerProgram.make(key.transform, parameters)
+    )
 
     const versioned = (feeds: Feeds): Weights => ({ version: slots.version, feeds })
     const version = Effect.sync(() => slots.version)
@@ -212,7 +228,7 @@ export const make: (
               slots.version = step
               return report
             }
-            const executable = yield* compiled(optimizer, () => OptimizerProgram.make(transform, parameters))
+            const executable = yield* compiled(optimizer)
             const held = Object.fromEntries(
               Object.entries(slots.tensors(specs)).map(([slot, tensor]) => [OptimizerProgram.slotName(slot), tensor])
             )
@@ -242,35 +258,7 @@ export const make: (
       }
     }
 
-    /** Returns a function that acquires the next generation of a set of tensors and releases the previous one. */
-    const generation = () => {
-      let open: Scope.Closeable | undefined
-      return Effect.fnUntraced(function*<A, E>(make: Effect.Effect<A, E, Scope.Scope>) {
-        const next = yield* Scope.make()
-        const made = yield* make.pipe(
-          Scope.provide(next),
-          Effect.onExit((exit) => Exit.isSuccess(exit) ? Effect.void : Scope.close(next, exit))
-        )
-        if (open !== undefined) yield* Scope.close(open, Exit.void)
-        open = next
-        return made
-      })
-    }
-
     const onDevice = Effect.gen(function*() {
-      const renewFrozen = generation()
-      const renewState = generation()
-      const renewGradients = generation()
-      yield* Effect.addFinalizer(() =>
-        Effect.gen(function*() {
-          yield* renewFrozen(Effect.void)
-          yield* renewState(Effect.void)
-          yield* renewGradients(Effect.void)
-        })
-      )
-      let weights: Readonly<Record<string, TensorHandle>> = {}
-      let state: Readonly<Record<string, TensorHandle>> = {}
-      let gradients: Readonly<Record<string, TensorHandle>> = {}
       let specs: SlotSpecs = {}
 
       const frozen = buffer.slots.flatMap(({ name, trainable }) => trainable ? [] : [name])
@@ -279,14 +267,19 @@ export const make: (
           const all = buffer.tensors("weights")
           return runtime.place(Object.fromEntries(chosen.map((name) => [name, all[name]!])))
         })
+      // Handles live until the next ones of their kind are there, which may be computed from them.
+      const fixed = yield* ScopedRef.fromAcquire(place(frozen))
+      const trained = yield* ScopedRef.fromAcquire(Effect.map(place(names), unslotted))
+      const gradients = yield* ScopedRef.make((): Handles => ({}))
       const start = Effect.gen(function*() {
-        weights = { ...(yield* renewFrozen(place(frozen))), ...(yield* renewState(place(names))) }
-        state = {}
+        yield* ScopedRef.set(fixed, place(frozen))
+        yield* ScopedRef.set(trained, Effect.map(place(names), unslotted))
         slots.optimizer = undefined
       })
-      yield* start
+      const weightsNow = () => ({ ...ScopedRef.getUnsafe(fixed), ...ScopedRef.getUnsafe(trained).weights })
 
       const pull = Effect.gen(function*() {
+        const { state, weights } = ScopedRef.getUnsafe(trained)
         for (const name of names) buffer.view("weights", name).set((yield* weights[name]!.read).data)
         if (slots.optimizer === undefined) return
         for (const [slot, { data }] of Object.entries(slots.tensors(specs))) {
@@ -301,15 +294,18 @@ export const make: (
         const wanted = optimizer.transform.init(parameters)
         yield* orFail(slots.adopt(optimizer, wanted))
         specs = wanted
-        const next = yield* renewState(Effect.gen(function*() {
-          return { weights: yield* place(names), slots: yield* runtime.place(slots.tensors(specs)) }
-        })).pipe(Effect.onError(() => Effect.sync(() => (slots.optimizer = undefined))))
-        weights = { ...weights, ...next.weights }
-        state = next.slots
+        yield* ScopedRef.set(
+          trained,
+          Effect.gen(function*() {
+            return { weights: yield* place(names), state: yield* runtime.place(slots.tensors(specs)) }
+          })
+        ).pipe(Effect.onError(() => Effect.sync(() => (slots.optimizer = undefined))))
       })
 
       const evaluation = Effect.suspend((): Effect.Effect<Feeds, TensorError, Scope.Scope> => {
         const { averages, optimizer } = slots
+        const weights = weightsNow()
+        const { state } = ScopedRef.getUnsafe(trained)
         if (averages.size === 0) return Effect.succeed(weights)
         if (optimizer === undefined) return runtime.place(slots.evaluation)
         return Effect.succeed(
@@ -322,28 +318,10 @@ export const make: (
         )
       })
 
-      const sum: Effect.Effect<Executable<string, string>, TensorError> = compiled("sum", () => ({
-        name: "optimizer.sum",
-        inputs: Object.fromEntries([
-          ["share", { dtype: "float32", shape: [] }],
-          ...parameters.flatMap(({ name, shape }) => [
-            [`total/${name}`, { dtype: "float32", shape }],
-            [`gradient/${name}`, { dtype: "float32", shape }]
-          ])
-        ]),
-        body: (inputs) =>
-          Object.fromEntries(
-            names.map((name) => [
-              name,
-              inputs[`total/${name}`]!.add(inputs[`gradient/${name}`]!.mul(inputs["share"]!))
-            ])
-          )
-      }))
-
       const store: ParameterStore = {
         buffer,
         version,
-        weights: Effect.sync(() => versioned(weights)),
+        weights: Effect.sync(() => versioned(weightsNow())),
         evaluation: Effect.map(evaluation, versioned),
         snapshot: Effect.fnUntraced(function*(region) {
           yield* pull
@@ -353,24 +331,31 @@ export const make: (
           )
         }),
         differentiate: Effect.fn("ParameterStore.differentiate")(function*(executable, batches) {
+          const weights = weightsNow()
           if (isWhole(batches)) {
-            gradients = yield* renewGradients(executable.run({ ...weights, ...batches[0]!.feeds }))
-            return [gradients]
+            yield* ScopedRef.set(gradients, executable.run({ ...weights, ...batches[0]!.feeds }))
+            return [ScopedRef.getUnsafe(gradients)]
           }
-          gradients = yield* renewGradients(runtime.place(
-            Object.fromEntries(
-              parameters.map(({ name, shape }) => [name, hostFloat32(new Float32Array(sizeOf(shape)), ...shape)])
+          yield* ScopedRef.set(
+            gradients,
+            runtime.place(
+              Object.fromEntries(
+                parameters.map(({ name, shape }) => [name, hostFloat32(new Float32Array(sizeOf(shape)), ...shape)])
+              )
             )
-          ))
-          const add = yield* sum
-          const outputs: Array<Readonly<Record<string, TensorHandle>>> = []
+          )
+          const add = yield* compiled("sum")
+          const outputs: Array<Handles> = []
           for (const { feeds, share = 1 } of batches) {
             const result = yield* executable.run({ ...weights, ...feeds })
-            gradients = yield* renewGradients(add.run({
-              share: hostFloat32(Float32Array.of(share)),
-              ...rename(pick(gradients), (name) => `total/${name}`),
-              ...Object.fromEntries(names.map((name) => [`gradient/${name}`, result[name]!]))
-            }))
+            yield* ScopedRef.set(
+              gradients,
+              add.run({
+                share: hostFloat32(Float32Array.of(share)),
+                ...rename(pick(ScopedRef.getUnsafe(gradients)), (name) => `total/${name}`),
+                ...Object.fromEntries(names.map((name) => [`gradient/${name}`, result[name]!]))
+              })
+            )
             outputs.push(result)
           }
           return outputs
@@ -379,27 +364,30 @@ export const make: (
           yield* hold(optimizer)
           const step = slots.version + 1
           const { transform } = optimizer
-          const executable = yield* compiled(optimizer, () => OptimizerProgram.make(transform, parameters))
-          const next = yield* renewState(Effect.gen(function*() {
-            const outputs = yield* executable.run({
-              ...rename(pick(weights), OptimizerProgram.weightName),
-              ...rename(pick(gradients), OptimizerProgram.gradientName),
-              ...rename(state, OptimizerProgram.slotName),
-              ...scalarFeeds(transform, step, learningRate)
+          const executable = yield* compiled(optimizer)
+          let gradientNorm = NaN
+          yield* ScopedRef.set(
+            trained,
+            Effect.gen(function*() {
+              const { state, weights } = ScopedRef.getUnsafe(trained)
+              const outputs = yield* executable.run({
+                ...rename(weights, OptimizerProgram.weightName),
+                ...rename(pick(ScopedRef.getUnsafe(gradients)), OptimizerProgram.gradientName),
+                ...rename(state, OptimizerProgram.slotName),
+                ...scalarFeeds(transform, step, learningRate)
+              })
+              gradientNorm = (yield* outputs[OptimizerProgram.normName]!.read).data[0]!
+              if (!Number.isFinite(gradientNorm)) return yield* notFinite(step, gradientNorm)
+              const next = (own: Handles, key: (name: string) => string): Handles =>
+                Object.fromEntries(Object.keys(own).map((name) => [name, outputs[key(name)]!]))
+              return {
+                weights: next(weights, OptimizerProgram.weightName),
+                state: next(state, OptimizerProgram.slotName)
+              }
             })
-            const gradientNorm = (yield* outputs[OptimizerProgram.normName]!.read).data[0]!
-            if (!Number.isFinite(gradientNorm)) return yield* notFinite(step, gradientNorm)
-            return { outputs, gradientNorm }
-          }))
-          weights = {
-            ...weights,
-            ...Object.fromEntries(names.map((name) => [name, next.outputs[OptimizerProgram.weightName(name)]!]))
-          }
-          state = Object.fromEntries(
-            Object.keys(state).map((slot) => [slot, next.outputs[OptimizerProgram.slotName(slot)]!])
           )
           slots.version = step
-          return { gradientNorm: next.gradientNorm }
+          return { gradientNorm }
         }, counted),
         save: Effect.andThen(pull, saved),
         restore: (state) => Effect.suspend(() => orFail(slots.restore(state))).pipe(Effect.andThen(start)),

@@ -13,6 +13,7 @@ export const valueAndGradients = <K extends string>(
   parameters: Readonly<Record<K, tf.Tensor>>
 ): { readonly value: tf.Tensor; readonly gradients: Readonly<Record<K, tf.Tensor>> } => {
   const names = Object.keys(parameters) as Array<K>
+  if (names.length === 0) return { value: loss(parameters), gradients: parameters }
   const { grads, value } = tf.valueAndGrads((...xs: Array<tf.Tensor>) =>
     loss(Object.fromEntries(names.map((name, i) => [name, xs[i]!])) as Record<K, tf.Tensor>).asScalar()
   )(names.map((name) => parameters[name]))

@@ -2,22 +2,36 @@
  * State of a flat policy over the catalogue of the context: configuration, index and compiled programs.
  */
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
+import { type ParameterStore } from "../../optimizer/ParameterStore.ts"
 import { type SidIndex } from "../../sid/SidIndex.ts"
 import { Sids } from "../../sid/Sids.ts"
 import { type LeafSpace } from "../../sid/trie/LeafSpace.ts"
-import { type TensorError } from "../../tensor/TensorError.ts"
+import * as ProgramCache from "../../tensor/ProgramCache.ts"
 import { type TensorProgram } from "../../tensor/TensorProgram.ts"
-import { type Executable, TensorRuntime } from "../../tensor/TensorRuntime.ts"
+import { TensorRuntime } from "../../tensor/TensorRuntime.ts"
+import { type OpenOptions } from "../PolicyModel.ts"
 import type * as Transformer from "../transformer/Transformer.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
-import { type Parameters } from "./FlatPrograms.ts"
+import * as FlatPrograms from "./FlatPrograms.ts"
+
+/** Key of a compiled program; equal keys share one program. */
+export type ProgramKey =
+  | {
+    readonly kind: "supervised"
+    readonly length: number
+    readonly dropout: boolean
+    readonly frozen: ReadonlyArray<string>
+  }
+  | { readonly kind: "treeScores" }
+  | { readonly kind: "prefill"; readonly normaliser: OpenOptions["normaliser"] }
+  | { readonly kind: "extend"; readonly tree: boolean; readonly normaliser: OpenOptions["normaliser"] }
+  | { readonly kind: "grow" }
 
 /** State shared by the sessions, batches and trees of one policy. */
 export interface FlatDecoder {
   readonly config: Transformer.DecoderConfig
   /** Names and shapes of the weights. */
-  readonly slots: Parameters
+  readonly slots: FlatPrograms.Parameters
   readonly index: SidIndex
   readonly space: LeafSpace
   readonly vocabulary: CompactVocabulary.CompactVocabulary
@@ -25,25 +39,52 @@ export interface FlatDecoder {
   readonly historyItems: number
   /** Number of positions of the longest prompt. */
   readonly promptPositions: number
-  /** Compiles a program that is released with the caller's Scope. */
-  readonly compile: (program: TensorProgram) => Effect.Effect<Executable<string, string>, TensorError, Scope.Scope>
+  /** The vocabulary of sessions: a space may have an end where the index has none. */
+  readonly open: CompactVocabulary.CompactVocabulary
+  /** Runtime that compiles the programs. */
+  readonly runtime: TensorRuntime["Service"]
   /** Returns the program of a key, compiled at its first use and released with the policy. */
-  readonly program: (key: string, make: () => TensorProgram) => Effect.Effect<Executable<string, string>, TensorError>
-  /** Bytes that are 0, for a table of what is legal; valid until the next call, which clears and gives them again. */
+  readonly program: ProgramCache.ProgramCache<ProgramKey>
+  /** Returns zeroed bytes for a table of legal tokens; the next call clears and returns the same bytes. */
   readonly clear: (size: number) => Uint8Array<ArrayBuffer>
 }
+
+/** Returns the names of a store's parameters that have no gradient. */
+export const frozenIn = ({ buffer }: ParameterStore): ReadonlyArray<string> =>
+  buffer.slots.flatMap(({ name, trainable }) => trainable ? [] : [name])
+
+/** Returns the parameters, those named in `frozen` without a gradient. */
+export const parametersWith = (
+  slots: FlatPrograms.Parameters,
+  frozen: ReadonlyArray<string>
+): FlatPrograms.Parameters => slots.map((slot) => ({ ...slot, trainable: !frozen.includes(slot.name) }))
 
 /** Builds the state of a policy that reads the latest `historyItems` items of a history. */
 export const make = Effect.fnUntraced(function*(
   config: Transformer.DecoderConfig,
-  slots: Parameters,
+  slots: FlatPrograms.Parameters,
   historyItems: number
 ) {
   const runtime = yield* TensorRuntime
   const { index, space } = yield* Sids
-  const scope = yield* Effect.scope
   const vocabulary = CompactVocabulary.make(index)
-  const compiled = new Map<string, Executable<string, string>>()
+  const open = { ...vocabulary, ends: true }
+  const programOf = (key: ProgramKey): TensorProgram => {
+    switch (key.kind) {
+      case "supervised": {
+        const parameters = parametersWith(slots, key.frozen)
+        return FlatPrograms.supervised(config, vocabulary, parameters, key.length, key.dropout)
+      }
+      case "treeScores":
+        return FlatPrograms.treeScores(config, vocabulary, slots)
+      case "prefill":
+        return FlatPrograms.prefill(config, open, slots, key.normaliser)
+      case "extend":
+        return FlatPrograms.extend(config, open, slots, key.tree, key.normaliser)
+      case "grow":
+        return FlatPrograms.grow(config)
+    }
+  }
   let legal = new Uint8Array(0)
   const decoder: FlatDecoder = {
     config,
@@ -51,16 +92,11 @@ export const make = Effect.fnUntraced(function*(
     index,
     space,
     vocabulary,
+    open,
     historyItems,
     promptPositions: 1 + historyItems * index.levels,
-    compile: (program) => runtime.compile(program),
-    program: Effect.fnUntraced(function*(key, make) {
-      const known = compiled.get(key)
-      if (known !== undefined) return known
-      const fresh = yield* runtime.compile(make()).pipe(Scope.provide(scope))
-      compiled.set(key, fresh)
-      return fresh
-    }),
+    runtime,
+    program: yield* ProgramCache.make(runtime, programOf),
     clear: (size) => {
       if (legal.length < size) legal = new Uint8Array(size)
       return legal.subarray(0, size).fill(0)

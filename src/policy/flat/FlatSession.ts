@@ -102,10 +102,8 @@ export const open = Effect.fn("PolicyModel.open")(function*(
   given: ReadonlyArray<Prompt>,
   options: OpenOptions
 ) {
-  const { config, index, program, promptPositions, slots } = decoder
+  const { config, index, open: vocabulary, program, promptPositions } = decoder
   const { normaliser } = options
-  // A space may have an end where the index that the vocabulary was made of has none.
-  const vocabulary = { ...decoder.vocabulary, ends: true }
   const columns = LevelHead.columns(vocabulary)
   const sessionScope = yield* Effect.scope
   const weights = options.weights.feeds
@@ -117,10 +115,7 @@ export const open = Effect.fn("PolicyModel.open")(function*(
   )
   const batch = prompts.length
   const length = Math.max(...prompts.map((tokens) => tokens.length))
-  const prefill = yield* program(
-    `prefill.${normaliser}`,
-    () => FlatPrograms.prefill(config, vocabulary, slots, normaliser)
-  )
+  const prefill = yield* program({ kind: "prefill", normaliser })
   const roots = LevelHead.tiles(new Int32Array(batch))
   const opened = yield* prefill.run({
     ...weights,
@@ -156,7 +151,7 @@ export const open = Effect.fn("PolicyModel.open")(function*(
     if (tree === undefined) tree = last
     else {
       const { outputs } = last
-      const executable = yield* program("grow", () => FlatPrograms.grow(config))
+      const executable = yield* program({ kind: "grow" })
       const own = Object.fromEntries(treeCache.map(({ from }) => [from, outputs[from]!]))
       const grown = yield* run(executable, { ...treeFeeds(tree), ...own }, tree.columns + last.columns)
       yield* Scope.close(tree.scope, Exit.void)
@@ -212,10 +207,7 @@ export const open = Effect.fn("PolicyModel.open")(function*(
     for (const [b, list] of asked.entries()) {
       for (const [w, node] of list.entries()) columnOf[b]!.set(node, before - length + w)
     }
-    const executable = yield* program(
-      `extend${tree === undefined ? "Prompt" : ""}.${normaliser}`,
-      () => FlatPrograms.extend(config, vocabulary, slots, tree !== undefined, normaliser)
-    )
+    const executable = yield* program({ kind: "extend", tree: tree !== undefined, normaliser })
     const tiles = LevelHead.tiles(levels)
     last = yield* run(executable, {
       ...weights,

@@ -10,10 +10,9 @@ import { ofTensor } from "../PolicyError.ts"
 import { type Gradient, type SupervisedBatch } from "../PolicyModel.ts"
 import { type TrainingExample } from "../Prompt.ts"
 import * as Transformer from "../transformer/Transformer.ts"
-import { type FlatDecoder } from "./FlatDecoder.ts"
+import * as FlatDecoder from "./FlatDecoder.ts"
 import * as FlatGradient from "./FlatGradient.ts"
 import * as FlatLayout from "./FlatLayout.ts"
-import * as FlatPrograms from "./FlatPrograms.ts"
 import * as FlatPrompt from "./FlatPrompt.ts"
 import * as LevelHead from "./LevelHead.ts"
 
@@ -35,7 +34,7 @@ const sequenceOf = Effect.fnUntraced(function*(historyItems: number, { answer, p
 
 /** Packs the examples of an epoch into batches of about `batchTokens` positions; fails for text prompts and answers. */
 export const plan = Effect.fnUntraced(function*(
-  { historyItems, index, vocabulary }: FlatDecoder,
+  { historyItems, index, vocabulary }: FlatDecoder.FlatDecoder,
   batchTokens: number,
   examples: ReadonlyArray<TrainingExample>,
   seed: number,
@@ -62,7 +61,10 @@ export const plan = Effect.fnUntraced(function*(
 })
 
 /** Gathers the positions that carry a loss by level, with what is legal there. */
-const labels = ({ clear, index, vocabulary }: FlatDecoder, { nodes, targets, weights }: SupervisedBatch["feeds"]) => {
+const labels = (
+  { clear, index, vocabulary }: FlatDecoder.FlatDecoder,
+  { nodes, targets, weights }: SupervisedBatch["feeds"]
+) => {
   const at = nodes!.data as Int32Array
   const levels = at.map((node) => node < 0 ? -1 : Trie.level(index.trie, node))
   const tiles = LevelHead.tiles(levels, LevelHead.evenWidth(vocabulary, levels.length))
@@ -85,17 +87,19 @@ const labels = ({ clear, index, vocabulary }: FlatDecoder, { nodes, targets, wei
 }
 
 /** Makes the gradient of the cross-entropy over the legal next tokens, with `share` of the components dropped. */
-export const gradient = (decoder: FlatDecoder, share: number): Gradient<SupervisedBatch> => {
-  const { config, program, slots, vocabulary } = decoder
+export const gradient = (decoder: FlatDecoder.FlatDecoder, share: number): Gradient<SupervisedBatch> => {
+  const { config, program } = decoder
   const dropout = Dropout.make(Transformer.dropoutSites(config))
   return {
     accumulate: Effect.fn("PolicyModel.supervised")(function*(store, parts, { seed, step }) {
       const dropping = share > 0
       const [rows, length] = parts[0]!.batch.feeds["tokens"]!.shape as [number, number]
-      const executable = yield* program(
-        `supervised.${length}`,
-        () => FlatPrograms.supervised(config, vocabulary, slots, length, dropping)
-      ).pipe(Effect.mapError(ofTensor))
+      const executable = yield* program({
+        kind: "supervised",
+        length,
+        dropout: dropping,
+        frozen: FlatDecoder.frozenIn(store)
+      }).pipe(Effect.mapError(ofTensor))
       const feedsOf = ({ feeds: { nodes, targets, weights, ...feeds } }: SupervisedBatch, part: number) => {
         const shape = feeds["tokens"]!.shape
         const masks = dropping

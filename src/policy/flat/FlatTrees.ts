@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import { type GroupObjective } from "../../objective/Objective.ts"
 import { type Feeds } from "../../optimizer/ParameterStore.ts"
 import { masked } from "../../tensor/Attention.ts"
+import * as ProgramCache from "../../tensor/ProgramCache.ts"
 import { hostBool, hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
 import { ofTensor } from "../PolicyError.ts"
 import {
@@ -15,7 +16,7 @@ import {
   type TreeLogProbs,
   type Weights
 } from "../PolicyModel.ts"
-import { type FlatDecoder } from "./FlatDecoder.ts"
+import * as FlatDecoder from "./FlatDecoder.ts"
 import * as FlatGradient from "./FlatGradient.ts"
 import * as FlatLayout from "./FlatLayout.ts"
 import * as FlatPrograms from "./FlatPrograms.ts"
@@ -27,7 +28,7 @@ const historiesOf = (groups: ReadonlyArray<CandidateGroup>) =>
 
 /** Lays out the trees and what every program over them is fed; `bases` are where the columns of each inner node begin. */
 const treeFeeds = (
-  { clear, index, promptPositions, space, vocabulary }: FlatDecoder,
+  { clear, index, promptPositions, space, vocabulary }: FlatDecoder.FlatDecoder,
   groups: ReadonlyArray<CandidateGroup>,
   histories: ReadonlyArray<Int32Array>
 ) => {
@@ -73,7 +74,7 @@ const candidatesOf = (groups: ReadonlyArray<CandidateGroup>): number =>
 
 /** Splits groups and histories, in order, into parts of at most `attention` cells; usually one part. */
 const partsOf = <Group extends CandidateGroup>(
-  { index, promptPositions }: FlatDecoder,
+  { index, promptPositions }: FlatDecoder.FlatDecoder,
   attention: number,
   groups: ReadonlyArray<Group>,
   histories: ReadonlyArray<Int32Array>
@@ -99,16 +100,13 @@ const partsOf = <Group extends CandidateGroup>(
 
 const scorePart = Effect.fnUntraced(
   function*(
-    decoder: FlatDecoder,
+    decoder: FlatDecoder.FlatDecoder,
     groups: ReadonlyArray<CandidateGroup>,
     histories: ReadonlyArray<Int32Array>,
     weights: Weights
   ) {
     const { feeds, rows } = treeFeeds(decoder, groups, histories)
-    const executable = yield* decoder.program(
-      "treeScores",
-      () => FlatPrograms.treeScores(decoder.config, decoder.vocabulary, decoder.slots)
-    )
+    const executable = yield* decoder.program({ kind: "treeScores" })
     const outputs = yield* executable.run({ ...weights.feeds, ...feeds })
     const table = (yield* outputs["logProbs"]!.read).data
     return groups.map((_, g): TreeLogProbs => {
@@ -128,7 +126,12 @@ const scorePart = Effect.fnUntraced(
 
 /** Returns the log-probabilities of each group's tree, computed in parts of at most `attention` cells. */
 export const score = Effect.fn("PolicyModel.score")(
-  function*(decoder: FlatDecoder, attention: number, groups: ReadonlyArray<CandidateGroup>, weights: Weights) {
+  function*(
+    decoder: FlatDecoder.FlatDecoder,
+    attention: number,
+    groups: ReadonlyArray<CandidateGroup>,
+    weights: Weights
+  ) {
     const parts = partsOf(decoder, attention, groups, yield* historiesOf(groups))
     return (yield* Effect.forEach(parts, (part) => scorePart(decoder, part.groups, part.histories, weights))).flat()
   }
@@ -141,7 +144,7 @@ interface Totals {
   readonly groups: number
 }
 
-const totalsOf = ({ space }: FlatDecoder, groups: ReadonlyArray<ScoredGroup>): Totals => ({
+const totalsOf = ({ space }: FlatDecoder.FlatDecoder, groups: ReadonlyArray<ScoredGroup>): Totals => ({
   candidates: candidatesOf(groups),
   steps: groups.reduce(
     (sum, { forced = 0, leaves }) =>
@@ -153,7 +156,7 @@ const totalsOf = ({ space }: FlatDecoder, groups: ReadonlyArray<ScoredGroup>): T
 
 /** Lays out what the program of an objective is fed. */
 const groupFeeds = (
-  decoder: FlatDecoder,
+  decoder: FlatDecoder.FlatDecoder,
   groups: ReadonlyArray<ScoredGroup>,
   histories: ReadonlyArray<Int32Array>,
   objective: GroupObjective,
@@ -234,22 +237,26 @@ const groupFeeds = (
 
 /** Compiles the gradient of an objective over groups, computed in parts of at most `attention` cells. */
 export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
-  decoder: FlatDecoder,
+  decoder: FlatDecoder.FlatDecoder,
   attention: number,
   objective: GroupObjective
 ) {
-  const executable = yield* decoder.compile(
-    FlatPrograms.groupGradient(decoder.config, decoder.vocabulary, decoder.slots, objective)
-  ).pipe(
-    Effect.mapError(ofTensor)
+  const { config, runtime, slots, vocabulary } = decoder
+  const cache = yield* ProgramCache.make(
+    runtime,
+    (frozen: ReadonlyArray<string>) =>
+      FlatPrograms.groupGradient(config, vocabulary, FlatDecoder.parametersWith(slots, frozen), objective)
   )
+  const program = (frozen: ReadonlyArray<string>) => cache(frozen).pipe(Effect.mapError(ofTensor))
+  // Fails here if the objective cannot be compiled.
+  yield* program(slots.flatMap(({ name, trainable }) => trainable ? [] : [name]))
   const gradient: Gradient<ReadonlyArray<ScoredGroup>> = {
     accumulate: Effect.fn("PolicyModel.groupGradient.accumulate")(function*(store, parts) {
       yield* Effect.forEach(parts, ({ batch }) => checkNeeds(objective, batch), { discard: true })
       const histories = yield* Effect.forEach(parts, ({ batch }) => historiesOf(batch))
       return yield* FlatGradient.accumulate(
         store,
-        executable,
+        yield* program(FlatDecoder.frozenIn(store)),
         // An objective divides by the counts of the whole batch, so the sum over its parts is that of the batch.
         parts.flatMap(({ batch, share = 1 }, part) => {
           const totals = totalsOf(decoder, batch)
