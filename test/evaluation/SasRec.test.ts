@@ -88,27 +88,25 @@ describe("the decoder form of SASRec", () => {
     feedForward: 12,
     maxPositions: 6
   })
-  const unit = (x: Float64Array) => {
-    const length = Math.hypot(...x)
-    return x.map((value) => value / length)
-  }
   const wide = new Map(Object.entries(weights).map(([name, { data }]) => [name, Float64Array.from(data)]))
 
-  /** Logits after a history in float64 and plain loops: a decoder, a map, and cosines. */
+  /** Logits after a history in float64 and plain loops: a decoder, a map, and products. */
   const plain = (all: Float64Oracle.Weights, history: Int32Array): ReadonlyArray<number> => {
     const read = history.subarray(-config.window)
     const state = Float64Oracle.hidden(decoder, all, read, read.map((_, i) => i), (t, s) => s <= t).at(-1)!
     const map = all.get("output.weight")!
-    const mapped = unit(
-      Float64Array.from({ length: 16 }, (_, o) => state.reduce((sum, x, i) => sum + map[o * 16 + i]! * x, 0))
+    const mapped = Float64Array.from(
+      { length: 16 },
+      (_, o) => state.reduce((sum, x, i) => sum + map[o * 16 + i]! * x, 0)
     )
+    const table = all.get(Transformer.embeddingName)!
     return Array.from({ length: items }, (_, item) => {
-      const own = unit(all.get(Transformer.embeddingName)!.slice(item * 16, (item + 1) * 16))
-      return own.reduce((sum, x, i) => sum + x * mapped[i]!, 0) / config.temperature
+      const own = table.subarray(item * 16, (item + 1) * 16)
+      return own.reduce((sum, x, i) => sum + x * mapped[i]!, 0)
     })
   }
 
-  it.effect("has the logits of a plain float64 decoder, a map and cosines", () =>
+  it.effect("has the logits of a plain float64 decoder, a map and products", () =>
     Effect.gen(function*() {
       const scorer = yield* SasRec.scorer(config, items, weights, { scale: "logit" })
       const long = Int32Array.from({ length: 9 }, (_, i) => (i * 5) % items)
@@ -358,6 +356,34 @@ describe("training SASRec", () => {
       assert.strictEqual(last["sinceBest"], 2)
       assert.approximately(yield* NextItemRank.meanNdcg(hopeless, scorer, false, 10), last["best"] as number, 1e-9)
     }).pipe(Effect.scoped, Effect.provide(Layer.merge(live, Checkpointer.layerMemory))), 60_000)
+})
+
+describe("what SASRec is trained on", () => {
+  it.effect("may come without validation: the last weights are taken", () =>
+    Effect.gen(function*() {
+      const config = configOf({ ...small, epochs: 5, patience: 1 })
+      yield* SasRec.resume(ring, [], items, config, 1)
+      const checkpointer = yield* Checkpointer
+      const [best, latest] = [yield* checkpointer.best(SasRec.kind), yield* checkpointer.latest(SasRec.kind)]
+      assert.strictEqual(latest!.meta["epoch"], 5)
+      assert.strictEqual(best!.step, latest!.step)
+    }).pipe(Effect.scoped, Effect.provide(Layer.merge(live, Checkpointer.layerMemory))), 60_000)
+
+  it.effect("must be items of the catalogue, and two of one user", () =>
+    Effect.gen(function*() {
+      const refused = (sequences: ReadonlyArray<Int32Array>) =>
+        Effect.map(Effect.flip(SasRec.train(sequences, [], items, configOf(small), 1)), ({ message }) => message)
+      assert.match(
+        yield* refused([Int32Array.of(0), Int32Array.of(3, items)]),
+        /training sequence 1 holds item 12, and there are 12/
+      )
+      assert.match(yield* refused([Int32Array.of(0), Int32Array.of()]), /none of 2 training sequences has two items/)
+    }).pipe(Effect.scoped, Effect.provide(live)))
+
+  it("is taken with settings that fit", () => {
+    assert.throws(() => configOf({ width: 20, heads: 4 }), /heads of an even number of components/)
+    assert.strictEqual(configOf({ width: 50, heads: 4, network: "published" }).width, 50)
+  })
 })
 
 describe("the scorer", () => {

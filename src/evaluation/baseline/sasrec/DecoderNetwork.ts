@@ -1,9 +1,8 @@
 /**
  * SASRec on the decoder of today's language models: RMSNorm before every part, rotary positions, gated feed-forward layers.
  *
- * One table of items is read at the input and compared with at the output, after a linear map of the state, by cosine over
- * a temperature. Differs from the paper (Kang and McAuley 2018) in all of this; a position sees the items up to its own, as
- * there.
+ * One table of items is read at the input and compared with at the output, after a linear map of the state. Differs from
+ * the paper (Kang and McAuley 2018) in all of this but the table; a position sees the items up to its own, as there.
  */
 import * as tf from "@tensorflow/tfjs"
 import * as Schema from "effect/Schema"
@@ -19,20 +18,14 @@ export interface DecoderShape {
   readonly feedForward: number
   /** Most positions of a history. */
   readonly window: number
-  /** What cosines are divided by. */
-  readonly temperature: number
 }
 
-/** Scales rows [M, D] to length `1 / divisor`. */
-const unit = (x: tf.Tensor, divisor: number): tf.Tensor2D =>
-  x.mul(x.square().sum(-1, true).add(tf.scalar(1e-12)).rsqrt().mul(tf.scalar(1 / divisor)))
-
-/** Without it a state resembles the item that it is of, and the model recommends what has just been seen. */
+/** The map between a state and the table: without it a state is near the item that was read last. */
 const outputName = "output.weight"
 
 /** Makes the network; `normal` draws what it begins with. */
 export const make = (shape: DecoderShape, normal: () => number): SasRecNetwork.Network => {
-  const { feedForward, heads, items, layers, temperature, width, window } = shape
+  const { feedForward, heads, items, layers, width, window } = shape
   const config = Schema.decodeSync(Transformer.DecoderConfig)({
     vocabulary: items,
     width,
@@ -65,8 +58,8 @@ export const make = (shape: DecoderShape, normal: () => number): SasRecNetwork.N
         dropout: input.dropout
       }).hidden as tf.Tensor2D,
     readout: (weights, states) => ({
-      states: unit(tf.matMul(states, weights[outputName] as tf.Tensor2D, false, true), temperature),
-      classes: unit(weights[Transformer.headName(config)]!, 1)
+      states: tf.matMul(states, weights[outputName] as tf.Tensor2D, false, true),
+      classes: weights[Transformer.headName(config)] as tf.Tensor2D
     })
   }
 }

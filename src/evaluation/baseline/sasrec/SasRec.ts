@@ -10,7 +10,6 @@
 import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as History from "../../../catalog/History.ts"
 import { type Example } from "../../../catalog/Split.ts"
 import * as Adam from "../../../optimizer/Adam.ts"
 import * as LearningRate from "../../../optimizer/LearningRate.ts"
@@ -28,7 +27,7 @@ import * as Selection from "../../../training/Selection.ts"
 import * as Trainer from "../../../training/Trainer.ts"
 import * as TrainingState from "../../../training/TrainingState.ts"
 import { type Scorer } from "../Scorer.ts"
-import { type ScorerError } from "../ScorerError.ts"
+import { ScorerError } from "../ScorerError.ts"
 import * as DecoderNetwork from "./DecoderNetwork.ts"
 import * as NextItemRank from "./NextItemRank.ts"
 import * as PublishedNetwork from "./PublishedNetwork.ts"
@@ -47,7 +46,7 @@ export const kind = "sasrec"
 /** Keys of what is drawn from a seed. */
 const draws = { weights: 0x5a5, order: 0x5a6, negatives: 0x5a7 }
 
-/** Examples that repeats are calibrated on. */
+/** Training sequences that repeats are calibrated on. */
 const calibrating = 1024
 
 /** Makes the network of a configuration over N items, with the weights that it begins with. */
@@ -109,9 +108,24 @@ export interface TrainOptions {
 
 type TrainError = TensorError | RunError | ScorerError
 
+/** Returns what keeps sequences from being trained on. */
+const problemOf = (sequences: ReadonlyArray<Int32Array>, items: number): ScorerError | undefined => {
+  const fail = (detail: string) => new ScorerError({ scorer: SasRecScorer.name, detail })
+  for (const [at, sequence] of sequences.entries()) {
+    const outside = sequence.find((item) => !(item >= 0 && item < items))
+    if (outside !== undefined) {
+      return fail(`training sequence ${at} holds item ${outside}, and there are ${items}; give the whole catalogue`)
+    }
+  }
+  return sequences.some(({ length }) => length > 1)
+    ? undefined
+    : fail(`none of ${sequences.length} training sequences has two items; there is nothing to learn from`)
+}
+
 /**
  * Trains on sequences of items 0 .. `items` - 1, oldest first, and gives the scorer of the weights with the best NDCG@10
- * on the validation examples. Goes on from the latest checkpoint of its kind, as if it had not been stopped.
+ * on the validation examples; of the last weights where there are none. Goes on from the latest checkpoint of its kind,
+ * as if it had not been stopped.
  */
 export const resume: (
   sequences: ReadonlyArray<Int32Array>,
@@ -124,6 +138,8 @@ export const resume: (
   "SasRec.resume"
 )(function*(sequences, validation, items, config, seed, { historyExcluded = false, scale } = {}) {
   const progress = yield* Progress
+  const problem = problemOf(sequences, items)
+  if (problem !== undefined) return yield* problem
   const model = network(config, items, seed)
   const { dropout, epochs, window } = config
   const sites = Array.from({ length: dropout > 0 ? model.dropoutSites : 0 }, (_, site) => `dropout.${site}`)
@@ -151,9 +167,9 @@ export const resume: (
   const weights = Effect.map(store.evaluation, ({ feeds }) => feeds)
   const users = TrainingState.sample(validation, config.validationUsers, seed)
   const expected = Repeats.share(sequences, window)
+  const histories = TrainingState.sample(sequences, calibrating, seed).map((items, user) => ({ user, items }))
   const calibrated = Effect.fnUntraced(function*(scale: SasRecScorer.Scale) {
     const plain = makeScorer(weights, { window })
-    const histories = users.slice(0, calibrating).map(History.of)
     const repeatBias = config.repeats === "calibrated" ? yield* Repeats.bias(plain, histories, window, expected) : 0
     return makeScorer(weights, { window, scale, repeatBias })
   })
@@ -167,6 +183,10 @@ export const resume: (
     optimizer: config.optimizer
   }).pipe(Effect.provideService(PolicyParameters, store))
   let [step, epoch] = [selection.step, selection.round]
+  const bestSoFar = () =>
+    users.length === 0 || selection.best < 0
+      ? ""
+      : `, best NDCG@10 ${selection.best.toFixed(4)} after epoch ${selection.bestRound}`
   const tracker = progress.start("sasrec", steps, "steps", step)
   while (epoch < epochs && !selection.isExhausted) {
     let lossSum = 0
@@ -174,17 +194,17 @@ export const resume: (
       const { loss } = yield* trainer.step(feedsOf(batch, step), LearningRate.at(config.learningRate, step, steps))
       step++
       lossSum += loss
-      const best = selection.best < 0 ? "-" : selection.best.toFixed(4)
-      const mean = (lossSum / (i + 1)).toFixed(3)
-      tracker.update(step, `epoch ${epoch + 1}/${epochs}, loss ${mean}, best NDCG@10 ${best}`)
+      tracker.update(step, `epoch ${epoch + 1}/${epochs}, loss ${(lossSum / (i + 1)).toFixed(3)}${bestSoFar()}`)
     }
     epoch++
     if (selection.isDue(epoch)) {
-      const ndcg = yield* NextItemRank.meanNdcg(users, yield* calibrated("logit"), historyExcluded, 10)
-      yield* selection.observe(ndcg, { step, round: epoch })
+      const score = users.length === 0
+        ? epoch
+        : yield* NextItemRank.meanNdcg(users, yield* calibrated("logit"), historyExcluded, 10)
+      yield* selection.observe(score, { step, round: epoch })
     }
   }
-  tracker.finish(`best NDCG@10 ${selection.best.toFixed(4)} after epoch ${selection.bestRound}`, step)
+  tracker.finish(`${epoch} epochs${bestSoFar()}`, step)
   yield* selection.finish
   return yield* calibrated(scale ?? "probability")
 })
