@@ -48,12 +48,17 @@ export const make = (
       return Effect.matchEffect(Effect.request(new Scores({ history: prompt.history }), resolver), {
         onFailure: (error) => fail(error.message),
         onSuccess: (scores) => {
-          const bad = scores.findIndex((score) => !(score >= 0 && score < Infinity))
-          if (bad >= 0) return fail(`item ${bad} has the score ${scores[bad]}; a mass is finite and at least 0`)
-          const sum = scores.reduce((a, b) => a + b, 0)
-          const even = 1 / scores.length
-          const mass = (item: number) => sum === 0 ? even : (1 - share) * scores[item]! / sum + share * even
-          return Effect.succeed(Prior.ofMasses(space, mass))
+          let sum = 0
+          for (let item = 0; item < scores.length; item++) {
+            const score = scores[item]!
+            if (!(score >= 0 && score < Infinity)) {
+              return fail(`item ${item} has the score ${score}; a mass is finite and at least 0`)
+            }
+            sum += score
+          }
+          const even = (sum === 0 ? 1 : share) / scores.length
+          const scale = sum === 0 ? 0 : (1 - share) / sum
+          return Effect.succeed(Prior.ofMasses(space, (item) => scale * scores[item]! + even))
         }
       })
     }
