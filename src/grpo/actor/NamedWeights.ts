@@ -41,10 +41,11 @@ export const answering = (weights: Weights) => Effect.provideService(Asked, weig
  */
 export const layerPublished: Layer.Layer<PublishedWeights> = Layer.sync(PublishedWeights, () => {
   const asked = (version: number) =>
-    Effect.flatMap(Asked, (weights) =>
-      weights === undefined || weights.version < version
-        ? Effect.die(new Error("an actor reads the weights that its message names, and no others"))
-        : Effect.succeed(weights))
+    Effect.filterOrElse(
+      Asked,
+      (weights): weights is Weights => weights !== undefined && weights.version >= version,
+      () => Effect.die(new Error("an actor reads the weights that its message names, and no others"))
+    )
   return PublishedWeights.of({
     current: asked(0),
     atLeast: asked,

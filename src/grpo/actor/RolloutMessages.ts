@@ -62,7 +62,9 @@ export const DrawnGroup = Schema.Struct({
   /** [G]. */
   hits: Schema.Array(Schema.Boolean),
   /** [G][L]. */
-  behaviour: Schema.Array(Float32s)
+  behaviour: Schema.Array(Float32s),
+  /** Steps of every candidate that were given and not drawn. */
+  forced: Schema.optional(Schema.Int)
 })
 
 /** @see DrawnGroup */
@@ -78,5 +80,13 @@ export const ofRollout = (step: number, { prompt: { ordinal }, ...drawn }: Rollo
 /** Returns the rollout of a group. */
 export const toRollout = (
   prompt: RolloutPrompt,
-  { behaviour, hits, items, leaves, version }: DrawnGroup
-): Rollout => ({ prompt, version, leaves, items, hits, behaviour })
+  { behaviour, forced, hits, items, leaves, version }: DrawnGroup
+): Rollout => ({
+  prompt,
+  version,
+  leaves,
+  items,
+  hits,
+  behaviour,
+  ...(forced === undefined ? {} : { forced })
+})
