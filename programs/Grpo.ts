@@ -28,10 +28,12 @@ import { type RunEvent, RunLog } from "../src/run/RunLog.ts"
 import * as Supervised from "../src/sft/Sft.ts"
 import * as Selection from "../src/training/Selection.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
+import type * as Cluster from "./Cluster.ts"
 import * as Output from "./Output.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
 import * as Rewards from "./Rewards.ts"
+import * as RolloutPlace from "./RolloutPlace.ts"
 import * as RunSettings from "./RunSettings.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
@@ -114,14 +116,14 @@ export const train = Effect.fn("Grpo.train")(
   }
 )
 
-/** The services of the loop in this process, over the policy that it improves. */
-export const actors = (
+/** The services of the loop around a rollout actor, over the policy that it improves. */
+export const around = <E, R>(
   grpo: GrpoConfig,
   rewards: ReadonlyArray<WeightedReward>,
-  { historyExcluded }: { readonly historyExcluded: boolean }
+  rollouts: Layer.Layer<RolloutActor.RolloutActor, E, R>
 ) =>
   Layer.mergeAll(
-    RolloutActor.RolloutActor.layer({ groupSize: grpo.groupSize, historyExcluded }),
+    rollouts,
     RewardActor.layer(rewards),
     ReferenceModel.layerFrozen,
     PolicyLearner.PolicyLearner.layer({
@@ -131,11 +133,22 @@ export const actors = (
     })
   ).pipe(Layer.provideMerge(PublishedWeights.layer))
 
+/** The services of the loop in this process, called directly. */
+export const actors = (
+  grpo: GrpoConfig,
+  rewards: ReadonlyArray<WeightedReward>,
+  { historyExcluded }: { readonly historyExcluded: boolean }
+) => around(grpo, rewards, RolloutActor.RolloutActor.layer({ groupSize: grpo.groupSize, historyExcluded }))
+
 /** Choices of a program in code. */
 export interface GrpoOptions {
   readonly policy?: Policies.PolicyLayer | undefined
   /** Rewards instead of those that the settings name. */
   readonly rewards?: ReadonlyArray<WeightedReward> | undefined
+  /** Where workers are met that draw; by default this process draws. */
+  readonly at?: Cluster.Place | undefined
+  /** Whether the groups of a step are drawn while the step before is learned from. @default false */
+  readonly ahead?: boolean | undefined
 }
 
 /**
@@ -166,13 +179,26 @@ export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
   const supervised = Layer.effectDiscard(
     Effect.flatMap(PolicyParameters, (store) => TrainingState.begin(store, start, settings.sft.optimizer))
   )
+  const { promptsPerStep, steps, stepsPerValidation } = settings.grpo
+  const rollouts = RolloutPlace.layer(
+    RolloutActor.RolloutActor.layer({ groupSize: settings.grpo.groupSize, historyExcluded }),
+    {
+      at: options.at,
+      ahead: options.ahead !== true ? undefined : {
+        prompts: (step) =>
+          step > steps ? undefined : Prompts.draw(split.train, promptsPerStep, [settings.seed, step - 1]),
+        // Checkpoints are made at validations.
+        resumable: (step) => step % stepsPerValidation === 0
+      }
+    }
+  )
   return yield* train(
     settings.grpo,
     { sequences: split.train, validation: split.validation, historyExcluded, origin: start.step },
     settings.seed
   ).pipe(
     Effect.provide(
-      actors(settings.grpo, rewards, { historyExcluded }).pipe(
+      around(settings.grpo, rewards, rollouts).pipe(
         Layer.provideMerge(supervised),
         Layer.provideMerge(Policies.layer(options.policy ?? Policies.flat, dataset, index))
       )
