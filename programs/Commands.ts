@@ -13,6 +13,7 @@ import * as Report from "./commands/Report.ts"
 import * as Root from "./commands/Root.ts"
 import * as Sft from "./commands/Sft.ts"
 import * as Tokenize from "./commands/Tokenize.ts"
+import * as Worker from "./commands/Worker.ts"
 
 /** The root command with all commands. */
 export const cli = Root.command.pipe(
@@ -23,6 +24,7 @@ export const cli = Root.command.pipe(
     Tokenize.command,
     Sft.command,
     Grpo.command,
+    Worker.command,
     Evaluate.command,
     Recommend.command,
     Report.command,

@@ -7,10 +7,7 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { type Example } from "../src/catalog/Split.ts"
-import * as DecoderConfig from "../src/decode/DecoderConfig.ts"
 import * as Popularity from "../src/evaluation/baseline/Popularity.ts"
-import { type Scorer } from "../src/evaluation/baseline/Scorer.ts"
-import * as ScorerPrior from "../src/evaluation/baseline/ScorerPrior.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
 import * as Advantage from "../src/grpo/Advantage.ts"
 import { advantageOf, type GrpoConfig, kind } from "../src/grpo/Grpo.ts"
@@ -22,7 +19,7 @@ import * as PolicyLearner from "../src/grpo/PolicyLearner.ts"
 import * as Prompts from "../src/grpo/Prompts.ts"
 import { ReferenceModel } from "../src/grpo/ReferenceModel.ts"
 import * as DynamicSampling from "../src/grpo/rollout/DynamicSampling.ts"
-import * as RolloutActor from "../src/grpo/RolloutActor.ts"
+import { type RolloutActor } from "../src/grpo/RolloutActor.ts"
 import * as ObjectiveConfig from "../src/objective/ObjectiveConfig.ts"
 import * as Adam from "../src/optimizer/Adam.ts"
 import * as LearningRate from "../src/optimizer/LearningRate.ts"
@@ -38,11 +35,14 @@ import * as Supervised from "../src/sft/Sft.ts"
 import { Sids } from "../src/sid/Sids.ts"
 import * as Selection from "../src/training/Selection.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
+import type * as Cluster from "./Cluster.ts"
 import * as Note from "./Note.ts"
 import * as Output from "./Output.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
 import * as Rewards from "./Rewards.ts"
+import * as RolloutPlace from "./RolloutPlace.ts"
+import * as Rollouts from "./Rollouts.ts"
 import * as RunSettings from "./RunSettings.ts"
 import * as Teachers from "./Teachers.ts"
 import * as Tokenize from "./Tokenize.ts"
@@ -160,54 +160,42 @@ export const train = Effect.fn("Grpo.train")(
   }
 )
 
-/** Choices of the services of the loop. */
-export interface ActorOptions {
-  readonly historyExcluded: boolean
-  /** Seed of what is drawn. @default 0 */
-  readonly seed?: number | undefined
-  /** What knows items better than the policy; needed where its items join the candidates, or stand beside the policy. */
-  readonly teacher?: Scorer | undefined
-}
-
-/** The services of the loop in this process, over the policy that it improves. */
-export const actors = <const Rewards extends Weighted>(
+/** The services of the loop around a rollout actor, over the policy that it improves. */
+export const around = <const Rewards extends Weighted, E, R>(
   grpo: GrpoConfig,
   rewards: Rewards,
-  { historyExcluded, seed, teacher }: ActorOptions
-) => {
-  const objective = ObjectiveConfig.make(grpo.objective, grpo.beta)
-  const { answer, decoder, hintShare, priorWeight, teacherItems } = grpo.rollout
-  const perStep = PolicyLearner.stepsPerBatch(grpo)
-  return Layer.mergeAll(
-    RolloutActor.RolloutActor.layer({
-      groupSize: grpo.groupSize,
-      historyExcluded,
-      seed,
-      answer,
-      hintShare,
-      teacher: teacher === undefined || teacherItems === 0 ? undefined : { scorer: teacher, count: teacherItems },
-      prior: teacher === undefined || priorWeight === 0
-        ? undefined
-        : ScorerPrior.make(teacher, { weight: priorWeight }),
-      behaviour: objective.needs.behaviour
-    }).pipe(Layer.provide(DecoderConfig.layer(decoder))),
+  rollouts: Layer.Layer<RolloutActor, E, R>
+) =>
+  Layer.mergeAll(
+    rollouts,
     RewardActor.layer(rewards, { normalise: grpo.normaliseRewards }),
     ReferenceModel.layer(grpo.reference),
     PolicyLearner.PolicyLearner.layer({
-      objective,
+      objective: ObjectiveConfig.make(grpo.objective, grpo.beta),
       optimizer: Adam.adamW(grpo.optimizer),
       innerSteps: grpo.innerSteps,
       minibatches: grpo.minibatches,
-      learningRate: (step) => LearningRate.at(grpo.learningRate, step - 1, grpo.steps * perStep)
+      learningRate: (step) =>
+        LearningRate.at(grpo.learningRate, step - 1, grpo.steps * PolicyLearner.stepsPerBatch(grpo))
     })
   ).pipe(Layer.provideMerge(PublishedWeights.layer))
-}
+
+/** The services of the loop in this process, called directly. */
+export const actors = <const Rewards extends Weighted>(
+  grpo: GrpoConfig,
+  rewards: Rewards,
+  options: Rollouts.ActorOptions
+) => around(grpo, rewards, Rollouts.layer(grpo, options))
 
 /** Choices of a program in code. */
 export interface GrpoOptions {
   readonly policy?: Policies.PolicyLayer | undefined
   /** Rewards instead of those that the settings name. */
   readonly rewards?: ReadonlyArray<WeightedReward<RewardError, Sids>> | undefined
+  /** Where workers are met that draw; by default this process draws. */
+  readonly at?: Cluster.Place | undefined
+  /** Whether the groups of a step are drawn while the step before is learned from. @default false */
+  readonly ahead?: boolean | undefined
 }
 
 /**
@@ -244,23 +232,33 @@ export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
   const supervised = Layer.effectDiscard(
     Effect.flatMap(PolicyParameters, (store) => TrainingState.begin(store, start, settings.sft.optimizer))
   )
-  return yield* train(
-    settings.grpo,
-    {
-      sequences: split.train,
-      times: split.trainTimes,
-      validation: split.validation,
+  const { promptsPerStep, rollout, steps, stepsPerValidation } = settings.grpo
+  const data: GrpoData = {
+    sequences: split.train,
+    times: split.trainTimes,
+    validation: split.validation,
+    historyExcluded,
+    origin: start.step
+  }
+  const prompts = Prompts.make(data, settings.grpo.prompts, settings.seed)
+  const rollouts = RolloutPlace.layer(
+    Rollouts.layer(settings.grpo, {
       historyExcluded,
-      origin: start.step
-    },
-    settings.seed
-  ).pipe(
+      seed: settings.seed,
+      teacher: Teachers.isNeeded(settings.grpo) ? yield* teacher : undefined
+    }),
+    {
+      at: options.at,
+      ahead: options.ahead !== true ? undefined : {
+        prompts: (step) => step > steps ? undefined : prompts.draw(step, promptsPerStep * rollout.overGeneration),
+        // Checkpoints are made at validations.
+        resumable: (step) => step % stepsPerValidation === 0
+      }
+    }
+  )
+  return yield* train(settings.grpo, data, settings.seed).pipe(
     Effect.provide(
-      actors(settings.grpo, rewards, {
-        historyExcluded,
-        seed: settings.seed,
-        teacher: Teachers.isNeeded(settings.grpo) ? yield* teacher : undefined
-      }).pipe(
+      around(settings.grpo, rewards, rollouts).pipe(
         Layer.provideMerge(supervised),
         Layer.provideMerge(Policies.layer(options.policy ?? Policies.flat, dataset, index))
       )

@@ -44,9 +44,13 @@ const embeddings = ItemEmbeddings.layerLazy(
   )
 )
 
+/** The catalogue of a run: its data set, SIDs and item embeddings. */
+export const catalogue = (dataset: Dataset, index: SidIndex) =>
+  Layer.mergeAll(Sids.layer(index), Catalogue.layer(dataset), embeddings)
+
 /** A policy with its parameters and a decoder, over a catalogue. */
 export const layer = (policy: PolicyLayer, dataset: Dataset, index: SidIndex) =>
   Layer.merge(PolicyParameters.layer, LeafDecoder.layerBeams()).pipe(
     Layer.provideMerge(policy),
-    Layer.provideMerge(Layer.mergeAll(Sids.layer(index), Catalogue.layer(dataset), embeddings))
+    Layer.provideMerge(catalogue(dataset, index))
   )

@@ -2,15 +2,30 @@
  * The command `grpo`: fine-tuning by rewards.
  */
 import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Cluster from "../Cluster.ts"
 import * as Grpo from "../Grpo.ts"
 import * as Output from "../Output.ts"
 import * as Root from "./Root.ts"
+import * as Worker from "./Worker.ts"
 
 /** The command `grpo`. */
-export const command = Command.make("grpo", {}, () =>
+export const command = Command.make("grpo", {
+  ...Worker.flags,
+  cluster: Root.text("cluster", "Postgres through which workers draw: postgres://user:password@host:port/database"),
+  ahead: Flag.Literals("ahead", ["0", "1"]).pipe(
+    Flag.withDescription("Steps that are drawn while another is learned from (default: 0)"),
+    Flag.withDefault("0" as const)
+  )
+}, ({ address, ahead, cluster }) =>
   Root.within(Effect.gen(function*() {
-    const report = yield* Grpo.program()
+    const url = Option.getOrUndefined(cluster)
+    const at = url === undefined
+      ? undefined
+      : yield* Cluster.meet({ url, address: Option.getOrUndefined(address) })
+    const report = yield* Grpo.program({ at, ahead: ahead === "1" })
     yield* Output.result(
       report,
       `GRPO: ${report.steps} steps, validation NDCG@10 ${report.startNdcg.toFixed(4)} before, best ${

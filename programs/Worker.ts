@@ -1,0 +1,57 @@
+/**
+ * A worker: a process that draws rollouts for the GRPO of a run, which another process trains.
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as Sockets from "../layers/cluster/Sockets.ts"
+import * as Cluster from "./Cluster.ts"
+import * as Note from "./Note.ts"
+import * as Policies from "./Policies.ts"
+import * as Prepare from "./Prepare.ts"
+import * as Rollouts from "./Rollouts.ts"
+import * as Teachers from "./Teachers.ts"
+import * as Tokenize from "./Tokenize.ts"
+import { Workspace } from "./Workspace.ts"
+
+/** What a worker works with. */
+export interface WorkerOptions {
+  /** Where it meets the driver. */
+  readonly at: Cluster.Place
+  readonly policy?: Policies.PolicyLayer | undefined
+}
+
+/**
+ * Draws until it is interrupted, and returns when the settings of the run have changed, so that the run can be opened
+ * again. It reads the run's data and SIDs and writes nothing; weights come from the process that trains.
+ */
+export const program = Effect.fn("worker")(function*({ at, policy = Policies.flat }: WorkerOptions) {
+  const { run, settings } = yield* Workspace
+  const prepared = yield* Prepare.program()
+  const { index } = yield* Tokenize.program()
+  const name = yield* Cluster.name
+  const { historyExcluded } = settings.evaluation
+  const drawing = Sockets.answerRollouts(
+    Rollouts.layer(settings.grpo, {
+      historyExcluded,
+      seed: settings.seed,
+      teacher: Teachers.isNeeded(settings.grpo)
+        ? yield* Teachers.make(settings.grpo.teacher, prepared, settings.seed)
+        : undefined
+    })
+  ).pipe(
+    Layer.provide(policy),
+    Layer.provide(Policies.catalogue(prepared.dataset, index)),
+    Layer.provide(Sockets.layerWorker({ ...at, name }))
+  )
+  yield* Effect.scoped(Effect.gen(function*() {
+    yield* Layer.build(drawing)
+    yield* Note.print(
+      `draws for ${run} as part of ${name}, reached at ${at.address.host}:${at.address.port}; interrupt it to end it`
+    )
+    yield* Cluster.name.pipe(
+      Effect.repeat({ schedule: Schedule.spaced("2 seconds"), until: (now) => now !== name })
+    )
+    yield* Note.print(`the settings of ${run} have changed; opening it again`)
+  }))
+})

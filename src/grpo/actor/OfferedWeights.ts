@@ -1,0 +1,94 @@
+/**
+ * The weights that a learner's process offers to rollout actors, by name, for as long as a batch is drawn with them.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { createHash } from "node:crypto"
+import { type Weights } from "../../optimizer/ParameterStore.ts"
+import * as Safetensors from "../../storage/Safetensors.ts"
+import { type TensorError } from "../../tensor/TensorError.ts"
+import { isHandle } from "../../tensor/TensorRuntime.ts"
+import { WeightsName } from "./WeightsName.ts"
+
+/** Weights on offer. */
+export interface Offered {
+  readonly weights: Weights
+  /** Their safetensors file; absent where no message leaves the process. */
+  readonly bytes?: Uint8Array | undefined
+}
+
+/**
+ * Weights on offer.
+ *
+ * Responsibilities: keeps what is offered by name until the Scope of the offer closes. Ordering: none; several versions
+ * may be on offer at once. Back-pressure: none. Completion of `offer` means that `find` finds them. A crash loses every
+ * offer; the learner that is started again offers its own.
+ */
+export class OfferedWeights extends Context.Service<OfferedWeights, {
+  offer(weights: Weights): Effect.Effect<WeightsName, TensorError, Scope.Scope>
+  find(name: WeightsName): Effect.Effect<Offered | undefined>
+}>()("sidereal/grpo/OfferedWeights") {
+  /** Offers to actors of this process: the weights themselves, under their version alone. */
+  static readonly layerLocal: Layer.Layer<OfferedWeights> = Layer.sync(
+    OfferedWeights,
+    () =>
+      make((weights) => Effect.succeed({ name: new WeightsName({ version: weights.version, digest: "" }), weights }))
+  )
+
+  /** Offers to actors of other processes: as bytes, under version and hash. */
+  static readonly layerEncoded: Layer.Layer<OfferedWeights> = Layer.sync(OfferedWeights, () => {
+    // A version is encoded once, however many batches are drawn with it.
+    const encoded = new WeakMap<Weights["feeds"], Offered & { readonly name: WeightsName }>()
+    return make((weights) =>
+      Effect.gen(function*() {
+        const known = encoded.get(weights.feeds)
+        if (known !== undefined && known.name.version === weights.version) return known
+        const bytes = yield* encode(weights)
+        const digest = createHash("sha256").update(bytes).digest("hex")
+        const offered = { name: new WeightsName({ version: weights.version, digest }), weights, bytes }
+        encoded.set(weights.feeds, offered)
+        return offered
+      })
+    )
+  })
+}
+
+const make = (
+  of: (weights: Weights) => Effect.Effect<Offered & { readonly name: WeightsName }, TensorError>
+): OfferedWeights["Service"] => {
+  const held = new Map<string, { readonly offered: Offered; count: number }>()
+  const keyOf = ({ digest, version }: WeightsName) => `${version}/${digest}`
+  return OfferedWeights.of({
+    offer: Effect.fnUntraced(function*(weights) {
+      const { name, ...offered } = yield* of(weights)
+      const key = keyOf(name)
+      yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          const entry = held.get(key) ?? { offered, count: 0 }
+          entry.count++
+          held.set(key, entry)
+        }),
+        () =>
+          Effect.sync(() => {
+            const entry = held.get(key)!
+            entry.count--
+            if (entry.count === 0) held.delete(key)
+          })
+      )
+      return name
+    }),
+    find: (name) => Effect.sync(() => held.get(keyOf(name))?.offered)
+  })
+}
+
+/** Encodes weights as a safetensors file; those on a device are read first. */
+export const encode = Effect.fnUntraced(function*({ feeds, version }: Weights) {
+  const tensors = new Map<string, Safetensors.StoredTensor>()
+  for (const [name, feed] of Object.entries(feeds)) {
+    const { data, shape } = isHandle(feed) ? yield* feed.read : feed
+    tensors.set(name, { dtype: data instanceof Int32Array ? "I32" : "F32", shape, data })
+  }
+  return Safetensors.encode(tensors, { version: String(version) })
+})
