@@ -134,6 +134,8 @@ export class PolicyModel extends Context.Service<PolicyModel, {
   readonly family: string
   /** How the parameters begin; the same values every time they are made. */
   readonly parameters: ParameterSpecs
+  /** Positions that a prompt takes before any code is written, where the family has positions: what records report. */
+  readonly positions?: ((prompt: Prompt) => number) | undefined
   /** Computes prompts. */
   open(
     prompts: ReadonlyArray<Prompt>,
