@@ -99,7 +99,9 @@ export const record = Effect.fn("RewardTrace.record")(function*(prepared: Prepar
   const { keep } = yield* Workspace
   yield* trace(prepared, options).pipe(
     Effect.flatMap((found) => keep(file.name, found, file.codec)),
-    Effect.catchTag(["RewardError", "RolloutError"], ({ message }) =>
-      Note.print(`grpo: the report has no groups to look at, because ${message}`))
+    Effect.catchTag(
+      ["RewardError", "RolloutError"],
+      ({ message }) => Note.print(`grpo: the report has no groups to look at, because ${message}`)
+    )
   )
 })
