@@ -24,6 +24,7 @@ const alarms = (events: ReadonlyArray<RunEvent>): ReadonlyArray<RunEvent> => {
 type Lines = Readonly<Record<string, string>>
 
 const terms: ReadonlyArray<readonly [title: string, lines: Lines]> = [
+  ["Loss of the objective", { loss: "loss" }],
   ["Divergence from the reference, nats", {
     kl: "objective's KL per step",
     candidateKl: "drawn candidates, mean",

@@ -54,6 +54,8 @@ li.hit{font-weight:600}
 .weights label{display:grid;grid-template-columns:7em 1fr 5.5em;gap:10px;align-items:center;font-size:.9rem}
 .weights input[type=number]{font:inherit;width:100%;padding:3px 6px;background:var(--card);color:var(--ink);border:1px solid var(--rule)}
 .weights button{font:inherit;padding:3px 12px;justify-self:start;background:var(--card);color:var(--ink);border:1px solid var(--rule)}
+#grpo>details{margin:16px 0}
+details>.charts{margin-top:14px}
 .group{padding:8px 0;border-bottom:1px solid var(--rule)}
 .group td,.group th{padding:4px 8px;font-size:.85rem}
 .group th[scope=row]{white-space:normal;min-width:17em;max-width:26em;font-weight:400}
