@@ -2,7 +2,7 @@
  * Random traces, and the page's script run on a document of strings.
  */
 import { runInNewContext } from "node:vm"
-import * as GroupTrace from "../../src/grpo/monitoring/GroupTrace.ts"
+import type * as GroupTrace from "../../src/grpo/monitoring/GroupTrace.ts"
 import * as Random from "../../src/statistics/Random.ts"
 
 /** Rewards of groups [groups][rewards][G]: 32-bit numbers of different scales; some do not apply, some are all equal. */
