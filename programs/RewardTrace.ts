@@ -1,6 +1,5 @@
 /**
- * Keeps what the report's reward debugger shows: groups of some validation users under the policy that GRPO began with and
- * the one that it made.
+ * Artefact of the report's reward debugger: groups of some validation users, scored by the policies before and after GRPO.
  */
 import * as Effect from "effect/Effect"
 import * as History from "../src/catalog/History.ts"
@@ -21,21 +20,21 @@ import * as Note from "./Note.ts"
 import { type Prepared } from "./Prepare.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** The file that GRPO leaves in the run. */
+/** Artefact of a finished GRPO run. */
 export const file = { name: "grpo-groups.json", codec: Artefacts.json(GroupTrace.GroupTrace) } as const
 
-/** Prompts that are traced. */
+/** Number of prompts. */
 const count = 6
-/** Names the rollouts; training counts its steps from 1. */
+/** Step of the rollouts' random keys; training counts from 1. */
 const step = 0
 
-/** What a trace is made of, besides the services of the loop, whose parameters are the trained ones. */
+/** Inputs besides the services of the loop, which hold the trained parameters. */
 export interface TraceOptions {
-  /** Weights of the policy that training began with. */
+  /** Weights of the policy before training. */
   readonly before: Weights
-  /** The step whose weights the parameters are. */
+  /** Step that produced the trained parameters. */
   readonly bestStep: number
-  /** The rewards of the loop, for their weights. */
+  /** Rewards of the loop, in the order of the reward actor's names. */
   readonly rewards: Weighted
 }
 
@@ -92,8 +91,8 @@ const trace = Effect.fnUntraced(
 )
 
 /**
- * Draws groups for a few validation users, fixed by the seed, with the rollouts, rewards and reference of the loop and the
- * trained policy, and keeps them in the run. Training is done by then: rollouts or rewards that fail leave a note.
+ * Draws and scores groups of six validation users, chosen by the seed, with the services of the loop and the trained
+ * policy, and keeps them in the run. A failure of rollouts or rewards is only noted, since training is complete.
  */
 export const record = Effect.fn("RewardTrace.record")(function*(prepared: Prepared, options: TraceOptions) {
   const { keep } = yield* Workspace

@@ -134,8 +134,6 @@ export class PolicyModel extends Context.Service<PolicyModel, {
   readonly family: string
   /** How the parameters begin; the same values every time they are made. */
   readonly parameters: ParameterSpecs
-  /** Positions that a prompt takes before any code is written, where the family has positions: what records report. */
-  readonly positions?: ((prompt: Prompt) => number) | undefined
   /** Computes prompts. */
   open(
     prompts: ReadonlyArray<Prompt>,
@@ -162,4 +160,6 @@ export class PolicyModel extends Context.Service<PolicyModel, {
   groupGradient(
     objective: GroupObjective
   ): Effect.Effect<Gradient<ReadonlyArray<ScoredGroup>>, PolicyError, Scope.Scope>
+  /** Function that returns the number of positions of a prompt, for records; none where the family does not count them. */
+  readonly positions?: ((prompt: Prompt) => number) | undefined
 }>()("sidereal/policy/PolicyModel") {}

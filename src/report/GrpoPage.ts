@@ -1,16 +1,16 @@
 /**
- * What happened in GRPO: charts of its steps and validations, the seconds of its phases, and its alarms in words.
+ * Section on GRPO in a report: charts of steps and validations, seconds by phase, and alarms in words.
  */
 import { type RunEvent } from "../run/RunLog.ts"
 import * as Chart from "./Chart.ts"
 import { html, type Markup, raw } from "./Html.ts"
 import * as StepSeries from "./StepSeries.ts"
 
-/** Returns whether a log tells nothing of GRPO. */
+/** Returns whether a log has no event of GRPO. */
 export const isEmpty = (events: ReadonlyArray<RunEvent>): boolean =>
   !events.some(({ kind }) => kind.startsWith("grpo."))
 
-/** Alarms since training last passed the validation that raised them. */
+/** Returns the alarms of the latest pass over each validation. */
 const alarms = (events: ReadonlyArray<RunEvent>): ReadonlyArray<RunEvent> => {
   const kept: Array<RunEvent> = []
   for (const event of events) {
@@ -53,7 +53,7 @@ const work: ReadonlyArray<readonly [title: string, lines: Lines]> = [
 /** Fields of the first two charts. */
 const shares: Lines = { usableGroupShare: "groups that teach", hitShare: "groups with the answer" }
 
-/** A chart of fields, nothing where none was recorded. */
+/** Draws fields over steps; returns no markup where none was recorded. */
 const chart = (events: ReadonlyArray<RunEvent>, [title, lines]: readonly [string, Lines]): Markup => {
   const series = Object.entries(lines).map(([field, name]) => ({ name, points: StepSeries.points(events, field) }))
   return series.some(({ points }) => points.length > 0) ? Chart.lines(title, "step", series) : raw("")
@@ -63,7 +63,7 @@ const withPrefix = (events: ReadonlyArray<RunEvent>, prefix: string): ReadonlyAr
   ...new Set(events.flatMap(({ fields }) => Object.keys(fields).filter((field) => field.startsWith(prefix))))
 ]
 
-/** A chart of a difference from the start with its interval. */
+/** Draws a difference from the start with its interval. */
 const difference = (
   validations: ReadonlyArray<RunEvent>,
   title: string,
@@ -106,7 +106,7 @@ const details = (summary: string, content: ReadonlyArray<Markup>): Markup => {
     : html`<details><summary>${summary}</summary><div class="charts">${shown}</div></details>`
 }
 
-/** Charts, tables and alarms of the steps in a log. */
+/** Renders the alarms, charts and tables of a log. */
 export const render = (events: ReadonlyArray<RunEvent>): Markup => {
   const steps = StepSeries.current(events, "grpo.step")
   const validations = StepSeries.current(events, "grpo.validation")

@@ -22,6 +22,8 @@ export interface ReportData {
   readonly counts: ReadonlyArray<Count>
   readonly items: ReadonlyArray<Item>
   readonly index: SidIndex
+  /** Groups for the reward debugger. @default none */
+  readonly groups?: GroupTrace | undefined
   readonly diagnostics: Diagnostics
   readonly events: ReadonlyArray<RunEvent>
   readonly record: EvaluationRecord.EvaluationRecord
@@ -33,8 +35,6 @@ export interface ReportData {
     readonly recommendations: ReadonlyArray<{ readonly title: string; readonly logProb: number; readonly hit: boolean }>
     readonly truth: string
   }>
-  /** Groups of GRPO for the reward debugger, where the run has kept some. */
-  readonly groups?: GroupTrace | undefined
   /** Settings with their defaults filled in. */
   readonly settings: unknown
 }

@@ -1,6 +1,6 @@
 /**
- * The reward debugger: the candidates of some prompts as trees, with what each earns, how GRPO changed its probability, and
- * controls that show what it would earn with other weights.
+ * Reward debugger of a report: the candidates of some prompts as trees, with rewards, advantages, the change of their
+ * probabilities by GRPO, and controls for the weights of the rewards.
  */
 import {
   type GroupTrace,
@@ -31,13 +31,13 @@ const normalised: Readonly<Record<GroupTrace["normalise"], string>> = {
 const percent = (share: number): string =>
   share > 0 && share < 5e-5 ? "< 0.01 %" : `${(100 * share).toFixed(share < 0.1 ? 2 : 1)} %`
 
-/** A candidate with its place in its group. */
+/** Candidate with its number in its group. */
 interface Placed {
   readonly c: number
   readonly candidate: TracedCandidate
 }
 
-/** A row of the table: a prefix, or the candidates of a SID. */
+/** Row of the table: a prefix, or the candidates of one SID. */
 interface Row {
   readonly depth: number
   readonly tokens: string
@@ -45,7 +45,7 @@ interface Row {
   readonly candidates: ReadonlyArray<Placed>
 }
 
-/** Lays out a tree depth first, the likelier branches first; prefixes with one way on are joined to what follows them. */
+/** Lays out a tree depth first, likelier branches first; a prefix with one continuation and no candidate is joined to it. */
 const rows = ({ candidates, nodes }: TracedGroup): ReadonlyArray<Row> => {
   const children = new Map<number, Array<number>>()
   for (const [n, { parent }] of nodes.entries()) children.set(parent, [...children.get(parent) ?? [], n])
@@ -70,7 +70,7 @@ const rows = ({ candidates, nodes }: TracedGroup): ReadonlyArray<Row> => {
   return found
 }
 
-/** Probabilities of the policy among the candidates of a group. */
+/** Returns the softmax of the trained policy's log-probabilities over the candidates of a group. */
 const shares = (candidates: ReadonlyArray<TracedCandidate>): ReadonlyArray<number> => {
   const most = Math.max(...candidates.map(({ policy }) => policy))
   const odds = candidates.map(({ policy }) => Math.exp(policy - most))
@@ -121,7 +121,7 @@ const table = (trace: GroupTrace, group: TracedGroup, g: number, now: WhatIf.Wha
   }</tbody></table></div>`
 }
 
-/** What became of the answer, in a few words. */
+/** Describes the answer's probability before and after. */
 const outcome = ({ candidates, truth }: TracedGroup): string => {
   const answer = candidates.find(({ hit }) => hit)
   return truth === null
@@ -136,7 +136,7 @@ const control = ({ name, weight }: GroupTrace["rewards"][number], r: number): Ma
   return html`<label><span>${name}</span><input type="range" id="weight-${r}" min="${-most}" max="${most}" step="any" value="${weight}" aria-label="${name}, slider"/><input type="number" id="weight-${r}-number" step="any" value="${weight}" aria-label="${name}, weight"/></label>`
 }
 
-/** The section of a report. */
+/** Renders the section, with its script and its data. */
 export const render = (trace: GroupTrace): Markup => {
   const { groups, mode, normalise, objective, rewards, step, temperature } = trace
   const known = WhatIf.data(trace)

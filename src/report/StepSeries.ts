@@ -4,8 +4,8 @@
 import { type RunEvent } from "../run/RunLog.ts"
 
 /**
- * Returns the events of one kind that still hold, ascending by step: steps that were done again after a stop, or since
- * training began anew, count as they were done last.
+ * Returns the latest event of one kind per step, ascending by step: an event replaces earlier ones of the same and of
+ * later steps, which training repeats after a stop or from another start.
  */
 export const current = (events: ReadonlyArray<RunEvent>, kind: string): ReadonlyArray<RunEvent> => {
   const kept: Array<RunEvent> = []

@@ -1,18 +1,18 @@
 /**
- * What candidates would earn with other weights of the rewards: a calculation that the report's page makes itself.
+ * Totals and advantages for other weights of the rewards, recomputed in the report's page.
  *
- * `recompute` and `attach` are sent to the browser as their own source text, so they name nothing outside themselves but
- * what every browser has. A test holds `recompute` to `Advantage.ofRewards` and to the reward actor.
+ * The page holds the source text of `recompute` and `attach`, so both refer to nothing outside their own body but globals
+ * of the language. A test checks that `recompute` equals `Advantage.ofRewards` and the reward actor.
  */
 import { type GroupTrace } from "../grpo/monitoring/GroupTrace.ts"
 import { html, type Markup, raw } from "./Html.ts"
 
-/** The numbers of a trace that totals and advantages follow from. */
+/** Numbers of a trace from which totals and advantages are computed. */
 export interface WhatIfData {
   readonly mode: GroupTrace["mode"]
   readonly normalise: GroupTrace["normalise"]
   readonly temperature: number | null
-  /** Weights of the rewards that the run had. */
+  /** Weights of the rewards in the run. */
   readonly weights: ReadonlyArray<number>
   readonly groups: ReadonlyArray<{
     /** Rewards before normalisation and weight [rewards][G]; null where one does not apply. */
@@ -22,17 +22,17 @@ export interface WhatIfData {
   }>
 }
 
-/** A group with other weights. */
+/** Group under other weights. */
 export interface WhatIfGroup {
-  /** [G]. */
+  /** Weighted sums, [G]. */
   readonly totals: ArrayLike<number>
-  /** [G]. */
+  /** Advantages, [G]. */
   readonly advantages: ArrayLike<number>
-  /** Probabilities of a distillation's teacher [G]; none for other losses. */
+  /** Probabilities of a distillation's teacher over the candidates, [G]; empty for other losses. */
   readonly teacher: ArrayLike<number>
 }
 
-/** Returns the numbers of a trace that the page calculates with. */
+/** Returns the numbers of a trace that `recompute` reads. */
 export const data = ({ groups, mode, normalise, rewards, temperature }: GroupTrace): WhatIfData => ({
   mode,
   normalise,
@@ -121,20 +121,20 @@ export const recompute = (
   }))
 }
 
-/** What the page's script uses of an element. */
+/** Part of an element of the page that the script uses. */
 export interface Element {
   value: string
   textContent: string | null
   addEventListener(kind: string, listener: () => void): void
 }
 
-/** What the page's script uses of the document. */
+/** Part of the document that the script uses. */
 export interface Page {
   getElementById(id: string): Element | null
 }
 
 /**
- * Lets the controls of the weights change the cells of the page. Reward r has the slider `weight-r` and the number
+ * Connects the controls of the weights to the cells of the page. Reward r has the slider `weight-r` and the number
  * `weight-r-number`; candidate c of group g has the cells `total-g-c`, `advantage-g-c` and, in a distillation,
  * `teacher-g-c`; the button `weights-reset` restores the weights of the run.
  */
@@ -177,7 +177,7 @@ export const attach = (page: Page, calculate: typeof recompute): void => {
   })
 }
 
-/** The data and the script of a page that holds the controls and the cells of a trace. */
+/** Renders the data and the script for the controls and cells of a trace. */
 export const script = (trace: GroupTrace): Markup =>
   html`<script type="application/json" id="what-if-data">${
     raw(JSON.stringify(data(trace)).replaceAll("<", "\\u003c"))

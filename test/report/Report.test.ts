@@ -87,18 +87,16 @@ describe("Report.render", () => {
     for (const word of ["GRPO", "<script", "what-if"]) assert.notInclude(text, word)
   })
 
-  for (const known of [false, true]) {
-    it(`escapes everything that comes from data, and asks for nothing outside, ${known ? "with" : "without"} GRPO`, () => {
-      const text = page(known)
-      assert.notInclude(text, "<script>alert")
-      assert.include(text, "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; &quot;quotes&quot; &#39;too&#39;")
-      assert.notMatch(text, /(?:src|href)="(?!#)/)
-      assert.notMatch(text, /https?:\/\//)
-      assert.notInclude(text, "undefined")
-      assert.notInclude(text, "NaN")
-      assert.include(text, "history excluded: 1 of 2 targets stands in the history and counts as a miss.")
-    })
-  }
+  it("escapes everything that comes from data, and asks for nothing outside", () => {
+    const text = page(true)
+    assert.notInclude(text, "<script>alert")
+    assert.include(text, "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; &quot;quotes&quot; &#39;too&#39;")
+    assert.notMatch(text, /(?:src|href)="(?!#)/)
+    assert.notMatch(text, /https?:\/\//)
+    assert.notInclude(text, "undefined")
+    assert.notInclude(text, "NaN")
+    assert.include(text, "history excluded: 1 of 2 targets stands in the history and counts as a miss.")
+  })
 
   it("opens and closes its elements in order", () => {
     const open: Array<string> = []

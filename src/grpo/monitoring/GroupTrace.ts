@@ -1,5 +1,5 @@
 /**
- * Groups of GRPO under the microscope: for some prompts, what every candidate earns and how likely it was before and after
+ * Groups of some prompts after GRPO: rewards and advantage of every candidate, and its probability before and after
  * training.
  */
 import * as Schema from "effect/Schema"
@@ -10,11 +10,11 @@ import * as Advantage from "../Advantage.ts"
 import * as Candidates from "../rollout/Candidates.ts"
 import { type Rollout } from "../RolloutActor.ts"
 
-/** A prefix that candidates pass, or the SID of one. */
+/** Trie node on the path of a candidate. */
 export const TracedNode = Schema.Struct({
-  /** Its last code, as SIDs are written. */
+  /** Last code of the node, in the notation of SIDs. */
   token: Schema.String,
-  /** Number of the prefix one code shorter in the list, which stands before it; -1 for the empty one. */
+  /** Number of its parent in the list, which is smaller than its own; -1 for the root. */
   parent: Schema.Int,
   /** Log-probability of the prefix under the policy that training began with. */
   before: Schema.Finite,
@@ -23,59 +23,63 @@ export const TracedNode = Schema.Struct({
 })
 export type TracedNode = typeof TracedNode.Type
 
-/** A candidate. */
+/** Candidate of a prompt. */
 export const TracedCandidate = Schema.Struct({
-  /** Number of its SID in the list of nodes. */
+  /** Number of its leaf in the list of nodes. */
   node: Schema.Int,
+  /** Title of the candidate's item. */
   title: Schema.String,
+  /** Whether it is the answer. */
   hit: Schema.Boolean,
-  /** Log-probability of its SID, with its end where another SID goes on, before training. */
+  /** Log-probability of its SID, with the end where its leaf has children, before training. */
   before: Schema.Finite,
+  /** The same after training. */
   after: Schema.Finite,
-  /** Sum of the log-probabilities of the steps that were chosen, under the reference as it stands at the end. */
+  /** Sum of the log-probabilities of the steps that were not given by a hint, under the final reference. */
   reference: Schema.Finite,
   /** The same under the trained policy. */
   policy: Schema.Finite,
   /**
-   * KL(policy || reference) in nats, exact over the children of every node that the candidate leaves by a step that was
-   * chosen, summed over these nodes; of the policy before training, and after it.
+   * KL(policy || reference) in nats, exact over the children of each node on the candidate's path, summed over the nodes
+   * whose step was not given by a hint; for the policy before training and after it.
    */
   klBefore: Schema.Finite,
   klAfter: Schema.Finite,
+  /** Weighted sum of the rewards. */
   total: Schema.Finite,
   advantage: Schema.Finite
 })
 export type TracedCandidate = typeof TracedCandidate.Type
 
-/** A prompt with its candidates. */
+/** Prompt with its candidates. */
 export const TracedGroup = Schema.Struct({
   user: Schema.String,
-  /** Titles, oldest first; the last ten. */
+  /** Titles of the last ten items, oldest first. */
   history: Schema.Array(Schema.String),
-  /** Title of what came next, null where it is not known. */
+  /** Title of the answer, null where it is not known. */
   truth: Schema.NullOr(Schema.String),
   nodes: Schema.Array(TracedNode),
-  /** [G], in the order of the group. */
+  /** Candidates in the order of the group, [G]. */
   candidates: Schema.Array(TracedCandidate),
-  /** Rewards before normalisation and weight [rewards][G], in the order of the trace's; null where one does not apply. */
+  /** Rewards before normalisation and weight, [rewards][G]; null where a reward does not apply. */
   parts: Schema.Array(Schema.NullOr(Schema.Array(Schema.Finite)))
 })
 export type TracedGroup = typeof TracedGroup.Type
 
-/** How totals and advantages follow from rewards. */
+/** Settings by which rewards become totals and advantages. */
 const law = {
-  /** The rewards and their weights. */
+  /** Names and weights of the rewards. */
   rewards: Schema.Array(Schema.Struct({ name: Schema.String, weight: Schema.Finite })),
-  /** What standardises each reward before it is weighted. */
+  /** Set over which each reward is standardised before it is weighted. */
   normalise: Schema.Literals(["none", "group", "batch"]),
   mode: Advantage.Mode,
   /** Temperature of a distillation, whose teacher is softmax(reference + advantage / temperature); null for other losses. */
   temperature: Schema.NullOr(Schema.Finite)
 }
 
-/** Groups of some prompts. */
+/** Groups of some prompts under one trained policy. */
 export const GroupTrace = Schema.Struct({
-  /** The step of GRPO whose weights the trained policy has. */
+  /** Step of GRPO that produced the weights of the trained policy. */
   step: Schema.Int,
   /** Name of the objective. */
   objective: Schema.String,
@@ -84,23 +88,23 @@ export const GroupTrace = Schema.Struct({
 })
 export type GroupTrace = typeof GroupTrace.Type
 
-/** A candidate group with what is known of it. */
+/** Candidate group with its rewards, advantages and trees. */
 export interface Observed {
   readonly rollout: Rollout
   readonly rewards: GroupRewards
-  /** [G]. */
+  /** Advantage of each candidate, [G]. */
   readonly advantages: Float32Array
-  /** Trees of the candidates under the policy before training, after it, and under the reference. */
+  /** Log-probabilities of the candidates' tree under the policy before training; `after` is those after it. */
   readonly before: TreeLogProbs
   readonly after: TreeLogProbs
   readonly reference: TreeLogProbs
 }
 
-/** Names for what a trace shows. */
+/** Names of users, items and rewards. */
 export interface Names {
   readonly user: (user: number) => string
   readonly item: (item: number) => string
-  /** Names of the rewards, in the order of the trace's. */
+  /** Names of the rewards, in the order of the trace. */
   readonly rewards: ReadonlyArray<string>
 }
 
@@ -110,7 +114,7 @@ const sum = (values: ArrayLike<number>): number => {
   return total
 }
 
-/** KL(policy || reference) over the children of every node of two trees of the same candidates, by node. */
+/** Computes KL(policy || reference) over the children of each node of two trees of the same candidates, by node. */
 const divergences = (policy: TreeLogProbs, reference: TreeLogProbs): ReadonlyMap<number, number> => {
   const rowOf = new Map(Array.from(reference.nodes, (node, row) => [node, row]))
   return new Map(Array.from(policy.nodes, (node, row) => {
@@ -124,7 +128,7 @@ const divergences = (policy: TreeLogProbs, reference: TreeLogProbs): ReadonlyMap
   }))
 }
 
-/** Makes the trace of a group. */
+/** Builds the trace of a group. */
 export const group = (
   space: LeafSpace.LeafSpace,
   { advantages, after, before, reference, rewards, rollout }: Observed,

@@ -18,8 +18,8 @@ const mean = (values: ArrayLike<number>): number => {
 }
 
 /**
- * Returns how many nodes the candidates of a rollout pass before their last step, each once and as often as passed, and the
- * codes of all candidates.
+ * Counts the inner nodes on the paths of a rollout's candidates, each once (`once`) and once per candidate (`all`), and
+ * the codes of all candidates.
  */
 const passed = (space: LeafSpace.LeafSpace, { leaves }: Rollout) => {
   const once = new Set<number>()
@@ -36,8 +36,8 @@ const passed = (space: LeafSpace.LeafSpace, { leaves }: Rollout) => {
 }
 
 /**
- * Estimates the divergence of the policy that drew from the reference on every candidate whose log-probabilities under
- * both are known: k3 = exp(r - l) - (r - l) - 1 of each step that was chosen (Schulman 2020), summed over the candidate.
+ * Estimates the divergence of the drawing policy from the reference for each candidate with log-probabilities under both:
+ * k3 = exp(r - l) - (r - l) - 1 (Schulman 2020), summed over the steps that were not given by a hint.
  */
 const divergences = (
   space: LeafSpace.LeafSpace,
@@ -58,29 +58,29 @@ const divergences = (
 const quantile = (values: ReadonlyArray<number>, share: number): number =>
   values.toSorted((a, b) => a - b)[Math.max(0, Math.ceil(share * values.length) - 1)]!
 
-/** What a step did. */
+/** Data of one step. */
 export interface Step {
   readonly step: number
   /** Every group that was generated. */
   readonly generated: ReadonlyArray<RewardedRollout>
   /** Groups that the learner saw. */
   readonly usable: ReadonlyArray<AdvantageGroup>
-  /** Log-probabilities of the usable groups under the reference, in their order; none where they were not computed. */
+  /** Log-probabilities of the usable groups under the reference, in their order. @default none */
   readonly references?: ReadonlyArray<TreeLogProbs> | undefined
   /** None where no group was usable. */
   readonly report: LearnerReport | undefined
   readonly seconds: Readonly<Record<string, number>>
-  /** Positions of a prompt, where the policy can tell them. */
+  /** Function that returns the positions of a prompt; none where the policy has none. */
   readonly positions?: ((prompt: Prompt.Prompt) => number) | undefined
 }
 
 /**
- * Makes the record of a step: mean rewards in total and by name, the share of usable groups, the share of groups that hold
- * the answer, what the learner did, the seconds of each phase, and
+ * Builds the record of a step: mean rewards in total and by name, the share of usable groups, the share of groups that hold
+ * the answer, the learner's report, the seconds of each phase, and
  *
- * - `nodes`, `nodesSaved`: positions per group of its tree, and those saved by merging candidates into it;
- * - `positions`, `positionsReplicated`: positions per group with those of the prompt, and of the form that repeats the
- *   prompt for each of G candidates, G x (prompt + SID), where the policy can tell the prompt's;
+ * - `nodes`, `nodesSaved`: inner nodes per group, and those saved by merging the candidates into a tree;
+ * - `positions`, `positionsReplicated`: positions per group, the prompt included, and those of the replicated form
+ *   G x (prompt + SID), where the policy counts the positions of a prompt;
  * - `candidateKl`, `candidateKlP99`: mean and 99th percentile over candidates of the divergence from the reference, where
  *   their log-probabilities under both policies are known.
  */

@@ -76,10 +76,6 @@ export const prompt = (
   return Int32Array.from(tokens)
 }
 
-/** Returns the number of tokens of a prompt. */
-export const promptLength = (index: SidIndex, history: Int32Array, positions: number): number =>
-  lastItems(index, history, positions - 1).reduce((sum, item) => sum + itemLength(index, item), 1)
-
 /** Trie nodes before each token of an item: the root, then the prefixes. */
 const nodesOnPath = (index: SidIndex, item: number): Array<number> => {
   let node = index.leafOf[item]!
@@ -309,3 +305,7 @@ export const trees = (
     paths
   }
 }
+
+/** Returns the number of tokens of a prompt. */
+export const promptLength = (index: SidIndex, history: Int32Array, positions: number): number =>
+  lastItems(index, history, positions - 1).reduce((sum, item) => sum + itemLength(index, item), 1)
