@@ -23,6 +23,7 @@ import { type RolloutActor } from "../src/grpo/RolloutActor.ts"
 import * as ObjectiveConfig from "../src/objective/ObjectiveConfig.ts"
 import * as Adam from "../src/optimizer/Adam.ts"
 import * as LearningRate from "../src/optimizer/LearningRate.ts"
+import { PolicyModel } from "../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import { PublishedWeights } from "../src/policy/PublishedWeights.ts"
 import { type RewardError } from "../src/reward/Reward.ts"
@@ -41,6 +42,7 @@ import * as Output from "./Output.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
 import * as Rewards from "./Rewards.ts"
+import * as RewardTrace from "./RewardTrace.ts"
 import * as RolloutPlace from "./RolloutPlace.ts"
 import * as Rollouts from "./Rollouts.ts"
 import * as RunSettings from "./RunSettings.ts"
@@ -77,6 +79,7 @@ export const train = Effect.fn("Grpo.train")(
     const published = yield* PublishedWeights
     const reference = yield* ReferenceModel
     const learner = yield* PolicyLearner.PolicyLearner
+    const { positions } = yield* PolicyModel
     const log = yield* RunLog
     const progress = yield* Progress
     const { index, space } = yield* Sids
@@ -143,7 +146,15 @@ export const train = Effect.fn("Grpo.train")(
         ? undefined
         : yield* phases.time("learn", learner.step(groups, references, step))
       yield* reference.sync(step)
-      const record = StepRecord.of(space, { step, generated, usable: groups, report, seconds: phases.take() })
+      const record = StepRecord.of(space, {
+        step,
+        generated,
+        usable: groups,
+        references,
+        report,
+        seconds: phases.take(),
+        positions
+      })
       records.push(record)
       yield* log.append(record)
       yield* hooks.onStep?.(record) ?? Effect.void
@@ -256,7 +267,13 @@ export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
       }
     }
   )
-  return yield* train(settings.grpo, data, settings.seed).pipe(
+  return yield* Effect.gen(function*() {
+    const before = yield* (yield* PolicyParameters).snapshot("average")
+    const report = yield* train(settings.grpo, data, settings.seed)
+    yield* RewardTrace.record(prepared, { before, bestStep: report.bestStep, rewards })
+    return report
+  }).pipe(
+    Effect.scoped,
     Effect.provide(
       around(settings.grpo, rewards, rollouts).pipe(
         Layer.provideMerge(supervised),

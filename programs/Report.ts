@@ -8,6 +8,7 @@ import { RunLog } from "../src/run/RunLog.ts"
 import * as Evaluate from "./Evaluate.ts"
 import * as EvaluationFiles from "./EvaluationFiles.ts"
 import * as Prepare from "./Prepare.ts"
+import * as RewardTrace from "./RewardTrace.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
@@ -18,6 +19,9 @@ export const program = Effect.fn("report")(function*() {
   const { diagnosis, index } = yield* Tokenize.program()
   const record = yield* kept(EvaluationFiles.record.name, EvaluationFiles.record.codec, "evaluate")
   const examples = yield* kept(EvaluationFiles.examples.name, EvaluationFiles.examples.codec, "evaluate")
+  const groups = yield* kept(RewardTrace.file.name, RewardTrace.file.codec, "grpo").pipe(
+    Effect.catchReason("RunError", "NoArtefact", () => Effect.void)
+  )
   const { events } = yield* (yield* RunLog).read
   const path = file("report.html")
   yield* Durable.write(
@@ -32,6 +36,7 @@ export const program = Effect.fn("report")(function*() {
       record,
       verdict: Evaluate.verdict(record),
       examples,
+      ...(groups === undefined ? {} : { groups }),
       settings
     })
   )

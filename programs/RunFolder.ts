@@ -20,7 +20,7 @@ const phases = `${Supervised.kind}|${Group.kind}`
 
 /** The files that runs make, by their paths in the folder; the latest stages first. The manifest is replaced, not removed. */
 const own: ReadonlyArray<RegExp> = [
-  "report\\.html|examples\\.json|evaluation\\.json|laboratory\\.html|laboratory\\.json",
+  "report\\.html|examples\\.json|evaluation\\.json|grpo-groups\\.json|laboratory\\.html|laboratory\\.json",
   `laboratory/(${Quantizers.names.join("|")})(-[0-9a-f]{16})?\\.json`,
   `checkpoints/best-(${phases})\\.json`,
   `checkpoints/(\\.(${phases})-\\d+\\.partial|(${phases})-\\d+)/(commit\\.json|meta\\.json|tensors\\.safetensors)`,

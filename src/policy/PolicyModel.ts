@@ -163,4 +163,6 @@ export class PolicyModel extends Context.Service<PolicyModel, {
   groupGradient(
     objective: GroupObjective
   ): Effect.Effect<Gradient<ReadonlyArray<ScoredGroup>>, PolicyError, Scope.Scope>
+  /** Function that returns the number of positions of a prompt, for records; none where the family does not count them. */
+  readonly positions?: ((prompt: Prompt) => number) | undefined
 }>()("sidereal/policy/PolicyModel") {}

@@ -7,6 +7,8 @@ import { html, type Markup, raw } from "./Html.ts"
 export interface Series {
   readonly name: string
   readonly points: ReadonlyArray<readonly [number, number]>
+  /** Bounds around the line: x, low, high, in order of x. */
+  readonly band?: ReadonlyArray<readonly [number, number, number]> | undefined
 }
 
 const width = 640
@@ -32,7 +34,10 @@ export const lines = (title: string, xName: string, series: ReadonlyArray<Series
   const shown = series.filter(({ points }) => points.length > 0)
   if (shown.length === 0) return html`<p class="quiet">${title}: nothing was recorded.</p>`
   const xs = shown.flatMap(({ points }) => points.map(([x]) => x))
-  const ys = shown.flatMap(({ points }) => points.map(([, y]) => y))
+  const ys = shown.flatMap(({ band = [], points }) => [
+    ...points.map(([, y]) => y),
+    ...band.flatMap(([, low, high]) => [low, high])
+  ])
   const [x0, x1] = [Math.min(...xs), Math.max(...xs)]
   const pad = (Math.max(...ys) - Math.min(...ys)) * 0.05 || Math.abs(ys[0]!) * 0.1 || 1
   const [y0, y1] = [Math.min(...ys) - pad, Math.max(...ys) + pad]
@@ -44,6 +49,13 @@ export const lines = (title: string, xName: string, series: ReadonlyArray<Series
     return points.filter((_, i) => i % every === 0 || i === points.length - 1)
       .map(([x, y], i) => `${i === 0 ? "M" : "L"}${px(x).toFixed(1)} ${py(y).toFixed(1)}`).join("")
   }
+  const area = (band: NonNullable<Series["band"]>) =>
+    `${
+      path([
+        ...band.map(([x, low]) => [x, low] as const),
+        ...band.toReversed().map(([x, , high]) => [x, high] as const)
+      ])
+    }Z`
   return html`<figure>
 <figcaption>${title}</figcaption>
 <svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${title}">
@@ -60,6 +72,13 @@ ${
     )
   }
 <text class="tick" x="${width - margin.right}" y="${height - 4}" text-anchor="end">${xName}</text>
+${
+    shown.map(({ band = [], name }, i) =>
+      band.length < 2
+        ? raw("")
+        : html`<path class="band l${i % 4}" d="${area(band)}"><title>${name}: 95 % interval</title></path>`
+    )
+  }
 ${
     shown.map(({ name, points }, i) =>
       html`<path class="line l${i % 4}" d="${path(points)}"><title>${name}</title></path>${

@@ -3,12 +3,16 @@
  */
 import { type Count, type Item } from "../catalog/Dataset.ts"
 import * as EvaluationRecord from "../evaluation/EvaluationRecord.ts"
+import { type GroupTrace } from "../grpo/monitoring/GroupTrace.ts"
 import { type Manifest } from "../run/Manifest.ts"
 import { type RunEvent } from "../run/RunLog.ts"
 import { type Diagnostics } from "../sid/Diagnostics.ts"
 import { type SidIndex } from "../sid/SidIndex.ts"
 import * as Chart from "./Chart.ts"
+import * as GrpoPage from "./GrpoPage.ts"
 import { html, type Markup, raw } from "./Html.ts"
+import * as RewardDebugger from "./RewardDebugger.ts"
+import * as StepSeries from "./StepSeries.ts"
 import { style } from "./Style.ts"
 import * as Tree from "./Tree.ts"
 
@@ -18,6 +22,8 @@ export interface ReportData {
   readonly counts: ReadonlyArray<Count>
   readonly items: ReadonlyArray<Item>
   readonly index: SidIndex
+  /** Groups for the reward debugger. @default none */
+  readonly groups?: GroupTrace | undefined
   readonly diagnostics: Diagnostics
   readonly events: ReadonlyArray<RunEvent>
   readonly record: EvaluationRecord.EvaluationRecord
@@ -117,36 +123,25 @@ const otherRows = (record: EvaluationRecord.EvaluationRecord): Markup => {
     : html`<details><summary>The same table, ${history}</summary>${comparison(rows)}</details>`
 }
 
-/** One point per step: a step that was done again after a stop counts once, as it was done last. */
-const series = (events: ReadonlyArray<RunEvent>, kind: string, field: string, name: string): Chart.Series => {
-  const points = new Map<number, number>()
-  for (const event of events) {
-    const value = event.fields[field]
-    if (event.kind === kind && typeof value === "number") points.set(event.step, value)
-  }
-  return { name, points: [...points].toSorted((a, b) => a[0] - b[0]) }
-}
-
 const curves = (events: ReadonlyArray<RunEvent>): Markup => {
-  const rewardNames = [
-    ...new Set(
-      events.filter((event) => event.kind === "grpo.step").flatMap((event) =>
-        Object.keys(event.fields).filter((field) => field.startsWith("reward."))
-      )
-    )
-  ]
+  const steps = StepSeries.current(events, "sft.step")
+  const validations = StepSeries.current(events, "sft.validation")
   return html`<div class="charts">
-${Chart.lines("SFT: loss per code (nats)", "step", [series(events, "sft.step", "loss", "training loss")])}
-${Chart.lines("SFT: validation NDCG@10", "step", [series(events, "sft.validation", "NDCG@10", "NDCG@10")])}
-${Chart.lines("SFT: learning rate", "step", [series(events, "sft.step", "learningRate", "learning rate")])}
 ${
-    Chart.lines("GRPO: mean reward", "step", [
-      series(events, "grpo.step", "reward", "weighted sum"),
-      ...rewardNames.map((name) => series(events, "grpo.step", name, name.slice("reward.".length)))
+    Chart.lines("SFT: loss per code (nats)", "step", [
+      { name: "training loss", points: StepSeries.points(steps, "loss") }
     ])
   }
-${Chart.lines("GRPO: validation NDCG@10", "step", [series(events, "grpo.validation", "NDCG@10", "NDCG@10")])}
-${Chart.lines("GRPO: divergence from the reference (k3)", "step", [series(events, "grpo.step", "kl", "KL")])}
+${
+    Chart.lines("SFT: validation NDCG@10", "step", [
+      { name: "NDCG@10", points: StepSeries.points(validations, "NDCG@10") }
+    ])
+  }
+${
+    Chart.lines("SFT: learning rate", "step", [
+      { name: "learning rate", points: StepSeries.points(steps, "learningRate") }
+    ])
+  }
 </div>`
 }
 
@@ -191,7 +186,7 @@ ${
 
 /** Renders the page. */
 export const render = (data: ReportData): string => {
-  const { counts, diagnostics, events, examples, index, items, manifest, record, settings, verdict } = data
+  const { counts, diagnostics, events, examples, groups, index, items, manifest, record, settings, verdict } = data
   const bars = record.models.map((row): Chart.IntervalRow => ({
     name: nameOf(row.name),
     value: row.metrics["NDCG@10"]!,
@@ -204,7 +199,9 @@ export const render = (data: ReportData): string => {
 <p>${record.users} test users, ${record.items} items. ${record.protocol.split} split, full ranking, ${record.beams} beams, ${record.invalid} invalid SIDs, ${
     EvaluationRecord.describeHistory(record)
   }.</p>
-<nav><a href="#results">Results</a><a href="#training">Training</a><a href="#people">People</a><a href="#sids">SIDs</a><a href="#settings">Settings</a></nav></header>
+<nav><a href="#results">Results</a><a href="#training">Training</a>${
+    GrpoPage.isEmpty(events) && groups === undefined ? raw("") : html`<a href="#grpo">GRPO</a>`
+  }<a href="#people">People</a><a href="#sids">SIDs</a><a href="#settings">Settings</a></nav></header>
 <main>
 <section id="results"><h2>Results</h2>
 <ul class="verdict">${verdict.map((line) => html`<li>${line}</li>`)}</ul>
@@ -222,6 +219,13 @@ ${parts(record.models, record.slices)}`
   }
 ${record.fusion === undefined ? raw("") : weighing(record.fusion)}</section>
 <section id="training"><h2>Training</h2>${curves(events)}</section>
+${
+    GrpoPage.isEmpty(events) && groups === undefined
+      ? raw("")
+      : html`<section id="grpo"><h2>GRPO</h2>${GrpoPage.render(events)}${
+        groups === undefined ? raw("") : RewardDebugger.render(groups)
+      }</section>`
+  }
 <section id="people"><h2>Ten users</h2>${people(examples)}</section>
 <section id="sids"><h2>Semantic ids</h2>${codes(diagnostics, index)}<h3>The tree</h3>${
     Tree.render(index, items, 40)

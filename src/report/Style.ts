@@ -36,6 +36,7 @@ svg{width:100%;height:auto;display:block}
 .name{fill:var(--ink);font-size:13px}
 .line{fill:none;stroke-width:1.8}
 .line.l0,.whisker{stroke:var(--a)}.line.l1{stroke:var(--b)}.line.l2{stroke:var(--c)}.line.l3{stroke:var(--d)}
+.band{opacity:.16;stroke:none}.band.l0{fill:var(--a)}.band.l1{fill:var(--b)}.band.l2{fill:var(--c)}.band.l3{fill:var(--d)}
 .dot.l0{fill:var(--a)}.dot.l1{fill:var(--b)}.dot.l2{fill:var(--c)}.dot.l3{fill:var(--d)}
 .whisker{stroke-width:3;stroke-linecap:round;opacity:.55}
 .legend{display:flex;flex-wrap:wrap;gap:2px 16px;list-style:none;padding:0;margin:4px 0 0;font-size:.85rem}
@@ -48,6 +49,19 @@ svg{width:100%;height:auto;display:block}
 span.miss{color:var(--soft)}
 .hit{color:var(--good)}
 li.hit{font-weight:600}
+.alarms li{margin:.3em 0}
+.weights{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));gap:6px 24px;border:0;padding:0;margin:14px 0}
+.weights label{display:grid;grid-template-columns:7em 1fr 5.5em;gap:10px;align-items:center;font-size:.9rem}
+.weights input[type=number]{font:inherit;width:100%;padding:3px 6px;background:var(--card);color:var(--ink);border:1px solid var(--rule)}
+.weights button{font:inherit;padding:3px 12px;justify-self:start;background:var(--card);color:var(--ink);border:1px solid var(--rule)}
+#grpo>details{margin:16px 0}
+details>.charts{margin-top:14px}
+.group{padding:8px 0;border-bottom:1px solid var(--rule)}
+.group td,.group th{padding:4px 8px;font-size:.85rem}
+.group th[scope=row]{white-space:normal;min-width:17em;max-width:26em;font-weight:400}
+.group tr.node td,.group tr.node th{color:var(--soft)}
+.group tr.hit th{font-weight:600}
+.what{font-weight:600}
 .columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr));gap:16px 28px}
 .columns ol{margin:0;padding-left:1.6em;font-size:.92rem}
 .columns p{margin:0;font-size:.92rem}

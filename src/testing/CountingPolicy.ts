@@ -278,6 +278,7 @@ const make = (seed: number) =>
           }
         }
       },
+      positions: () => 0,
       open: Effect.fnUntraced(function*(prompts, { space: given, weights }) {
         const values = valuesOf(weights.feeds)
         const lasts = yield* Effect.forEach(prompts, lastOf)

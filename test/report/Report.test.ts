@@ -3,12 +3,36 @@ import * as Evaluator from "../../src/evaluation/Evaluator.ts"
 import * as Chart from "../../src/report/Chart.ts"
 import { html, raw } from "../../src/report/Html.ts"
 import * as Report from "../../src/report/Report.ts"
+import { type RunEvent } from "../../src/run/RunLog.ts"
 import * as Diagnostics from "../../src/sid/Diagnostics.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
+import * as Traces from "./Traces.ts"
 
 const hostile = `</script><script>alert("x")</script> & "quotes" 'too'`
 
-const page = () => {
+const groups = Traces.trace(Traces.parts([4, 3], 2, 1), {
+  mode: "raw",
+  normalise: "none",
+  temperature: 1,
+  rewards: [{ name: hostile, weight: 4 }, { name: "rule", weight: 1 }]
+}, (g, c) => `${hostile} ${g} ${c}`)
+
+const grpo: ReadonlyArray<RunEvent> = [
+  { kind: "grpo.validation", step: 0, fields: { "NDCG@10": 0.1, difference: 0, differenceLow: 0, differenceHigh: 0 } },
+  ...[1, 2].map((step) => ({
+    kind: "grpo.step",
+    step,
+    fields: { reward: step, [`reward.${hostile}`]: step, usableGroupShare: 1, "seconds.learn": 0.5, custom: 3 }
+  })),
+  {
+    kind: "grpo.validation",
+    step: 2,
+    fields: { "NDCG@10": 0.2, difference: 0.1, differenceLow: -0.05, differenceHigh: 0.2 }
+  },
+  { kind: "grpo.alarm", step: 2, fields: { name: "concentration", message: hostile } }
+]
+
+const page = (grpoIsKnown = false) => {
   const sids = [[0, 0], [0, 1], [1, 0]].map((codes) => Int32Array.from(codes))
   const index = SidIndex.make(sids, [2, 2], "extra-token")
   const slices = [
@@ -37,7 +61,11 @@ const page = () => {
     })),
     index,
     diagnostics: Diagnostics.measure(sids, [2, 2]),
-    events: [1, 2, 2, 3].map((step, i) => ({ kind: "sft.step", step, fields: { loss: 3 - i } })),
+    events: [
+      ...[1, 2, 2, 3].map((step, i) => ({ kind: "sft.step", step, fields: { loss: 3 - i } })),
+      ...(grpoIsKnown ? grpo : [])
+    ],
+    ...(grpoIsKnown ? { groups } : {}),
     record: {
       dataset: "d",
       protocol: {
@@ -84,8 +112,13 @@ const page = () => {
 }
 
 describe("Report.render", () => {
-  it("escapes everything that comes from data, and asks for nothing outside", () => {
+  it("says nothing of GRPO where there was none", () => {
     const text = page()
+    for (const word of ["GRPO", "<script", "what-if"]) assert.notInclude(text, word)
+  })
+
+  it("escapes everything that comes from data, and asks for nothing outside", () => {
+    const text = page(true)
     assert.notInclude(text, "<script>alert")
     assert.include(text, "&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt; &amp; &quot;quotes&quot; &#39;too&#39;")
     assert.notMatch(text, /(?:src|href)="(?!#)/)
@@ -112,7 +145,7 @@ describe("Report.render", () => {
 
   it("opens and closes its elements in order", () => {
     const open: Array<string> = []
-    for (const [, close, name, self] of page().matchAll(/<(\/?)([a-z0-9]+)(?:[^>"]|"[^"]*")*?(\/?)>/g)) {
+    for (const [, close, name, self] of page(true).matchAll(/<(\/?)([a-z0-9]+)(?:[^>"]|"[^"]*")*?(\/?)>/g)) {
       if (self === "/" || name === "meta") continue
       if (close === "/") assert.strictEqual(open.pop(), name)
       else open.push(name!)

@@ -310,3 +310,7 @@ export const trees = (
     paths
   }
 }
+
+/** Returns the number of tokens of a prompt. */
+export const promptLength = (index: SidIndex, history: Int32Array, positions: number): number =>
+  lastItems(index, history, positions - 1).reduce((sum, item) => sum + itemLength(index, item), 1)

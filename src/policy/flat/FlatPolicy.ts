@@ -14,6 +14,7 @@ import { PolicyModel } from "../PolicyModel.ts"
 import * as Transformer from "../transformer/Transformer.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
 import * as FlatDecoder from "./FlatDecoder.ts"
+import * as FlatLayout from "./FlatLayout.ts"
 import * as FlatPrompt from "./FlatPrompt.ts"
 import * as FlatSession from "./FlatSession.ts"
 import * as FlatSupervised from "./FlatSupervised.ts"
@@ -88,6 +89,8 @@ const make = (config: FlatPolicyConfig, seed: number, attention: number) =>
       get parameters() {
         return specs()
       },
+      positions: (prompt) =>
+        prompt._tag === "History" ? FlatLayout.promptLength(index, prompt.history.items, decoder.promptPositions) : 0,
       open: (prompts, options) => FlatSession.open(decoder, prompts, options),
       plan: (examples, seed, epoch) => FlatSupervised.plan(decoder, config.batchTokens, examples, seed, epoch),
       score: (groups, weights) => FlatTrees.score(decoder, attention, groups, weights),
