@@ -245,7 +245,9 @@ describe.skipIf(Postgres.programs === undefined)("actors in processes of their o
           const found = yield* train(timed(ends, drawing(name)), rewards)
           messages!.close()
           assert.strictEqual(found, direct)
+          assert.isTrue(healed > 0 && Number.isFinite(healed))
           const lost = seconds(healed, ends.get(fatal))
+          assert.isAbove(lost, 0)
           process.stdout.write(`a network healed (${fault}): the step ended ${lost.toFixed(1)} s later\n`)
           assert.isBelow(lost, 10)
         }).pipe(Effect.scoped),
