@@ -46,6 +46,7 @@ import * as RewardTrace from "./RewardTrace.ts"
 import * as RolloutPlace from "./RolloutPlace.ts"
 import * as Rollouts from "./Rollouts.ts"
 import * as RunSettings from "./RunSettings.ts"
+import { SettingsError } from "./Settings.ts"
 import * as Teachers from "./Teachers.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
@@ -213,17 +214,32 @@ export interface GrpoOptions {
  * Improves the supervised policy of the run, or goes on where it stopped. When SFT has found a better policy since, it
  * begins anew from that one; what it had made goes when the first checkpoint of the new one stands.
  */
-export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
+export const program = (options: GrpoOptions = {}) => Effect.scoped(improve(options))
+
+const improve = Effect.fn("grpo")(function*(options: GrpoOptions) {
   const { run, settings } = yield* Workspace
   const { historyExcluded } = settings.evaluation
   const prepared = yield* Prepare.program()
   const { dataset, split } = prepared
   const { index } = yield* Tokenize.program()
-  const teacher = yield* Effect.cached(Teachers.make(settings.grpo.teacher, prepared, settings.seed))
-  const rewards = options.rewards ?? Rewards.weighted(settings.grpo.rewards, {
+  if (options.at !== undefined && settings.grpo.teacher !== "item-knn" && Teachers.isNeeded(settings.grpo)) {
+    return yield* new SettingsError({
+      source: run,
+      problems: [
+        `grpo.teacher: Expected "item-knn" with --cluster, got ${JSON.stringify(settings.grpo.teacher)}; workers fit ` +
+        "counts alone"
+      ]
+    })
+  }
+  const teacher = yield* Effect.cached(Teachers.make(settings.grpo.teacher, prepared))
+  const embeddings = Effect.map(Tokenize.embed(prepared), ({ matrix }) => matrix)
+  const rewards = options.rewards ?? Rewards.weighted<
+    Effect.Error<typeof teacher> | Effect.Error<typeof embeddings>,
+    Effect.Services<typeof teacher> | Effect.Services<typeof embeddings>
+  >(settings.grpo.rewards, {
     teacher,
     counts: Effect.sync(() => Popularity.count(split.train, dataset.items.length)),
-    embeddings: Effect.map(Tokenize.embed(prepared), ({ matrix }) => matrix)
+    embeddings
   })
   if (areZero(rewards)) {
     yield* Output.note(
@@ -273,7 +289,6 @@ export const program = Effect.fn("grpo")(function*(options: GrpoOptions = {}) {
     yield* RewardTrace.record(prepared, { before, bestStep: report.bestStep, rewards })
     return report
   }).pipe(
-    Effect.scoped,
     Effect.provide(
       around(settings.grpo, rewards, rollouts).pipe(
         Layer.provideMerge(supervised),

@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
+import * as SasRec from "../src/evaluation/baseline/sasrec/SasRec.ts"
 import * as Group from "../src/grpo/Grpo.ts"
 import * as Durable from "../src/run/Durable.ts"
 import * as Manifest from "../src/run/Manifest.ts"
@@ -16,7 +17,7 @@ import * as Quantizers from "./Quantizers.ts"
 /** Folders in the folder of a run. */
 const folders = ["checkpoints", "embeddings", "encoding", "laboratory"]
 
-const phases = `${Supervised.kind}|${Group.kind}`
+const phases = `${Supervised.kind}|${Group.kind}|${SasRec.kind}`
 
 /** The files that runs make, by their paths in the folder; the latest stages first. The manifest is replaced, not removed. */
 const own: ReadonlyArray<RegExp> = [

@@ -36,7 +36,7 @@ export const program = Effect.fn("worker")(function*({ at, policy = Policies.fla
       historyExcluded,
       seed: settings.seed,
       teacher: Teachers.isNeeded(settings.grpo)
-        ? yield* Teachers.make(settings.grpo.teacher, prepared, settings.seed)
+        ? Teachers.counts(prepared)
         : undefined
     })
   ).pipe(

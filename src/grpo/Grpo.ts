@@ -37,7 +37,10 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
   prompts: PromptsConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   /** @default beams, with the teacher's 24 best items */
   rollout: RolloutConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({ teacherItems: 24 }))),
-  /** What knows items better than the policy: item-to-item counts, SASRec, or both. @default item-knn */
+  /**
+   * What knows items better than the policy: item-to-item counts, SASRec, or the geometric mean of both; workers have the
+   * counts alone. @default item-knn
+   */
   teacher: Schema.Literals(["item-knn", "sasrec", "fusion"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("item-knn" as const))
   ),

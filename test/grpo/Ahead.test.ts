@@ -14,7 +14,7 @@ import { PublishedWeights } from "../../src/policy/PublishedWeights.ts"
 import { config, data, learning, rewards, rollouts, save, train, trained } from "../cluster/Fixture.ts"
 
 const prompts = (step: number) =>
-  step > config.steps ? undefined : Prompts.draw(data.sequences, config.promptsPerStep, [1, step - 1])
+  step > config.steps ? undefined : Prompts.make(data, config.prompts, 1).draw(step, config.promptsPerStep)
 
 /** An actor that notes the version that drew each step, and takes as long as it is told. */
 const noting = (versions: Array<readonly [step: number, version: number]>, wait: Duration.Input = 0) =>
