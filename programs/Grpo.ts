@@ -10,7 +10,7 @@ import { type Example } from "../src/catalog/Split.ts"
 import * as Popularity from "../src/evaluation/baseline/Popularity.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
 import * as Advantage from "../src/grpo/Advantage.ts"
-import { advantageOf, type GrpoConfig, kind } from "../src/grpo/Grpo.ts"
+import { advantageOf, GrpoConfig, kind } from "../src/grpo/Grpo.ts"
 import * as Alarms from "../src/grpo/monitoring/Alarms.ts"
 import * as Phases from "../src/grpo/monitoring/Phases.ts"
 import * as StepRecord from "../src/grpo/monitoring/StepRecord.ts"
@@ -233,17 +233,20 @@ const improve = Effect.fn("grpo")(function*(options: GrpoOptions) {
   }
   const teacher = yield* Effect.cached(Teachers.make(settings.grpo.teacher, prepared))
   const embeddings = Effect.map(Tokenize.embed(prepared), ({ matrix }) => matrix)
-  const rewards = options.rewards ?? Rewards.weighted<
-    Effect.Error<typeof teacher> | Effect.Error<typeof embeddings>,
-    Effect.Services<typeof teacher> | Effect.Services<typeof embeddings>
-  >(settings.grpo.rewards, {
-    teacher,
-    counts: Effect.sync(() => Popularity.count(split.train, dataset.items.length)),
-    embeddings
-  })
-  if (areZero(rewards)) {
+  /** The rewards of the settings, the collaborative one `factor` times its weight. */
+  const weighted = (factor: number) =>
+    Rewards.weighted<
+      Effect.Error<typeof teacher> | Effect.Error<typeof embeddings>,
+      Effect.Services<typeof teacher> | Effect.Services<typeof embeddings>
+    >(Teachers.times(settings.grpo.rewards, factor), {
+      teacher,
+      counts: Effect.sync(() => Popularity.count(split.train, dataset.items.length)),
+      embeddings
+    })
+  const named = options.rewards ?? weighted(1)
+  if (areZero(named)) {
     yield* Output.note(
-      rewards.length === 0
+      named.length === 0
         ? "grpo.rewards: there are no rewards, so GRPO learns nothing"
         : "grpo.rewards: every weight is 0, so all candidates earn the same and GRPO learns nothing"
     )
@@ -285,15 +288,19 @@ const improve = Effect.fn("grpo")(function*(options: GrpoOptions) {
   )
   return yield* Effect.gen(function*() {
     const before = yield* (yield* PolicyParameters).snapshot("average")
-    const report = yield* train(settings.grpo, data, settings.seed)
-    yield* RewardTrace.record(prepared, { before, bestStep: report.bestStep, rewards })
-    return report
+    const factor = options.rewards === undefined && Teachers.areWeighed(settings.grpo)
+      ? yield* Teachers.weigh(yield* teacher, settings.grpo, data, settings.seed)
+      : 1
+    const rewards = options.rewards ?? weighted(factor)
+    const grpo = new GrpoConfig({ ...settings.grpo, rewards: Teachers.times(settings.grpo.rewards, factor) })
+    return yield* Effect.gen(function*() {
+      const report = yield* train(grpo, data, settings.seed)
+      yield* RewardTrace.record(prepared, { before, bestStep: report.bestStep, rewards })
+      return report
+    }).pipe(Effect.provide(around(grpo, rewards, rollouts)))
   }).pipe(
     Effect.provide(
-      around(settings.grpo, rewards, rollouts).pipe(
-        Layer.provideMerge(supervised),
-        Layer.provideMerge(Policies.layer(options.policy ?? Policies.flat, dataset, index))
-      )
+      supervised.pipe(Layer.provideMerge(Policies.layer(options.policy ?? Policies.flat, dataset, index)))
     )
   )
 })
