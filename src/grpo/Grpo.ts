@@ -25,8 +25,8 @@ const NonNegative = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
 
 /** Settings of a GRPO run. */
 export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConfig")({
-  /** Batches of prompts. @default 400 */
-  steps: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(400))),
+  /** Batches of prompts; larger data learn from more of them. @default 120 */
+  steps: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(120))),
   /** Prompts of a step. @default 64 */
   promptsPerStep: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(64))),
   /** Candidates that the policy draws per prompt, G, 2 to 4,096; others may join them. @default 24 */
@@ -75,8 +75,8 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
   innerSteps: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
   /** Parts of a pass, each of which is an optimizer step. @default 1 */
   minibatches: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
-  /** Steps between validations. @default 40 */
-  stepsPerValidation: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(40))),
+  /** Steps between validations. @default 20 */
+  stepsPerValidation: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(20))),
   /** Users drawn for validation. @default 1000 */
   validationUsers: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1000))),
   /** Beams in validation, at most 4,096. @default 20 */

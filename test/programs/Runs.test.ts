@@ -327,13 +327,13 @@ describe("settings of a run", () => {
       "was made with lsa.width 4, not 8"
     )
     const later = write("later.json", { grpo: { steps: 3 }, policy: settings.policy, sft: settings.sft })
-    assert.include((await good("sft", "--run", run, "--config", later)).notes, "grpo.steps: 400 -> 3")
+    assert.include((await good("sft", "--run", run, "--config", later)).notes, "grpo.steps: 120 -> 3")
     const wide = write("wide.json", { policy: { width: 32 } })
     assert.include(await refused("OtherSettings", "sft", "--run", run, "--config", wide), "policy.width 16, not 32")
     const rewards = write("rewards.json", { grpo: { rewards: { rule: 1 } } })
     assert.match(
       (await good("data", "--run", run, "--config", rewards)).notes,
-      /grpo\.rewards\.collaborative: 4 -> \(not given\)/
+      /grpo\.rewards\.collaborative: 1 -> \(not given\)/
     )
     const beams = write("beams.json", { evaluation: { beams: 30 } })
     const evaluated = await good("evaluate", "--run", run, "--config", beams, "--json")
