@@ -10,7 +10,7 @@ import { type Example } from "../src/catalog/Split.ts"
 import * as Popularity from "../src/evaluation/baseline/Popularity.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
 import * as Advantage from "../src/grpo/Advantage.ts"
-import { advantageOf, GrpoConfig, kind } from "../src/grpo/Grpo.ts"
+import { advantageOf, GrpoConfig, isUnanswerable, kind } from "../src/grpo/Grpo.ts"
 import * as Alarms from "../src/grpo/monitoring/Alarms.ts"
 import * as Phases from "../src/grpo/monitoring/Phases.ts"
 import * as StepRecord from "../src/grpo/monitoring/StepRecord.ts"
@@ -251,6 +251,12 @@ const improve = Effect.fn("grpo")(function*(options: GrpoOptions) {
         : "grpo.rewards: every weight is 0, so all candidates earn the same and GRPO learns nothing"
     )
   }
+  if (options.rewards === undefined && isUnanswerable(settings.grpo)) {
+    yield* Output.note(
+      "grpo.rewards: unlabelled prompts have no answer to compare with, so GRPO learns nothing; " +
+        "add collaborative, popularity or diversity"
+    )
+  }
 
   const start = yield* (yield* Checkpointer).best(Supervised.kind)
   if (start === undefined) {
@@ -280,7 +286,10 @@ const improve = Effect.fn("grpo")(function*(options: GrpoOptions) {
     {
       at: options.at,
       ahead: options.ahead !== true ? undefined : {
-        prompts: (step) => step > steps ? undefined : prompts.draw(step, promptsPerStep * rollout.overGeneration),
+        prompts: (step) =>
+          step > steps
+            ? undefined
+            : prompts.draw(step, promptsPerStep * rollout.overGeneration).slice(0, promptsPerStep),
         // Checkpoints are made at validations.
         resumable: (step) => step % stepsPerValidation === 0
       }

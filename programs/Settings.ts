@@ -12,7 +12,7 @@ import { SplitConfig } from "../src/catalog/Split.ts"
 import * as BeamSearch from "../src/decode/BeamSearch.ts"
 import { FusionConfig } from "../src/embedding/Fusion.ts"
 import { LsaConfig } from "../src/embedding/Lsa.ts"
-import { GrpoConfig } from "../src/grpo/Grpo.ts"
+import { conflicts, GrpoConfig } from "../src/grpo/Grpo.ts"
 import { FlatPolicyConfig } from "../src/policy/flat/FlatPolicy.ts"
 import { SftConfig } from "../src/sft/Sft.ts"
 import { defaultEncoder, EncoderConfig } from "./Encoders.ts"
@@ -93,6 +93,7 @@ const combinations = ({ data, filter, grpo, lsa, shop, split }: {
     ...(data === undefined && grpo.groupSize > shop.items
       ? problem("grpo.groupSize", `Expected at most the ${shop.items} items of the shop`)
       : []),
+    ...conflicts(grpo).flatMap(({ field, issue }) => problem(`grpo.${field}`, issue)),
     ...Object.entries(grpo.rewards).flatMap(([name, weight]): Found =>
       !Rewards.names.includes(name)
         ? [{

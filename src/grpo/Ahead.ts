@@ -11,7 +11,7 @@ import { type RolloutError } from "./RolloutError.ts"
 
 /** What drawing ahead must know of the loop. */
 export interface AheadOptions {
-  /** The prompts of a step, as the loop will ask for them; undefined after the last step. */
+  /** The prompts that the loop will ask for first in a step; undefined after the last step. */
   readonly prompts: (step: number) => ReadonlyArray<RolloutPrompt> | undefined
   /**
    * Whether the loop may begin again after a step, as it does from a checkpoint: the next groups are drawn after its
@@ -68,6 +68,8 @@ export const layer = (
       const version = Effect.scoped(Effect.map(published.current, (weights) => weights.version))
 
       const taken = Effect.fnUntraced(function*(prompts: ReadonlyArray<RolloutPrompt>, step: number) {
+        // Further groups of a step, as dynamic sampling asks for them: the next step is being drawn already.
+        if (drawing?.step === step + 1) return yield* actor.generate(prompts, step)
         if (drawing === undefined || drawing.step !== step || !areSame(drawing.prompts, prompts)) {
           yield* drop
           return yield* actor.generate(prompts, step)
@@ -83,7 +85,7 @@ export const layer = (
       return RolloutActor.of({
         generate: Effect.fn("Ahead.generate")(function*(prompts, step) {
           const rollouts = yield* taken(prompts, step)
-          if (!resumable(step)) yield* begin(step + 1)
+          if (!resumable(step) && drawing?.step !== step + 1) yield* begin(step + 1)
           return rollouts
         })
       })

@@ -11,6 +11,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as BeamSearch from "../decode/BeamSearch.ts"
 import * as ObjectiveConfig from "../objective/ObjectiveConfig.ts"
 import * as AdamW from "../optimizer/AdamW.ts"
@@ -22,6 +23,18 @@ import { RolloutConfig } from "./rollout/RolloutConfig.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 const NonNegative = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
+
+/** Gives settings other defaults, field by field: one that is given leaves the others as they are here. */
+const defaulting = <S extends Schema.Codec<object, object>>(settings: S, defaults: Partial<S["Encoded"]>) =>
+  Schema.toEncoded(settings).pipe(
+    Schema.decodeTo(
+      settings,
+      SchemaTransformation.transform({
+        decode: (given: S["Encoded"]): S["Encoded"] => ({ ...defaults, ...given }),
+        encode: (all: S["Encoded"]) => all
+      })
+    )
+  )
 
 /** Settings of a GRPO run. */
 export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConfig")({
@@ -36,7 +49,7 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
   /** @default training positions by epochs */
   prompts: PromptsConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   /** @default beams, with the teacher's 24 best items */
-  rollout: RolloutConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({ teacherItems: 24 }))),
+  rollout: RolloutConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   /**
    * What knows items better than the policy: item-to-item counts, SASRec, or the geometric mean of both; workers have the
    * counts alone. @default item-knn
@@ -84,14 +97,55 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
     Schema.withDecodingDefaultKey(Effect.succeed(20))
   ),
   /** @default peak 7e-4, warm-up 5 steps, floor 0.05 */
-  learningRate: LearningRate.LearningRateConfig.pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed({ peak: 7e-4, warmupSteps: 5, floor: 0.05 }))
+  learningRate: defaulting(LearningRate.LearningRateConfig, { peak: 7e-4, warmupSteps: 5, floor: 0.05 }).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed({}))
   ),
   /** Settings of AdamW. @default no weight decay, averaging 0.9 */
-  optimizer: AdamW.AdamWConfig.pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed({ weightDecay: 0, averaging: 0.9 }))
+  optimizer: defaulting(AdamW.AdamWConfig, { weightDecay: 0, averaging: 0.9 }).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed({}))
   )
 }) {}
+
+/** Rewards that compare candidates with the answer of a prompt. */
+const comparing = new Set(["rule", "ranking", "ndcg", "prefix", "semantic"])
+
+/** A setting that makes no sense beside others; the field is a path below `grpo`. */
+export interface Conflict {
+  readonly field: string
+  readonly issue: string
+}
+
+/** Returns the settings that contradict each other. */
+export const conflicts = (
+  { advantage, normaliseRewards, objective, prompts, rewards, rollout }: GrpoConfig
+): ReadonlyArray<Conflict> => {
+  const { answer, decoder, hintShare } = rollout
+  const found: Array<Conflict> = []
+  const add = (field: string, issue: string) => found.push({ field, issue })
+  if (decoder.kind === "sampling" && decoder.replacement && !ObjectiveConfig.isRelative(objective)) {
+    add("rollout.decoder.replacement", `Expected false: ${objective.kind} needs distinct candidates`)
+  }
+  const areBelowZero = (rewards["collaborative"] ?? 0) > 0 && normaliseRewards === "none"
+  if (objective.kind === "top-leaves" && (advantage ?? "raw") === "raw" && areBelowZero) {
+    add(
+      "advantage",
+      "Expected another than raw: top-leaves takes every other item to earn 0, more than the collaborative reward, " +
+        "a logarithm, ever gives; set it to centred, or name rewards without collaborative"
+    )
+  }
+  if (prompts.positions === "unlabelled") {
+    const because = "prompts that are unlabelled have no answer"
+    if (answer !== "as-drawn") add("rollout.answer", `Expected as-drawn: ${because}`)
+    if (hintShare > 0) add("rollout.hintShare", `Expected 0: ${because}`)
+    if (objective.anchor > 0) add("objective.anchor", `Expected 0: ${because}`)
+  }
+  return found
+}
+
+/** Returns whether no reward applies to any prompt, so that nothing can be learned. */
+export const isUnanswerable = ({ prompts, rewards }: GrpoConfig): boolean =>
+  prompts.positions === "unlabelled" &&
+  Object.entries(rewards).every(([name, weight]) => weight === 0 || comparing.has(name))
 
 /** Returns how rewards become advantages. */
 export const advantageOf = ({ advantage, objective, rewards }: GrpoConfig): Advantage.AdvantageOptions => ({

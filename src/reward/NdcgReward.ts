@@ -6,4 +6,7 @@
 import { Reward } from "./Reward.ts"
 
 /** Provides the reward. */
-export const layer = Reward.layer("ndcg", ({ hits }) => hits.map((hit, rank) => (hit ? 1 / Math.log2(rank + 2) : 0)))
+export const layer = Reward.layer(
+  "ndcg",
+  ({ hits, target }) => target < 0 ? null : hits.map((hit, rank) => (hit ? 1 / Math.log2(rank + 2) : 0))
+)

@@ -46,6 +46,7 @@ export const layer = ({ weights }: { readonly weights?: ReadonlyArray<number> | 
     const sums = [0]
     for (let level = 0; level < index.levels; level++) sums.push(sums[level]! + (weights?.[level] ?? 1))
     return Reward.layer("prefix", ({ items, target }) => {
+      if (target < 0) return null
       const wanted = codesOf(index, target)
       return Array.from(items, (item) => {
         if (item < 0) return 0

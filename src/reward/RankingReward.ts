@@ -13,7 +13,8 @@ export const penalties = (group: number): Float64Array => {
 }
 
 /** Provides the reward. */
-export const layer = Reward.layer("ranking", ({ hits }) => {
+export const layer = Reward.layer("ranking", ({ hits, target }) => {
+  if (target < 0) return null
   const penalty = penalties(hits.length)
   const any = hits.some((hit) => hit)
   return hits.map((hit, rank) => (!any || hit ? 0 : -penalty[rank]!))

@@ -15,6 +15,7 @@ import * as Schema from "effect/Schema"
 export interface RewardGroup {
   readonly user: number
   readonly history: Int32Array
+  /** Item number, or -1 where no answer is known: rewards that compare with it answer null, "not applicable". */
   readonly target: number
   /**
    * One item per candidate, [G]: the first with its SID that may be recommended; -1 for a candidate that is no item, which

@@ -4,4 +4,4 @@
 import { Reward } from "./Reward.ts"
 
 /** Provides the reward. */
-export const layer = Reward.layer("rule", ({ hits }) => hits.map((hit) => (hit ? 1 : 0)))
+export const layer = Reward.layer("rule", ({ hits, target }) => target < 0 ? null : hits.map((hit) => (hit ? 1 : 0)))

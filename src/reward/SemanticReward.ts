@@ -24,6 +24,7 @@ export const layer = ({ embeddings }: { readonly embeddings: Matrix.Matrix }): L
     const unit = Matrix.normalizeRows(embeddings)
     return Reward.layer(
       "semantic",
-      ({ items, target }) => Array.from(items, (item) => item < 0 ? -1 : product(unit, item, target))
+      ({ items, target }) =>
+        target < 0 ? null : Array.from(items, (item) => item < 0 ? -1 : product(unit, item, target))
     )
   }))

@@ -11,6 +11,7 @@ import * as Prompts from "../../src/grpo/Prompts.ts"
 import { RolloutActor } from "../../src/grpo/RolloutActor.ts"
 import { ActorFailed, RolloutError } from "../../src/grpo/RolloutError.ts"
 import { PublishedWeights } from "../../src/policy/PublishedWeights.ts"
+import * as Testing from "../../src/testing/Testing.ts"
 import { config, data, learning, rewards, rollouts, save, train, trained } from "../cluster/Fixture.ts"
 
 const prompts = (step: number) =>
@@ -64,6 +65,32 @@ describe("rollouts drawn ahead", () => {
       assert.strictEqual(strict, yield* train(rollouts, rewards))
       const others = ahead({ prompts: (step) => Prompts.draw(data.sequences, 12, [2, step]) }, noting([]))
       assert.strictEqual(yield* train(others, rewards), strict)
+    }))
+
+  it.live("stay when the loop asks for further groups of a step", () =>
+    Effect.gen(function*() {
+      const fake = Testing.rollouts()
+      yield* Effect.gen(function*() {
+        const actor = yield* RolloutActor
+        for (const step of [1, 2]) {
+          for (const batch of [prompts(step)!, prompts(step)!.slice(0, 3)]) {
+            assert.strictEqual((yield* actor.generate(batch, step)).length, batch.length)
+            yield* Effect.yieldNow
+          }
+        }
+        assert.deepStrictEqual(
+          fake.calls.map(([asked, step]) => [step, (asked as ReadonlyArray<unknown>).length]),
+          [[1, 12], [2, 12], [1, 3], [3, 12], [2, 3]]
+        )
+      }).pipe(
+        Effect.provide(
+          Ahead.layer({ prompts }).pipe(
+            Layer.provide(fake.layer),
+            Layer.provide(PublishedWeights.layerOf(Effect.succeed({ version: 0, feeds: {} }))),
+            Layer.provide(trained)
+          )
+        )
+      )
     }))
 
   it.live("leave a training that is stopped and goes on where it would have come without", () =>

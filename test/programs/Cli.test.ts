@@ -230,6 +230,12 @@ describe("sidereal", () => {
     const [looped, rewards] = await example("CustomLoop.ts")
     assert.strictEqual(looped, 0, rewards)
     assert.isAbove(Number(rewards.match(/step 40: the best candidate is right ([0-9.]+)/)![1]), 0.5)
+    const [both, phases] = await example("SftThenGrpo.ts")
+    assert.strictEqual(both, 0, phases)
+    const [, bySft, byGrpo, last] = phases.match(/NDCG@10 ([0-9.]+) by SFT, ([0-9.]+) by GRPO, stopped at step (\d+)/)!
+    assert.isAbove(Number(byGrpo), Number(bySft))
+    assert.isAbove(Number(byGrpo), 0.9)
+    assert.isBelow(Number(last), 100)
     const [custom, earned] = await example("CustomReward.ts")
     assert.strictEqual(custom, 0, earned)
     assert.strictEqual(earned.trim(), "0.1 1.5 0.1")

@@ -57,6 +57,18 @@ const rows = Array.from({ length: 9 }, (_, i) => {
 })
 const embeddings = { rows: rows.length, width: 5, data: Float32Array.from(rows.flat()) }
 
+describe("prompts without a known answer", () => {
+  const comparing = [RuleReward.layer, RankingReward.layer, NdcgReward.layer, PrefixReward.layer()]
+  for (const reward of [...comparing, SemanticReward.layer({ embeddings })]) {
+    it.effect("are none that a comparison applies to", () =>
+      Effect.gen(function*() {
+        const [unknown, known] = yield* (yield* Reward).score([group([0, 3], -1), group([0, 3], 0)])
+        assert.isNull(unknown)
+        assert.isAbove(known![0]!, known![1]!)
+      }).pipe(Effect.provide(Layer.provide(reward, sids))))
+  }
+})
+
 describe("candidates that are no item", () => {
   const scorer = Scorer.make("some", 9, (_, row) => row.set([3, 1, 0, 2, 0, 0, 0, 0, 4]))
   const kinds: ReadonlyArray<readonly [string, Layer.Layer<Reward, unknown, Sids>, number, number?]> = [

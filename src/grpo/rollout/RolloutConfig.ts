@@ -19,9 +19,9 @@ export class RolloutConfig extends Schema.Class<RolloutConfig>("sidereal/grpo/Ro
   hintShare: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(1)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(0))
   ),
-  /** The teacher's best items that join the candidates of each prompt. @default 0 */
+  /** The teacher's best items that join the candidates of each prompt. @default 24 */
   teacherItems: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed(0))
+    Schema.withDecodingDefaultKey(Effect.succeed(24))
   ),
   /** Weight of the teacher as a prior beside the policy while candidates are drawn, at least 0. @default 0 */
   priorWeight: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0)).pipe(
