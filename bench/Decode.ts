@@ -20,8 +20,16 @@ import * as Scoped from "./Scoped.ts"
 
 const folder = process.env["SIDEREAL_DATA"] ?? fileURLToPath(new URL("../../shared/data", import.meta.url))
 
-/** Returns the catalogue and histories of the peer's data, or random ones of the same size where it is absent. */
-const catalogue = async (users: number) => {
+const splits = {
+  train: "train/Industrial_and_Scientific_5_2016-10-2018-11.small.csv",
+  test: "test/Industrial_and_Scientific_5_2016-10-2018-11.csv"
+}
+
+/**
+ * Returns the catalogue, histories and their next items of the first rows of the peer's data, or random ones of the same
+ * size where it is absent.
+ */
+export const catalogue = async (split: keyof typeof splits, users: number) => {
   const base = `${folder}/minionerec-industrial`
   const file = `${base}/Industrial_and_Scientific.index.json`
   const next = Random.uniform(5)
@@ -30,14 +38,34 @@ const catalogue = async (users: number) => {
     return {
       source: "random",
       index: SidIndex.make(sids, [48, 256, 256], "keep"),
-      histories: Array.from({ length: users }, () => Int32Array.from({ length: 8 }, () => Math.floor(next() * 3686)))
+      histories: Array.from({ length: users }, () => Int32Array.from({ length: 8 }, () => Math.floor(next() * 3686))),
+      targets: Array.from({ length: users }, () => Math.floor(next() * 3686))
     }
   }
   const index = await Effect.runPromise(SidIndex.fromJson(JSON.parse(readFileSync(file, "utf8"))))
-  const rows = readFileSync(`${base}/test/Industrial_and_Scientific_5_2016-10-2018-11.csv`, "utf8")
-  const histories = [...rows.matchAll(/"?\[((?:\d+(?:, )?)+)\]"?,\d+,/g)].slice(0, users)
-    .map((match) => Int32Array.from(match[1]!.split(", "), Number))
-  return { source: "minionerec-industrial", index, histories }
+  const text = readFileSync(`${base}/${splits[split]}`, "utf8")
+  const rows = [...text.matchAll(/"?\[((?:\d+(?:, )?)+)\]"?,(\d+),/g)].slice(0, users)
+  return {
+    source: "minionerec-industrial",
+    index,
+    histories: rows.map((row) => Int32Array.from(row[1]!.split(", "), Number)),
+    targets: rows.map((row) => Number(row[2]))
+  }
+}
+
+/** Returns a policy of the peer's shape, over the compact vocabulary of the catalogue's SIDs. */
+export const flat = (width: number): FlatPolicy.FlatPolicyConfig => {
+  const { feedForward, heads, layers } = shapeOf(width)
+  return new FlatPolicy.FlatPolicyConfig({
+    width,
+    layers,
+    heads,
+    keyValueHeads: heads,
+    feedForward,
+    historyItems: 50,
+    batchTokens: 2048,
+    dropout: 0
+  })
 }
 
 const decode = (name: string, width: number, users: number): Benchmark => ({
@@ -50,18 +78,8 @@ const decode = (name: string, width: number, users: number): Benchmark => ({
     args: ["--d", String(width), "--form", "ids", "--users", String(users), "--batch", String(users), "--repeats", "3"]
   },
   prepare: async () => {
-    const { histories, index, source } = await catalogue(users)
-    const { feedForward, heads, layers } = shapeOf(width)
-    const config = new FlatPolicy.FlatPolicyConfig({
-      width,
-      layers,
-      heads,
-      keyValueHeads: heads,
-      feedForward,
-      historyItems: 50,
-      batchTokens: 2048,
-      dropout: 0
-    })
+    const { histories, index, source } = await catalogue("test", users)
+    const config = flat(width)
     const engine = await Scoped.open(
       PolicyParameters.layer.pipe(
         Layer.provideMerge(FlatPolicy.layer(config, 1)),
@@ -76,7 +94,7 @@ const decode = (name: string, width: number, users: number): Benchmark => ({
     return {
       work: {
         d: width,
-        layers,
+        layers: config.layers,
         beams: 50,
         users: histories.length,
         catalogue: index.sids.length,

@@ -11,6 +11,7 @@ import * as Data from "./Data.ts"
 import * as Decode from "./Decode.ts"
 import * as Engine from "./Engine.ts"
 import * as Growth from "./Growth.ts"
+import * as Grpo from "./Grpo.ts"
 import * as Items from "./Items.ts"
 import * as Profile from "./Profile.ts"
 import * as Sids from "./Sids.ts"
@@ -40,6 +41,7 @@ if (args[0] === "items") {
 const all: ReadonlyArray<Benchmark> = [
   ...Engine.benchmarks,
   ...Decode.benchmarks,
+  ...Grpo.benchmarks,
   ...Sids.benchmarks,
   ...Data.benchmarks,
   ...Tries.tries
