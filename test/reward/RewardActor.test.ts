@@ -134,14 +134,14 @@ describe("a reward that misbehaves", () => {
       "RewardFailed",
       "at once"
     ],
-    "answers NaN": [Reward.layer("bad", () => [1, NaN]), "NotFinite", "candidate 1 of group 0 got NaN"],
-    "answers infinity": [Reward.layer("bad", () => [1e39, 0]), "NotFinite", "candidate 0 of group 0 got Infinity"],
-    "answers too few numbers": [Reward.layer("bad", () => [1]), "WrongCount", "2 candidates but got 1"],
-    "answers too many numbers": [Reward.layer("bad", () => [1, 2, 3]), "WrongCount", "2 candidates but got 3"],
+    "answers NaN": [Reward.layer("bad", () => [1, NaN]), "NotFinite", "candidate 1 of group 0 received NaN"],
+    "answers infinity": [Reward.layer("bad", () => [1e39, 0]), "NotFinite", "candidate 0 of group 0 received Infinity"],
+    "answers too few numbers": [Reward.layer("bad", () => [1]), "WrongCount", "2 candidates but received 1"],
+    "answers too many numbers": [Reward.layer("bad", () => [1, 2, 3]), "WrongCount", "2 candidates but received 3"],
     "forgets a group": [
       Reward.layerBatch("bad", () => Effect.succeed([])),
       "WrongCount",
-      "group 0 has 2 candidates but got 0"
+      "group 0 has 2 candidates but received 0"
     ],
     "answers for more groups": [
       Reward.layerBatch("bad", () => Effect.succeed([[1, 2], [3, 4]])),
