@@ -1,5 +1,5 @@
 /**
- * Searches cut into batches of similar length whose attention fits into memory.
+ * Batches of decoding searches with prompts of similar length, small enough for their attention to fit into memory.
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
@@ -7,17 +7,17 @@ import { type Prompt } from "../policy/Prompt.ts"
 import { type LeafSpace } from "../sid/trie/LeafSpace.ts"
 import * as Attention from "../tensor/Attention.ts"
 
-/** Users for whom SIDs were decoded. */
+/** Counter of users for whom SIDs were decoded. */
 export const users: Metric.Counter<number> = Metric.counter("sidereal.decode.users", {
   description: "Users for whom SIDs were decoded",
   incremental: true
 })
 
-/** How to batch. */
+/** Options of the batches. */
 export interface BatchOptions {
-  /** Prompts that are computed together at most. */
+  /** Largest number of prompts computed together. */
   readonly batch: number
-  /** Told how many searches are done. */
+  /** Function called after each batch with the number of searches done so far. @default none */
   readonly progress?: ((done: number) => void) | undefined
 }
 
@@ -25,10 +25,10 @@ const lengthOf = (prompt: Prompt): number =>
   prompt._tag === "History" ? prompt.history.items.length : prompt.segments.length
 
 /**
- * Runs searches in batches of at most `batch` prompts, fewer together where prompts or prefixes are many; searches after
- * the same prompt object stand in one batch, and results come back in the order given.
+ * Runs searches in batches of at most `batch` prompts, fewer if their attention would exceed `Attention.widest`.
+ * Searches with the same prompt object are in one batch, and results are in the order of the searches.
  *
- * `beams` returns how many prefixes of a level a search follows.
+ * `beams` returns the number of prefixes per level that a search follows.
  */
 export const run = Effect.fnUntraced(
   function*<S extends { readonly prompt: Prompt; readonly space: LeafSpace }, A, E, R>(
@@ -48,7 +48,7 @@ export const run = Effect.fnUntraced(
     }
     let done = 0
     for (let at = 0, size = batch; at < order.length; at += size) {
-      // The longest prompt of a batch stands last.
+      // The longest prompt of a batch is its last.
       size = Math.min(batch, order.length - at)
       while (size > 1 && size * sizeOf(order[at + size - 1]!) ** 2 > Attention.widest) size--
       const members = order.slice(at, at + size).flatMap((group) => group.members)

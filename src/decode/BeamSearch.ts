@@ -17,19 +17,21 @@ import * as Batches from "./Batches.ts"
 import { type DecoderError, ofPolicy } from "./DecoderError.ts"
 import { type LogMass, type Prior } from "./Prior.ts"
 
-/** Largest number of beams of a search; its memory grows with the square of this number. */
+/** Largest number of beams of a search, whose memory grows with the square of its beams. */
 export const most = 4096
 
-/** One search: what follows a prompt, among what may be written. */
+/** Search for the best SIDs after a prompt. */
 export interface Search {
   readonly prompt: Prompt
+  /** SIDs that may be returned. */
   readonly space: LeafSpace.LeafSpace
+  /** Prior added to the scores. @default none */
   readonly prior?: Prior | undefined
 }
 
 /** Options of a search. */
 export interface BeamOptions {
-  /** Prefixes kept per prompt and level; also the largest number of SIDs returned per prompt. */
+  /** Prefixes kept per prompt and level, 1 to 4,096; also the largest number of SIDs returned per prompt. */
   readonly beams: number
   /** Lowest score of a prefix that is expanded. @default -Infinity */
   readonly floor?: number | undefined
@@ -45,9 +47,14 @@ export interface RankedLeaves {
   readonly scores: Float32Array
   /** Per leaf, the natural log-probability of each code, then of the end where the SID is a prefix of another SID. */
   readonly steps: ReadonlyArray<Float32Array>
-  /** Where leaves were drawn without replacement: log-probability that each one is drawn, as `StochasticBeams` has it. */
+  /**
+   * Natural log-probability that each leaf is drawn, [C], as `StochasticBeams` defines it; for leaves drawn without
+   * replacement.
+   */
   readonly inclusion?: Float32Array | undefined
-  /** Where the list is exact: the policy's probability of what is neither listed nor known to be left out. */
+  /**
+   * The policy's probability of the leaves that are not listed, 0 to 1, as `ExactLeaves` defines it; for exact lists.
+   */
   readonly tail?: number | undefined
 }
 
@@ -67,7 +74,7 @@ const stepsOf = (beam: Beam): Float32Array => {
   return Float32Array.from(steps.toReversed())
 }
 
-/** The best beams so far in decreasing order of score; ties go to the lower trie node. */
+/** List of the best beams so far in decreasing order of score; ties go to the lower trie node. */
 class Best {
   readonly list: Array<Beam> = []
   readonly #limit: number
@@ -140,7 +147,7 @@ const expander = (width: number, floor: number) => {
   }
 }
 
-/** The prompts of searches, each once, and which of them every search follows. */
+/** Returns the distinct pairs of prompt and unfiltered space, and for every search the number of its pair. */
 const promptsOf = (searches: ReadonlyArray<Search>) => {
   const prompts: Array<Search> = []
   const known = new Map<Prompt, Map<LeafSpace.LeafSpace, number>>()
@@ -155,7 +162,7 @@ const promptsOf = (searches: ReadonlyArray<Search>) => {
   return { prompts, places }
 }
 
-/** Asks every prior once for each prompt, and for all prompts at the same time. */
+/** Computes the mass of every prior once per prompt, concurrently. */
 const massesOf = Effect.fnUntraced(function*(searches: ReadonlyArray<Search>, places: ReadonlyArray<number>) {
   const asked: Array<Effect.Effect<LogMass, DecoderError>> = []
   const known = new Map<Prior["logMass"], Map<number, number>>()
@@ -172,9 +179,10 @@ const massesOf = Effect.fnUntraced(function*(searches: ReadonlyArray<Search>, pl
 })
 
 /**
- * Searches for the best SIDs after each prompt.
+ * Searches for the best SIDs after each prompt; results are in the order of the searches.
  *
- * Searches after the same prompt object share what is computed: the prompt, and every node that more than one reaches.
+ * Searches with the same prompt object share the computation of the prompt and of every node that several of them
+ * reach.
  */
 export const search: (
   searches: ReadonlyArray<Search>,
@@ -269,7 +277,7 @@ export const first = ({ leaves, logProbs, scores, steps }: RankedLeaves, count: 
   steps: steps.slice(0, count)
 })
 
-/** Searches after many prompts in batches of similar length; results come back in the order given. */
+/** Searches in batches with prompts of similar length; results are in the order of the searches. */
 export const searchAll: (
   searches: ReadonlyArray<Search>,
   weights: Weights,

@@ -1,9 +1,11 @@
 /**
- * Best-first search over the trie of SIDs: exact, whatever is left out and whatever a prior adds.
+ * Best-first search over the trie of SIDs: exact for filtered spaces too, and with a prior, whose gains are never
+ * positive.
  *
- * Every prefix has a bound that no leaf below it exceeds. A round expands the unfinished ones among the best k of all
- * prefixes and leaves seen so far; the others wait and none is pruned, so that a prefix whose leaves turn out to be left
- * out costs no place. When the best k are leaves, they are the best of the space. Ties are broken by trie order.
+ * Every prefix has a bound that no leaf below it exceeds. A round expands the prefixes among the k best of all prefixes
+ * and leaves seen so far. The others are kept and none is pruned, so that a prefix whose leaves are excluded takes no
+ * place from another. When the k best are all leaves, they are the best leaves of the space. Ties go to the lower trie
+ * node.
  */
 import * as Effect from "effect/Effect"
 import { PolicyModel, type Weights } from "../policy/PolicyModel.ts"
@@ -12,72 +14,81 @@ import { type RankedLeaves, type Search } from "./BeamSearch.ts"
 import { DecoderError, ofPolicy, Unsettled } from "./DecoderError.ts"
 import { type LogMass } from "./Prior.ts"
 
-/** Random values in the place of log-probabilities; no value below a node may exceed the node's own. */
+/** Random values that replace log-probabilities in the search; no value below a node may exceed the node's own. */
 export interface Perturbation {
   /** Value of the root. */
   readonly root: number
-  /** Returns values for what may follow a node of the given value, from the log-probabilities of the whole prefixes. */
+  /**
+   * Returns the values of a node's children (and end) from the node's value and the log-probabilities of their
+   * prefixes.
+   */
   readonly below: (value: number, logProbs: Float64Array) => Float64Array
 }
 
-/** One list to be found. */
+/** Request for one list of leaves. */
 export interface Query {
-  /** Leaves wanted, k. */
+  /** Length of the list, k; shorter if the space has fewer leaves. */
   readonly count: number
-  /** @default none: the bound is the log-probability */
+  /** Perturbation of the bounds. @default none: the bound is the log-probability */
   readonly perturbation?: Perturbation | undefined
-  /** Divides the log-probabilities of what may follow a node, which are normalised again. @default 1 */
+  /**
+   * Divisor of the log-probabilities of a node's children and end, which are then normalised again; above 0.
+   * @default 1
+   */
   readonly temperature?: number | undefined
 }
 
-/** A search for several lists after one prompt: each node is computed once for all of them. */
+/** Search for several lists after one prompt; each node is computed once for all of them. */
 export interface Queries extends Search {
   readonly queries: ReadonlyArray<Query>
 }
 
-/** A prefix or, where it is done, a leaf. */
+/** Path from the root to a prefix or, if it is done, to a leaf. */
 export interface Path {
   readonly node: number
   readonly done: boolean
-  /** The perturbed value, or the log-probability, and the prior. */
+  /** Sum of `value` and `prior`, by which paths are ordered. */
   readonly bound: number
-  /** The policy's log-probability of the whole prefix, and of its last step. */
+  /** The policy's natural log-probability of the whole prefix, at temperature 1. */
   readonly logProb: number
+  /** The policy's natural log-probability of its last step, at temperature 1. */
   readonly step: number
-  /** Log-probability at the temperature of the query. */
+  /** Log-probability of the prefix at the temperature of the query. */
   readonly weight: number
+  /** Perturbed value of the prefix; `weight` without a perturbation. */
   readonly value: number
+  /** Sum of the prior's gains along the path. */
   readonly prior: number
   readonly before: Path | undefined
 }
 
 /** Result of a query. */
 export interface Found {
-  /** Best bound first. */
+  /** Leaves in decreasing order of their bounds. */
   readonly leaves: ReadonlyArray<Path>
-  /** The policy's probability of all prefixes and leaves that were seen, are allowed and are not listed. */
+  /** The policy's probability of all allowed prefixes and leaves that were seen and are not listed, 0 to 1. */
   readonly tail: number
 }
 
-/** What may follow a node, as the policy and the prior have it. */
+/** Continuations of a node (its children, and its end if a SID ends there) with their scores. */
 interface Follow {
-  /** The policy's log-probabilities of all children and of the end, where there is one. */
+  /** The policy's log-probabilities of all children, then of the end if there is one. */
   readonly steps: Float32Array
-  /** Places in `steps` of what is allowed, and per place: the node, whether it is a leaf, and the prior's gain. */
+  /** Places in `steps` of the allowed continuations; the next three fields have one entry for each of them. */
   readonly open: Int32Array
   readonly nodes: Int32Array
   readonly done: Uint8Array
   readonly gains: Float64Array
 }
 
-/** What follows one expanded prefix of a query, best first. */
+/** Cursor over the continuations of one expanded prefix of a query, best first. */
 interface Cursor {
   readonly before: Path
   readonly follow: Follow
   readonly weights: Float64Array
   readonly values: Float64Array
   readonly bounds: Float64Array
-  /** Places among what is allowed, best bound first. */
+  /** Places among the allowed continuations, best bound first. */
   readonly order: Int32Array
   at: number
 }
@@ -88,7 +99,7 @@ interface Ranked {
   readonly node: number
 }
 
-/** Prefixes stand before leaves of the same bound: a leaf below them may come earlier in the trie. */
+/** Compares by bound; a prefix comes before a leaf of the same bound, because a leaf below it may have a lower node. */
 const compare = (a: Ranked, b: Ranked): number =>
   a.bound !== b.bound ? (a.bound > b.bound ? -1 : 1) : a.done !== b.done ? (a.done ? 1 : -1) : a.node - b.node
 
@@ -126,9 +137,9 @@ const insert = <A>(list: Array<A>, one: A, order: (a: A, b: A) => number): void 
   list.splice(low, 0, one)
 }
 
-/** What one query has seen. */
+/** Prefixes and leaves that one query has seen. */
 class Frontier {
-  /** The cursor with the best head stands last. */
+  /** Cursors in increasing order of their heads: the best is last. */
   readonly #cursors: Array<Cursor> = []
   readonly #leaves: Array<Path> = []
   readonly #query: Query
@@ -142,7 +153,7 @@ class Frontier {
   #hold(cursor: Cursor): void {
     if (cursor.at < cursor.order.length) insert(this.#cursors, cursor, (a, b) => compare(headOf(b), headOf(a)))
   }
-  /** Expands the pending prefixes; the unfinished ones among the best k of all are pending next. */
+  /** Expands the pending prefixes; the prefixes among the best k of all that were seen are pending next. */
   expand(followOf: (node: number) => Follow): void {
     const { count, perturbation, temperature = 1 } = this.#query
     for (const before of this.pending) {
@@ -180,7 +191,9 @@ class Frontier {
   }
 }
 
-/** Log-probabilities of whole prefixes: those of steps at a temperature, after what comes before. */
+/**
+ * Returns log-probabilities of prefixes at a temperature, from those of their last steps and of the prefix `before`.
+ */
 const tempered = (steps: Float32Array, temperature: number, before: number): Float64Array => {
   if (temperature === 1) return Float64Array.from(steps, (step) => before + step)
   const logits = Float64Array.from(steps, (step) => step / temperature)
@@ -189,18 +202,20 @@ const tempered = (steps: Float32Array, temperature: number, before: number): Flo
   return logits.map((logit) => before + logit - logSum)
 }
 
-/** The prior's gain of a step: a weight of 0 adds nothing, and no mass is never written. */
+/** Returns the prior's gain of a step: 0 for a weight of 0, else -Infinity where the prior has no mass. */
 const gain = (weight: number, mass: number, above: number): number =>
   weight === 0 ? 0 : mass === -Infinity ? -Infinity : weight * (mass - above)
 
-/** Steps of a path. */
+/** Returns the policy's log-probability of each step of a path, first step first. */
 export const stepsOf = (path: Path): Float32Array => {
   const steps: Array<number> = []
   for (let at: Path | undefined = path; at?.before !== undefined; at = at.before) steps.push(at.step)
   return Float32Array.from(steps.toReversed())
 }
 
-/** Ranks leaves by the policy's log-probability and the prior, whatever they were found by; equal ones in trie order. */
+/**
+ * Sorts leaves by the policy's log-probability plus the prior, without perturbation; ties go to the lower trie node.
+ */
 export const ranked = (paths: ReadonlyArray<Path>): RankedLeaves & { readonly paths: ReadonlyArray<Path> } => {
   const score = ({ logProb, prior }: Path) => logProb + prior
   const sorted = paths.toSorted((a, b) => score(b) - score(a) || a.node - b.node)
@@ -213,7 +228,7 @@ export const ranked = (paths: ReadonlyArray<Path>): RankedLeaves & { readonly pa
   }
 }
 
-/** Reads what may follow a node off the policy's scores. */
+/** Returns a function that reads the continuations of a node from the policy's scores. */
 const reader = (space: LeafSpace, prior: { readonly weight: number; readonly mass: LogMass } | undefined) => {
   const { whole } = space
   const [children, allowed] = [new Int32Array(whole.width), new Int32Array(whole.width)]
@@ -247,14 +262,14 @@ const reader = (space: LeafSpace, prior: { readonly weight: number; readonly mas
   }
 }
 
-/** Prefixes of one prompt that are expanded at most; memory grows with them. */
+/** Largest number of prefixes expanded per prompt; memory grows in proportion. */
 export const mostPrefixes = 4096
 
 /**
- * Finds the lists of every search.
+ * Finds the lists of every search, [searches][queries].
  *
- * Fails with `Unsettled` where more than `prefixes` prefixes of a prompt would have to be expanded, as for a policy that
- * knows nothing.
+ * Fails with `Unsettled` if more than `prefixes` prefixes of a prompt (by default 4,096) would have to be expanded, as
+ * for an untrained policy with almost equal probabilities.
  */
 export const search: (
   searches: ReadonlyArray<Queries>,

@@ -1,5 +1,5 @@
 /**
- * Settings of a decoder: which search, and how it draws.
+ * Settings of a decoder: its search and its random draws.
  */
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
@@ -11,21 +11,25 @@ const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
 /** Settings of a decoder. */
 export class DecoderConfig extends Schema.Class<DecoderConfig>("sidereal/decode/DecoderConfig")({
-  /** Best leaves by beam search or exactly; or leaves drawn, by ancestral sampling or stochastic beams. @default beams */
+  /**
+   * Search: `beams` and `exact` return the most probable leaves, approximately or exactly; `sampling` and
+   * `stochastic-beams` draw leaves at random.
+   * @default beams
+   */
   kind: Schema.Literals(["beams", "exact", "sampling", "stochastic-beams"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("beams" as const))
   ),
-  /** Divides the log-probabilities of drawn codes, once; above 0. @default 1 */
+  /** Divisor of the log-probabilities from which `sampling` and `stochastic-beams` draw, above 0. @default 1 */
   temperature: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
-  /** Whether sampling can draw a leaf several times. @default false */
+  /** Whether `sampling` may draw a leaf several times. @default false */
   replacement: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false))),
-  /** Prompts that are computed together. @default 32 */
+  /** Largest number of prompts computed together. @default 32 */
   batch: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(32))),
-  /** Prefixes of a prompt that all but beam search expand at most. @default 4096 */
+  /** Largest number of prefixes expanded per prompt; not read by `beams`. @default 4096 */
   prefixes: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(4096)))
 }) {}
 
-/** Makes the decoder of settings. */
+/** Provides the configured decoder. */
 export const layer = (config: DecoderConfig): Layer.Layer<LeafDecoder, never, Sids> => {
   switch (config.kind) {
     case "beams":

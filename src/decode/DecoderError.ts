@@ -26,18 +26,18 @@ export class BadRequest extends Schema.TaggedError<BadRequest>()("BadRequest", {
   }
 }
 
-/** An exact search that would have to look at too many prefixes. */
+/** A best-first search that would have to expand too many prefixes. */
 export class Unsettled extends Schema.TaggedError<Unsettled>()("Unsettled", {
   count: Schema.Int,
   prefixes: Schema.Int
 }) {
   override get message() {
-    return `${this.prefixes} prefixes of a prompt do not settle which ${this.count} SIDs come first; ` +
-      "ask for fewer SIDs, allow more prefixes, or use beam search"
+    return `finding ${this.count} SIDs of a prompt needs more than ${this.prefixes} expanded prefixes; ` +
+      "request fewer SIDs, allow more prefixes, or use beam search"
   }
 }
 
-/** Every way in which decoding fails. */
+/** Failure of decoding; `reason` says which. */
 export class DecoderError extends Schema.TaggedError<DecoderError>()("DecoderError", {
   reason: Schema.Union([PolicyError, PriorFailed, BadRequest, Unsettled])
 }) {

@@ -1,8 +1,8 @@
 /**
- * The most probable leaves, exactly, and the probability of the rest.
+ * Exact search for the most probable leaves, and the probability of the others.
  *
- * Beam search may lose a leaf whose first codes are improbable; here a prefix is forgotten only when all leaves below it
- * are worse than those returned.
+ * Beam search may lose a probable leaf whose first codes are improbable; here a prefix is left unexpanded only if no
+ * leaf below it is better than the leaves returned.
  */
 import * as Effect from "effect/Effect"
 import { type PolicyModel, type Weights } from "../policy/PolicyModel.ts"
@@ -11,10 +11,11 @@ import * as BestFirst from "./BestFirst.ts"
 import { type DecoderError } from "./DecoderError.ts"
 
 /**
- * Finds the `count` best leaves after each prompt, all of them where the space has no more.
+ * Finds the `count` best leaves after each prompt, or all of them if the space has fewer.
  *
- * `tail` is the probability of what is not listed; leaves that are left out count only below prefixes which were never
- * expanded, so it is exact where nothing is left out and an upper bound elsewhere.
+ * `tail` is the policy's probability of the allowed leaves that are not listed. Below prefixes that were not expanded
+ * it counts excluded leaves too: it is exact for an unfiltered space and an upper bound for a filtered one. Fails with
+ * `Unsettled` if more than `prefixes` prefixes of a prompt, by default 4,096, would have to be expanded.
  */
 export const search: (
   searches: ReadonlyArray<Search & { readonly count: number }>,

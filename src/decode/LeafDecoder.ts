@@ -16,32 +16,34 @@ import { type Prior } from "./Prior.ts"
 import * as Sampling from "./Sampling.ts"
 import * as StochasticBeams from "./StochasticBeams.ts"
 
-/** One decoding request. */
+/** Decoding request. */
 export interface DecodeRequest {
   readonly prompt: Prompt
   /** Number of leaves to return, at least 1; fewer are returned only where the space has fewer. */
   readonly count: number
   /** SIDs that may be returned. @default the whole catalogue */
   readonly space?: LeafSpace | undefined
+  /** Prior added to the scores. @default none */
   readonly prior?: Prior | undefined
-  /** Key of every random draw; beam search draws nothing. @default [] */
+  /** Key of every random draw; equal keys draw equal leaves. Not read by beam search and exact search. @default [] */
   readonly key?: ReadonlyArray<number> | undefined
 }
 
-/** How many requests are computed together. */
+/** Options of every decoder. */
 export interface DecoderOptions {
   /** Largest number of requests computed together. @default 32 */
   readonly batch?: number | undefined
 }
 
-/** How an exact list is found. */
+/** Options of a decoder by best-first search. */
 export interface ExactOptions extends DecoderOptions {
-  /** Prefixes of a prompt that are expanded at most. @default 4096 */
+  /** Largest number of prefixes expanded per prompt. @default 4096 */
   readonly prefixes?: number | undefined
 }
 
 /**
- * Decoder of requests with given weights; results stand in the order of the requests.
+ * Decoder of requests with given weights; results are in the order of the requests. `progress` is called with the
+ * number of requests done so far.
  *
  * Every leaf returned belongs to its request's space as it was when the request was made. The policy's probabilities
  * are normalised over the unfiltered space.
@@ -63,7 +65,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
       )
     })
 
-  /** Leaves drawn from the policy, distinct ones unless `replacement` is asked for. */
+  /** Random leaves drawn from the policy, distinct unless `replacement` is set. */
   static readonly layerSampling = (
     { batch = 32, ...options }: DecoderOptions & Sampling.SamplingOptions = {}
   ): Layer.Layer<LeafDecoder, never, Sids> =>
@@ -73,7 +75,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
       options
     )
 
-  /** Distinct leaves drawn by stochastic beam search, with their probabilities of inclusion. */
+  /** Distinct random leaves drawn by stochastic beam search, with the log-probability of drawing each. */
   static readonly layerStochasticBeams = (
     { batch = 32, ...options }: ExactOptions & { readonly temperature?: number | undefined } = {}
   ): Layer.Layer<LeafDecoder, never, Sids> =>
@@ -83,7 +85,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
       options
     )
 
-  /** The most probable leaves, exactly, with the probability of the rest. */
+  /** Exact search for the most probable leaves, with the probability of the others. */
   static readonly layerExact = (
     { batch = 32, ...options }: ExactOptions = {}
   ): Layer.Layer<LeafDecoder, never, Sids> =>
@@ -92,10 +94,10 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
     )
 
   /**
-   * Constrained beam search request by request in stages, each exact, whose sizes do not depend on what is wanted: the
-   * list for a count begins the list for any greater one, with a prior as without.
+   * Constrained beam search of one request at a time, in stages whose sizes do not depend on `count` (`searchBest`):
+   * the list for a count is a prefix of the list for any greater count, with or without a prior.
    *
-   * `beams` are the leaves of the first stage, at most 512. @default 50
+   * `beams` is the number of leaves of the first stage, at most 512, by default 50.
    */
   static readonly layerStages = (
     { beams = 50 }: { readonly beams?: number | undefined } = {}
@@ -111,7 +113,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
 
 const countOf = ({ count }: StochasticBeams.Draw): number => count
 
-/** Makes a decoder of a search after checked requests. */
+/** Provides a decoder that checks requests and runs `search`. */
 const layerOf = (
   search: (
     draws: ReadonlyArray<StochasticBeams.Draw>,
@@ -129,7 +131,7 @@ const layerOf = (
           for (const [request, { count, prior }] of requests.entries()) {
             if (!(Number.isInteger(count) && count >= 1)) {
               return yield* new DecoderError({
-                reason: new BadRequest({ request, field: "count", value: count, remedy: "ask for at least one leaf" })
+                reason: new BadRequest({ request, field: "count", value: count, remedy: "request at least one leaf" })
               })
             }
             if (!(temperature > 0 && temperature < Infinity)) {
@@ -138,7 +140,7 @@ const layerOf = (
                   request,
                   field: "temperature",
                   value: temperature,
-                  remedy: "give the decoder one above 0; beam search has none"
+                  remedy: "set the decoder's temperature to a finite number above 0"
                 })
               })
             }
@@ -148,7 +150,7 @@ const layerOf = (
                   request,
                   field: `the weight of the prior "${prior.name}"`,
                   value: prior.weight,
-                  remedy: "give it at least 0"
+                  remedy: "set it to at least 0"
                 })
               })
             }

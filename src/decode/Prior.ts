@@ -15,23 +15,25 @@ export interface LogMass {
 }
 
 /**
- * A prior over items.
+ * Prior over items.
  *
  * Every step of a path adds weight x (log mass below the node - log mass below its parent) to the score of a beam,
  * after the policy's own normalisation. The sum is not renormalised, so a leaf's score is its log-probability plus
  * weight x the logarithm of its share of the mass. Renormalising at every node would cancel the prior.
  */
 export interface Prior {
+  /** Name in errors. */
   readonly name: string
   /** Factor of the prior's log mass in the score, at least 0. */
   readonly weight: number
+  /** Computes the masses of all nodes of a space after a prompt. */
   logMass(prompt: Prompt, space: LeafSpace): Effect.Effect<LogMass, DecoderError>
 }
 
-/** Returns a prior with another weight; a search that asks both computes their mass once. */
+/** Returns a prior with another weight; searches with either compute the mass of a prompt once. */
 export const weighted = (prior: Prior, weight: number): Prior => ({ ...prior, weight })
 
-/** The nodes of a space in an order in which each stands after its parent, and where its items end. */
+/** Nodes of a space, each after its parent, and its items with the nodes at which their SIDs end. */
 interface Tree {
   readonly nodes: Int32Array
   readonly parents: Int32Array
@@ -74,7 +76,7 @@ const treeOf = (space: LeafSpace): Tree => {
   return tree
 }
 
-/** Sums the masses of items along a space; `mass` returns that of one item. */
+/** Sums the masses of items at and below every node of a space; `mass` returns that of an item, at least 0. */
 export const ofMasses = (space: LeafSpace, mass: (item: number) => number): LogMass => {
   const { ends, items, nodes, parents } = treeOf(space)
   const ending = new Float64Array(space.nodes)

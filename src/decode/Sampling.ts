@@ -1,10 +1,10 @@
 /**
- * Leaves drawn one by one from the policy: every code from the children of its prefix, at a temperature that is applied
- * once.
+ * Ancestral sampling: leaves drawn independently from the policy, each code from the children of its prefix, at a
+ * temperature.
  *
- * Where leaves are left out or a prior stands beside the policy, a leaf is drawn from what remains of the distribution
- * over whole SIDs, not code by code from renormalised siblings: the search goes on until the greatest of the perturbed
- * values is that of an allowed leaf (Maddison, Tarlow and Minka 2014, "A* sampling").
+ * With excluded leaves or a prior, a leaf is drawn from the distribution over whole SIDs restricted to the allowed
+ * leaves and weighted by the prior, not code by code from renormalised siblings: the search continues until the
+ * greatest perturbed value is that of an allowed leaf (Maddison, Tarlow and Minka 2014, "A* sampling").
  */
 import * as Effect from "effect/Effect"
 import { type PolicyModel, type Weights } from "../policy/PolicyModel.ts"
@@ -13,20 +13,26 @@ import * as BestFirst from "./BestFirst.ts"
 import { type DecoderError } from "./DecoderError.ts"
 import * as StochasticBeams from "./StochasticBeams.ts"
 
-/** How to draw. */
+/** Options of a draw. */
 export interface SamplingOptions {
-  /** Divides the log-probabilities of what may follow a prefix, which are normalised again. @default 1 */
+  /**
+   * Divisor of the log-probabilities of a prefix's children and end, which are then normalised again; above 0.
+   * @default 1
+   */
   readonly temperature?: number | undefined
   /**
-   * Whether a leaf can be drawn several times. Without it, draws that repeat one are drawn again, which is the law of
-   * `StochasticBeams`. @default false
+   * Whether a leaf may be drawn several times; if not, leaves are drawn without replacement by `StochasticBeams`.
+   * @default false
    */
   readonly replacement?: boolean | undefined
-  /** Prefixes of a prompt that are expanded at most. @default 4096 */
+  /** Largest number of prefixes expanded per prompt. @default 4096 */
   readonly prefixes?: number | undefined
 }
 
-/** Draws leaves after each prompt, ranked by the policy's log-probability and the prior. */
+/**
+ * Draws `count` leaves after each prompt, ranked by the policy's log-probability (at temperature 1) plus the prior.
+ * Fails with `Unsettled` if more than `prefixes` prefixes of a prompt would have to be expanded.
+ */
 export const draw: (
   draws: ReadonlyArray<StochasticBeams.Draw>,
   weights: Weights,

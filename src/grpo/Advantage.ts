@@ -1,12 +1,12 @@
 /**
- * Advantages of candidates from their rewards. All deviations are those of samples (n - 1) plus 1e-4, as in TRL and
+ * Advantages of candidates from their rewards. Every deviation is the sample deviation (n - 1) plus 1e-4, as in TRL and
  * MiniOneRec.
  */
 import * as Schema from "effect/Schema"
 import { type GroupRewards } from "../reward/Reward.ts"
 import { type Rollout } from "./RolloutActor.ts"
 
-/** A rollout with its rewards and advantages. */
+/** Rollout with its rewards and advantages. */
 export interface AdvantageGroup {
   readonly rollout: Rollout
   readonly rewards: GroupRewards
@@ -15,14 +15,15 @@ export interface AdvantageGroup {
 }
 
 /**
- * How rewards become advantages; r are totals of one group, mean and deviation theirs.
+ * Name of a formula for advantages, where r are the reward totals of a group, by default with the mean and deviation of
+ * the group.
  *
  * - `group`: (r - mean) / deviation (GRPO, Shao et al. 2024).
  * - `batch`: (r - mean) / deviation of all totals of the batch (`scale_rewards="batch"` in TRL).
  * - `centred`: r - mean (Dr. GRPO, Liu et al. 2025; `scale_rewards="none"` in TRL).
- * - `leave-one-out`: r less the mean of the other candidates (RLOO, Ahmadian et al. 2024).
- * - `per-reward`: each reward normalised by its group, then summed by weight, then normalised by the batch (GDPO;
- *   `normalize_then_sum` in TRL). A reward with small differences counts as much as one with large ones.
+ * - `leave-one-out`: r - mean r of the other candidates (RLOO, Ahmadian et al. 2024).
+ * - `per-reward`: each reward standardised over its group, then the weighted sum, standardised over the batch (GDPO;
+ *   `normalize_then_sum` in TRL). A reward with small differences counts as much as one with large differences.
  * - `raw`: r itself, for objectives that read rewards: distillation, top leaves, LambdaLoss, ApproxNDCG.
  */
 export const Mode = Schema.Literals(["group", "batch", "centred", "leave-one-out", "per-reward", "raw"])
@@ -30,9 +31,9 @@ export type Mode = typeof Mode.Type
 
 /** Settings of the advantages. */
 export interface AdvantageOptions {
-  /** @default "group" */
+  /** Formula of the advantages. @default "group" */
   readonly mode?: Mode | undefined
-  /** Weights of the rewards by name, read by `per-reward` alone; the totals of other modes are weighted already. @default 1 */
+  /** Weights of the rewards by name, for `per-reward`; the totals of other modes contain them. @default 1 for each */
   readonly weights?: Readonly<Record<string, number>> | undefined
 }
 
@@ -56,7 +57,7 @@ const centre = (rewards: Float32Array, divisor: number): Float32Array => {
   return rewards.map((reward) => (reward - mean) / divisor)
 }
 
-/** The advantages of one group of G rewards, centred and scaled by its own deviation. */
+/** Returns the standardised rewards of one group, [G]: (r - mean) / deviation; 0 for a group of one candidate. */
 export const normalise = (rewards: Float32Array): Float32Array =>
   rewards.length < 2 ? new Float32Array(rewards.length) : centre(rewards, deviationOf(rewards) + epsilon)
 
@@ -82,7 +83,7 @@ const perReward = (
   return sums.map((sum) => sum.map((value) => (value - mean) / deviation))
 }
 
-/** Returns the advantages of every group of a batch. */
+/** Returns the advantages of every group of a batch, [groups][G]. */
 export const ofRewards = (
   rewards: ReadonlyArray<GroupRewards>,
   { mode = "group", weights = {} }: AdvantageOptions = {}
@@ -117,8 +118,8 @@ export const assign = (
 }
 
 /**
- * Returns whether the rewards of a group tell its candidates apart: its advantages are not all equal. In every mode equal
- * advantages teach nothing about the order of the candidates; the teacher of a distillation is then the reference itself.
+ * Returns whether the advantages of a group are not all equal. In every mode equal advantages have no information about
+ * the order of the candidates; the teacher of a distillation is then the reference itself.
  */
 export const carriesSignal = ({ advantages }: AdvantageGroup): boolean =>
   advantages.some((advantage) => advantage !== advantages[0])

@@ -1,5 +1,5 @@
 /**
- * Rollouts drawn ahead: while the learner makes step n, an actor already draws the groups of step n + 1.
+ * Rollouts one step ahead: during the update of step n, an actor already draws the groups of step n + 1.
  */
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -9,18 +9,18 @@ import { type RolloutPrompt } from "./Prompts.ts"
 import { type Rollout, RolloutActor } from "./RolloutActor.ts"
 import { type RolloutError } from "./RolloutError.ts"
 
-/** What drawing ahead must know of the loop. */
+/** Options of drawing ahead. */
 export interface AheadOptions {
-  /** The prompts that the loop will ask for first in a step; undefined after the last step. */
+  /** Function that returns the prompts that the loop requests first in a step; undefined after the last step. */
   readonly prompts: (step: number) => ReadonlyArray<RolloutPrompt> | undefined
   /**
-   * Whether the loop may begin again after a step, as it does from a checkpoint: the next groups are drawn after its
-   * update then, so that a training that begins there draws the same. @default never
+   * Function that returns whether the loop may resume after a step, from a checkpoint. The groups of the next step are
+   * then drawn after the update, so that a resumed run draws the same groups. @default never
    */
   readonly resumable?: ((step: number) => boolean) | undefined
   /**
-   * Optimizer steps that the weights of a group may be behind those published when the loop takes it; a batch that is
-   * further behind is drawn again. @default 1
+   * Largest age of the weights of a group when the loop takes it, in optimizer steps behind the published weights; an
+   * older batch is drawn again. @default 1
    */
   readonly maxStaleness?: number | undefined
 }
@@ -32,13 +32,14 @@ interface Drawing {
 }
 
 /**
- * Draws one step ahead with the actor of the context.
+ * Provides an actor that draws one step ahead with the actor of the context.
  *
- * Responsibilities: begins the groups of step n + 1 when those of step n are handed over, with the weights of that moment,
- * which are those before the update of step n. Ordering: the loop gets its steps in the order in which it asks. Back-pressure:
- * one batch ahead, never two. Completion means what it means of the actor, but the weights of a batch may be `maxStaleness`
- * steps old; its log-probabilities are those that it was drawn with, so that an objective can correct for it. Deterministic:
- * which weights draw a step does not depend on who is faster. A crash loses the batch ahead, which is drawn again.
+ * Responsibilities: starts the groups of step n + 1 when it returns those of step n, with the weights published at that
+ * moment, before the update of step n. Ordering: the loop receives steps in the order of its requests. Back-pressure:
+ * at most one batch is drawn ahead. Completion means the same as for the actor of the context, except that the weights
+ * of a batch may be `maxStaleness` optimizer steps old; its log-probabilities are those under the weights that drew it,
+ * so that an objective can correct for the age. Deterministic: the weights that draw a step do not depend on the speed
+ * of the actor or the learner. A crash loses the batch ahead, which is drawn again.
  */
 export const layer = (
   { maxStaleness = 1, prompts: promptsOf, resumable = () => false }: AheadOptions
@@ -57,7 +58,7 @@ export const layer = (
         return gone === undefined ? Effect.void : Fiber.interrupt(gone.fiber)
       })
 
-      /** Begins a step; the weights are pinned before this returns. */
+      /** Starts drawing a step; the weights are pinned before this returns. */
       const begin = Effect.fnUntraced(function*(step: number) {
         const prompts = promptsOf(step)
         if (prompts === undefined) return

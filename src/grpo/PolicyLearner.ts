@@ -15,15 +15,15 @@ import { NonFinite, TensorError } from "../tensor/TensorError.ts"
 import { type AdvantageGroup } from "./Advantage.ts"
 import { LearnerError } from "./LearnerError.ts"
 
-/** What the optimizer steps of one batch did. */
+/** Report of the optimizer steps of one batch. */
 export interface LearnerReport {
-  /** Version of the weights after the step. */
+  /** Version of the weights after the batch. */
   readonly version: number
-  /** Of the last optimizer step. */
+  /** Learning rate of the last optimizer step. */
   readonly learningRate: number
-  /** Mean over the optimizer steps, before clipping. */
+  /** Mean over the optimizer steps of the gradient's L2 norm before clipping. */
   readonly gradientNorm: number
-  /** The loss and the terms of the objective, means over the optimizer steps. */
+  /** Loss and terms of the objective by name, means over the optimizer steps. */
   readonly terms: Readonly<Record<string, number>>
 }
 
@@ -31,19 +31,25 @@ export interface LearnerReport {
 export const candidates = (groups: ReadonlyArray<AdvantageGroup>): ReadonlyArray<CandidateGroup> =>
   groups.map(({ rollout: { leaves, prompt } }) => ({ prompt: Prompt.ofHistory(prompt.history), leaves }))
 
-/** How a learner steps. */
+/** Options of a learner. */
 export interface LearnerOptions {
   readonly objective: GroupObjective
   readonly optimizer: Optimizer.Optimizer
-  /** The learning rate of an optimizer step; they are counted from 1 over all batches. */
+  /** Learning rate of an optimizer step, by its number over all batches, from 1. */
   readonly learningRate: (step: number) => number
-  /** Passes over each batch. From the second on the policy has left the behaviour, and ratios are clipped. @default 1 */
+  /**
+   * Passes over each batch. From the second optimizer step on the policy differs from the one that drew the batch, and
+   * clipping takes effect. @default 1
+   */
   readonly innerSteps?: number | undefined
-  /** Parts of a batch, in the order of its groups, each of which is an optimizer step of a pass. @default 1 */
+  /**
+   * Parts into which a batch is cut, in the order of its groups; each pass has one optimizer step per part.
+   * @default 1
+   */
   readonly minibatches?: number | undefined
 }
 
-/** Returns the optimizer steps of one batch, by which a schedule counts; a batch with fewer groups takes fewer. */
+/** Returns the optimizer steps per batch that a schedule counts; a batch with fewer groups than parts takes fewer. */
 export const stepsPerBatch = (
   { innerSteps = 1, minibatches = 1 }: Pick<LearnerOptions, "innerSteps" | "minibatches">
 ): number => innerSteps * minibatches
@@ -58,19 +64,19 @@ const cut = <A>(batch: ReadonlyArray<A>, count: number): ReadonlyArray<ReadonlyA
 }
 
 /**
- * The learner.
+ * Learner of the policy.
  *
- * Responsibilities: the only writer of the policy's weights, whose new version it publishes once per batch. Ordering:
- * batches are applied in the order of the calls, one at a time. Completion means that the next rollout is drawn with the
- * new weights. A batch that fails publishes nothing; optimizer steps that it had finished stay in the parameters, and a
- * run goes on from its last checkpoint. A crash loses the batches since then.
+ * Responsibilities: is the only writer of the policy's weights and publishes their new version once per batch.
+ * Ordering: the caller awaits each batch before the next. Completion means that the new weights are published. A batch
+ * that fails publishes nothing; its finished optimizer steps stay in the parameters, and a run resumes from its last
+ * checkpoint. A crash loses the batches since then.
  */
 export class PolicyLearner extends Context.Service<PolicyLearner, {
-  /** What the objective reads: references and behaviour that it does not need can be left out. */
+  /** Log-probabilities that the objective reads; others may be omitted. */
   readonly needs: Needs
   /**
-   * Learns from batch number `step`, from 1, which sets the learning rate; the references are those of the groups, in
-   * their order, and none where the objective needs none.
+   * Applies the optimizer steps of batch number `step`, from 1, which determines the learning rate. `references` are
+   * the log-probabilities of the groups under the reference, in their order; empty if the objective needs none.
    */
   step(
     groups: ReadonlyArray<AdvantageGroup>,
@@ -78,7 +84,7 @@ export class PolicyLearner extends Context.Service<PolicyLearner, {
     step: number
   ): Effect.Effect<LearnerReport, LearnerError>
 }>()("sidereal/grpo/PolicyLearner") {
-  /** A learner in this process. */
+  /** Learner in this process. */
   static readonly layer = (
     options: LearnerOptions
   ): Layer.Layer<PolicyLearner, PolicyError, PolicyModel | PolicyParameters | PublishedWeights> =>

@@ -1,8 +1,8 @@
 /**
- * What GRPO asks: a place in a user's sequence, and what the user did there.
+ * Prompts of GRPO: positions in users' sequences, each with the history before it and the item that followed.
  *
- * The prompts of a step are a function of the data, the settings, the seed and the number of the step: training that was
- * stopped goes on with the next ones, and no cursor is kept.
+ * The prompts of a step are a function of the data, the settings, the seed and the number of the step, so that a
+ * resumed run continues with the next prompts without a stored cursor.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -11,30 +11,31 @@ import * as Random from "../statistics/Random.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
-/** Which prompts are asked. */
+/** Settings of the prompts. */
 export class PromptsConfig extends Schema.Class<PromptsConfig>("sidereal/grpo/PromptsConfig")({
   /**
-   * `epochs` asks every position once in an order drawn anew for every epoch; `random` draws a user and one of the user's
-   * positions, each with even chances. @default epochs
+   * Order of the positions: `epochs` takes every position once per epoch, in a new random order for each epoch;
+   * `random` draws a user and then one of the user's positions, both uniformly. @default epochs
    */
   order: Schema.Literals(["epochs", "random"]).pipe(Schema.withDecodingDefaultKey(Effect.succeed("epochs" as const))),
   /**
-   * `training` asks for every event but a user's first; `held-out` for each user's last one only, which SFT must then not
-   * have seen; `unlabelled` shows whole sequences, after which no answer is known. @default training
+   * Events that are answers: in `training` every event except a user's first, limited by `recent`; in `held-out` each
+   * user's last event, on which SFT must not have been trained; in `unlabelled` none: prompts are whole sequences.
+   * @default training
    */
   positions: Schema.Literals(["training", "held-out", "unlabelled"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("training" as const))
   ),
-  /** Training positions of each user that are asked, the last ones. @default all */
+  /** Number of the last positions of each user that are used, at least 1; read by `training` alone. @default all */
   recent: Schema.optionalKey(Count),
-  /** Items of a history, the newest. @default all */
+  /** Number of the most recent items of a history that are kept, at least 1. @default all */
   window: Schema.optionalKey(Count)
 }) {}
 
-/** Target of a prompt after which no answer is known: no candidate is a hit. */
+/** Target of a prompt without a known answer: no candidate is a hit. */
 export const noTarget = -1
 
-/** A history and what came next. */
+/** History with the item that followed. */
 export interface RolloutPrompt {
   /** Number of the prompt in its step, from 0; (step, ordinal) identifies the rollout in any process. */
   readonly ordinal: number
@@ -43,27 +44,30 @@ export interface RolloutPrompt {
   readonly target: number
 }
 
-/** Sequences that prompts are cut from. */
+/** Sequences from which prompts are cut. */
 export interface PromptData {
-  /** Items of each user, oldest first. */
+  /** Item numbers of each user, oldest first. */
   readonly sequences: ReadonlyArray<Int32Array>
-  /** Times of the same events in milliseconds since 1970, where the data have them; more of a user's are ignored. */
+  /**
+   * Times of the same events per user, in milliseconds since 1970; times after the last event are ignored.
+   * @default none
+   */
   readonly times?: ReadonlyArray<Float64Array> | undefined
 }
 
-/** Prompts by step. */
+/** Source of the prompts of each step. */
 export interface Prompts {
-  /** Positions of an epoch. */
+  /** Number of positions of an epoch. */
   readonly positions: number
-  /** Returns the prompts of a step, from 1; every step must ask for as many. */
+  /** Returns `count` prompts of a step, from 1; with the order `epochs`, `count` must be the same at every step. */
   draw(step: number, count: number): ReadonlyArray<RolloutPrompt>
 }
 
-/** Finds the positions that settings allow. */
+/** Builds the prompts of the positions that the settings allow. */
 export const make = ({ sequences, times }: PromptData, config: PromptsConfig, seed: number): Prompts => {
   const unlabelled = config.positions === "unlabelled"
   const recent = config.positions === "training" ? config.recent ?? Infinity : 1
-  /** The first position of a user; a position is the number of events before it. */
+  /** Returns the first position of a user; a position is the number of events before it. */
   const firstOf = (length: number) => unlabelled ? length : Math.max(1, length - recent)
   const countOf = (length: number) => unlabelled ? Math.min(1, length) : Math.max(0, length - firstOf(length))
   const users: Array<number> = []
@@ -125,7 +129,7 @@ export const make = ({ sequences, times }: PromptData, config: PromptsConfig, se
 
 const anywhere = Schema.decodeSync(PromptsConfig)({ order: "random" })
 
-/** Draws random training positions for the step after `step` others. */
+/** Draws `count` random training positions of a step, counted from 0. */
 export const draw = (
   sequences: ReadonlyArray<Int32Array>,
   count: number,

@@ -1,5 +1,5 @@
 /**
- * Service that scores candidates under the reference policy, from which GRPO penalises divergence.
+ * Service that scores candidates under the reference policy, divergence from which GRPO penalises.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -15,34 +15,34 @@ import { type TensorError } from "../tensor/TensorError.ts"
 import { hostFloat32, type HostTensor } from "../tensor/TensorProgram.ts"
 import { isHandle } from "../tensor/TensorRuntime.ts"
 
-/** How the reference follows the policy. */
+/** Settings of the reference. */
 export class ReferenceConfig extends Schema.Class<ReferenceConfig>("sidereal/grpo/ReferenceConfig")({
-  /** Steps between two moves towards the policy; 0 keeps the reference frozen. @default 0 */
+  /** Steps between two updates of the reference towards the policy; 0 keeps it frozen. @default 0 */
   every: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
-  /** Share of the policy in the reference after a move, 0 to 1. @default 0.6 */
+  /** Weight of the policy in an update, 0 to 1: `reference = (1 - alpha) reference + alpha policy`. @default 0.6 */
   alpha: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(1)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(0.6))
   )
 }) {}
 
 /**
- * Log-probabilities under the reference.
+ * Reference policy.
  *
- * Responsibilities: owns its own copy of the weights; nobody else changes it. Ordering: `sync` of step n is seen by every
- * later `score`. Back-pressure: the caller awaits each call, nothing is queued. A crash loses the moves since the last
- * checkpoint, which are made again by the steps that are repeated.
+ * Responsibilities: owns a copy of the weights, which nothing else changes. Ordering: every `score` after the `sync` of
+ * a step uses the weights of that `sync`. Back-pressure: the caller awaits each call; nothing is queued. A crash loses
+ * the updates since the last checkpoint, which the repeated steps make again.
  */
 export class ReferenceModel extends Context.Service<ReferenceModel, {
-  /** Scores the trees of candidates. */
+  /** Returns the log-probabilities of the candidates' trees under the reference, in the order of the groups. */
   score(groups: ReadonlyArray<CandidateGroup>): Effect.Effect<ReadonlyArray<TreeLogProbs>, PolicyError>
-  /** Moves the reference after a step, where it follows the policy; returns whether it moved. */
+  /** Updates the reference after a step if an update is due; returns whether it was updated. */
   sync(step: number): Effect.Effect<boolean, TensorError>
-  /** Returns what a checkpoint must keep of it; nothing where it can be made again. */
+  /** State for a checkpoint; none for a frozen reference, which the run can build again. */
   readonly save: Effect.Effect<Option.Option<StoreState>, TensorError>
-  /** Continues from what a checkpoint kept. */
+  /** Restores the state of a checkpoint. */
   restore(state: StoreState): Effect.Effect<void, TensorError>
 }>()("sidereal/grpo/ReferenceModel") {
-  /** A fixed copy of the policy's averaged weights, taken when the layer is built. */
+  /** Fixed copy of the policy's averaged weights, made when the layer is built. */
   static readonly layerFrozen: Layer.Layer<ReferenceModel, TensorError, PolicyModel | PolicyParameters> = Layer.effect(
     ReferenceModel,
     Effect.gen(function*() {
@@ -58,7 +58,7 @@ export class ReferenceModel extends Context.Service<ReferenceModel, {
   )
 
   /**
-   * A copy that is mixed with the policy every `every` steps, `reference = (1 - alpha) reference + alpha policy`
+   * Copy that is updated every `every` steps, `reference = (1 - alpha) reference + alpha policy`
    * (Gorbatovski et al. 2024, "Learn your reference model"; TRL's `SyncRefModelCallback`).
    */
   static readonly layerMixup = (
@@ -66,13 +66,13 @@ export class ReferenceModel extends Context.Service<ReferenceModel, {
   ): Layer.Layer<ReferenceModel, TensorError, PolicyModel | PolicyParameters> =>
     Layer.effect(ReferenceModel, mixed(every, alpha))
 
-  /** A copy that follows the policy after every step, `reference = decay reference + (1 - decay) policy`. */
+  /** Exponential moving average, updated after every step: `reference = decay reference + (1 - decay) policy`. */
   static readonly layerEma = (
     decay: number
   ): Layer.Layer<ReferenceModel, TensorError, PolicyModel | PolicyParameters> =>
     Layer.effect(ReferenceModel, mixed(1, 1 - decay))
 
-  /** The reference of a configuration. */
+  /** Reference of a configuration. */
   static readonly layer = (
     config: ReferenceConfig
   ): Layer.Layer<ReferenceModel, TensorError, PolicyModel | PolicyParameters> =>

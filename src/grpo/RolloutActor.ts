@@ -19,22 +19,25 @@ import * as PrefixHint from "./rollout/PrefixHint.ts"
 import { RolloutError } from "./RolloutError.ts"
 
 /**
- * The candidates of a prompt: those that the policy drew, best first, then those that joined them. Plain data, that may
- * come from anywhere.
+ * Candidates of a prompt: those drawn from the policy, best first, then those added to them. Plain data that may come
+ * from another process.
  */
 export interface Rollout {
   readonly prompt: RolloutPrompt
-  /** Version of the weights that the candidates were drawn with. */
+  /** Version of the weights that drew the candidates. */
   readonly version: number
   /** Trie nodes of the candidates, [G]. */
   readonly leaves: Int32Array
-  /** Items of the candidates, [G]: the first allowed item with the candidate's SID. */
+  /** Item numbers of the candidates, [G]: the first allowed item with the candidate's SID. */
   readonly items: Int32Array
   /** Whether each candidate's SID is the target's, [G]; all false where the target itself is excluded. */
   readonly hits: ReadonlyArray<boolean>
-  /** Log-probability of each step of each candidate under the policy that drew, at temperature 1, where asked for. */
+  /**
+   * Natural log-probability of each step of each candidate under the policy that drew it, at temperature 1, [G][steps].
+   * @default not computed
+   */
   readonly behaviour?: ReadonlyArray<Float32Array> | undefined
-  /** Steps of every candidate that were given and not drawn: they carry no gradient. @default 0 */
+  /** First steps of every candidate that a hint set and that carry no gradient. @default 0 */
   readonly forced?: number | undefined
 }
 
@@ -62,36 +65,40 @@ export const rewardGroup = ({ hits, items, prompt: { history, target } }: Rollou
   hits
 })
 
-/** How candidates are found. */
+/** Options of the candidates. */
 export interface RolloutOptions {
-  /** Candidates that are drawn per prompt, G; others may join them. */
+  /** Candidates drawn per prompt; the teacher's items and the answer may be added to them. */
   readonly groupSize: number
+  /** Whether items of the history may not be recommended. */
   readonly historyExcluded: boolean
-  /** Seed of what is drawn. @default 0 */
+  /** Seed of every random draw. @default 0 */
   readonly seed?: number | undefined
-  /** Whether the answer must be in its group; never where it may not be recommended. @default as-drawn */
+  /** Treatment of a group without its answer, if the answer may be recommended. @default as-drawn */
   readonly answer?: Candidates.Answer | undefined
-  /** Share of prompts that are given the first codes of the answer, 0 to 1. @default 0 */
+  /**
+   * Share of prompts whose candidates must begin with the first codes of the answer, 0 to 1 (`PrefixHint`).
+   * @default 0
+   */
   readonly hintShare?: number | undefined
-  /** A model whose best items join the candidates. */
+  /** Scorer whose best items are added to the candidates. @default none */
   readonly teacher?: Candidates.Teacher | undefined
-  /** Stands beside the policy while candidates are drawn; their log-probabilities remain the policy's own. */
+  /** Prior added to the scores of the decoder; `behaviour` stays the policy's own. @default none */
   readonly prior?: Prior | undefined
   /**
-   * Whether log-probabilities are told. Candidates that joined cost a forward pass then; an objective that looks at no
-   * ratio needs none. @default true
+   * Whether `behaviour` is computed, which costs a forward pass for added candidates; objectives without importance
+   * ratios do not need it. @default true
    */
   readonly behaviour?: boolean | undefined
 }
 
 /**
- * The actor that draws candidates.
+ * Actor that draws candidates.
  *
- * Responsibilities: for each prompt, G distinct SIDs that are legal and, where the history is excluded, lead to
- * an item that is not in it; fewer only when the catalogue has fewer, repeated ones only from a decoder that draws with
- * replacement. Ordering: rollouts stand in the order of the prompts. Back-pressure: the caller awaits a batch;
- * nothing is queued. Completion means that every candidate is a leaf of the trie and all of a batch are of one version of
- * the weights. Deterministic given the weights, the step and the prompts' ordinals, so a batch that a crash lost can be
+ * Responsibilities: draws for each prompt G distinct SIDs of the trie, if the history is excluded only SIDs of items
+ * outside it; fewer only if the catalogue has fewer, and repeated ones only from a decoder that draws with replacement.
+ * Ordering: rollouts are in the order of the prompts. Back-pressure: the caller awaits a batch; nothing is queued.
+ * Completion means that every candidate is a leaf of the trie and that one version of the weights drew the whole batch.
+ * Deterministic given the weights, the step and the prompts with their ordinals, so that a batch lost by a crash can be
  * drawn again.
  */
 export class RolloutActor extends Context.Service<RolloutActor, {
@@ -101,7 +108,7 @@ export class RolloutActor extends Context.Service<RolloutActor, {
     step: number
   ): Effect.Effect<ReadonlyArray<Rollout>, RolloutError>
 }>()("sidereal/grpo/RolloutActor") {
-  /** Draws with the decoder and the published weights of this process. */
+  /** Actor that uses the decoder and the published weights of this process. */
   static readonly layer = (
     { answer = "as-drawn", behaviour: told = true, hintShare = 0, prior, seed = 0, teacher, ...options }: RolloutOptions
   ): Layer.Layer<RolloutActor, never, PolicyModel | LeafDecoder | PublishedWeights | Sids> =>

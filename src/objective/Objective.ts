@@ -1,43 +1,44 @@
 /**
  * Objectives: losses over groups of candidates, as pure tensor functions.
  *
- * C candidates of all groups, L steps of the longest one (its codes, and its end where another SID goes on), P groups (one
- * per prompt), G candidates of the largest one, R inner nodes of all trees, K children of the widest one.
+ * Shapes: C candidates of all groups; L steps of the longest candidate (its codes, and its end where the SID is a
+ * prefix of another SID); P groups, one per prompt; G candidates of the largest group; R inner nodes of all trees; K
+ * children of the widest node.
  *
- * A policy may compute a batch in parts and adds what the parts return. A loss and its terms are therefore sums over the
- * part, divided by counts of the whole batch (`total`): `overSteps`, `overCandidates` and `overGroups` do that, and a
- * plain `mean()` does not.
+ * A policy may compute a batch in parts and add the results. A loss and its terms are therefore sums over the part,
+ * divided by counts of the whole batch (`total`), as `overSteps`, `overCandidates` and `overGroups` compute them; a
+ * plain `mean()` divides by the counts of the part and is wrong.
  */
 import * as tf from "@tensorflow/tfjs"
 
-/** What a loss sees; entries that a mask leaves out are 0. */
+/** Input of a loss; masked entries are 0. Log-probabilities are natural logarithms. */
 export interface GroupTensors {
   /** Log-probability of each step, [C, L]; gradients flow through it and through `nodes.logProbs`. */
   readonly logProbs: tf.Tensor
-  /** The same when the candidates were drawn [C, L]; only for objectives that need it. */
+  /** Log-probability of each step under the policy that drew the candidates, [C, L]; for objectives that need it. */
   readonly behaviour: tf.Tensor
-  /** The same under the reference [C, L]; only for objectives that need it. */
+  /** Log-probability of each step under the reference, [C, L]; for objectives that need it. */
   readonly reference: tf.Tensor
   /** 1 for the steps of a candidate, 0 for padding, [C, L]. */
   readonly mask: tf.Tensor
-  /** Row of the node that each step leaves, in `nodes` [C, L], int32. */
+  /** Row in `nodes` of the node that each step leaves, [C, L], int32. */
   readonly node: tf.Tensor
-  /** [C]. */
+  /** Advantage of each candidate, [C]; its reward total in the mode "raw" of `Advantage`. */
   readonly advantages: tf.Tensor
-  /** 1 for the candidate that is the answer to its prompt, 0 for others [C]. */
+  /** 1 for the candidate that is the answer to its prompt, 0 for others, [C]. */
   readonly answer: tf.Tensor
   readonly members: {
-    /** Rows of the candidates of each group in their order [P, G], int32. */
+    /** Numbers (0 .. C - 1) of the candidates of each group, in their order, [P, G], int32. */
     readonly candidates: tf.Tensor
-    /** 1 for the candidates of a group, 0 after them [P, G]. */
+    /** 1 for the candidates of a group, 0 for padding, [P, G]. */
     readonly mask: tf.Tensor
   }
-  /** Counts of the whole batch, of which these tensors may be a part; scalars. */
+  /** Counts of the whole batch, scalars; these tensors may be a part of it. */
   readonly total: { readonly candidates: tf.Tensor; readonly steps: tf.Tensor; readonly groups: tf.Tensor }
   readonly nodes: {
     /** Log-probability of each child of each inner node, [R, K]. */
     readonly logProbs: tf.Tensor
-    /** [R, K]; only for objectives that need the reference. */
+    /** Log-probability of each child under the reference, [R, K]; for objectives that need it. */
     readonly reference: tf.Tensor
     /** 1 for the children of a node, 0 for padding, [R, K]. */
     readonly legal: tf.Tensor
@@ -46,23 +47,23 @@ export interface GroupTensors {
   }
 }
 
-/** Log-probabilities that an objective reads beside those of the policy; the others need not be computed. */
+/** Log-probabilities that an objective reads in addition to those of the policy; others need not be computed. */
 export interface Needs {
   readonly behaviour: boolean
   readonly reference: boolean
 }
 
-/** A loss and numbers that say more about it: scalars that add up over the parts of a batch. */
+/** Loss and named diagnostic terms: scalars that are summed over the parts of a batch. */
 export interface Evaluated {
   readonly loss: tf.Tensor
   readonly terms: Readonly<Record<string, tf.Tensor>>
 }
 
-/** A loss with the numbers that it is fed with. */
+/** Loss with its numeric settings. */
 export interface GroupObjective {
   readonly name: string
   readonly needs: Needs
-  /** Fed with every step: changing one compiles nothing. */
+  /** Settings that are fed at every step, so that a change of value compiles nothing. */
   readonly scalars: Readonly<Record<string, number>>
   readonly loss: (groups: GroupTensors, scalars: Readonly<Record<string, tf.Tensor>>) => Evaluated
 }
@@ -73,7 +74,7 @@ const withheld = (objective: string, what: keyof Needs): PropertyDescriptor => (
   }
 })
 
-/** Evaluates an objective on tensors of which it can read only what it needs; others throw. */
+/** Evaluates an objective; reading log-probabilities that its `needs` do not list throws. */
 export const evaluate = (
   { loss, name, needs }: GroupObjective,
   groups: GroupTensors,
@@ -90,15 +91,15 @@ export const evaluate = (
     scalars
   )
 
-/** An objective and its weight in a sum. */
+/** Objective with its weight in a sum. */
 export interface WeightedObjective {
   readonly objective: GroupObjective
   readonly weight: number
 }
 
 /**
- * Adds objectives, each by its weight, which is fed. The loss of each is a term under its name; of other terms that
- * several report, the first objective's is kept.
+ * Returns the weighted sum of objectives; the weights are fed. The loss of each objective, before its weight, becomes a
+ * term under its name; where several objectives report the same term, the first one's is kept.
  */
 export const sum = (parts: ReadonlyArray<WeightedObjective>): GroupObjective => ({
   name: parts.map(({ objective }) => objective.name).join("+"),
@@ -129,24 +130,24 @@ export const sum = (parts: ReadonlyArray<WeightedObjective>): GroupObjective => 
   }
 })
 
-/** Log-probability of each candidate [C]: the sum of its steps. */
+/** Returns the log-probability of each candidate, [C]: the sum over its steps. */
 export const leafLogProbs = ({ logProbs, mask }: GroupTensors): tf.Tensor => logProbs.mul(mask).sum(1)
 
-/** Lays out one number per candidate by groups [P, G]; 0 after a group's last candidate. */
+/** Arranges one number per candidate [C] by groups, [P, G]; padding is 0. */
 export const byGroup = (values: tf.Tensor, { members: { candidates, mask } }: GroupTensors): tf.Tensor =>
   tf.gather(values, candidates.reshape([-1])).reshape(candidates.shape).mul(mask)
 
-/** Log of the softmax of scores [P, G] over each group; very negative after a group's last candidate. */
+/** Returns the log-softmax of scores over each group, [P, G]; about -1e9 for padding. */
 export const logSoftmaxOfGroups = (scores: tf.Tensor, { members: { mask } }: GroupTensors): tf.Tensor =>
   tf.logSoftmax(scores.add(mask.sub(1).mul(1e9)))
 
-/** Mean over the steps of all candidates of values [C, L]. */
+/** Returns the mean of values [C, L] over the steps of all candidates: one scalar, as the next two functions do. */
 export const overSteps = (values: tf.Tensor, { mask, total }: GroupTensors): tf.Tensor =>
   values.mul(mask).sum().div(total.steps)
 
-/** Mean over candidates of the mean over each one's steps, of values [C, L] or [C, 1]. */
+/** Averages values [C, L] or [C, 1] over the steps of each candidate, then over candidates. */
 export const overCandidates = (values: tf.Tensor, { mask, total }: GroupTensors): tf.Tensor =>
   values.mul(mask).sum(1).div(mask.sum(1)).sum().div(total.candidates)
 
-/** Sum of values of any shape over the number of groups. */
+/** Returns the sum of values of any shape, divided by the number of groups. */
 export const overGroups = (values: tf.Tensor, { total }: GroupTensors): tf.Tensor => values.sum().div(total.groups)

@@ -1,5 +1,5 @@
 /**
- * Settings of an objective: which loss, and its numbers.
+ * Settings of an objective: its loss, the numbers of the loss, and terms added to it.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -20,7 +20,7 @@ import * as Objective from "./Objective.ts"
 const NonNegative = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
 const most = 1e6
 
-/** Losses that compare candidates by the ratio to the policy that drew them. */
+/** Losses that read the importance ratio, the policy's probability over that of the policy that drew the candidates. */
 const surrogates = ["grpo", "dr-grpo", "dapo", "bnpo", "gspo", "cispo"] as const
 
 /** Names of all losses. */
@@ -28,23 +28,36 @@ export const kinds = ["distillation", ...surrogates, "top-leaves", "lambda-loss"
 
 /** Settings of an objective; fields that its loss does not have are ignored. */
 export class ObjectiveConfig extends Schema.Class<ObjectiveConfig>("sidereal/objective/ObjectiveConfig")({
-  /** @default distillation */
+  /** Name of the loss; a module of `loss` each. @default distillation */
   kind: Schema.Literals(kinds).pipe(Schema.withDecodingDefaultKey(Effect.succeed("distillation" as const))),
   /** Estimate of the divergence from the reference. @default k3 */
   divergence: Schema.Literals(["k1", "k2", "k3", "exact"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("k3" as const))
   ),
-  /** Ratios below 1 less this are clipped; by default the loss's own. */
+  /**
+   * Distance from 1 below which ratios are clipped, at least 0; not read by CISPO.
+   * @default 0.2; 3e-4 for gspo
+   */
   epsilonLow: Schema.optionalKey(NonNegative),
-  /** Ratios above 1 and this are clipped; by default the loss's own. */
+  /**
+   * Distance from 1 above which ratios are clipped, at least 0; not read by CISPO.
+   * @default 0.2; 0.28 for dapo, 4e-4 for gspo
+   */
   epsilonHigh: Schema.optionalKey(NonNegative),
-  /** Reward that multiplies the odds of a distillation's teacher by e; above 0. @default 1 */
+  /**
+   * Distillation: reward difference that multiplies the odds of the teacher by e. ApproxNDCG: temperature of its smooth
+   * ranks, in nats. Above 0.
+   * @default 1
+   */
   temperature: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
   /** Share of the reverse divergence in a distillation, 0 to 1. @default 0 */
   reverse: NonNegative.check(Schema.isLessThanOrEqualTo(1)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
-  /** Weight of the negative log-likelihood of the answer, where its group holds it. @default 0 */
+  /** Weight of the negative log-likelihood of the answer in groups that contain it, 0 to 1e6. @default 0 */
   anchor: NonNegative.check(Schema.isLessThanOrEqualTo(most)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
-  /** Weight of the entropy over the children of the nodes that candidates pass. @default 0 */
+  /**
+   * Weight of the entropy bonus: mean entropy over the children of the nodes that candidates pass, 0 to 1e6.
+   * @default 0
+   */
   entropy: NonNegative.check(Schema.isLessThanOrEqualTo(most)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0)))
 }) {}
 
@@ -82,14 +95,14 @@ const lossOf = (
   }
 }
 
-/** Returns whether a loss reads advantages that compare the candidates of a group, and not the rewards themselves. */
+/** Returns whether a loss reads advantages relative to the group; the others read raw rewards. */
 export const isRelative = ({ kind }: ObjectiveConfig): boolean => surrogates.some((one) => one === kind)
 
-/** Makes the objective of settings, with weight `beta` on the divergence from the reference. */
+/** Makes the configured objective; `beta`, at least 0, is the weight of the divergence from the reference. */
 export const make = (config: ObjectiveConfig, beta: number): Objective.GroupObjective => {
   const parts: ReadonlyArray<Objective.WeightedObjective> = [
     { objective: lossOf(config, beta), weight: 1 },
-    // Losses with ratios hold the divergence themselves.
+    // Losses with ratios contain the divergence themselves.
     ...(beta > 0 && !isRelative(config)
       ? [{ objective: Regularizer.divergence(config.divergence), weight: beta }]
       : []),

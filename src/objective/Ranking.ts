@@ -1,19 +1,23 @@
 /**
- * Ranks and discounted gains of the candidates of groups [P, G], for losses that order them.
+ * Ranks and discounted gains of the candidates of each group, [P, G], for ranking losses.
  *
- * The relevance of a candidate is its advantage above the least of its group (raw rewards stand for relevance best), and
- * gains are linear in it: negative rewards are allowed, and a group without any difference has no gain.
+ * The relevance of a candidate is its advantage less the lowest of its group; raw rewards are the intended advantages.
+ * Gains are linear in the relevance, so negative rewards are allowed, and a group whose advantages are all equal has
+ * gains 0.
  */
 import * as tf from "@tensorflow/tfjs"
 import * as Objective from "./Objective.ts"
 
-/** Shows a value of candidate i and of candidate j for each pair [P, G, 1] and [P, 1, G]. */
+/** Reshapes values [P, G] to broadcast over pairs of candidates: those of i, [P, G, 1], and those of j, [P, 1, G]. */
 export const pairs = (values: tf.Tensor): readonly [i: tf.Tensor, j: tf.Tensor] => [
   values.expandDims(2),
   values.expandDims(1)
 ]
 
-/** Ranks by descending score, from 1, as constants; ties are broken by the order of the candidates. */
+/**
+ * Returns the ranks by descending score, from 1, [P, G]; ties go to the earlier candidate. They are constants: no
+ * gradient flows through them.
+ */
 export const ranks = (scores: tf.Tensor, mask: tf.Tensor): tf.Tensor =>
   tf.customGrad((...args) => {
     const [scores] = args as unknown as [tf.Tensor]
@@ -26,10 +30,10 @@ export const ranks = (scores: tf.Tensor, mask: tf.Tensor): tf.Tensor =>
     }
   })(scores)
 
-/** The discount of a rank: 1 / log2(1 + rank). */
+/** Returns the discounts of ranks, 1 / log2(1 + rank). */
 export const discount = (rank: tf.Tensor): tf.Tensor => rank.add(1).log().reciprocal().mul(Math.LN2)
 
-/** Gains over the discounted gain of the ideal order, so that the best order of a group sums to 1 [P, G]. */
+/** Returns gains divided by the discounted gain of the ideal order, [P, G]: the best order of a group has NDCG 1. */
 export const normalisedGains = (groups: Objective.GroupTensors): tf.Tensor => {
   const { members: { mask } } = groups
   const relevance = Objective.byGroup(groups.advantages, groups)
@@ -39,6 +43,6 @@ export const normalisedGains = (groups: Objective.GroupTensors): tf.Tensor => {
   return gains.div(ideal.add(ideal.equal(0).cast("float32")))
 }
 
-/** Mean NDCG of the order of the scores over groups. */
+/** Returns the mean over groups of the NDCG of the order by `scores`, a scalar. */
 export const ndcg = (scores: tf.Tensor, gains: tf.Tensor, groups: Objective.GroupTensors): tf.Tensor =>
   Objective.overGroups(gains.mul(discount(ranks(scores, groups.members.mask))), groups)

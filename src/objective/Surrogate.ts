@@ -1,15 +1,15 @@
 /**
- * Policy gradients by importance ratios: the frame that GRPO and its relatives share.
+ * Policy-gradient losses with importance ratios: the common part of GRPO and its relatives.
  *
- * A candidate's step with ratio w = exp(l - behaviour) and advantage A earns a gain, whose gradient is that of w A inside
- * the clipping range; the loss is a mean of `beta x divergence - gain`. The losses differ in the ratio (of a step or of the
- * whole candidate), in the clipping and in the mean.
+ * A step with log-probability l, ratio w = exp(l - behaviour) and advantage A has a gain, whose gradient is that of w A
+ * inside the clipping range; the loss is a mean of `beta x divergence - gain`. The losses differ in the ratio (of a
+ * step or of the whole candidate), in the clipping and in the mean.
  */
 import * as tf from "@tensorflow/tfjs"
 import * as Divergence from "./Divergence.ts"
 import * as Objective from "./Objective.ts"
 
-/** How steps are averaged. */
+/** Average over steps that makes one number of a loss. */
 export type Mean =
   /** Mean over candidates of the mean over each one's steps. */
   | "candidates"
@@ -20,39 +20,39 @@ export type Mean =
   /** Sum over steps, divided by the number of candidates and the scalar `divisor`. */
   | "constant"
 
-/** The divergence from the reference in a loss. */
+/** Divergence from the reference in a loss. */
 export interface DivergenceOptions {
   /** Weight of the divergence; with 0 the reference is not needed. */
   readonly beta: number
-  /** @default "k3" */
+  /** Estimate of the divergence. @default "k3" */
   readonly divergence?: Divergence.Estimate | undefined
   /**
-   * Multiplies the divergence by the importance ratio and differentiates both, which takes the bias from its gradient on
-   * candidates of an older policy (DeepSeek-V3.2 2025; `use_bias_correction_kl` in TRL).
+   * Whether the divergence is multiplied by the importance ratio, with gradients through both, which makes its gradient
+   * unbiased on candidates of an older policy (DeepSeek-V3.2 2025; `use_bias_correction_kl` in TRL).
    *
    * @default false
    */
   readonly weighDivergence?: boolean | undefined
 }
 
-/** Range of the ratio, 1 - low to 1 + high, outside of which a gain grows no more; Infinity clips nothing. */
+/** Clipping range of the ratio, 1 - epsilonLow to 1 + epsilonHigh; Infinity disables the clipping on its side. */
 export interface ClipOptions {
   readonly epsilonLow: number
   readonly epsilonHigh: number
 }
 
-/** What steps earn. */
+/** Gain of each step, or of each candidate. */
 export interface Gain {
-  /** [C, L] or [C, 1]. */
+  /** Value to be maximised, [C, L] or [C, 1]. */
   readonly gain: tf.Tensor
-  /** Steps that are clipped, or candidates [C, 1], as booleans. */
+  /** Whether each step [C, L] or candidate [C, 1] is clipped, boolean. */
   readonly clipped: tf.Tensor
 }
 
-/** Everything in which the losses differ. */
+/** Differences between the losses. */
 export interface SurrogateOptions extends DivergenceOptions {
   readonly name: string
-  /** Of each step, or the geometric mean over the steps of each candidate. */
+  /** Ratio of each step, or the geometric mean of the ratios of each candidate's steps. */
   readonly ratio: "step" | "sequence"
   readonly mean: Mean
   readonly scalars: Readonly<Record<string, number>>
@@ -86,7 +86,7 @@ const reduce = (
   }
 }
 
-/** Clips the gain of PPO (Schulman et al. 2017): min(w A, clip(w, 1 - low, 1 + high) A). */
+/** Returns the clipped gain of PPO (Schulman et al. 2017): min(w A, clip(w, 1 - epsilonLow, 1 + epsilonHigh) A). */
 export const clip: SurrogateOptions["gain"] = (ratio, advantages, _, { epsilonHigh, epsilonLow }) => {
   const [least, most] = [tf.scalar(1).sub(epsilonLow!), tf.scalar(1).add(epsilonHigh!)]
   const bounded = tf.minimum(tf.maximum(ratio, least), most)
@@ -98,8 +98,9 @@ export const clip: SurrogateOptions["gain"] = (ratio, advantages, _, { epsilonHi
 }
 
 /**
- * Makes an objective. Its terms are means over steps: `kl` (of the given estimate, with its weight if it has one),
- * `clipped` (share of steps; of candidates where the ratio is theirs) and `entropy` (over the children, in nats).
+ * Makes an objective. Its terms: `kl`, mean over steps of the chosen estimate in nats, after `weighDivergence` and
+ * before `beta`, if `beta` is not 0; `clipped`, the share of steps (of candidates for ratio "sequence") that are
+ * clipped; and `entropy`, mean over steps of the entropy over the children, in nats.
  */
 export const make = (options: SurrogateOptions): Objective.GroupObjective => {
   const { beta, divergence = "k3", gain, mean, name, ratio: level, weighDivergence = false } = options

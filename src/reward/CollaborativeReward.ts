@@ -1,7 +1,8 @@
 /**
- * What a scorer of items thinks of the candidates: item-to-item counts, a sequential model such as SASRec, a fusion.
+ * Reward of a candidate by an item scorer: item-to-item counts, a sequential model such as SASRec, or a fusion.
  *
- * A candidate that is no item counts as the item that the scorer likes least, and in `logMass` as one without any mass.
+ * A candidate that is no item has the lowest score of the catalogue; in the form `logMass`, the score of an item
+ * without mass.
  */
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
@@ -11,14 +12,14 @@ import * as ScoreScale from "../evaluation/baseline/ScoreScale.ts"
 import { Reward } from "./Reward.ts"
 
 /**
- * Forms of the reward for the scores s over the N items after the group's history.
+ * Form of the reward, given the scores s of the N items after the group's history.
  *
  * - `logMass`: `log(s / sum + epsilon)` over the catalogue; for scores that are not negative.
- * - `logSoftmax`: log-probability of the item under `softmax(s / temperature)` over the catalogue.
- * - `logits`: s itself, as MiniOneRec's `sasrec` reward takes the logits of SASRec. Differs from MiniOneRec: it draws the
- *   logit of a random item for a candidate that is none.
+ * - `logSoftmax`: natural log-probability of the item under `softmax(s / temperature)` over the catalogue.
+ * - `logits`: s itself, as in MiniOneRec's `sasrec` reward, whose s are the logits of SASRec. Differs from MiniOneRec,
+ *   which uses the logit of a random item for a candidate that is no item.
  * - `zScore`: `(s - mean) / (std + 1e-4)` over the candidates of the group, with the sample deviation (n - 1).
- * - `rank`: share of the other candidates of the group that the scorer places below, 0 to 1; ties count half.
+ * - `rank`: share of the other candidates of the group with a lower score, 0 to 1; ties count half.
  */
 export type CollaborativeForm =
   | Extract<ScoreScale.ScoreScale, { readonly kind: "logMass" | "logSoftmax" }>
@@ -43,7 +44,7 @@ const absent = (form: CollaborativeForm, row: Float64Array): number =>
     ? Math.log(form.epsilon ?? ScoreScale.epsilon)
     : row.reduce((least, score) => Math.min(least, score), Infinity)
 
-/** Provides the reward; by default in the form `logMass`, for scorers that count. */
+/** Provides the reward; by default in the form `logMass`, for scorers of non-negative counts, named "collaborative". */
 export const layer = ({ form = { kind: "logMass" }, name = "collaborative", scorer }: {
   readonly scorer: Scorer
   readonly form?: CollaborativeForm | undefined
@@ -56,7 +57,10 @@ export const layer = ({ form = { kind: "logMass" }, name = "collaborative", scor
         Effect.gen(function*() {
           const outside = items.find((item) => item >= width)
           if (outside !== undefined) {
-            return yield* new ScorerError({ scorer: scorer.name, detail: `item ${outside} is not among its ${width}` })
+            return yield* new ScorerError({
+              scorer: scorer.name,
+              detail: `item ${outside} is not among its ${width} items`
+            })
           }
           const raw = data.subarray(g * width, (g + 1) * width)
           const row = form.kind === "logMass" || form.kind === "logSoftmax"

@@ -1,8 +1,8 @@
 /**
- * A penalty on candidates that are near others of their group: minus the mean likeness to the other candidates,
- * `-1 / (m - 1) sum_(j != i) s(i, j)` over the m candidates that are items: the intra-list similarity of Ziegler et al.
- * (2005), told apart by candidate. A group with one item gets 0; a candidate that is no item gets -1, as a copy of all
- * others would, and is nobody's neighbour.
+ * Penalty on candidates that are similar to others of their group: the negative mean similarity to the other
+ * candidates, `-1 / (m - 1) sum_(j != i) s(i, j)` over the m candidates that are items. It is the intra-list similarity
+ * of Ziegler et al. (2005), per candidate. In a group with one item, this item has the reward 0. A candidate that is no
+ * item has the reward -1, as for a duplicate of all others, and does not count as a neighbour of others.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -23,7 +23,7 @@ const ofLikeness = (likeness: (a: number, b: number) => number) =>
     })
   })
 
-/** Provides the reward with the share of leading codes in common, 0 to 1, of the longer SID's. */
+/** Provides the reward by SIDs: the similarity is the shared leading codes over the codes of the longer SID, 0 to 1. */
 export const layer: Layer.Layer<Reward, never, Sids> = Layer.unwrap(
   Effect.map(Sids, ({ index }) =>
     ofLikeness((a, b) => {
@@ -32,7 +32,7 @@ export const layer: Layer.Layer<Reward, never, Sids> = Layer.unwrap(
     }))
 )
 
-/** Provides the reward with the cosine of item embeddings [N, D], -1 to 1. */
+/** Provides the reward by content: the similarity is the cosine of item embeddings [N, D], -1 to 1. */
 export const layerCosine = ({ embeddings }: { readonly embeddings: Matrix.Matrix }): Layer.Layer<Reward> =>
   Layer.unwrap(Effect.sync(() => {
     const unit = Matrix.normalizeRows(embeddings)

@@ -1,7 +1,7 @@
 /**
- * A reward of another process: a batch of groups is posted as JSON, and its rewards come back as JSON.
+ * Reward from an HTTP server: a batch of groups is posted as JSON, and the response contains its rewards as JSON.
  *
- * What a candidate that is no item, -1 in the request, gets is for the server to say.
+ * A candidate that is no item is -1 in the request; the server decides its reward.
  */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -20,36 +20,43 @@ export const Question = Schema.Struct({
   /** Name of the reward. */
   reward: Schema.String,
   groups: Schema.Array(Schema.Struct({
+    /** Number of the user. */
     user: Schema.Int,
     /** Item numbers, oldest first. */
     history: Schema.Array(Schema.Int),
+    /** Item number of the answer; -1 where it is not known. */
     target: Schema.Int,
-    /** Candidates, best first; -1 for one that is no item. */
+    /** Item numbers of the candidates in rank order, [G]; -1 for a candidate that is no item. */
     items: Schema.Array(Schema.Int),
+    /** Whether each candidate's SID is the target's, [G]. */
     hits: Schema.Array(Schema.Boolean)
   }))
 })
 
-/** Body of the answer: finite numbers per candidate for each group in its order, or null where the reward does not apply. */
+/**
+ * Body of the response: for each group, in the order of the request, one finite number per candidate, or null where the
+ * reward does not apply.
+ */
 export const Answer = Schema.Struct({ rewards: Schema.Array(Schema.NullOr(Schema.Array(Schema.Finite))) })
 
-/** How the server is asked. */
+/** Options of the requests. */
 export interface HttpRewardOptions {
+  /** Address of the server; errors show it without its query and user. */
   readonly url: string
-  /** @default http */
+  /** Name of the reward. @default http */
   readonly name?: string | undefined
-  /** Keys belong here, where no error shows them, rather than into the address. */
+  /** Headers of every request; access keys belong here, because no error shows them. @default none */
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** Time for each try, from the request to the last byte of the answer. @default 30 seconds */
+  /** Time limit of each attempt, from the request to the last byte of the response. @default 30 seconds */
   readonly timeout?: Duration.Input | undefined
   /**
-   * Further tries, 0.1 s, 0.2 s, 0.4 s ... apart, after a lost connection, no answer in time, or the status 408, 429, 500,
-   * 502, 503 or 504; others cannot help. @default 2
+   * Number of retries, after 0.1 s, 0.2 s, 0.4 s ..., at most 10 s, if the connection fails, the time limit is exceeded
+   * or the status is 408, 429, 500, 502, 503 or 504; other failures are not retried. @default 2
    */
   readonly retries?: number | undefined
 }
 
-/** Names an address and what went wrong there, without its query and user, and not at length. */
+/** Describes a failure at an address without its query and user; the message is cut to 300 characters. */
 const described = (url: string, message: string): string => {
   const whole = UrlParams.redactUrl(url)
   const shown = whole.split(/[?#]/, 1)[0]!
@@ -57,7 +64,7 @@ const described = (url: string, message: string): string => {
   return `${shown}: ${words.length > 300 ? `${words.slice(0, 300)} ...` : words}`
 }
 
-/** Provides the reward; the client comes from a layer such as `FetchHttpClient.layer`. */
+/** Provides the reward; a layer such as `FetchHttpClient.layer` provides the client. */
 export const layer = (
   { headers = {}, name = "http", retries = 2, timeout = "30 seconds", url }: HttpRewardOptions
 ): Layer.Layer<Reward, never, HttpClient.HttpClient> =>

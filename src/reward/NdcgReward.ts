@@ -1,7 +1,7 @@
 /**
- * The gain that a hit brings to the NDCG of its list: `1 / log2(rank + 2)` for a hit at a rank from 0 (Jarvelin and
- * Kekalainen 2002, one relevant item), 0 for any other candidate and for one that is no item, which keeps its place.
- * A hit that was drawn twice earns the gain of each of its places.
+ * NDCG gain of a hit: `1 / log2(rank + 2)` for a hit at a rank from 0 (Jarvelin and Kekalainen 2002, one relevant
+ * item), and 0 for every other candidate. A candidate that is no item counts in the ranks. A hit that was drawn twice
+ * has the gain of each of its ranks.
  */
 import { Reward } from "./Reward.ts"
 

@@ -1,8 +1,8 @@
 /**
- * Partial credit for the first codes of the target's SID: with m leading codes shared and level weights w, a candidate
- * earns `sum_(l < m) w_l / sum_(l < longest) w_l`, where `longest` is the length of the longer of both SIDs; 0 for a
- * candidate that is no item. Only the target's own SID earns 1. Hierarchical prefix rewards are MiniOneRec's upstream
- * idea: its 0.2, 0.5 and 1 for 1, 2 and 3 levels are the weights 0.2, 0.3, 0.5.
+ * Partial credit for leading codes shared with the target's SID: with m shared codes and level weights w, the reward is
+ * `sum_(l < m) w_l / sum_(l < longest) w_l`, where `longest` is the length of the longer of both SIDs; 0 for a
+ * candidate that is no item. Only the target's own SID has the reward 1. Hierarchical prefix rewards follow MiniOneRec:
+ * its 0.2, 0.5 and 1 for 1, 2 and 3 shared levels are the weights 0.2, 0.3, 0.5.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -10,7 +10,7 @@ import { type SidIndex } from "../sid/SidIndex.ts"
 import { Sids } from "../sid/Sids.ts"
 import { failed, Reward, type RewardError } from "./Reward.ts"
 
-/** Returns the codes of an item; throws for one that the index does not hold. */
+/** Returns the codes of an item, [L]; throws a `RangeError` for an item that is not in the index. */
 export const codesOf = ({ sids }: SidIndex, item: number): Int32Array => {
   const codes = sids[item]
   if (codes === undefined) throw new RangeError(`item ${item} has no SID: the index holds ${sids.length} items`)
@@ -25,8 +25,9 @@ export const shared = (a: Int32Array, b: Int32Array): number => {
 }
 
 /**
- * Provides the reward. `weights` has one number per level, above 0, by default 1 for each: the share of the codes. Fails
- * when it does not fit the SIDs.
+ * Provides the reward. `weights` has one finite number above 0 per level, [L], by default 1 for each level, which makes
+ * the reward the share of shared codes. Fails if the number of weights is not the number of levels or a weight is out
+ * of range.
  */
 export const layer = ({ weights }: { readonly weights?: ReadonlyArray<number> | undefined } = {}): Layer.Layer<
   Reward,
@@ -40,7 +41,7 @@ export const layer = ({ weights }: { readonly weights?: ReadonlyArray<number> | 
         "prefix",
         `its weights are ${
           JSON.stringify(weights)
-        }; give one finite number above 0 for each of the ${index.levels} levels`
+        }; set one finite number above 0 for each of the ${index.levels} levels`
       )
     }
     const sums = [0]

@@ -1,6 +1,6 @@
 /**
- * The rank penalty of MiniOneRec: in a group with a hit, the wrong candidate at rank i (from 0) gets
- * `-(1 / log2(i + 2)) / sum_j 1 / log2(j + 2)` and the hit 0; a group without a hit gets zeros.
+ * Rank penalty of MiniOneRec: in a group with a hit, the wrong candidate at rank i (from 0) has the reward
+ * `-(1 / log2(i + 2)) / sum_j 1 / log2(j + 2)` and the hit 0; in a group without a hit all rewards are 0.
  * A candidate that is no item is a wrong one.
  */
 import { Reward } from "./Reward.ts"

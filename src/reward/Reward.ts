@@ -1,8 +1,8 @@
 /**
  * Rewards of candidate groups.
  *
- * A reward is a service, and each kind of reward a layer that provides it. It sees whole groups in rank order and answers
- * one number per candidate, or null for a group that it does not apply to.
+ * A reward is a service, and each kind of reward is a layer that provides it. Its input is whole groups in rank order;
+ * its result is one number per candidate, or null for a group to which it does not apply.
  */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -13,13 +13,15 @@ import * as Schema from "effect/Schema"
 
 /** Input of a reward: a prompt, its target (the item that followed), and its candidates in rank order. */
 export interface RewardGroup {
+  /** Number of the user. */
   readonly user: number
+  /** Item numbers of the prompt, oldest first. */
   readonly history: Int32Array
   /** Item number, or -1 where no answer is known: rewards that compare with it answer null, "not applicable". */
   readonly target: number
   /**
-   * One item per candidate, [G]: the first with its SID that may be recommended; -1 for a candidate that is no item, which
-   * only a policy without a trie writes.
+   * Item number of each candidate, [G]: the first item with its SID that may be recommended; -1 for a candidate that is
+   * no item, which only a policy without a trie generates.
    */
   readonly items: Int32Array
   /** Whether each candidate's SID is the target's, [G]; all false where the target itself is excluded. */
@@ -40,7 +42,7 @@ export class TooSlow extends Schema.TaggedError<TooSlow>()("TooSlow", { waited: 
   }
 }
 
-/** An answer whose length is not the number of candidates. */
+/** A result whose length is not the number of candidates. */
 export class WrongCount extends Schema.TaggedError<WrongCount>()("WrongCount", {
   group: Schema.Int,
   candidates: Schema.Int,
@@ -52,13 +54,13 @@ export class WrongCount extends Schema.TaggedError<WrongCount>()("WrongCount", {
   }
 }
 
-/** A reward that answered for more groups than it was asked for. */
+/** A reward that returned results for more groups than it received. */
 export class WrongGroups extends Schema.TaggedError<WrongGroups>()("WrongGroups", {
   groups: Schema.Int,
   answers: Schema.Int
 }) {
   override get message() {
-    return `it was asked for ${this.groups} groups and answered for ${this.answers}`
+    return `it received ${this.groups} groups and returned results for ${this.answers}; return one result per group`
   }
 }
 
@@ -73,7 +75,7 @@ export class NotFinite extends Schema.TaggedError<NotFinite>()("NotFinite", {
   }
 }
 
-/** A reward whose weight makes the total overflow. */
+/** A reward whose weight makes the total overflow in 32-bit floating point. */
 export class TooLarge extends Schema.TaggedError<TooLarge>()("TooLarge", {
   group: Schema.Int,
   candidate: Schema.Int,
@@ -97,7 +99,7 @@ export class RewardError extends Schema.TaggedError<RewardError>()("RewardError"
   }
 }
 
-/** Returns the error with which a reward reports its own failure. */
+/** Builds the error with which a reward reports its own failure. */
 export const failed = (reward: string, detail: string): RewardError =>
   new RewardError({ reward, reason: new RewardFailed({ detail }) })
 
@@ -113,26 +115,27 @@ export interface GroupRewards {
 }
 
 /**
- * What a custom reward may answer for a group. An `Int32Array` is none: `items.map` makes one, in which 0.5 would be 0.
+ * Result of a custom reward for a group, [G], or null where it does not apply. An `Int32Array` is not allowed:
+ * `items.map` would make one, which rounds 0.5 to 0.
  */
 export type Answer = ReadonlyArray<number> | Float32Array | Float64Array | null
 
 const words = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
 
 /**
- * A named reward.
+ * Named reward.
  *
- * Responsibilities: answers a batch of groups in their order; changes nothing, so that a batch may be asked for again.
- * Every reward says in its description what a candidate without an item gets.
+ * Responsibilities: scores a batch of groups in their order; has no side effects, so that a batch may be scored again.
+ * Every reward documents the value of a candidate that is no item.
  */
 export class Reward extends Context.Service<Reward, {
   readonly name: string
-  /** Scores per group. Counts and finiteness are checked by `supervise`, which the reward actor applies. */
+  /** Scores groups, [groups][G]. `supervise`, which the reward actor applies, checks counts and finiteness. */
   score(groups: ReadonlyArray<RewardGroup>): Effect.Effect<ReadonlyArray<Scores>, RewardError>
 }>()("sidereal/reward/Reward") {
   /**
-   * Makes a reward of a function of one group, which may return an Effect; groups of a batch are asked for 16 at a time.
-   * A function that throws, or an Effect that fails or dies, has failed.
+   * Makes a reward from a function of one group, which may return an Effect; at most 16 groups of a batch are scored
+   * concurrently. A function that throws and an Effect that fails or dies become a `RewardError`.
    */
   static readonly layer = <R = never>(
     name: string,
@@ -145,7 +148,7 @@ export class Reward extends Context.Service<Reward, {
           return Effect.isEffect(answer) ? answer : Effect.succeed(answer)
         }), { concurrency: 16 }))
 
-  /** Makes a reward of an Effect over a whole batch, as a service that scores many groups at once has it. */
+  /** Makes a reward from a function of a whole batch, for services that score many groups in one request. */
   static readonly layerBatch = <R = never>(
     name: string,
     score: (groups: ReadonlyArray<RewardGroup>) => Effect.Effect<ReadonlyArray<Answer>, unknown, R>
@@ -166,18 +169,18 @@ export class Reward extends Context.Service<Reward, {
     )
 }
 
-/** Bounds of a reward. */
+/** Time limit and retries of a reward. */
 export interface Bounds {
-  /** Time for each try; as long as it takes by default. A function that never returns cannot be interrupted. */
+  /** Time limit of each attempt. A function that never returns cannot be interrupted. @default none */
   readonly timeout?: Duration.Input | undefined
-  /** Schedule of further tries after a failure, a late or a wrong answer; none by default. */
+  /** Schedule of retries after a failure, a late or a wrong result. @default none */
   readonly retries?: Schedule.Schedule<unknown, RewardError> | undefined
 }
 
 /**
- * Makes a reward answer correctly or fail with a typed error: a try that takes longer than `timeout` is interrupted and
- * its late answer dropped, and an answer for the wrong number of groups or candidates, or with a number that is not
- * finite, is a failure.
+ * Returns a reward whose results are valid or that fails with a typed error: an attempt that takes longer than
+ * `timeout` is interrupted and its late result dropped; a result for the wrong number of groups or candidates, or with
+ * a number that is not finite, is a failure. Failures are retried as `retries` schedules.
  */
 export const supervise = (reward: Reward["Service"], { retries, timeout }: Bounds = {}): Reward["Service"] => {
   const inTime = timeout === undefined

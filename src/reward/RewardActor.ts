@@ -1,5 +1,5 @@
 /**
- * Rewards with their weights, and the actors that ask them.
+ * Rewards with their weights, and the actors that compute and combine them.
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
@@ -9,63 +9,66 @@ import * as Schedule from "effect/Schedule"
 import * as Semaphore from "effect/Semaphore"
 import * as Reward from "./Reward.ts"
 
-/** A reward with its weight, and what it may do wrong. */
+/** Reward with its weight, time limit, retries and treatment of failures. */
 export interface WeightedReward<E = never, R = never> {
+  /** Factor of the reward in the total; a penalty is a negative reward with a weight above 0. */
   readonly weight: number
   readonly reward: Layer.Layer<Reward.Reward, E, R>
-  /** Time for each try; that of the actors by default. */
+  /** Time limit of each attempt. @default that of `RewardActorOptions` */
   readonly timeout?: Duration.Input | undefined
-  /** Further tries: their schedule, or their number, 0.1 s, 0.2 s, 0.4 s ... apart. @default 0 */
+  /** Retries: a schedule, or a number of them, after 0.1 s, 0.2 s, 0.4 s ..., at most 10 s. @default 0 */
   readonly retries?: Schedule.Schedule<unknown, Reward.RewardError> | number | undefined
   /**
-   * What a reward that still fails does to its batch: `fail` it, or go on as though the reward applied to none of its
-   * groups, with a warning in the log. @default fail
+   * Treatment of a batch whose reward still fails after its retries: `fail` fails the batch; `notApplicable` logs a
+   * warning and continues as if the reward applied to none of its groups. @default fail
    */
   readonly onFailure?: "fail" | "notApplicable" | undefined
 }
 
-/** Rewards with any errors and needs. */
-// oxlint-disable-next-line typescript/no-explicit-any -- a bound: both are taken from the rewards that are given
+/** List of rewards with any errors and required services. */
+// oxlint-disable-next-line typescript/no-explicit-any -- a bound: both are inferred from the rewards
 export type Weighted = ReadonlyArray<WeightedReward<any, any>>
 
-/** Choices for all rewards together. */
+/** Options of all rewards together. */
 export interface RewardActorOptions {
-  /** Time for each try of a reward that names none; as long as it takes by default. */
+  /** Time limit of each attempt of a reward without one of its own. @default none */
   readonly timeout?: Duration.Input | undefined
   /**
-   * Standardises each reward before it is weighted, `(r - mean) / (std + 1e-4)` with the sample deviation (n - 1), over
-   * the candidates of each group or over all of the batch, so that weights compare rewards of any scale; the parts stay
-   * as the rewards gave them. Over the group it is the first half of TRL's `normalize_then_sum`. @default none
+   * Set over which each reward is standardised before it is weighted, `(r - mean) / (std + 1e-4)` with the sample
+   * deviation (n - 1): the candidates of each group, or all of the batch. It makes weights comparable between rewards
+   * of different scales; `parts` stay unstandardised. Over the group it is the first half of TRL's
+   * `normalize_then_sum`. @default none
    */
   readonly normalise?: "none" | "group" | "batch" | undefined
 }
 
-/** Returns whether every total is 0 whatever the rewards answer, so that nothing can be learned from them. */
+/** Returns whether all weights are 0 in 32-bit floating point, so that every total is 0 and nothing can be learned. */
 export const areZero = (rewards: Weighted): boolean => rewards.every(({ weight }) => Math.fround(weight) === 0)
 
-/** Retries `times` times after 0.1 s, 0.2 s, 0.4 s ..., at most 10 s apart. */
+/** Returns a schedule of `times` retries after 0.1 s, 0.2 s, 0.4 s ..., at most 10 s apart. */
 export const backoff = (times: number): Schedule.Schedule<unknown> =>
   Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("10 seconds")]).pipe(Schedule.upTo({ times }))
 
 /**
- * The actors that reward groups, one for each reward.
+ * Actors that score groups, one per reward.
  *
- * Responsibilities: asks every reward once per batch of groups, all of them at the same time, and combines the answers;
- * holds no state. Ordering: answers stand in the order of the groups, and a reward gets one batch at a time, in the order
- * of arrival. Back-pressure: the caller awaits the batch, and so does whoever comes next. Completion means that every
- * candidate has a finite total, and a finite number in each part that applies; a reward that fails, is late, answers with
- * a wrong count or a number that is not finite is asked again as its `retries` say, and then does what its `onFailure`
- * says; a weight that makes the total not finite fails the batch. A crash loses the batch in flight only, which the
- * caller can send again: rewards change nothing.
+ * Responsibilities: sends each batch of groups to all rewards concurrently and combines the results; holds no state.
+ * Ordering: results are in the order of the groups, and a reward receives one batch at a time, in the order of arrival.
+ * Back-pressure: the caller awaits its batch, and later callers wait for the earlier ones. Completion means that every
+ * candidate has a finite total, and a finite number in each part that applies. A reward that fails, is late, or returns
+ * a wrong count or a number that is not finite is retried as its `retries` schedule, and then treated as its
+ * `onFailure` states; a weight that makes the total not finite fails the batch. A crash loses only the batch in flight,
+ * which the caller can send again, because rewards have no side effects.
  */
 export class RewardActor extends Context.Service<RewardActor, {
-  /** Names of the parts; of several rewards with one name the later ones get a number: "rule", "rule-2". */
+  /** Names of the parts, in the order of the rewards; repeated names are numbered: "rule", "rule-2". */
   readonly names: ReadonlyArray<string>
+  /** Scores groups; results are in their order. */
   score(
     groups: ReadonlyArray<Reward.RewardGroup>
   ): Effect.Effect<ReadonlyArray<Reward.GroupRewards>, Reward.RewardError>
 }>()("sidereal/reward/RewardActor") {
-  /** Builds every reward; they close with the layer. */
+  /** Builds the rewards and provides their actors; the rewards are released with the layer. */
   static readonly layer = <const Rewards extends Weighted>(
     rewards: Rewards,
     options: RewardActorOptions = {}
@@ -91,7 +94,7 @@ export class RewardActor extends Context.Service<RewardActor, {
     )
 }
 
-/** One reward as the combination sees it. */
+/** Actor of one reward. */
 interface Actor {
   readonly name: string
   readonly weight: number
@@ -113,13 +116,13 @@ const asking = Effect.fnUntraced(function*(
     const answers = mailbox.withPermits(1)(score(groups))
     return onFailure !== "notApplicable" ? answers : Effect.catch(answers, (error) =>
       Effect.as(
-        Effect.logWarning(`${error.message}; ${groups.length} groups go on without it`),
+        Effect.logWarning(`${error.message}; ${groups.length} groups continue without this reward`),
         groups.map(() => null)
       ))
   }
 })
 
-/** Standardises numbers by their common mean and deviation. */
+/** Standardises rewards by the mean and sample deviation of all of them. */
 const standardised = (scores: ReadonlyArray<Reward.Scores>): ReadonlyArray<Reward.Scores> => {
   let count = 0
   let sum = 0

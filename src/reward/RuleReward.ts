@@ -1,5 +1,5 @@
 /**
- * The rule of MiniOneRec: 1 for the item that really came next, 0 for any other and for a candidate that is no item.
+ * Rule reward of MiniOneRec: 1 for a candidate with the SID of the target, 0 for any other and for one that is no item.
  */
 import { Reward } from "./Reward.ts"
 

@@ -1,13 +1,14 @@
 /**
- * Likeness of the candidate to the target: the cosine of their item embeddings, -1 to 1, as MiniOneRec's `semantic`; 0
- * where one has the length 0, and -1, the least, for a candidate that is no item, on which the original breaks.
+ * Similarity of the candidate to the target: the cosine of their item embeddings, -1 to 1, as in MiniOneRec's
+ * `semantic`; 0 if one of them is the zero vector, and -1 for a candidate that is no item. Differs from MiniOneRec,
+ * which fails for a candidate that is no item.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Matrix from "../matrix/Matrix.ts"
 import { Reward } from "./Reward.ts"
 
-/** Returns the dot product of two rows of a matrix; throws for a row that it does not have. */
+/** Returns the dot product of two rows of a matrix; throws a `RangeError` for a row outside of it. */
 export const product = (matrix: Matrix.Matrix, a: number, b: number): number => {
   const { data, rows, width } = matrix
   for (const item of [a, b]) {
@@ -18,7 +19,7 @@ export const product = (matrix: Matrix.Matrix, a: number, b: number): number => 
   return sum
 }
 
-/** Provides the reward; `embeddings` has one row per item, [N, D]. */
+/** Provides the reward from item embeddings [N, D]. */
 export const layer = ({ embeddings }: { readonly embeddings: Matrix.Matrix }): Layer.Layer<Reward> =>
   Layer.unwrap(Effect.sync(() => {
     const unit = Matrix.normalizeRows(embeddings)

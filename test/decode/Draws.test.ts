@@ -303,6 +303,6 @@ describe("LeafDecoder.layerExact", () => {
         assert.closeTo(tail!, rest, 1e-5)
       }
       const failed = yield* Effect.flip(by(LeafDecoder.layerExact({ prefixes: 2 }), 5))
-      assert.include(failed.message, "2 prefixes of a prompt do not settle which 5 SIDs come first")
+      assert.include(failed.message, "finding 5 SIDs of a prompt needs more than 2 expanded prefixes")
     }).pipe(Effect.provide(FlatFixture.layer())))
 })

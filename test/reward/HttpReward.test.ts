@@ -139,7 +139,7 @@ describe("a reward over HTTP", () => {
     ["too few numbers", { rewards: [[1, 2], null] }, "WrongCount", "3 candidates but received 2"],
     ["too many numbers", { rewards: [null, [1, 2, 3, 4]] }, "WrongCount", "group 1 has 3 candidates but received 4"],
     ["too few groups", { rewards: [[1, 2, 3]] }, "WrongCount", "group 1 has 3 candidates but received 0"],
-    ["too many groups", { rewards: [null, null, null] }, "WrongGroups", "2 groups and answered for 3"],
+    ["too many groups", { rewards: [null, null, null] }, "WrongGroups", "2 groups and returned results for 3"],
     ["another shape", { scores: [] }, "RewardFailed", "rewards"],
     ["a page", "<html>", "RewardFailed", "http"],
     ["nothing", "", "RewardFailed", "http"]

@@ -146,7 +146,7 @@ describe("a reward that misbehaves", () => {
     "answers for more groups": [
       Reward.layerBatch("bad", () => Effect.succeed([[1, 2], [3, 4]])),
       "WrongGroups",
-      "asked for 1 groups and answered for 2"
+      "received 1 groups and returned results for 2"
     ]
   } as const
   for (const [name, [reward, tag, words]] of Object.entries(bad)) {

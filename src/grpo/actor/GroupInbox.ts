@@ -1,16 +1,16 @@
 /**
- * The groups of one step as they arrive.
+ * Collection of the groups of one step as they arrive.
  */
 import { type RolloutPrompt } from "../Prompts.ts"
 import { type Rollout } from "../RolloutActor.ts"
 import { type DrawnGroup, toRollout } from "./RolloutMessages.ts"
 
 /**
- * Takes each group of a step exactly once, whatever is delivered twice, late, or by an actor that works for another step
- * or with other weights; the rollouts stand in the order of the prompts, whatever the order of the answers.
+ * Inbox that takes each group of a step exactly once and ignores groups that are repeated or that belong to another
+ * step or version of the weights; its rollouts are in the order of the prompts.
  */
 export class GroupInbox {
-  /** Groups that were not taken, because they had been, or are none of this step and version. */
+  /** Number of groups that were ignored: repeated ones, and those of another step or version. */
   ignored = 0
   private readonly taken = new Map<number, Rollout>()
   private readonly wanted: ReadonlyMap<number, RolloutPrompt>
@@ -25,6 +25,7 @@ export class GroupInbox {
     this.wanted = new Map(prompts.map((prompt) => [prompt.ordinal, prompt]))
   }
 
+  /** Takes the groups of this step and version, and counts the others in `ignored`. */
   take(groups: Iterable<DrawnGroup>): void {
     for (const group of groups) {
       const prompt = this.wanted.get(group.ordinal)
@@ -34,12 +35,12 @@ export class GroupInbox {
     }
   }
 
-  /** Prompts without a group. */
+  /** Prompts whose group has not arrived. */
   get missing(): ReadonlyArray<RolloutPrompt> {
     return this.prompts.filter(({ ordinal }) => !this.taken.has(ordinal))
   }
 
-  /** The rollouts in the order of the prompts; every prompt has its group. */
+  /** Rollouts in the order of the prompts; to be read only when `missing` is empty. */
   get rollouts(): ReadonlyArray<Rollout> {
     return this.prompts.map(({ ordinal }) => this.taken.get(ordinal)!)
   }

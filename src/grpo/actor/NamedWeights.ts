@@ -1,5 +1,5 @@
 /**
- * The weights that a message names, on the side that answers it.
+ * Weights by name, in the process of the actor that answers a message.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -10,11 +10,11 @@ import { PublishedWeights } from "../../policy/PublishedWeights.ts"
 import { OfferedWeights } from "./OfferedWeights.ts"
 import { WeightsGone, type WeightsName } from "./WeightsName.ts"
 
-/** Weights by name, pinned until the Scope closes. */
+/** Source of weights by name, pinned until the Scope closes; fails with `WeightsGone` if they are no longer offered. */
 export class NamedWeights extends Context.Service<NamedWeights, {
   pin(name: WeightsName): Effect.Effect<Weights, WeightsGone, Scope.Scope>
 }>()("sidereal/grpo/NamedWeights") {
-  /** Those that this process offers, which whoever asks keeps on offer until it is answered. */
+  /** Weights that this process offers; the driver offers them until its message is answered. */
   static readonly layerLocal: Layer.Layer<NamedWeights, never, OfferedWeights> = Layer.effect(
     NamedWeights,
     Effect.map(OfferedWeights, (offered) =>
@@ -32,12 +32,12 @@ const Asked = Context.Reference<Weights | undefined>("sidereal/grpo/NamedWeights
   defaultValue: () => undefined
 })
 
-/** Answers a message with the weights that it names: they are the published ones of `layerPublished` meanwhile. */
+/** Runs the answer to a message with `weights` as the published weights of `layerPublished`. */
 export const answering = (weights: Weights) => Effect.provideService(Asked, weights)
 
 /**
- * Published weights of an actor that answers messages: those that the message being answered names, so that an answer
- * depends on the message alone. Outside `answering` there are none, and asking for them is a defect.
+ * Published weights of an actor that answers messages: the weights of the message being answered, so that an answer
+ * depends on the message alone. Reading them outside `answering` is a defect.
  */
 export const layerPublished: Layer.Layer<PublishedWeights> = Layer.sync(PublishedWeights, () => {
   const asked = (version: number) =>

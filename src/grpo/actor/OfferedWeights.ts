@@ -1,5 +1,5 @@
 /**
- * The weights that a learner's process offers to rollout actors, by name, for as long as a batch is drawn with them.
+ * Weights that a learner's process offers to rollout actors, by name, while a batch is drawn with them.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -12,34 +12,36 @@ import { type TensorError } from "../../tensor/TensorError.ts"
 import { isHandle } from "../../tensor/TensorRuntime.ts"
 import { WeightsName } from "./WeightsName.ts"
 
-/** Weights on offer. */
+/** Offered weights. */
 export interface Offered {
   readonly weights: Weights
-  /** Their safetensors file; absent where no message leaves the process. */
+  /** Bytes of their safetensors file; absent if all actors are in this process. */
   readonly bytes?: Uint8Array | undefined
 }
 
 /**
- * Weights on offer.
+ * Registry of offered weights.
  *
- * Responsibilities: keeps what is offered by name until the Scope of the offer closes. Ordering: none; several versions
- * may be on offer at once. Back-pressure: none. Completion of `offer` means that `find` finds them. A crash loses every
- * offer; the learner that is started again offers its own.
+ * Responsibilities: keeps offered weights by name until the Scope of the offer closes. Ordering: none; several versions
+ * may be offered at once. Back-pressure: none. Completion of `offer` means that `find` returns the weights. A crash
+ * loses every offer; the restarted learner makes new ones.
  */
 export class OfferedWeights extends Context.Service<OfferedWeights, {
+  /** Offers weights until the Scope closes, and returns their name. */
   offer(weights: Weights): Effect.Effect<WeightsName, TensorError, Scope.Scope>
+  /** Returns the weights of a name, or undefined if they are not offered. */
   find(name: WeightsName): Effect.Effect<Offered | undefined>
 }>()("sidereal/grpo/OfferedWeights") {
-  /** Offers to actors of this process: the weights themselves, under their version alone. */
+  /** Registry for actors of this process: the weights themselves, named by their version alone. */
   static readonly layerLocal: Layer.Layer<OfferedWeights> = Layer.sync(
     OfferedWeights,
     () =>
       make((weights) => Effect.succeed({ name: new WeightsName({ version: weights.version, digest: "" }), weights }))
   )
 
-  /** Offers to actors of other processes: as bytes, under version and hash. */
+  /** Registry for actors of other processes: encoded weights, named by version and hash. */
   static readonly layerEncoded: Layer.Layer<OfferedWeights> = Layer.sync(OfferedWeights, () => {
-    // A version is encoded once, however many batches are drawn with it.
+    // A version is encoded once for all batches that are drawn with it.
     const encoded = new WeakMap<Weights["feeds"], Offered & { readonly name: WeightsName }>()
     return make((weights) =>
       Effect.gen(function*() {

@@ -1,12 +1,12 @@
 /**
- * What a driver and reward actors tell each other: groups out, rewards back.
+ * Messages between a driver and reward actors: requests with groups, and answers with their rewards.
  */
 import * as PrimaryKey from "effect/PrimaryKey"
 import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
 import { Float32s, Int32s } from "./TypedArrays.ts"
 
-/** A group as it travels. */
+/** Serialised `RewardGroup`. */
 export const Group = Schema.Struct({
   user: Schema.Int,
   history: Int32s,
@@ -15,15 +15,15 @@ export const Group = Schema.Struct({
   hits: Schema.Array(Schema.Boolean)
 })
 
-/** Asks for the rewards of a batch, which is never split: a reward may compare its groups. */
+/** Request for the rewards of a batch, which is never split, because a reward may compare its groups. */
 export class ScoreGroups extends Schema.Class<ScoreGroups>("sidereal/grpo/ScoreGroups")({
-  /** The driver that asks: another one, or the same started again, asks anew. */
+  /** Identifier of the driver's run; a restarted driver has a new one, so that old answers are not reused. */
   session: Schema.String,
-  /** Number of the batch in the session. */
+  /** Number of the batch within the session. */
   batch: Schema.Int,
   groups: Schema.Array(Group)
 }) {
-  /** A message that is delivered again has the key of the first one. */
+  /** Returns the key of the message, which is the same when the message is delivered again. */
   [PrimaryKey.symbol](): string {
     const sum = createHash("sha256")
     for (const { history, hits, items, target, user } of this.groups) {
@@ -36,10 +36,10 @@ export class ScoreGroups extends Schema.Class<ScoreGroups>("sidereal/grpo/ScoreG
   }
 }
 
-/** What a group earned. Plain data: an answer within a process costs nothing. */
+/** Serialised rewards of a group. Plain data, which is not copied within a process. */
 export const GroupRewards = Schema.Struct({
-  /** [G]. */
+  /** Weighted sum of the rewards, [G]. */
   total: Float32s,
-  /** [G] by reward; null where it does not apply. */
+  /** Each reward by name before normalisation and weight, [G]; null where it does not apply. */
   parts: Schema.Record(Schema.String, Schema.NullOr(Float32s))
 })

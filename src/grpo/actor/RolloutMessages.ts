@@ -1,5 +1,5 @@
 /**
- * What a driver and rollout actors tell each other: prompts out, groups back.
+ * Messages between a driver and rollout actors: requests with prompts, and answers with their groups.
  */
 import * as PrimaryKey from "effect/PrimaryKey"
 import * as Schema from "effect/Schema"
@@ -9,7 +9,7 @@ import { type Rollout } from "../RolloutActor.ts"
 import { Float32s, Float64s, Int32s } from "./TypedArrays.ts"
 import { WeightsName } from "./WeightsName.ts"
 
-/** A prompt as it travels. */
+/** Serialised `RolloutPrompt`. */
 export const Prompt = Schema.Struct({
   ordinal: Schema.Int,
   history: Schema.Struct({
@@ -21,21 +21,21 @@ export const Prompt = Schema.Struct({
 })
 
 /**
- * Asks for the groups of some prompts of a step. The answer depends on the message alone, so that it may be delivered
- * again, or answered by another process, without a difference.
+ * Request for the groups of some prompts of a step. The answer depends on the message alone, so that a repeated
+ * delivery and any other process return the same answer.
  */
 export class DrawGroups extends Schema.Class<DrawGroups>("sidereal/grpo/DrawGroups")({
-  /** The driver that asks: another one, or the same started again, asks anew. */
+  /** Identifier of the driver's run; a restarted driver has a new one, so that old answers are not reused. */
   session: Schema.String,
   /** Step, from 1. */
   step: Schema.Int,
-  /** Times that groups of this step were asked for before and not answered. */
+  /** Number of earlier requests for groups of this step that were not answered. */
   attempt: Schema.Int,
-  /** Weights to draw with. */
+  /** Name of the weights that draw the groups. */
   weights: WeightsName,
   prompts: Schema.Array(Prompt)
 }) {
-  /** A message that is delivered again has the key of the first one. */
+  /** Returns the key of the message, which is the same when the message is delivered again. */
   [PrimaryKey.symbol](): string {
     const sum = createHash("sha256")
     for (const { history, ordinal, target } of this.prompts) {
@@ -49,35 +49,37 @@ export class DrawGroups extends Schema.Class<DrawGroups>("sidereal/grpo/DrawGrou
   }
 }
 
-/** The candidates of a prompt, which step and ordinal name. Plain data: an answer within a process costs nothing. */
+/** Serialised candidates of the prompt with this step and ordinal. Plain data, which is not copied within a process. */
 export const DrawnGroup = Schema.Struct({
   step: Schema.Int,
   ordinal: Schema.Int,
   /** Version of the weights that drew it. */
   version: Schema.Int,
-  /** [G]. */
+  /** Trie nodes of the candidates, [G]. */
   leaves: Int32s,
-  /** [G]. */
+  /** Item numbers of the candidates, [G]. */
   items: Int32s,
-  /** [G]. */
+  /** Whether each candidate's SID is the target's, [G]. */
   hits: Schema.Array(Schema.Boolean),
-  /** [G][L], where the objective needs it. */
+  /**
+   * Log-probability of each step under the weights that drew it, [G][steps]; absent if the objective does not need it.
+   */
   behaviour: Schema.optional(Schema.Array(Float32s)),
-  /** Steps of every candidate that were given and not drawn. */
+  /** First steps of every candidate that a hint set. @default 0 */
   forced: Schema.optional(Schema.Int)
 })
 
 /** @see DrawnGroup */
 export type DrawnGroup = typeof DrawnGroup.Type
 
-/** Returns a rollout as it travels: the prompt stays with whoever asked. */
+/** Converts a rollout of step `step` to its message, without the prompt, which the driver keeps. */
 export const ofRollout = (step: number, { prompt: { ordinal }, ...drawn }: Rollout): DrawnGroup => ({
   step,
   ordinal,
   ...drawn
 })
 
-/** Returns the rollout of a group. */
+/** Converts a message to the rollout of its prompt. */
 export const toRollout = (
   prompt: RolloutPrompt,
   { behaviour, forced, hits, items, leaves, version }: DrawnGroup

@@ -1,5 +1,5 @@
 /**
- * Schemas of typed arrays in messages: bytes on the wire, base64 in JSON, and the array itself where nothing is encoded.
+ * Schemas of typed arrays in messages: bytes on the wire, base64 in JSON, and the array itself within a process.
  *
  * Bytes are little-endian, as in every machine that Node runs on.
  */
@@ -11,10 +11,10 @@ type Numbers = Int32Array | Float32Array | Float64Array
 const bytesOf = ({ buffer, byteLength, byteOffset }: Numbers): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength)
 
-/** Bytes may be a view of a larger buffer at any offset, so they are copied to one of their own. */
+/** Copies bytes, which may be a view of a larger buffer at an unaligned offset, to a buffer of their own. */
 const ownBuffer = (bytes: Uint8Array): ArrayBuffer => new Uint8Array(bytes).buffer
 
-/** Any length, 32-bit integers. */
+/** Schema of an `Int32Array` of any length. */
 export const Int32s = Schema.Uint8Array.pipe(
   Schema.decodeTo(
     Schema.instanceOf(Int32Array<ArrayBufferLike>),
@@ -25,7 +25,7 @@ export const Int32s = Schema.Uint8Array.pipe(
   )
 )
 
-/** Any length, 32-bit floating point. */
+/** Schema of a `Float32Array` of any length. */
 export const Float32s = Schema.Uint8Array.pipe(
   Schema.decodeTo(
     Schema.instanceOf(Float32Array<ArrayBufferLike>),
@@ -36,7 +36,7 @@ export const Float32s = Schema.Uint8Array.pipe(
   )
 )
 
-/** Any length, 64-bit floating point. */
+/** Schema of a `Float64Array` of any length. */
 export const Float64s = Schema.Uint8Array.pipe(
   Schema.decodeTo(
     Schema.instanceOf(Float64Array<ArrayBufferLike>),

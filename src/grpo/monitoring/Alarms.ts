@@ -1,5 +1,5 @@
 /**
- * Signs that reinforcement learning goes wrong while its reward looks well.
+ * Alarms during GRPO: signs that the policy gets worse although its reward rises, or that nothing is learned.
  */
 import { type RunEvent } from "../../run/RunLog.ts"
 import { type Validation } from "./Validation.ts"
@@ -7,18 +7,18 @@ import { type Validation } from "./Validation.ts"
 /** Names of the alarms. */
 export const names = ["reward-hacking", "concentration", "cold-items", "no-variance"] as const
 
-/** A sign, in words that say what was seen and what may help. */
+/** Alarm of a step; its message names the observation and the remedy. */
 export interface Alarm {
   readonly name: (typeof names)[number]
   readonly step: number
   readonly message: string
 }
 
-/** Fewer usable groups than this leave a step without a direction. */
+/** Share of usable groups below which `no-variance` is raised. */
 const leastUsable = 0.05
-/** First recommendations of more users than this are one item... */
+/** Share of users with the same first recommendation above which `concentration` may be raised. */
 const mostTop = 0.1
-/** ...and of this many times more than at the start. */
+/** Factor by which this share must exceed that of the start. */
 const topGrowth = 2
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`
@@ -29,13 +29,15 @@ const mean = (values: ReadonlyArray<number>) => values.reduce((a, b) => a + b, 0
 const fields = (steps: ReadonlyArray<RunEvent>, name: string) => steps.map(({ fields }) => Number(fields[name]))
 
 /**
- * Returns what is alarming at a validation, from the steps since training began, in order, and the validation of the start.
+ * Returns the alarms of a validation, from the events of the steps since training began, in order, and the validation
+ * at its start. Intervals are paired 95 % intervals of the difference from the start.
  *
- * - `reward-hacking`: the mean reward of the later half of the steps is above that of the earlier half, and the interval
- *   of validation NDCG@10 against the start lies below 0.
- * - `concentration`: one item is the first recommendation of over 10 % of the users, twice as many as at the start.
- * - `cold-items`: the interval of HR@10 on the quarter of the users with the coldest targets lies below 0.
- * - `no-variance`: in the later half of the steps fewer than 5 % of the groups can teach anything.
+ * - `reward-hacking`: the mean reward of the later half of the steps is above that of the earlier half, and the
+ *   interval of NDCG@10 is below 0.
+ * - `concentration`: one item is the first recommendation of more than 10 % of the users, and of more than twice as
+ *   many as at the start.
+ * - `cold-items`: the interval of HR@10 on the quarter of the users with the least popular targets is below 0.
+ * - `no-variance`: in the later half of the steps fewer than 5 % of the groups are usable.
  */
 export const of = (
   step: number,
@@ -53,8 +55,8 @@ export const of = (
       ? [alarm(
         "reward-hacking",
         `the mean reward rose from ${before.toFixed(4)} to ${after.toFixed(4)} while NDCG@10 in validation fell by ` +
-          `${signed(validation.difference)}; the reward does not measure what is wanted: change it, raise beta or ` +
-          "lower the learning rate"
+          `${signed(validation.difference)}; the reward does not measure the quality of recommendations: change it, ` +
+          "raise beta or lower the learning rate"
       )]
       : []),
     ...(validation.topShare > mostTop && validation.topShare > topGrowth * start.topShare
@@ -76,14 +78,16 @@ export const of = (
     ...(later.length > 0 && usable < leastUsable
       ? [alarm(
         "no-variance",
-        `only ${percent(usable)} of the groups can teach anything; add the answer or a teacher's candidates to the ` +
-          "groups, or a reward that tells candidates apart"
+        `only ${
+          percent(usable)
+        } of the groups have rewards that differ; add the answer or a teacher's candidates to the ` +
+          "groups, or a reward that distinguishes candidates"
       )]
       : [])
   ]
 }
 
-/** Makes the event of an alarm for the log of a run. */
+/** Returns the event of an alarm for the log of a run. */
 export const event = ({ message, name, step }: Alarm): RunEvent => ({
   kind: "grpo.alarm",
   step,

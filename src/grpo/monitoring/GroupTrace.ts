@@ -14,38 +14,38 @@ import { type Rollout } from "../RolloutActor.ts"
 export const TracedNode = Schema.Struct({
   /** Last code of the node, in the notation of SIDs. */
   token: Schema.String,
-  /** Number of its parent in the list, which is smaller than its own; -1 for the root. */
+  /** Place of its parent in the list of nodes, before its own; -1 for a node below the root, which is not listed. */
   parent: Schema.Int,
-  /** Log-probability of the prefix under the policy that training began with. */
+  /** Natural log-probability of the prefix under the policy before training. */
   before: Schema.Finite,
-  /** Log-probability of the prefix under the trained policy. */
+  /** Natural log-probability of the prefix under the trained policy. */
   after: Schema.Finite
 })
 export type TracedNode = typeof TracedNode.Type
 
 /** Candidate of a prompt. */
 export const TracedCandidate = Schema.Struct({
-  /** Number of its leaf in the list of nodes. */
+  /** Place of its leaf in the list of nodes. */
   node: Schema.Int,
   /** Title of the candidate's item. */
   title: Schema.String,
   /** Whether it is the answer. */
   hit: Schema.Boolean,
-  /** Log-probability of its SID, with the end where its leaf has children, before training. */
+  /** Natural log-probability of its SID, including the end if its leaf has children, before training. */
   before: Schema.Finite,
   /** The same after training. */
   after: Schema.Finite,
-  /** Sum of the log-probabilities of the steps that were not given by a hint, under the final reference. */
+  /** Sum of the log-probabilities of the steps that no hint set, under the final reference. */
   reference: Schema.Finite,
   /** The same under the trained policy. */
   policy: Schema.Finite,
   /**
-   * KL(policy || reference) in nats, exact over the children of each node on the candidate's path, summed over the nodes
-   * whose step was not given by a hint; for the policy before training and after it.
+   * KL(policy || reference) in nats, exact over the children of each node on the candidate's path, summed over the
+   * nodes whose step no hint set; for the policy before training and after it.
    */
   klBefore: Schema.Finite,
   klAfter: Schema.Finite,
-  /** Weighted sum of the rewards. */
+  /** Weighted sum of the rewards, each standardised first if `normalise` says so. */
   total: Schema.Finite,
   advantage: Schema.Finite
 })
@@ -73,7 +73,10 @@ const law = {
   /** Set over which each reward is standardised before it is weighted. */
   normalise: Schema.Literals(["none", "group", "batch"]),
   mode: Advantage.Mode,
-  /** Temperature of a distillation, whose teacher is softmax(reference + advantage / temperature); null for other losses. */
+  /**
+   * Temperature of a distillation, whose teacher is softmax(reference + advantage / temperature); null for other
+   * losses.
+   */
   temperature: Schema.NullOr(Schema.Finite)
 }
 

@@ -1,18 +1,18 @@
 /**
- * Seconds that each phase of a step took.
+ * Durations of the phases of a step.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 
-/** A clock with a total per phase. */
+/** Clock with a total per phase. */
 export interface Phases {
-  /** Runs work and adds its time to a phase. */
+  /** Runs an Effect and adds its duration to a phase. */
   readonly time: <A, E, R>(phase: string, work: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Returns the seconds by phase since the last call, and begins again. */
+  /** Returns the seconds per phase since the last call, and resets them. */
   readonly take: () => Readonly<Record<string, number>>
 }
 
-/** Makes a clock without any time on it. */
+/** Makes a clock without phases. */
 export const make = (): Phases => {
   let seconds: Record<string, number> = {}
   return {

@@ -1,5 +1,5 @@
 /**
- * A step of GRPO in the log of a run.
+ * Record of a GRPO step in the log of a run.
  */
 import { type TreeLogProbs } from "../../policy/PolicyModel.ts"
 import * as Prompt from "../../policy/Prompt.ts"
@@ -27,7 +27,7 @@ const passed = (space: LeafSpace.LeafSpace, { leaves }: Rollout) => {
   for (const leaf of leaves) {
     const path = LeafSpace.path(space, leaf)
     codes += path.length
-    // A leaf that other SIDs go on from is computed too: its end has a probability.
+    // A leaf whose SID is a prefix of other SIDs is computed too: its end has a probability.
     const inner = space.childCount(leaf) > 0 ? path : path.slice(0, -1)
     all += inner.length
     for (const node of inner) once.add(node)
@@ -36,8 +36,8 @@ const passed = (space: LeafSpace.LeafSpace, { leaves }: Rollout) => {
 }
 
 /**
- * Estimates the divergence of the drawing policy from the reference for each candidate with log-probabilities under both:
- * k3 = exp(r - l) - (r - l) - 1 (Schulman 2020), summed over the steps that were not given by a hint.
+ * Estimates the divergence in nats of the policy that drew from the reference, for each candidate with
+ * log-probabilities under both: k3 = exp(r - l) - (r - l) - 1 (Schulman 2020), summed over the steps that no hint set.
  */
 const divergences = (
   space: LeafSpace.LeafSpace,
@@ -63,26 +63,27 @@ export interface Step {
   readonly step: number
   /** Every group that was generated. */
   readonly generated: ReadonlyArray<RewardedRollout>
-  /** Groups that the learner saw. */
+  /** Groups that the learner received. */
   readonly usable: ReadonlyArray<AdvantageGroup>
   /** Log-probabilities of the usable groups under the reference, in their order. @default none */
   readonly references?: ReadonlyArray<TreeLogProbs> | undefined
-  /** None where no group was usable. */
+  /** Report of the learner; undefined if no group was usable. */
   readonly report: LearnerReport | undefined
+  /** Seconds by phase. */
   readonly seconds: Readonly<Record<string, number>>
-  /** Function that returns the positions of a prompt; none where the policy has none. */
+  /** Function that returns the number of positions of a prompt in the policy's input. @default none */
   readonly positions?: ((prompt: Prompt.Prompt) => number) | undefined
 }
 
 /**
- * Builds the record of a step: mean rewards in total and by name, the share of usable groups, the share of groups that hold
- * the answer, the learner's report, the seconds of each phase, and
+ * Builds the record of a step: mean rewards in total and by name, the share of usable groups, the share of groups that
+ * contain the answer, the learner's report, the seconds of each phase, and
  *
  * - `nodes`, `nodesSaved`: inner nodes per group, and those saved by merging the candidates into a tree;
- * - `positions`, `positionsReplicated`: positions per group, the prompt included, and those of the replicated form
- *   G x (prompt + SID), where the policy counts the positions of a prompt;
- * - `candidateKl`, `candidateKlP99`: mean and 99th percentile over candidates of the divergence from the reference, where
- *   their log-probabilities under both policies are known.
+ * - `positions`, `positionsReplicated`: positions per group including the prompt, and those of a batch of G replicated
+ *   prompts, G x (prompt + SID); only with `Step.positions`;
+ * - `candidateKl`, `candidateKlP99`: mean and 99th percentile over candidates of the divergence from the reference in
+ *   nats; only if the log-probabilities under both policies are known.
  */
 export const of = (
   space: LeafSpace.LeafSpace,

@@ -1,5 +1,5 @@
 /**
- * What the validation users say of a policy, beside the policy that training began with.
+ * Validation of a policy on validation users, compared with the policy before training.
  */
 import { type Example } from "../../catalog/Dataset.ts"
 import { type RankedExample } from "../../evaluation/PolicyRanking.ts"
@@ -9,15 +9,19 @@ import * as Bootstrap from "../../statistics/Bootstrap.ts"
 
 /** Measures of one validation. */
 export interface Validation {
+  /** Mean NDCG@10, 0 to 1. */
   readonly ndcg: number
+  /** HR@10, 0 to 1. */
   readonly hitRate: number
-  /** NDCG@10 less that of the start, and the paired 95 % interval of it. */
+  /** Mean NDCG@10 less that of the start. */
   readonly difference: number
+  /** Paired 95 % bootstrap interval of `difference`. */
   readonly interval: Bootstrap.Interval
-  /** HR@10 of the quarter of the users whose targets were met least in training, less that of the start. */
+  /** HR@10 on the quarter of the users with the least popular targets, less that of the start. */
   readonly coldDifference: number
+  /** Paired 95 % bootstrap interval of `coldDifference`. */
   readonly coldInterval: Bootstrap.Interval
-  /** Share of the users whose first recommendation is the most frequent first one. */
+  /** Share of the users whose first recommendation is the most frequent first recommendation, 0 to 1. */
   readonly topShare: number
 }
 
@@ -32,13 +36,13 @@ const compare = (now: Float64Array, start: Float64Array, seed: number) => ({
   interval: Bootstrap.pairedInterval(now, start, seed)
 })
 
-/** Returns the users whose targets were met least in training, a quarter of them; ties in the order of the users. */
+/** Returns the quarter of the users with the fewest training events of their targets; ties go to the earlier user. */
 const coldest = (users: ReadonlyArray<Example>, popularity: ArrayLike<number>): ReadonlyArray<number> =>
   users.map((_, user) => user)
     .toSorted((a, b) => popularity[users[a]!.target]! - popularity[users[b]!.target]! || a - b)
     .slice(0, Math.ceil(users.length / 4))
 
-/** Returns the share of lists that begin with the item that most lists begin with. */
+/** Returns the share of lists that begin with the most frequent first leaf. */
 const topShareOf = (ranked: ReadonlyArray<RankedExample>): number => {
   const counts = new Map<number, number>()
   for (const { ranked: { leaves } } of ranked) {
@@ -48,7 +52,10 @@ const topShareOf = (ranked: ReadonlyArray<RankedExample>): number => {
   return Math.max(0, ...counts.values()) / Math.max(1, ranked.length)
 }
 
-/** Measures rankings of the validation users; `start` are those of the policy that training began with. */
+/**
+ * Measures rankings of the validation users. `start` are the rankings by the policy before training, `popularity` the
+ * training events of each item, [N], and `seed` that of the bootstrap.
+ */
 export const of = (
   users: ReadonlyArray<Example>,
   ranked: ReadonlyArray<RankedExample>,
@@ -71,7 +78,7 @@ export const of = (
   }
 }
 
-/** Makes the event of a validation for the log of a run. */
+/** Returns the event of a validation for the log of a run. */
 export const event = (step: number, validation: Validation): RunEvent => ({
   kind: "grpo.validation",
   step,

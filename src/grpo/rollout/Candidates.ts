@@ -1,5 +1,5 @@
 /**
- * Candidates that the policy did not draw: a teacher's best items, and the answer.
+ * Candidates that are added to those drawn from the policy: a teacher's best items, and the answer.
  */
 import * as Effect from "effect/Effect"
 import { type History } from "../../catalog/History.ts"
@@ -8,25 +8,28 @@ import { ScorerError } from "../../evaluation/baseline/ScorerError.ts"
 import { type TreeLogProbs } from "../../policy/PolicyModel.ts"
 import * as LeafSpace from "../../sid/trie/LeafSpace.ts"
 
-/** A model whose best items join the candidates. */
+/** Scorer whose best items are added to the candidates. */
 export interface Teacher {
   readonly scorer: Scorer
-  /** Allowed items taken after each history, M. */
+  /** Number of allowed items taken after each history. */
   readonly count: number
 }
 
-/** Whether the answer must be in its group: never put there, in the place of the last candidate, or after it. */
+/**
+ * Treatment of a group without its answer: left as drawn, its last candidate replaced by the answer, or the answer
+ * added.
+ */
 export type Answer = "as-drawn" | "replace" | "add"
 
-/** Histories that are scored together: [32, N] scores are held. */
+/** Histories that are scored together, which bounds the memory of the scores [32, N]. */
 const chunk = 32
 
-/** Numbers of the `count` highest scores among allowed items, best first; ties go to the smaller number. */
+/** Returns the `count` allowed items with the highest scores, best first; ties go to the smaller item number. */
 const best = (scores: Float64Array, count: number, allowed: (item: number) => boolean): ReadonlyArray<number> => {
   const items: Array<number> = []
   for (const [item, score] of scores.entries()) {
     const full = items.length === count
-    // An item with a score of 0 has no evidence for it.
+    // A score of 0 means that the scorer has no evidence for the item.
     if (score === 0 || (full && score <= scores[items.at(-1)!]!) || !allowed(item)) continue
     let at = items.length
     while (at > 0 && scores[items[at - 1]!]! < score) at--
@@ -36,7 +39,10 @@ const best = (scores: Float64Array, count: number, allowed: (item: number) => bo
   return items
 }
 
-/** Finds the leaves of the teacher's best allowed items after each history, best first, each once. */
+/**
+ * Returns the leaves of the teacher's best allowed items after each history, best first and distinct. Fails with
+ * `ScorerError` for a score that is NaN or Infinity.
+ */
 export const taught = Effect.fn("Candidates.taught")(function*(
   { count, scorer }: Teacher,
   histories: ReadonlyArray<History>,
@@ -60,13 +66,15 @@ export const taught = Effect.fn("Candidates.taught")(function*(
   return leaves
 })
 
-/** Candidates of one prompt: places among those drawn that are kept, and the leaves that follow them. */
+/** Candidates of one prompt: the first `kept` of those drawn, then `added`. */
 export interface Joined {
+  /** Number of drawn candidates that are kept. */
   readonly kept: number
+  /** Leaves that follow them. */
   readonly added: Int32Array
 }
 
-/** Joins what was drawn, the teacher's leaves that are not among it, and the answer where it is missing. */
+/** Joins the drawn leaves, the teacher's leaves that are not among them and, as `answer` states, a missing answer. */
 export const join = (
   space: LeafSpace.LeafSpace,
   drawn: Int32Array,
@@ -89,7 +97,7 @@ export const join = (
   return { kept, added: Int32Array.from(added) }
 }
 
-/** Log-probability of every step to a leaf, read off the scores of a tree that holds its nodes. */
+/** Returns the log-probability of every step to a leaf, [steps], from the scores of a tree that contains its nodes. */
 export const stepsIn = (
   space: LeafSpace.LeafSpace,
   { logProbs, nodes, starts }: TreeLogProbs,

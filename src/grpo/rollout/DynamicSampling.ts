@@ -1,8 +1,8 @@
 /**
- * Dynamic sampling (Yu et al. 2025, "DAPO"): prompts are asked until enough groups have rewards that differ.
+ * Dynamic sampling (Yu et al. 2025, "DAPO"): groups are generated until enough of them have rewards that differ.
  *
- * Differs from the paper: the prompts that may be asked are given beforehand, so that the work is bounded and a step that
- * was lost is made again in the same way; a round asks for as many as the share of usable groups so far suggests.
+ * Differs from the paper: the prompts of a step are fixed beforehand, so that the work is bounded and a lost step can
+ * be repeated; the size of a round follows from the share of usable groups so far.
  */
 import * as Effect from "effect/Effect"
 import { type GroupRewards } from "../../reward/Reward.ts"
@@ -10,7 +10,7 @@ import { RewardActor } from "../../reward/RewardActor.ts"
 import { type RolloutPrompt } from "../Prompts.ts"
 import * as Rollouts from "../RolloutActor.ts"
 
-/** A group with its rewards. */
+/** Rollout with its rewards. */
 export interface RewardedRollout {
   readonly rollout: Rollouts.Rollout
   readonly rewards: GroupRewards
@@ -18,22 +18,24 @@ export interface RewardedRollout {
 
 /** Result of a step. */
 export interface DynamicRollouts {
-  /** Every group that was generated, in the order of the prompts: what a step reports on. */
+  /** Every group that was generated, in the order of the prompts. */
   readonly generated: ReadonlyArray<RewardedRollout>
-  /** The first groups whose rewards differ, as many as were wanted where there are as many. */
+  /** First usable groups, `wanted` of them or all if there are fewer. */
   readonly kept: ReadonlyArray<RewardedRollout>
 }
 
-/** Returns whether the total rewards of a group are not all the same. */
+/** Returns whether the total rewards of a group are not all equal. */
 export const differ = ({ total }: GroupRewards): boolean => total.some((reward) => reward !== total[0])
 
-/** Generates and rewards groups for the first of the prompts, and for more of them until `wanted` groups are usable. */
+/**
+ * Generates and scores groups of the prompts, in their order, until `wanted` groups are usable or no prompt is left.
+ */
 export const generate = Effect.fn("DynamicSampling.generate")(function*(
   prompts: ReadonlyArray<RolloutPrompt>,
   step: number,
   { usable = ({ rewards }) => differ(rewards), wanted }: {
     readonly wanted: number
-    /** @default the total rewards differ */
+    /** Function that returns whether a group is usable. @default its total rewards differ */
     readonly usable?: ((group: RewardedRollout) => boolean) | undefined
   }
 ) {

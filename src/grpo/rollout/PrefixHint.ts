@@ -1,22 +1,23 @@
 /**
- * Prefix hints: the first codes of the answer are given, and candidates are searched below them.
+ * Prefix hints: candidates are drawn below the first codes of the answer.
  *
- * Where the answer is never found every candidate earns the same and nothing is learned; below a prefix of it some do
- * better than others. Codes that were given were not chosen: they carry no gradient.
+ * If the answer is never found, all candidates have the same reward and nothing is learned; below a prefix of the
+ * answer rewards are more likely to differ. The codes of the hint were not drawn from the policy and carry no gradient.
  */
 import * as LeafSpace from "../../sid/trie/LeafSpace.ts"
 import * as Random from "../../statistics/Random.ts"
 
-/** A space below a prefix. */
+/** Hint of a prompt. */
 export interface Hint {
+  /** Leaves below the prefix. */
   readonly space: LeafSpace.LeafSpace
-  /** Codes given, h. */
+  /** Number of codes of the prefix, h; 0 without a hint. */
   readonly forced: number
 }
 
 /**
- * Draws the hint of a prompt: with probability `share` the first h codes of the answer, h even from 1 to one step less
- * than the answer has; no hint where the answer is not allowed or has one step only.
+ * Draws the hint of a prompt: with probability `share` the first h codes of the answer, h uniform from 1 to the steps
+ * of the answer less one; no hint if the answer is not allowed or has only one step.
  */
 export const draw = (
   space: LeafSpace.LeafSpace,

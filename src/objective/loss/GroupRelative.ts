@@ -1,12 +1,12 @@
 /**
- * GRPO (Shao et al. 2024): clipped ratios of steps, and the mean over candidates of the mean over each one's steps.
+ * GRPO (Shao et al. 2024): clipped ratios per step, averaged over the steps of each candidate and then over candidates.
  *
- * MiniOneRec's and TRL's `grpo`; MiniOneRec clips nothing (epsilons Infinity) and takes one step per batch.
+ * MiniOneRec's and TRL's `grpo`; MiniOneRec does not clip (epsilons Infinity) and takes one optimizer step per batch.
  */
 import type * as Objective from "../Objective.ts"
 import * as Surrogate from "../Surrogate.ts"
 
-/** Makes the objective with weight `beta` on the divergence from the reference. */
+/** Makes the objective with weight `beta` on the divergence from the reference; both epsilons are 0.2 by default. */
 export const make = (
   { epsilonHigh = 0.2, epsilonLow = 0.2, ...rest }:
     & Surrogate.DivergenceOptions

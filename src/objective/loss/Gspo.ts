@@ -1,8 +1,8 @@
 /**
- * GSPO (Zheng et al. 2025): one ratio per candidate, the geometric mean over its steps, clipped as a whole.
+ * GSPO (Zheng et al. 2025): one clipped ratio per candidate, the geometric mean of the ratios of its steps.
  *
- * The paper's range is narrow (3e-4 below, 4e-4 above). MiniOneRec's `gspo` clips nothing (epsilons Infinity); TRL's is
- * `importance_sampling_level="sequence"`.
+ * The clipping range is the paper's, 3e-4 below 1 and 4e-4 above. MiniOneRec's `gspo` does not clip (epsilons
+ * Infinity); TRL's is `importance_sampling_level="sequence"`.
  */
 import type * as Objective from "../Objective.ts"
 import * as Surrogate from "../Surrogate.ts"

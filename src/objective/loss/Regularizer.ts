@@ -1,11 +1,12 @@
 /**
- * Terms that hold a policy in place, to be added to objectives that have none: both are means over the steps of the
- * candidates, exactly over the legal children unless an estimate is asked for.
+ * Regularizers, to be added to objectives without one: an entropy bonus and a divergence from the reference. Both are
+ * means over the steps of the candidates, in nats; the sums over the legal children are exact unless another estimate
+ * is chosen.
  */
 import * as Divergence from "../Divergence.ts"
 import * as Objective from "../Objective.ts"
 
-/** Makes the objective that rewards entropy: less its mean over steps, in nats. */
+/** Makes the entropy bonus: the negative mean entropy over steps, in nats. Its term is `entropy`. */
 export const entropy = (): Objective.GroupObjective => ({
   name: "entropy-bonus",
   needs: { behaviour: false, reference: false },
@@ -16,7 +17,7 @@ export const entropy = (): Objective.GroupObjective => ({
   }
 })
 
-/** Makes the objective that keeps the policy close to the reference; its terms are `kl` and `entropy`. */
+/** Makes the divergence from the reference, by default exact; its terms are `kl` and `entropy`, in nats. */
 export const divergence = (estimate: Divergence.Estimate = "exact"): Objective.GroupObjective => ({
   name: `divergence-${estimate}`,
   needs: { behaviour: false, reference: true },

@@ -1,10 +1,11 @@
 /**
  * Expected reward over the M most probable leaves, with its exact gradient.
  *
- * The candidates of a group are its top leaves (beams), each once, and `advantages` carry their raw rewards. The expected
- * reward over the whole catalogue is sum_i p_i r_i over the candidates plus what the other leaves earn; these are taken to
- * earn `tailReward`, so the gradient is sum_i p_i (r_i - tailReward) grad log p_i, without sampling. Where true rewards lie in
- * `range`, the expected reward differs from the reported one by at most `bound`, the tail's mass times the farther end.
+ * The candidates of a group are its most probable leaves (beams), each once, and `advantages` are their raw rewards.
+ * The expected reward over the whole catalogue is sum_i p_i r_i over the candidates plus the expected reward of the
+ * tail, all other leaves. Each of these is assumed to have the reward `tailReward`, so the gradient is sum_i p_i (r_i -
+ * tailReward) grad log p_i, without sampling. If the true rewards lie in `range`, the reported expectation is wrong by
+ * at most `bound`: the tail's mass times the distance from `tailReward` to the farther end of `range`.
  */
 import * as tf from "@tensorflow/tfjs"
 import * as Divergence from "../Divergence.ts"
@@ -12,15 +13,15 @@ import * as Objective from "../Objective.ts"
 
 /** Settings of the expectation. */
 export interface TopLeavesOptions {
-  /** Reward of every leaf that is no candidate. @default 0 */
+  /** Assumed reward of every leaf that is not a candidate. @default 0 */
   readonly tailReward?: number | undefined
-  /** Least and greatest reward that a leaf can earn. @default 0 to 1 */
+  /** Lowest and highest reward of a leaf; read by the term `bound` alone. @default [0, 1] */
   readonly range?: readonly [least: number, most: number] | undefined
 }
 
 /**
- * Makes the objective, less the expected reward. Its terms: `expected` reward, `tail` mass of the other leaves, `bound` of
- * the error that the tail may hide, and `entropy` over the children.
+ * Makes the objective, the negative expected reward. Its terms: `expected` reward; `tail`, the probability of the other
+ * leaves; `bound` of the error of `expected`; and `entropy` over the children, in nats.
  */
 export const make = (
   { range: [least, most] = [0, 1], tailReward = 0 }: TopLeavesOptions = {}
