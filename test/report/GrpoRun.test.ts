@@ -26,7 +26,7 @@ const page = () => readFileSync(join(run, "report.html"), "utf8")
 
 beforeAll(async () => {
   const settings = join(folder, "settings.json")
-  writeFileSync(settings, JSON.stringify({ grpo: { rewards: { collaborative: 4, rule: 1 } } }))
+  writeFileSync(settings, JSON.stringify({ grpo: { rewards: { collaborative: 4, rule: 1 }, teacherWeights: [] } }))
   await good("demo", "--quick", "--run", run, "--config", settings)
 }, 120_000)
 
