@@ -120,8 +120,8 @@ export const make = Effect.fnUntraced(function*(run: string, readOnly: boolean) 
           name,
           codec,
           readOnly
-            ? `delete it and run \`sidereal tokenize --run ${run}\`: it is made anew`
-            : "delete it and run the command again: it is made anew"
+            ? `delete it and run \`sidereal tokenize --run ${run}\`, which makes it again`
+            : "delete it and run the command again, which makes it again"
         )
         if (found === undefined || !isCurrent(found.value)) {
           if (readOnly) return yield* new RunError({ reason: new NoArtefact({ path: run, file: name }) })
@@ -136,7 +136,7 @@ export const make = Effect.fnUntraced(function*(run: string, readOnly: boolean) 
     kept: (name, codec, command) =>
       Effect.gen(function*() {
         const again = `sidereal ${command} --run ${run}`
-        const found = yield* read(name, codec, `run \`${again}\`, which makes it anew`)
+        const found = yield* read(name, codec, `run \`${again}\`, which makes it again`)
         return found === undefined
           ? yield* new RunError({ reason: new NoArtefact({ path: run, file: name, command }) })
           : found.value

@@ -160,7 +160,9 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
   if (fusion === undefined) {
     return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
   }
-  if (invalid > 0) return yield* Effect.die(new Error(`${invalid} candidates are no item's SID; the trie is broken`))
+  if (invalid > 0) {
+    return yield* Effect.die(new Error(`${invalid} candidates have a SID of no item; this is a defect of the trie`))
+  }
 
   if (settings.data === undefined) {
     const oracle = dataset.oracle ?? Shop.generate(settings.shop, settings.seed).oracle!

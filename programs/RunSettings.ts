@@ -87,7 +87,7 @@ export const madeBy = Effect.fn("RunSettings.madeBy")(function*(run: string) {
 export const staleness = ({ grpo: { latest }, sft: { best } }: Pick<Made, "sft" | "grpo">): string | undefined =>
   latest !== undefined && TrainingState.isStale(latest.meta, best)
     ? `grpo began from step ${String(latest.meta["origin"])} of sft, whose best is step ${best} now; ` +
-      "`sidereal grpo` begins it anew"
+      "`sidereal grpo` restarts it"
     : undefined
 
 /** Settings of a command. */

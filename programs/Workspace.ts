@@ -89,7 +89,7 @@ const checkData = Effect.fnUntraced(function*(
   const fs = yield* FileSystem.FileSystem
   if (manifest.sources === undefined) return
   if (!(yield* fs.exists(data).pipe(Effect.orElseSucceed(() => false)))) {
-    yield* Console.error(`${data} is not there any more; ${run} goes on with what it read from it`)
+    yield* Console.error(`${data} no longer exists; ${run} continues with the data that it read earlier`)
     return
   }
   const { changed, sources } = yield* DataHash.compare(data, manifest.sources)
