@@ -1,5 +1,5 @@
 /**
- * Rewards of your own, a function and one that awaits a service, beside one that is built in; it prints what a group earns.
+ * Custom rewards, a function and one that awaits a service, with a built-in one; prints the rewards of a group.
  *
  * Run it: `node examples/CustomReward.ts`
  */

@@ -1,10 +1,10 @@
 /**
- * The files that a run makes once and keeps, each verified whenever it is read.
+ * Artefacts of a run: files that are made once, kept, and verified at every read.
  *
- * The manifest holds the sha256 of every artefact. Before an artefact is replaced its hash is removed, and the new hash is
- * recorded after the file stands; so a file without a hash is one whose writer was stopped in between, or one of an older
- * version. It is whole, since files are replaced in one step: where its content is valid its hash is recorded. A file
- * whose hash is another is damaged.
+ * The manifest contains the SHA-256 of every artefact. The hash is removed before an artefact is replaced and recorded
+ * after the new file is written. A file without a hash is therefore of an older version, or its writer was stopped in
+ * between; as files are replaced atomically, it is complete, and its hash is recorded if its content is valid. A file
+ * with a different hash is damaged.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -15,14 +15,14 @@ import * as Durable from "../src/run/Durable.ts"
 import * as Manifest from "../src/run/Manifest.ts"
 import { Corrupt, NoArtefact, RunError } from "../src/run/RunError.ts"
 
-/** How an artefact is kept. */
+/** File format of an artefact. */
 export interface Codec<A> {
   readonly encode: (value: A) => Uint8Array
-  /** Throws when the bytes are not of such an artefact. */
+  /** Decodes the bytes of a file; throws if they are not such an artefact. */
   readonly decode: (bytes: Uint8Array) => A
 }
 
-/** Returns the codec of an artefact that is JSON; `indent` is the number of blanks per level. */
+/** Returns the codec of a JSON artefact; `indent` is the number of spaces per level. */
 export const json = <A, I>(schema: Schema.Codec<A, I>, indent?: number): Codec<A> => {
   const [encode, decode] = [Schema.encodeSync(schema), Schema.decodeUnknownSync(schema)]
   return {
@@ -31,26 +31,26 @@ export const json = <A, I>(schema: Schema.Codec<A, I>, indent?: number): Codec<A
   }
 }
 
-/** What a caller says of an artefact besides its name, maker and codec. */
+/** Options of reading or making an artefact. */
 export interface ArtefactOptions<A> {
-  /** Whether a file of the run may be used; another is made anew. @default every one */
+  /** Function that returns whether the file of the run may be used; if not, it is made again. @default always */
   readonly isCurrent?: ((value: A) => boolean) | undefined
-  /** Whether the value stays in memory for the next caller of this process. @default true */
+  /** Whether the value is kept in memory for later calls in this process. @default true */
   readonly remember?: boolean | undefined
 }
 
-/** Reads, makes and keeps the artefacts of a run. */
+/** Artefacts of a run. */
 export interface Artefacts {
-  /** Reads an artefact, or makes and keeps it; of several callers at once one makes it. */
+  /** Reads an artefact, or makes and keeps it; concurrent callers share one computation. */
   artefact<A, E, R>(
     name: string,
     make: Effect.Effect<A, E, R>,
     codec: Codec<A>,
     options?: ArtefactOptions<A>
   ): Effect.Effect<A, E | RunError, R>
-  /** Reads an artefact that `command` makes; fails with `NoArtefact` where it is missing. */
+  /** Reads an artefact that `command` makes; fails with `NoArtefact` if it is missing. */
   kept<A>(name: string, codec: Codec<A>, command: string): Effect.Effect<A, RunError>
-  /** Writes an artefact, replacing an older one. */
+  /** Writes an artefact and replaces an older one. */
   keep<A>(name: string, value: A, codec: Codec<A>): Effect.Effect<void, RunError>
   readonly manifest: Effect.Effect<Manifest.Manifest, RunError>
   /** Changes the manifest; one change at a time. */
@@ -59,7 +59,7 @@ export interface Artefacts {
   ): Effect.Effect<void, E | RunError, R>
 }
 
-/** Opens the artefacts in the folder of a run; with `readOnly` none is made, adopted or written. */
+/** Opens the artefacts in the folder of a run; with `readOnly` nothing is written, not even a missing hash. */
 export const make = Effect.fnUntraced(function*(run: string, readOnly: boolean) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -120,8 +120,8 @@ export const make = Effect.fnUntraced(function*(run: string, readOnly: boolean) 
           name,
           codec,
           readOnly
-            ? `delete it and run \`sidereal tokenize --run ${run}\`: it is made anew`
-            : "delete it and run the command again: it is made anew"
+            ? `delete it and run \`sidereal tokenize --run ${run}\`, which makes it again`
+            : "delete it and run the command again, which makes it again"
         )
         if (found === undefined || !isCurrent(found.value)) {
           if (readOnly) return yield* new RunError({ reason: new NoArtefact({ path: run, file: name }) })
@@ -136,7 +136,7 @@ export const make = Effect.fnUntraced(function*(run: string, readOnly: boolean) 
     kept: (name, codec, command) =>
       Effect.gen(function*() {
         const again = `sidereal ${command} --run ${run}`
-        const found = yield* read(name, codec, `run \`${again}\`, which makes it anew`)
+        const found = yield* read(name, codec, `run \`${again}\`, which makes it again`)
         return found === undefined
           ? yield* new RunError({ reason: new NoArtefact({ path: run, file: name, command }) })
           : found.value

@@ -1,12 +1,12 @@
 /**
- * Runs the benchmarks in a process of their own, so that nothing of the command line is timed.
+ * Benchmarks in a process of their own, so that the command line does not influence the timings.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { spawn } from "node:child_process"
 import { fileURLToPath } from "node:url"
 
-/** The failure of benchmarks that have printed the cause themselves. */
+/** Failure of benchmarks that have printed the cause themselves. */
 export class BenchError extends Schema.TaggedError<BenchError>()("BenchError", { status: Schema.Int }) {
   override get message() {
     return `the benchmarks ended with status ${this.status}`

@@ -1,5 +1,5 @@
 /**
- * A run that several processes work on: how they find each other.
+ * Addresses and names by which the processes of one run find each other.
  */
 import * as Effect from "effect/Effect"
 import { connect, createServer } from "node:net"
@@ -9,17 +9,22 @@ import { artefacts } from "./RunSettings.ts"
 import { SettingsError } from "./Settings.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** Where a process meets the others. */
+/** Options of the command line for a cluster. */
 export interface Meeting {
-  /** The database, `postgres://user:password@host:port/database`. */
+  /** Address of the database, `postgres://user:password@host:port/database`. */
   readonly url: string
-  /** Host, or host and port, where others reach this process; by default the host that reaches the database. */
+  /**
+   * Host, or host and port, at which others reach this process. @default this machine's address in the network of the
+   * database, and a free port
+   */
   readonly address?: string | undefined
 }
 
-/** Where a process meets the others, and they meet it. */
+/** Database of a cluster, and address of this process. */
 export interface Place {
+  /** Address of the database. */
   readonly url: string
+  /** Address at which others reach this process. */
   readonly address: Address
 }
 
@@ -32,7 +37,10 @@ const databaseOf = (url: string): Effect.Effect<Address, SettingsError> => {
     : Effect.fail(refuse(`cluster: Expected postgres://user:password@host:port/database, got ${JSON.stringify(url)}`))
 }
 
-/** Returns the address of this machine in the network of the database, and fails where nobody listens. */
+/**
+ * Returns the address of this machine in the network of the database; fails if nothing listens at the database's
+ * address.
+ */
 const hostTowards = ({ host, port }: Address): Effect.Effect<string, SettingsError> =>
   Effect.callback((resume) => {
     const socket = connect({ host, port, timeout: 5000 })
@@ -58,7 +66,7 @@ const freePort: Effect.Effect<number> = Effect.callback((resume) => {
   })
 })
 
-/** Returns where others reach this process, checked before anything is loaded. */
+/** Resolves and checks the addresses of a process before anything is loaded. */
 export const meet = Effect.fn("Cluster.meet")(function*(
   { address, url }: Meeting
 ): Effect.fn.Return<Place, SettingsError> {
@@ -73,8 +81,8 @@ export const meet = Effect.fn("Cluster.meet")(function*(
 })
 
 /**
- * Returns the name under which the processes of a run meet: that of its data, its SIDs and the settings that its rollouts
- * depend on, so that a worker of another run, or of other settings, is not asked.
+ * Returns the cluster name of a run: a hash of its data, its SIDs and the settings on which its rollouts depend, so
+ * that workers of other runs or settings receive no messages.
  */
 export const nameOf = ({ hashes, settings }: Manifest.Manifest): string => {
   const { evaluation, grpo, policy, seed } = settings
@@ -82,5 +90,5 @@ export const nameOf = ({ hashes, settings }: Manifest.Manifest): string => {
   return Manifest.hash([JSON.stringify(parts)]).slice(0, 12)
 }
 
-/** The name of the run of the context as its manifest is now. */
+/** Cluster name of the run of the context by its current manifest. */
 export const name = Effect.flatMap(Workspace, ({ manifest }) => Effect.map(manifest, nameOf))

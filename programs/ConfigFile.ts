@@ -1,5 +1,5 @@
 /**
- * A file of settings, `--config`.
+ * Settings file of `--config`.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -9,9 +9,9 @@ import * as Settings from "./Settings.ts"
 const tokens = /"(?:[^"\\]|\\.)*"|[{}[\],:]/g
 const deepest = 64
 
-/** What JSON may have and settings may not: a key that stands twice in an object, and objects in objects without end. */
+/** Finds content that JSON allows and settings forbid: a repeated key of an object, and too deeply nested objects. */
 const faults = (json: string): ReadonlyArray<string> => {
-  /** The keys so far of each object around a place, and the latest of them; a list has none. */
+  /** Keys read so far of each object around the current place, and the latest key; a list has none. */
   const around: Array<{ readonly keys: Set<string>; key: string }> = []
   const found: Array<string> = []
   let text = ""
@@ -33,7 +33,7 @@ const faults = (json: string): ReadonlyArray<string> => {
   return found
 }
 
-/** Reads settings; fails with the reason when they cannot be read, are no JSON, or name one of them twice. */
+/** Reads settings; fails with the reason if the file cannot be read, is not JSON, or contains a setting twice. */
 export const read = Effect.fn("ConfigFile.read")(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
   const bad = (...problems: ReadonlyArray<string>) => new Settings.SettingsError({ source: path, problems })

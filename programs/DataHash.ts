@@ -1,10 +1,10 @@
 /**
- * The files of the data as they were when a run read them, so that a later command can tell when they have changed.
+ * Hashes of the data files as a run read them, so that a later command can detect changes.
  *
- * Of a file: itself and the tables beside it. Of a folder: the tables in it and in its folders, five levels down, but not
- * those of hidden folders and of runs. While size and time of a file stay, its content is taken to be the same; other
- * files are read again. A file of more than 1 GiB, or 64 MiB for one beside a file, is known by its size, its time, and its
- * first and last 16 MiB.
+ * For a data file these are the file and the tables beside it; for a folder, the tables in it and in its subfolders
+ * down to five levels, except hidden folders and runs. A file with unchanged size and modification time is assumed to
+ * be unchanged; other files are read again. Of a file larger than 1 GiB (64 MiB for a table beside a data file) the
+ * hash covers the size, the modification time, and the first and last 16 MiB.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -15,7 +15,7 @@ import * as TableFolder from "../src/catalog/table/TableFolder.ts"
 import * as Durable from "../src/run/Durable.ts"
 import * as Manifest from "../src/run/Manifest.ts"
 
-/** Names of files that importing may read: tables, settings, SIDs, arrays and archives. */
+/** Pattern of file names that the import may read: tables, settings, SIDs, arrays and archives. */
 const isTable = (name: string): boolean =>
   TableFolder.isRead(name) || TableFolder.isForeign(name) ||
   (!name.startsWith(".") && /\.(json|npy|user|gz)$/i.test(name))
@@ -25,7 +25,7 @@ const whole = 2 ** 30
 const wholeBeside = 2 ** 26
 const end = 2 ** 24
 
-/** Paths of files from the folder of the data, in order of their names. */
+/** Returns the paths of files relative to the folder of the data, in order of their names. */
 const list: (
   folder: string,
   below: string,
@@ -69,8 +69,8 @@ const hashOf = Effect.fnUntraced(function*(file: string, size: number, modified:
 })
 
 /**
- * Returns the files of the data at a path; of those in `known` whose size and time are as they were the content is not
- * read.
+ * Returns the files of the data at a path with their hashes; files in `known` with unchanged size and modification time
+ * are not read again.
  */
 export const of = Effect.fn("DataHash.of")(function*(data: string, known: ReadonlyArray<Manifest.Source> = []) {
   const fs = yield* FileSystem.FileSystem
@@ -92,7 +92,7 @@ export const of = Effect.fn("DataHash.of")(function*(data: string, known: Readon
     const most = own === undefined || name === own ? whole : wholeBeside
     if (same?.size === size && same.modified === modified) sources.push(same)
     else {
-      // What cannot be read is not read by importing either, which says so where it needs it.
+      // An unreadable file is skipped here; the import reports it if it needs it.
       const sha256 = yield* hashOf(file, size, modified, most).pipe(Effect.option)
       if (sha256._tag === "Some") sources.push({ name, size, modified, sha256: sha256.value })
     }
@@ -105,8 +105,8 @@ export const total = (sources: ReadonlyArray<Manifest.Source>): string =>
   Manifest.hash(sources.map(({ name, sha256 }) => `${JSON.stringify(name)}${sha256}`))
 
 /**
- * Returns the files of the data now, and the paths of those that are not what they were: changed, gone, or, in a folder,
- * new beside one of their kind. What is new beside a single file is not read with it.
+ * Returns the current files of the data, and the paths of the files that have changed: different, removed, or, in a
+ * folder, added beside a file of the same kind. New files beside a single data file are ignored.
  */
 export const compare = Effect.fn("DataHash.compare")(function*(data: string, before: ReadonlyArray<Manifest.Source>) {
   const path = yield* Path.Path

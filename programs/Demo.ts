@@ -1,5 +1,5 @@
 /**
- * The whole pipeline: data, SIDs, SFT, GRPO, evaluation, report.
+ * Demo of the whole pipeline: data, SIDs, SFT, GRPO, evaluation, report.
  */
 import * as Effect from "effect/Effect"
 import * as Evaluate from "./Evaluate.ts"
@@ -10,7 +10,7 @@ import * as Report from "./Report.ts"
 import * as Sft from "./Sft.ts"
 import * as Tokenize from "./Tokenize.ts"
 
-/** Runs every stage that the run has not finished; notes the results of each. */
+/** Runs every stage that the run has not finished, and prints the results of each as notes. */
 export const program = Effect.fn("demo")(function*() {
   const { dataset } = yield* Prepare.program()
   yield* Output.note(Output.describeDataset(dataset))

@@ -1,5 +1,5 @@
 /**
- * The devices of tensor programs, by their names on the command line.
+ * Devices of tensor programs, by their names on the command line.
  */
 import * as OnnxRuntime from "../layers/onnx/OnnxRuntime.ts"
 import * as TensorFlow from "../layers/tfjs/TensorFlow.ts"
@@ -12,8 +12,8 @@ export const devices = {
   tensorflow: TensorFlow.layer
 }
 
-/** The name of a device. */
+/** Name of a device. */
 export type Device = keyof typeof devices
 
-/** The names of all devices. */
+/** Names of all devices. */
 export const names = Object.keys(devices) as ReadonlyArray<Device>

@@ -14,7 +14,7 @@ import * as Precomputed from "../src/embedding/Precomputed.ts"
 import { type TextEncoder } from "../src/embedding/TextEncoder.ts"
 import { type Progress } from "../src/run/Progress.ts"
 
-/** The choice of encoder with the paths of its files. */
+/** Settings of the encoder: its kind and the paths of its files. */
 export const EncoderConfig = Schema.Union([
   Schema.Struct({ kind: Schema.Literal("lsa") }),
   Schema.Struct({ kind: Schema.Literal("onnx"), ...OnnxEncoder.OnnxEncoderConfig.fields }),
@@ -22,7 +22,7 @@ export const EncoderConfig = Schema.Union([
   Schema.Struct({ kind: Schema.Literal("precomputed"), path: Schema.String })
 ])
 
-/** The encoder of the settings; what it finishes of long work is kept in `folder`. */
+/** Provides the configured encoder; it keeps partial results of long computations in `folder`. */
 export const layer = (
   encoder: typeof EncoderConfig.Type,
   lsa: Lsa.LsaConfig,
@@ -43,5 +43,5 @@ export const layer = (
   }
 }
 
-/** LSA, which needs no files. */
+/** Default encoder: LSA, which needs no files. */
 export const defaultEncoder = Effect.succeed({ kind: "lsa" as const })

@@ -35,7 +35,7 @@ import * as Prepare from "./Prepare.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** A user of the report: what was known, what was recommended, what came. */
+/** User of the report: the history, the recommendations and the target. */
 export const ExampleUser = Schema.Struct({
   user: Schema.String,
   history: Schema.Array(Schema.String),
@@ -48,13 +48,13 @@ export const ExampleUser = Schema.Struct({
 /** @see ExampleUser */
 export type ExampleUser = typeof ExampleUser.Type
 
-/** The phases whose policies are evaluated, in order. */
+/** Phases whose policies are evaluated, in order. */
 const phases = [Supervised.kind, Group.kind] as const
 
-/** Examples whose lists are in memory at once. */
+/** Number of examples whose lists are in memory at once. */
 const together = 1024
 
-/** Evaluates and keeps the record. */
+/** Evaluates the run's policies and keeps the record. */
 export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLayer = Policies.flat) {
   const { keep, manifest, run, settings } = yield* Workspace
   const { dataset, split } = yield* Prepare.program()
@@ -160,7 +160,9 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
   if (fusion === undefined) {
     return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
   }
-  if (invalid > 0) return yield* Effect.die(new Error(`${invalid} candidates are no item's SID; the trie is broken`))
+  if (invalid > 0) {
+    return yield* Effect.die(new Error(`${invalid} candidates have a SID of no item; this is a defect of the trie`))
+  }
 
   if (settings.data === undefined) {
     const oracle = dataset.oracle ?? Shop.generate(settings.shop, settings.seed).oracle!
@@ -202,20 +204,20 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
   return record
 })
 
-/** What is gathered of one history mode. */
+/** Rows and rankings of one history mode during the evaluation. */
 interface Side {
   readonly excluded: boolean
   readonly models: Array<ModelRow>
   readonly rankings: Map<string, Evaluator.Ranking>
 }
 
-/** What a record has of it. */
+/** Rows and differences of one history mode in the record. */
 interface Compared {
   readonly models: ReadonlyArray<ModelRow>
   readonly differences: ReadonlyArray<EvaluationRecord.Difference>
 }
 
-/** Places and lists of one variant, user by user. */
+/** Ranks and lists of one variant, by user. */
 interface VariantResult {
   readonly side: Side
   readonly name: string
@@ -224,13 +226,16 @@ interface VariantResult {
   readonly top: Array<Int32Array>
 }
 
-/** Rows as they are shown: models alone, those with a prior, the oracle. */
+/** Sorts rows for display: models alone, then those with a prior, then the oracle. */
 const inOrder = (rows: ReadonlyArray<ModelRow>): ReadonlyArray<ModelRow> => {
   const place = ({ name }: ModelRow) => name === "oracle" ? 2 : name.includes(" + ") ? 1 : 0
   return rows.toSorted((a, b) => place(a) - place(b))
 }
 
-/** Compares each phase with the one before it and with the prior's scorer, and each fused model with that, user by user. */
+/**
+ * Computes paired differences: each phase minus the previous one and minus the prior's scorer, each fused model minus
+ * it.
+ */
 const differences = (
   rankings: ReadonlyMap<string, Evaluator.Ranking>,
   scorer: string,
@@ -273,7 +278,7 @@ const timed = Effect.fnUntraced(function*<A, E, R>(work: Effect.Effect<A, E, R>)
   return { value, seconds: ((yield* Clock.currentTimeMillis) - before) / 1000 }
 })
 
-/** Ten users spread over the test users. */
+/** Selects ten users, evenly spaced among the test users. */
 const exampleUsers = (
   dataset: Dataset,
   examples: ReadonlyArray<Example>,
@@ -306,8 +311,8 @@ const figures = ({ ci95: [low, high], difference, metric }: EvaluationRecord.Dif
   `${metric} ${signed(difference)}, 95 % interval [${signed(low)}, ${signed(high)}]`
 
 /**
- * What the record says in words: whether GRPO helped, how the policies stand to the strongest baseline, alone and with
- * it, and what `recommend` ranks with. NDCG@10 decides; HR@50 stands beside it.
+ * Describes a record in sentences: the effect of GRPO, the policies compared with the strongest baseline, alone and
+ * with the prior, and the model with which `recommend` ranks. NDCG@10 decides; HR@50 is reported in addition.
  */
 export const verdict = (record: EvaluationRecord.EvaluationRecord): ReadonlyArray<string> => [
   ...record.differences.filter(({ metric }) => metric === "NDCG@10").map((found) => {

@@ -8,7 +8,7 @@ import * as Artefacts from "./Artefacts.ts"
 /** Metrics of policies and baselines. */
 export const record = { name: "evaluation.json", codec: Artefacts.json(EvaluationRecord, 2) } as const
 
-/** Users of the report: what was known, what was recommended, what came. */
+/** Users of the report: their histories, recommendations and targets. */
 export const examples = {
   name: "examples.json",
   codec: Artefacts.json(Schema.Array(Schema.Struct({

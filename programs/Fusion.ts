@@ -1,5 +1,5 @@
 /**
- * ItemKNN beside a policy as a prior of its decoder, and which of all models a run recommends with.
+ * Fusion of ItemKNN with a policy, as a prior of its decoder, and the choice of the model with which a run recommends.
  */
 import { type Split } from "../src/catalog/Split.ts"
 import type * as Prior from "../src/decode/Prior.ts"
@@ -9,16 +9,16 @@ import * as ScorerPrior from "../src/evaluation/baseline/ScorerPrior.ts"
 import * as EvaluationRecord from "../src/evaluation/EvaluationRecord.ts"
 import * as PriorWeight from "../src/evaluation/PriorWeight.ts"
 
-/** Part of the mass that is spread evenly over all items. */
+/** Share of the prior's mass that is uniform over all items. */
 const share = ScorerPrior.defaultShare
 
-/** Fits the scorer that the prior is made of. */
+/** Fits the scorer on which the prior is built. */
 export const scorer = (split: Split, items: number): Scorer => ItemKnn.fit(split.train, items)
 
-/** Makes the prior of a scorer. */
+/** Makes the prior of a scorer with a weight. */
 export const prior = (scorer: Scorer, weight: number): Prior.Prior => ScorerPrior.make(scorer, { share, weight })
 
-/** Chooses the best of all policies and weights by validation; a policy alone where it is as good. Undefined for none. */
+/** Chooses the best policy and weight by validation; ties go to a policy alone. Returns undefined without policies. */
 export const decide = (
   choices: ReadonlyArray<EvaluationRecord.WeightChoice>,
   made: Pick<EvaluationRecord.Fusion, "scorer" | "users" | "historyExcluded">
@@ -29,7 +29,7 @@ export const decide = (
   return first === undefined ? undefined : { ...made, share, choices, best: PriorWeight.best([first, ...others]) }
 }
 
-/** Returns the name of the row that a choice stands for. */
+/** Returns the name of a choice's row in the evaluation. */
 export const nameOf = (
   { scorer }: Pick<EvaluationRecord.Fusion, "scorer">,
   { phase, weight }: { readonly phase: string; readonly weight: number }
@@ -38,7 +38,7 @@ export const nameOf = (
 const weighted = (fusion: EvaluationRecord.Fusion, one: { readonly phase: string; readonly weight: number }): string =>
   one.weight > 0 ? `${nameOf(fusion, one)} (weight ${one.weight})` : nameOf(fusion, one)
 
-/** Says what was chosen and from what. */
+/** Describes the chosen model and the candidates for the choice. */
 export const describe = (fusion: EvaluationRecord.Fusion): string => {
   const all = fusion.choices.flatMap(({ phase, weight, weights }) =>
     weights.filter((one) => one.weight === 0 || one.weight === weight).map((one) =>

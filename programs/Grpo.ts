@@ -1,8 +1,8 @@
 /**
- * GRPO as a recipe: the loop, and the run that it is given.
+ * GRPO as a recipe: the training loop, and its application to a run.
  *
- * Every part of the loop is a service: a reward, an actor, a reference, a learner or a policy is swapped by giving another
- * layer.
+ * Every part of the loop is a service: a reward, an actor, a reference, a learner or a policy is replaced by providing
+ * another layer.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -51,29 +51,37 @@ import * as Teachers from "./Teachers.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** What GRPO needs of the data. */
+/** Data of GRPO. */
 export interface GrpoData {
+  /** Item numbers of each training user, oldest first. */
   readonly sequences: ReadonlyArray<Int32Array>
-  /** Times of the events of `sequences`, in ms since 1970, where the data have them. */
+  /** Times of the events of `sequences`, in ms since 1970. @default none */
   readonly times?: ReadonlyArray<Float64Array> | undefined
+  /** Validation examples, from which `validationUsers` are drawn. */
   readonly validation: ReadonlyArray<Example>
-  /** Whether the history is left out of every list, as in the evaluation: a target that stands in it is no hit. */
+  /**
+   * Whether items of the history are excluded from every list, as in the evaluation; a target in the history is no hit.
+   */
   readonly historyExcluded: boolean
-  /** The step of the supervised checkpoint that the policy holds: training that began from another begins anew. */
+  /**
+   * Step of the supervised checkpoint from which the policy was loaded; training that started from another step
+   * restarts.
+   * @default none
+   */
   readonly origin?: number | undefined
 }
 
-/** Choices of a loop in code. */
+/** Hooks of the loop for programs in code. */
 export interface GrpoHooks<E = never, R = never> {
-  /** Called with the record of every step; a failure ends the training. */
+  /** Function called with the record of every step; a failure ends the training. @default none */
   readonly onStep?: ((record: RunEvent) => Effect.Effect<void, E, R>) | undefined
-  /** Called with what is alarming at a validation. @default a note on standard error */
+  /** Function called with every alarm of a validation. @default prints a note on standard error */
   readonly onAlarm?: ((alarm: Alarms.Alarm) => Effect.Effect<void, E, R>) | undefined
-  /** Asked after every step: true validates and ends the training there. */
+  /** Function called after every step; true validates and ends the training at this step. @default never */
   readonly stop?: ((selection: Selection.Selection, step: number) => boolean) | undefined
 }
 
-/** Improves the policy of the context; afterwards its parameters are those of the best validation. */
+/** Trains the policy of the context by GRPO; afterwards its parameters are those of the best validation. */
 export const train = Effect.fn("Grpo.train")(
   function*<E = never, R = never>(grpo: GrpoConfig, data: GrpoData, seed: number, hooks: GrpoHooks<E, R> = {}) {
     const store = yield* PolicyParameters
@@ -101,7 +109,7 @@ export const train = Effect.fn("Grpo.train")(
         })))
     )
 
-    // What the policy of the start ranks is what every validation is compared with, also after training was stopped.
+    // Every validation is compared with the rankings by the policy before training, in a resumed run too.
     const start = yield* rank
     const before = Validation.of(users, start, start, popularity, seed)
     const selection = yield* Selection.open({
@@ -172,7 +180,7 @@ export const train = Effect.fn("Grpo.train")(
   }
 )
 
-/** The services of the loop around a rollout actor, over the policy that it improves. */
+/** Provides the services of the loop around a rollout actor: rewards, reference and learner. */
 export const around = <const Rewards extends Weighted, E, R>(
   grpo: GrpoConfig,
   rewards: Rewards,
@@ -192,27 +200,28 @@ export const around = <const Rewards extends Weighted, E, R>(
     })
   ).pipe(Layer.provideMerge(PublishedWeights.layer))
 
-/** The services of the loop in this process, called directly. */
+/** Provides the services of the loop in this process, called directly. */
 export const actors = <const Rewards extends Weighted>(
   grpo: GrpoConfig,
   rewards: Rewards,
   options: Rollouts.ActorOptions
 ) => around(grpo, rewards, Rollouts.layer(grpo, options))
 
-/** Choices of a program in code. */
+/** Options of the program in code. */
 export interface GrpoOptions {
+  /** Policy family. @default the flat policy */
   readonly policy?: Policies.PolicyLayer | undefined
-  /** Rewards instead of those that the settings name. */
+  /** Rewards with their weights. @default those of the settings */
   readonly rewards?: ReadonlyArray<WeightedReward<RewardError, Sids>> | undefined
-  /** Where workers are met that draw; by default this process draws. */
+  /** Cluster whose workers draw the rollouts. @default this process draws them */
   readonly at?: Cluster.Place | undefined
-  /** Whether the groups of a step are drawn while the step before is learned from. @default false */
+  /** Whether the groups of the next step are drawn during the update of a step. @default false */
   readonly ahead?: boolean | undefined
 }
 
 /**
- * Improves the supervised policy of the run, or goes on where it stopped. When SFT has found a better policy since, it
- * begins anew from that one; what it had made goes when the first checkpoint of the new one stands.
+ * Trains the supervised policy of the run by GRPO, or resumes. If SFT has found a better policy since, training
+ * restarts from it; the old checkpoints are removed when the first new one is written.
  */
 export const program = (options: GrpoOptions = {}) => Effect.scoped(improve(options))
 
@@ -233,7 +242,7 @@ const improve = Effect.fn("grpo")(function*(options: GrpoOptions) {
   }
   const teacher = yield* Effect.cached(Teachers.make(settings.grpo.teacher, prepared))
   const embeddings = Effect.map(Tokenize.embed(prepared), ({ matrix }) => matrix)
-  /** The rewards of the settings, the collaborative one `factor` times its weight. */
+  /** Returns the rewards of the settings, with the weight of the collaborative reward multiplied by `factor`. */
   const weighted = (factor: number) =>
     Rewards.weighted<
       Effect.Error<typeof teacher> | Effect.Error<typeof embeddings>,

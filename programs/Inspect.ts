@@ -1,5 +1,5 @@
 /**
- * Inspects data without a run.
+ * Inspection of data without a run.
  */
 import * as Effect from "effect/Effect"
 import * as Import from "../src/catalog/Import.ts"
@@ -8,7 +8,7 @@ import * as Durable from "../src/run/Durable.ts"
 import * as Prepare from "./Prepare.ts"
 import { type Settings } from "./Settings.ts"
 
-/** Computes the figures of the data at a path, imported with the settings. */
+/** Computes the statistics of the data at a path, imported with the settings. */
 export const program = Effect.fn("inspect")(function*(path: string, settings: Settings) {
   return Inspection.inspect(yield* Prepare.load(path, settings))
 })

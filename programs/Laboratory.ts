@@ -1,5 +1,5 @@
 /**
- * Compares tokenizers: one page and one JSON file with the best for these items, and why.
+ * Comparison of tokenizers: one page and one JSON file with the best tokenizer for the items and the reasons.
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
@@ -18,7 +18,7 @@ import * as Settings from "./Settings.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** The gauge of tokenizers that no thread has begun to train. */
+/** Gauge of the tokenizers that wait for a thread. */
 export const waiting: Metric.Gauge<number> = Metric.gauge("sidereal.laboratory.waiting", {
   description: "Tokenizers that no thread has begun to train"
 })
@@ -30,10 +30,10 @@ const codec = Artefacts.json(Schema.Struct({
   codebookSizes: Schema.Array(Schema.Int)
 }))
 
-/** Trains and measures the named tokenizers, or reads what an earlier comparison of the run kept of them. */
+/** Trains and measures the named tokenizers, or reads the results of an earlier comparison of the run. */
 export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Quantizers.Name>) {
   const { artefact, file, given, settings } = yield* Workspace
-  // Data may bring a file of SIDs along.
+  // Data may contain a file of SIDs.
   const { given: own } = yield* Quantizers.chosen(settings)
   const { dataset, split } = yield* Prepare.program()
   if (names.includes("given") && own === undefined) {
@@ -45,7 +45,7 @@ export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Qu
   const { items, version: embedded } = yield* Tokenize.items({ dataset, split })
   const of = (quantizer: Quantizers.Name) =>
     new Quantizers.TokenizerConfig({ ...settings.tokenizer, ...(own === undefined ? {} : { given: own }), quantizer })
-  // Its protocol would take a twentieth of a second of every command's start.
+  // Loaded here, because the worker's protocol would add 0.05 s to the start of every command.
   const TokenizerWorker = yield* Effect.promise(() => import("./TokenizerWorker.ts"))
   const tracker = (yield* Progress).start("tokenizers", names.length, "tokenizers")
   let done = 0
@@ -53,7 +53,7 @@ export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Qu
     names,
     (name, i) => {
       const tokenizer = { ...given.tokenizer, ...(own === undefined ? {} : { given: own }), quantizer: name }
-      // Settings may change until SIDs are made: what was measured with others is not read again.
+      // Settings may change until SIDs are made: results with other settings are not reused.
       const version = Manifest.hash([JSON.stringify([embedded, tokenizer])]).slice(0, 16)
       return artefact(
         `laboratory/${name}-${version}.json`,

@@ -25,13 +25,15 @@ const embeddings = (folder: string) =>
 /** The layers of importing, without a run. */
 export const importers = Layer.merge(tables, archives).pipe(Layer.provideMerge(NodeServices.layer))
 
-/** Provides everything that a command needs, for one run on a device. A missing device fails before the run is touched. */
+/**
+ * Provides everything that a command needs, for one run on a device. A missing device fails before the run is touched.
+ */
 export const layer = (options: WorkspaceOptions & { readonly device?: Devices.Device | undefined }) =>
   Layer.unwrap(Effect.gen(function*() {
     const { file, run, settings, tokenized } = yield* Workspace
     const encoder = Encoders.layer(settings.encoder, settings.lsa, settings.seed, file("encoding"))
     return Layer.mergeAll(
-      // With SIDs in the run, files that they were made from may be gone: whoever needs them after all is told.
+      // A run with SIDs may lack the files from which they were made; a command that needs one fails with an error.
       tokenized
         ? encoder.pipe(
           Layer.catch((error) =>

@@ -1,6 +1,6 @@
 /**
- * Runs the command line: exit status 0 done, 1 failed with an error, 2 usage (settings that cannot be used among it), 130
- * interrupted. Results are all that standard output ever sees.
+ * Runs the command line: exit status 0 done, 1 failed with an error, 2 usage (settings that cannot be used among it),
+ * 130 interrupted. Results are all that standard output ever sees.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -26,7 +26,7 @@ class Failed extends Error {
   }
 }
 
-/** Says what went wrong on standard error; returns the status that the process ends with. */
+/** Prints an error on standard error and returns the exit status of the process. */
 const told = (error: { readonly _tag: string; readonly message: string }): number => {
   if (error._tag === "ShowHelp") return 2
   process.stderr.write(`error: ${Printable.text(error.message)}\n`)
@@ -41,7 +41,7 @@ const internal = (cause: Cause.Cause<never>): number => {
   return 1
 }
 
-/** Prints help that was asked for on standard output, and help that explains wrong usage on standard error. */
+/** Prints requested help on standard output, and help after wrong usage on standard error. */
 const presenter: typeof CliOutput.defaultPresenter = {
   present: (event) =>
     event._tag === "InvalidInvocation"
@@ -55,10 +55,10 @@ const presenter: typeof CliOutput.defaultPresenter = {
       : CliOutput.defaultPresenter.present(event)
 }
 
-// Progress that nobody reads any more is no reason to stop.
+// A closed reader of standard error, which carries progress only, does not end the process.
 process.stderr.on("error", () => {})
 
-// A reader that has seen enough ends the pipe; any other failure means that results are lost.
+// A reader that closes the pipe ends the process normally; any other write failure means that results are lost.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") return
   process.stderr.write(`error: cannot write to standard output: ${error.message}\n`)

@@ -1,5 +1,5 @@
 /**
- * Fitted models as artefacts of a run: one safetensors file each, with what is no tensor as JSON in the tensor `about`.
+ * Fitted models as artefacts of a run: one safetensors file each, with all other data as JSON in the tensor `about`.
  */
 import * as Schema from "effect/Schema"
 import * as Fusion from "../src/embedding/Fusion.ts"
@@ -8,16 +8,16 @@ import type * as Quantizer from "../src/sid/Quantizer.ts"
 import * as Safetensors from "../src/storage/Safetensors.ts"
 import { type Codec } from "./Artefacts.ts"
 
-/** A model and what it was fitted on. */
+/** Model with the version of its inputs. */
 export interface Versioned<A> {
-  /** Hash of the settings and of everything that the model was fitted on. */
+  /** Hash of the settings and of all data on which the model was fitted. */
   readonly version: string
   readonly model: A
 }
 
 type Tensors = ReadonlyMap<string, Safetensors.StoredTensor>
 
-/** Returns the codec of a model of JSON and tensors. */
+/** Returns the codec of a model that consists of JSON and tensors. */
 const codec = <About, I, A>(
   schema: Schema.Codec<About, I>,
   parts: (model: A) => { readonly about: About; readonly tensors: Tensors },
@@ -42,21 +42,21 @@ const codec = <About, I, A>(
   }
 }
 
-/** The encoder of item texts. */
+/** Codec of the encoder of item texts. */
 export const encoder: Codec<Versioned<EncoderModel>> = codec(
   Schema.Struct({ encoder: Schema.String }),
   ({ encoder, tensors }: EncoderModel) => ({ about: { encoder }, tensors }),
   ({ encoder }, tensors) => ({ encoder, tensors })
 )
 
-/** The fusion of texts and events. */
+/** Codec of the fusion of texts and events. */
 export const fusion: Codec<Versioned<Fusion.FusionModel>> = codec(
   Schema.Struct({ kind: Fusion.FusionConfig.fields.kind, weight: Schema.Finite }),
   ({ kind, tensors, weight }: Fusion.FusionModel) => ({ about: { kind, weight }, tensors }),
   (about, tensors) => ({ ...about, tensors })
 )
 
-/** The quantizer with the codes of the items it was trained on, before the collision policy. */
+/** Codec of the quantizer with the codes of its training items, before the collision policy. */
 export const quantizer: Codec<Versioned<Quantizer.Trained>> = codec(
   Schema.Struct({ codebookSizes: Schema.Array(Schema.Int), levels: Schema.Int }),
   ({ codes: { codes, levels }, model: { codebookSizes, tensors } }: Quantizer.Trained) => ({

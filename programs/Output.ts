@@ -107,7 +107,7 @@ export const describeRecord = (record: EvaluationRecord.EvaluationRecord): strin
   ].join("\n")
 }
 
-/** Describes recommendations with the policy's probabilities, and what ranked them. */
+/** Describes recommendations with the policy's probabilities, and the model that ranked them. */
 export const describeAnswer = ({ history, model, reason, recommendations, weight }: Answer): string =>
   [
     `After ${history.length} item(s), the last being "${Printable.line(history.at(-1) ?? "nothing")}":`,

@@ -1,5 +1,5 @@
 /**
- * Policy families that a program can be given: ordinary layers over the catalogue and its SIDs.
+ * Policy families of the programs: ordinary layers over the catalogue and its SIDs.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -19,19 +19,19 @@ import * as Prepare from "./Prepare.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** A policy for the catalogue and the settings of a run. */
+/** Policy for the catalogue and the settings of a run. */
 export type PolicyLayer = Layer.Layer<
   PolicyModel,
   PolicyError,
   TensorRuntime | Catalogue | Sids | ItemEmbeddings | Workspace
 >
 
-/** One position per code. */
+/** Flat policy, with one position per code. */
 export const flat: PolicyLayer = Layer.unwrap(
   Effect.map(Workspace, ({ settings }) => FlatPolicy.layer(settings.policy, settings.seed))
 )
 
-/** The embeddings that the SIDs of the run were made from, read or made when a policy first asks for them. */
+/** Embeddings from which the SIDs of the run were made, read or computed at their first use. */
 const embeddings = ItemEmbeddings.layerLazy(
   Prepare.program().pipe(
     Effect.flatMap(Tokenize.embed),
@@ -44,11 +44,11 @@ const embeddings = ItemEmbeddings.layerLazy(
   )
 )
 
-/** The catalogue of a run: its data set, SIDs and item embeddings. */
+/** Provides the catalogue of a run: its data set, SIDs and item embeddings. */
 export const catalogue = (dataset: Dataset, index: SidIndex) =>
   Layer.mergeAll(Sids.layer(index), Catalogue.layer(dataset), embeddings)
 
-/** A policy with its parameters and a decoder, over a catalogue. */
+/** Provides a policy with its parameters and a decoder, over a catalogue. */
 export const layer = (policy: PolicyLayer, dataset: Dataset, index: SidIndex) =>
   Layer.merge(PolicyParameters.layer, LeafDecoder.layerBeams()).pipe(
     Layer.provideMerge(policy),

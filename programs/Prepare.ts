@@ -1,5 +1,5 @@
 /**
- * Imports or generates the data of a run, splits them and keeps them.
+ * Data of a run: imported or generated, split, and kept.
  */
 import * as Effect from "effect/Effect"
 import { FilterConfig } from "../src/catalog/Assemble.ts"
@@ -13,7 +13,7 @@ import { artefacts } from "./RunSettings.ts"
 import { type Settings } from "./Settings.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** A data set and its split. */
+/** Data set with its split. */
 export interface Prepared {
   readonly dataset: Dataset
   readonly split: Split.Split
@@ -36,7 +36,7 @@ export const program = Effect.fn("prepare")(function*() {
         Effect.tap(({ sources }) => recordSources(data, sources)),
         Effect.tap(({ notes = [] }) => Effect.forEach(notes, Note.print))
       )).pipe(
-        // Data that cannot be split as the settings want are not kept, so that other settings can be given.
+        // Data that the settings cannot split are not kept, so that the settings can still be changed.
         Effect.tap((dataset) => Split.split(dataset, split))
       ),
     DatasetFile

@@ -42,10 +42,10 @@ export const names = [
   "given"
 ] as const
 
-/** The name of a tokenizer. */
+/** Name of a tokenizer. */
 export type Name = (typeof names)[number]
 
-/** Parses names separated by commas; `all` means every tokenizer that needs no file and no hour. */
+/** Parses names separated by commas; `all` means every tokenizer except `given` and `rq-vae-minionerec`. */
 export const parseNames = (text: string): Effect.Effect<ReadonlyArray<Name>, SidError> =>
   Effect.forEach(
     text === "all"
@@ -68,7 +68,7 @@ export const parseNames = (text: string): Effect.Effect<ReadonlyArray<Name>, Sid
     }
   )
 
-/** The collision policies by name. */
+/** Collision policies by name. */
 export const policies: Readonly<Record<(typeof policyNames)[number], CollisionPolicy.CollisionPolicy>> = {
   keep: CollisionPolicy.keep,
   "extra-token": CollisionPolicy.extraToken,
@@ -80,9 +80,9 @@ export const policies: Readonly<Record<(typeof policyNames)[number], CollisionPo
 /** Names of the collision policies. */
 export const policyNames = ["keep", "extra-token", "nearest-free-leaf", "optimal", "sinkhorn"] as const
 
-/** A file of SIDs. */
+/** Settings of a file of SIDs. */
 class GivenConfig extends Schema.Class<GivenConfig>("sidereal/programs/GivenConfig")({
-  /** An `index.json`: item key to tokens. */
+  /** Path of an `index.json`, which maps item keys to tokens. */
   path: Schema.String,
   /** Offset from the file's item numbers to the items' keys. @default 0 */
   keyOffset: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0)))
@@ -104,7 +104,7 @@ export class TokenizerConfig extends Schema.Class<TokenizerConfig>("sidereal/pro
   given: Schema.optionalKey(GivenConfig)
 }) {}
 
-/** Returns the tokenizer's settings with its name, and with the file of SIDs where the data have one. */
+/** Returns the tokenizer's settings with its name and, if the data have one, the file of SIDs. */
 export const chosen = Effect.fnUntraced(function*(
   { data, tokenizer }: { readonly data?: string | undefined; readonly tokenizer: TokenizerConfig }
 ) {
@@ -139,7 +139,7 @@ const given = (config: GivenConfig | undefined) =>
     return GivenCodes.layer({ source: config.path, sids: yield* SidIndex.parse(json), keyOffset: config.keyOffset })
   }))
 
-/** Provides the tokenizer of the settings. */
+/** Provides the configured tokenizer. */
 export const layer = (
   config: TokenizerConfig,
   seed: number

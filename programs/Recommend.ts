@@ -1,5 +1,5 @@
 /**
- * Recommendations of a run for a user or for a history in titles.
+ * Recommendations of a run for a user, or for a history of titles.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -28,42 +28,48 @@ import { SettingsError } from "./Settings.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** What recommendations can be asked of by name; the best by validation where nothing is asked. */
+/** Names of the models that can be selected. */
 export const models = ["sft", "grpo", "sft+item-knn", "grpo+item-knn"] as const
 
-/** Who or what to recommend for. */
+/** Request for recommendations, for a user or for a history. */
 export interface Question {
+  /** Key of a user of the data. */
   readonly user?: string | undefined
+  /** Titles of a history, as `TitleSearch.history` reads them. */
   readonly history?: string | undefined
+  /** Number of recommendations, at least 1. */
   readonly count: number
-  /** @default the best by validation */
+  /** Model that ranks. @default the best by validation */
   readonly model?: (typeof models)[number] | undefined
 }
 
-/** One recommendation. */
+/** Recommended item. */
 export interface Recommendation {
+  /** Key of the item in the data. */
   readonly item: string
   readonly title: string
-  /** Probability of the SID under the policy. */
+  /** Probability of the SID under the policy, 0 to 1. */
   readonly probability: number
-  /** What they are ranked by: the logarithm of the probability, and the weighted logarithm of the prior's share. */
+  /** Ranking score: the natural logarithm of the probability plus the weighted logarithm of the prior's share. */
   readonly score: number
   readonly sid: string
 }
 
-/** What was asked and what is recommended, best first. */
+/** Recommendations with their history and model. */
 export interface Answer {
+  /** Titles of the history, oldest first. */
   readonly history: ReadonlyArray<string>
-  /** What ranked: the name of a row of the evaluation. */
+  /** Model that ranked: the name of its row in the evaluation. */
   readonly model: string
-  /** Weight of the prior beside the policy, 0 for the policy alone. */
+  /** Weight of the prior, 0 for the policy alone. */
   readonly weight: number
-  /** Why this one ranked. */
+  /** Reason for the choice of the model. */
   readonly reason: string
+  /** Recommendations, best first. */
   readonly recommendations: ReadonlyArray<Recommendation>
 }
 
-/** Checks a question before any work begins. */
+/** Checks a request before any work begins. */
 export const check = (question: Question): Effect.Effect<Question, SettingsError> => {
   const problems = [
     ...(question.count >= 1 ? [] : [`count: at least 1 is needed, got ${question.count}`]),
@@ -85,17 +91,17 @@ const historyOf = (dataset: Dataset, question: Question): Int32Array | CatalogEr
   })
 }
 
-/** What ranks. */
+/** Model that ranks. */
 interface Choice {
   readonly phase: (typeof phases)[number]
   readonly weight: number
   readonly reason: string
 }
 
-/** The phases, latest last. */
+/** Phases, latest last. */
 const phases = [Supervised.kind, Group.kind] as const
 
-/** Decides what ranks: what is asked for, or the best by the run's evaluation, or the latest policy alone. */
+/** Chooses the model: the requested one, else the best by the run's evaluation, else the latest policy alone. */
 const decide = Effect.fnUntraced(function*(asked: Question["model"]) {
   const { kept, run } = yield* Workspace
   const made = yield* RunSettings.madeBy(run)
@@ -119,7 +125,7 @@ const decide = Effect.fnUntraced(function*(asked: Question["model"]) {
         source: "the command line",
         problems: [
           `model: ${asked} has no weight yet in ${run}; run \`sidereal evaluate --run ${run}\`, which chooses it, or ` +
-          `give ${phase}`
+          `use --model ${phase}`
         ]
       })
       : { phase, weight: chosen.weight, reason } satisfies Choice
@@ -144,8 +150,8 @@ const decide = Effect.fnUntraced(function*(asked: Question["model"]) {
 })
 
 /**
- * Answers a question with the model that is asked for or was the best by validation; lists hold the history or not, as
- * those that are evaluated.
+ * Recommends with the requested model or the best by validation; `evaluation.historyExcluded` decides whether items of
+ * the history may be recommended, as in the evaluation.
  */
 export const program = Effect.fn("recommend")(function*(
   question: Question,

@@ -1,5 +1,6 @@
 /**
- * Artefact of the report's reward debugger: groups of some validation users, scored by the policies before and after GRPO.
+ * Artefact of the report's reward debugger: groups of some validation users, scored by the policies before and after
+ * GRPO.
  */
 import * as Effect from "effect/Effect"
 import * as History from "../src/catalog/History.ts"
@@ -25,7 +26,7 @@ export const file = { name: "grpo-groups.json", codec: Artefacts.json(GroupTrace
 
 /** Number of prompts. */
 const count = 6
-/** Step of the rollouts' random keys; training counts from 1. */
+/** Step in the rollouts' random keys; the steps of training count from 1. */
 const step = 0
 
 /** Inputs besides the services of the loop, which hold the trained parameters. */
@@ -100,7 +101,7 @@ export const record = Effect.fn("RewardTrace.record")(function*(prepared: Prepar
     Effect.flatMap((found) => keep(file.name, found, file.codec)),
     Effect.catchTag(
       ["RewardError", "RolloutError"],
-      ({ message }) => Note.print(`grpo: the report has no groups to look at, because ${message}`)
+      ({ message }) => Note.print(`grpo: the report will have no reward debugger, because ${message}`)
     )
   )
 })

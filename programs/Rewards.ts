@@ -1,5 +1,5 @@
 /**
- * The rewards by their names in the settings.
+ * Rewards by their names in the settings.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -17,13 +17,13 @@ import * as RuleReward from "../src/reward/RuleReward.ts"
 import * as SemanticReward from "../src/reward/SemanticReward.ts"
 import { type Sids } from "../src/sid/Sids.ts"
 
-/** What rewards need of a run; each is made only for a reward that is named. */
+/** Sources of the rewards in a run; each is built only for a reward with a weight. */
 export interface RewardSources<E = never, R = never> {
-  /** Scores candidates for `collaborative`; the user's own pairs should be left out. */
+  /** Scorer of `collaborative`; it should exclude the user's own sequence. */
   readonly teacher: Effect.Effect<Scorer, E, R>
-  /** Training events per item, [N], for `popularity`. */
+  /** Training events of each item, [N], for `popularity`. */
   readonly counts: Effect.Effect<ArrayLike<number>, E, R>
-  /** One row per item, [N, D], for `semantic`. */
+  /** Embeddings of the items, [N, D], for `semantic`. */
   readonly embeddings: Effect.Effect<Matrix, E, R>
 }
 
@@ -44,10 +44,10 @@ const known = {
   diversity: () => DiversityReward.layer
 }
 
-/** The names of the rewards. */
+/** Names of the rewards. */
 export const names: ReadonlyArray<string> = Object.keys(known)
 
-/** Returns the rewards with these weights by name; other names are left to the check of the settings. */
+/** Returns the rewards with these weights by name; unknown names are skipped, because the settings reject them. */
 export const weighted = <E, R>(
   weights: Readonly<Record<string, number>>,
   sources: RewardSources<E, R>

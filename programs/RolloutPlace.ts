@@ -1,8 +1,8 @@
 /**
- * Where the rollouts of a run are drawn: in this process, behind a mailbox, or by workers; and whether a step ahead.
+ * Placement of a run's rollout actor: in this process with a mailbox, or on workers; and drawing one step ahead.
  *
- * The process that trains holds the learner and the reference, and is the only one: the lock of the run's folder keeps
- * every other away. So the learner is no singleton of the cluster, which could move to a process without its weights.
+ * The training process holds the learner and the reference; the lock of the run's folder makes it the only one. The
+ * learner is therefore not a singleton of the cluster, which could move to a process without its weights.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -14,11 +14,11 @@ import * as Cluster from "./Cluster.ts"
 import * as Note from "./Note.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** Choices of a place. */
+/** Options of the placement. */
 export interface PlaceOptions {
-  /** Where workers are met that draw; by default this process draws. */
+  /** Cluster whose workers draw the rollouts. @default this process draws them */
   readonly at?: Cluster.Place | undefined
-  /** How the groups of the next step are drawn while a step is learned from; by default they are not. */
+  /** Options of drawing one step ahead. @default not ahead */
   readonly ahead?: Ahead.AheadOptions | undefined
 }
 
@@ -26,7 +26,7 @@ const byWorkers = (at: Cluster.Place) =>
   Layer.unwrap(Effect.gen(function*() {
     const { run } = yield* Workspace
     const name = yield* Cluster.name
-    // Drivers of databases are loaded when they are needed.
+    // Database drivers are loaded only when they are needed.
     const Sockets = yield* Effect.promise(() => import("../layers/cluster/Sockets.ts"))
     yield* Note.print(
       `trains as part of ${name}, reached at ${at.address.host}:${at.address.port}; ` +
@@ -35,7 +35,7 @@ const byWorkers = (at: Cluster.Place) =>
     return Sockets.rollouts().pipe(Layer.provide(Sockets.layerDriver({ ...at, name })))
   }))
 
-/** Places an actor. The one given draws where this process does; workers have their own. */
+/** Provides the placed actor: `actor` in this process, or the workers' own actors instead of it. */
 export const layer = <E, R>(actor: Layer.Layer<RolloutActor, E, R>, { ahead, at }: PlaceOptions = {}) => {
   type Placed = Layer.Layer<
     RolloutActor,

@@ -1,5 +1,5 @@
 /**
- * The rollout actor of a configuration, drawing in this process.
+ * Rollout actor of a configuration, in this process.
  */
 import * as Layer from "effect/Layer"
 import * as DecoderConfig from "../src/decode/DecoderConfig.ts"
@@ -9,16 +9,17 @@ import { type GrpoConfig } from "../src/grpo/Grpo.ts"
 import { RolloutActor } from "../src/grpo/RolloutActor.ts"
 import * as ObjectiveConfig from "../src/objective/ObjectiveConfig.ts"
 
-/** What an actor needs beside the configuration. */
+/** Options of the actor in addition to the configuration. */
 export interface ActorOptions {
+  /** Whether items of the history may not be recommended. */
   readonly historyExcluded: boolean
-  /** Seed of what is drawn. @default 0 */
+  /** Seed of every random draw. @default 0 */
   readonly seed?: number | undefined
-  /** What knows items better than the policy; needed where its items join the candidates, or stand beside the policy. */
+  /** Teacher; required if the configuration adds its items to the candidates or uses it as a prior. @default none */
   readonly teacher?: Scorer | undefined
 }
 
-/** Makes the actor with a decoder of its own. */
+/** Provides the actor with a decoder of its own. */
 export const layer = (
   { beta, groupSize, objective, rollout }: GrpoConfig,
   { historyExcluded, seed, teacher }: ActorOptions

@@ -1,5 +1,5 @@
 /**
- * The folder of a run: which of its files the run made, and how they are removed without touching any other.
+ * Folder of a run: recognition of the files that the run made, and their removal without touching others.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -14,19 +14,22 @@ import * as RunLog from "../src/run/RunLog.ts"
 import * as Supervised from "../src/sft/Sft.ts"
 import * as Quantizers from "./Quantizers.ts"
 
-/** Folders in the folder of a run. */
+/** Subfolders of a run's folder. */
 const folders = ["checkpoints", "embeddings", "encoding", "laboratory"]
 
 const phases = `${Supervised.kind}|${Group.kind}|${SasRec.kind}`
 
-/** The files that runs make, by their paths in the folder; the latest stages first. The manifest is replaced, not removed. */
+/**
+ * Patterns of the files of a run by their paths in its folder, latest stages first; the manifest is replaced, not
+ * removed.
+ */
 const own: ReadonlyArray<RegExp> = [
   "report\\.html|examples\\.json|evaluation\\.json|grpo-groups\\.json|laboratory\\.html|laboratory\\.json",
   `laboratory/(${Quantizers.names.join("|")})(-[0-9a-f]{16})?\\.json`,
   `checkpoints/best-(${phases})\\.json`,
   `checkpoints/(\\.(${phases})-\\d+\\.partial|(${phases})-\\d+)/(commit\\.json|meta\\.json|tensors\\.safetensors)`,
   "sids\\.json|(quantizer|fusion|encoder)\\.safetensors",
-  // A table of the embeddings' database is a folder, all of it.
+  // A table of the embeddings' database is a whole folder.
   "embeddings/v\\d+_[0-9a-f]{32}\\.lance/.*",
   "encoding/[0-9a-f]{24}-\\d+\\.f32",
   "events\\.jsonl",
@@ -41,7 +44,7 @@ const entries = (folder: string) =>
     Effect.mapError(Durable.storage("list", folder))
   )
 
-/** What stands at a path, links not followed. */
+/** Returns the type of the file at a path, without following links. */
 const kindOf = (file: string) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) => fs.lstat(file)).pipe(
     Effect.map(({ type }) => type),
@@ -49,15 +52,15 @@ const kindOf = (file: string) =>
     Effect.map((found) => found._tag === "Some" ? found.value : undefined)
   )
 
-/** What a command wants of a folder. */
+/** Requirements of a command on the folder. */
 export interface Wanted {
-  /** The run must be there. */
+  /** Whether the run must exist. */
   readonly existing: boolean
-  /** It is to be begun again. */
+  /** Whether the run is to be started again. */
   readonly fresh: boolean
 }
 
-/** What is wrong with a manifest that cannot be read. */
+/** Describes the problem of an unreadable manifest. */
 const faultOf = (text: string): string => {
   if (text.trim() === "") return "a manifest.json that is empty"
   try {
@@ -73,8 +76,8 @@ const faultOf = (text: string): string => {
 }
 
 /**
- * Returns the manifest of the run in a folder, or undefined where a run may begin: the folder is absent or empty. Fails
- * with `NotOurs` for any other folder, with `NoRun` where a run must be.
+ * Returns the manifest of the run in a folder, or undefined if the folder is absent or empty, so that a run may start.
+ * Fails with `NotOurs` for any other folder, and with `NoRun` if the run must exist and does not.
  */
 export const inspect = Effect.fn("RunFolder.inspect")(function*(run: string, { existing, fresh }: Wanted) {
   const fs = yield* FileSystem.FileSystem
@@ -87,7 +90,7 @@ export const inspect = Effect.fn("RunFolder.inspect")(function*(run: string, { e
   const info = yield* fs.stat(run).pipe(Effect.option)
   if (info._tag === "None") {
     if (existing) return yield* noRun("nothing")
-    // Where nothing can be, making the folder says so.
+    // If the path is impossible, creating the folder reports it.
     return undefined
   }
   if (info.value.type !== "Directory") {
@@ -125,7 +128,7 @@ export const inspect = Effect.fn("RunFolder.inspect")(function*(run: string, { e
   return manifest
 })
 
-/** Fails when the data are the folder of the run or lie in it, whatever links lead there. */
+/** Fails if the data are the folder of the run or inside it, after links are resolved. */
 export const apart = Effect.fn("RunFolder.apart")(function*(run: string, data: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -143,7 +146,7 @@ export const apart = Effect.fn("RunFolder.apart")(function*(run: string, data: s
   }
 })
 
-/** Files below a folder by their paths in the run; links are not files and are not followed. */
+/** Lists the files below a folder by their paths in the run; links are neither listed nor followed. */
 const filesBelow: (
   run: string,
   below: string
@@ -163,7 +166,7 @@ const filesBelow: (
   }
 )
 
-/** Removes a folder when nothing is left in it but empty folders. */
+/** Removes a folder if it contains only empty folders. */
 const removeEmpty: (folder: string) => Effect.Effect<void, RunError, FileSystem.FileSystem | Path.Path> = Effect
   .fnUntraced(function*(folder) {
     const fs = yield* FileSystem.FileSystem
@@ -175,8 +178,8 @@ const removeEmpty: (folder: string) => Effect.Effect<void, RunError, FileSystem.
   })
 
 /**
- * Removes what the run made and leaves everything else: files that others put there, links and what they lead to, the
- * folder itself, the lock, and the manifest, which the next one replaces.
+ * Removes the files that the run made and keeps everything else: other files, links and their targets, the folder
+ * itself, the lock, and the manifest, which the next one replaces.
  */
 export const clear = Effect.fn("RunFolder.clear")(function*(run: string) {
   const fs = yield* FileSystem.FileSystem

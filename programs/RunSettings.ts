@@ -1,5 +1,5 @@
 /**
- * Which settings of a run may still change: those that nothing was made from yet, and how long a phase is trained.
+ * Changes of a run's settings: allowed for settings from which nothing was made yet, and for the length of a phase.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -13,10 +13,10 @@ import * as Supervised from "../src/sft/Sft.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
 import * as Settings from "./Settings.ts"
 
-/** The stages of a run, in order; each fixes the settings that what it made depends on. */
+/** Stages of a run, in order; each fixes the settings on which its results depend. */
 type Stage = "dataset" | "sids" | "sft" | "grpo"
 
-/** The files of the first two stages: data, the fitted models behind the SIDs, the SIDs. */
+/** Files of the first two stages: data, the fitted models behind the SIDs, the SIDs. */
 export const artefacts = {
   dataset: "dataset.safetensors",
   encoder: "encoder.safetensors",
@@ -25,7 +25,7 @@ export const artefacts = {
   sids: "sids.json"
 } as const
 
-/** The stage that fixes a setting; what is only evaluated with is never fixed. */
+/** Returns the stage that fixes a setting; settings of the evaluation alone are never fixed. */
 const fixedBy: Readonly<Record<keyof Settings.PartialSettings, Stage | undefined>> = {
   data: "dataset",
   core: "dataset",
@@ -44,7 +44,7 @@ const fixedBy: Readonly<Record<keyof Settings.PartialSettings, Stage | undefined
   evaluation: undefined
 }
 
-/** How long a phase is trained, which may change after it began, and what it counts. */
+/** Settings of a phase's length, which may change after the phase has started, with their units. */
 const lengths: Readonly<
   Record<string, { readonly kind: "sft" | "grpo"; readonly unit: string; readonly done: string }>
 > = {
@@ -52,14 +52,14 @@ const lengths: Readonly<
   "grpo.steps": { kind: "grpo", unit: "steps", done: "step" }
 }
 
-/** What a run has made. */
+/** Progress of a run: its finished stages and the checkpoints of its phases. */
 export interface Made {
   readonly stages: Readonly<Record<Stage, boolean>>
   readonly sft: Checkpointer.Summary
   readonly grpo: Checkpointer.Summary
 }
 
-/** Finds what a run has made. */
+/** Reads the progress of a run. */
 export const madeBy = Effect.fn("RunSettings.madeBy")(function*(run: string) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -72,7 +72,7 @@ export const madeBy = Effect.fn("RunSettings.madeBy")(function*(run: string) {
       dataset: yield* has(artefacts.dataset),
       sids: yield* has(artefacts.sids),
       sft: sft.latest !== undefined,
-      // What is going to be made anew fixes nothing.
+      // A stage that will be made again fixes nothing.
       grpo: grpo.latest !== undefined && staleness({ sft, grpo }) === undefined
     },
     sft,
@@ -81,29 +81,31 @@ export const madeBy = Effect.fn("RunSettings.madeBy")(function*(run: string) {
   return made
 })
 
-/** Says that GRPO began from a supervised policy which is not the best one any more; undefined where it did not. */
+/**
+ * Describes that GRPO started from a supervised policy that is no longer the best; undefined if it is still the best.
+ */
 export const staleness = ({ grpo: { latest }, sft: { best } }: Pick<Made, "sft" | "grpo">): string | undefined =>
   latest !== undefined && TrainingState.isStale(latest.meta, best)
     ? `grpo began from step ${String(latest.meta["origin"])} of sft, whose best is step ${best} now; ` +
-      "`sidereal grpo` begins it anew"
+      "`sidereal grpo` restarts it"
     : undefined
 
-/** The settings that a command works with. */
+/** Settings of a command. */
 export interface Plan {
   readonly settings: Settings.Settings
-  /** The same without defaults, as the manifest keeps them. */
+  /** Settings without defaults, as in the manifest. */
   readonly partial: Settings.PartialSettings
-  /** Whether the manifest has other ones. */
+  /** Whether they differ from those of the manifest. */
   readonly changed: boolean
-  /** What is said of settings that are others now. */
+  /** Notes on changed settings. */
   readonly notes: ReadonlyArray<string>
 }
 
 const shown = (value: unknown) => value === undefined ? "(not given)" : Settings.shown(value)
 
 /**
- * Returns the settings of a run with those given now; the same path by another name is no change. Fails with
- * `OtherSettings` or `DoneAlready` where something was made from the old ones.
+ * Merges the settings of a run with those of the command line; another spelling of the same path is not a change. Fails
+ * with `OtherSettings` or `DoneAlready` if something was made from the old settings.
  */
 export const plan = Effect.fn("RunSettings.plan")(function*(
   run: string,
@@ -119,7 +121,7 @@ export const plan = Effect.fn("RunSettings.plan")(function*(
   const now = Settings.merge(...given.map(({ settings }) => settings as Record<string, unknown>))
   const same = now["data"] !== undefined && held?.["data"] !== undefined &&
     (yield* real(now["data"])) === (yield* real(held["data"]))
-  // Whoever names the data while nothing is made begins anew, so that a setting which made importing fail can be left out.
+  // Naming the data before anything is made discards the old settings, so that one with which the import failed can go.
   const base = held === undefined || (nothing && now["data"] !== undefined) ? {} : held
   const parts = [{ source: path.join(run, "manifest.json"), settings: base }, ...given]
   const partial = {
@@ -133,7 +135,7 @@ export const plan = Effect.fn("RunSettings.plan")(function*(
   if (held === undefined) return { settings, partial, changed: true, notes } satisfies Plan
   const before = yield* Settings.decode(held, path.join(run, "manifest.json"))
   for (const change of Settings.changes(before, settings)) {
-    // With data of its own a run has no shop.
+    // A run with data has no generated shop.
     if (change.field.startsWith("shop.") && settings.data !== undefined) continue
     const stage = fixedBy[change.field.split(".")[0] as keyof Settings.PartialSettings]
     if (stage === undefined || made?.stages[stage] !== true) {

@@ -1,5 +1,5 @@
 /**
- * Everything that can be set in a run, with its defaults: one JSON file (`--config`) or the manifest of a run.
+ * Settings of a run with their defaults, from one JSON file (`--config`) or the manifest of the run.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -19,17 +19,17 @@ import { defaultEncoder, EncoderConfig } from "./Encoders.ts"
 import * as Quantizers from "./Quantizers.ts"
 import * as Rewards from "./Rewards.ts"
 
-/** How models are compared. */
+/** Settings of the evaluation. */
 export class EvaluationConfig extends Schema.Class<EvaluationConfig>("sidereal/programs/EvaluationConfig")({
   /** Beams of the final search, 20 to 4,096. @default 50 */
   beams: Schema.Int.check(Schema.isGreaterThanOrEqualTo(20), Schema.isLessThanOrEqualTo(BeamSearch.most)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(50))
   ),
-  /** Leaves items of the history out of every list, those of `recommend` among them. @default true */
+  /** Whether items of the history are excluded from every list, including those of `recommend`. @default true */
   historyExcluded: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true))),
-  /** Validation users that choose the weight of ItemKNN beside a policy, and what `recommend` ranks with. @default 1,000 */
+  /** Number of validation users on which the prior's weights and the model of `recommend` are chosen. @default 1000 */
   fusionUsers: Schema.Int.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1000))),
-  /** Weights that are tried, each above 0. @default [0.5, 1, 2, 4, 6] */
+  /** Weights of the prior that are compared, each above 0. @default [0.5, 1, 2, 4, 6] */
   fusionWeights: Schema.NonEmptyArray(Schema.Finite.check(Schema.isGreaterThan(0))).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed([0.5, 1, 2, 4, 6] as const))
   )
@@ -39,7 +39,7 @@ type Found = ReadonlyArray<Schema.FilterIssue>
 
 const problem = (field: string, issue: string): Found => [{ path: field.split("."), issue }]
 
-/** The name that was probably meant. */
+/** Suggests the most similar name. */
 const nearest = (name: string, names: ReadonlyArray<string>): string | undefined => {
   const distance = (a: string, b: string): number => {
     let row = Array.from({ length: b.length + 1 }, (_, j) => j)
@@ -65,7 +65,7 @@ const didYouMean = (name: string, names: ReadonlyArray<string>): string => {
 const largestWeight = 1e6
 const noReward = "Expected the name of a reward"
 
-/** What no field can tell by itself. */
+/** Checks of settings that involve several fields. */
 const combinations = ({ data, filter, grpo, lsa, shop, split }: {
   readonly data?: string
   readonly filter: FilterConfig
@@ -110,18 +110,18 @@ const combinations = ({ data, filter, grpo, lsa, shop, split }: {
   ]
 }
 
-/** The settings of a run. */
+/** Settings of a run. */
 export class Settings extends Schema.Class<Settings>("sidereal/programs/Settings")(
   Schema.Struct({
-    /** File or folder of the data; the generated shop when absent. */
+    /** File or folder of the data. @default the generated shop */
     data: Schema.optionalKey(Schema.String),
-    /** Minimum events of users and items; by default what the data's form suggests. */
+    /** Minimum numbers of events of users and items. @default those suggested by the data's format */
     core: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(0))),
     filter: FilterConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     split: SplitConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-    /** The first row that cannot be used is an error. @default false */
+    /** Whether the first unusable row is an error. @default false */
     strict: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false))),
-    /** Everything random follows from it. @default 1 */
+    /** Seed of every random draw. @default 1 */
     seed: Schema.Int.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
     shop: ShopConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     encoder: EncoderConfig.pipe(Schema.withDecodingDefaultKey(defaultEncoder)),
@@ -135,10 +135,10 @@ export class Settings extends Schema.Class<Settings>("sidereal/programs/Settings
   }).check(Schema.makeFilter(combinations))
 ) {}
 
-/** A part of the settings as a file has them, before defaults. */
+/** Part of the settings as in a file, before defaults. */
 export type PartialSettings = typeof Settings.Encoded
 
-/** Settings that cannot be used. */
+/** Unusable settings. */
 export class SettingsError extends Schema.TaggedError<SettingsError>()("SettingsError", {
   source: Schema.String,
   problems: Schema.Array(Schema.String)
@@ -150,7 +150,7 @@ export class SettingsError extends Schema.TaggedError<SettingsError>()("Settings
   }
 }
 
-/** Settings and where they were given, so that a message names the place. */
+/** Settings with their source, which messages name. */
 export interface Part {
   readonly source: string
   readonly settings: unknown
@@ -165,13 +165,13 @@ const valueAt = (value: unknown, path: ReadonlyArray<unknown>): unknown =>
     value
   )
 
-/** Whether a value is an object of settings. */
+/** Returns whether a value is an object of settings. */
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
 const longest = 200
 
-/** A value as JSON has it, cut where it is long; a number that JSON writes as null by its name. */
+/** Formats a value as JSON, cut if it is long; NaN and infinities by their names. */
 export const shown = (value: unknown): string => {
   if (typeof value === "number" && !Number.isFinite(value)) return String(value)
   const text = JSON.stringify(value)
@@ -182,17 +182,17 @@ const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
 const defaultAt = (path: ReadonlyArray<string>): unknown => valueAt(Schema.decodeSync(Settings)({}), path)
 
-/** What is expected of a field, what it is, and which name was probably meant. */
+/** Describes a problem of a field: the expected and actual value, and the most similar name. */
 const described = (message: string, keys: ReadonlyArray<string>, value: unknown): string => {
   const name = keys.at(-1) ?? ""
   if (message.includes("excess property")) {
-    // At the top there are settings without a default, too.
+    // At the top level there are settings without a default, too.
     const known = keys.length === 1 ? Settings.fields : defaultAt(keys.slice(0, -1)) ?? {}
     return `there is no such setting; ${didYouMean(name, Object.keys(known))}`
   }
   if (message === noReward) return `${message}; ${didYouMean(name, Rewards.names)}`
   const fallback = value === undefined ? defaultAt(keys) : undefined
-  // Integers beyond those that are exact in a number are none either.
+  // Integers that a number cannot represent exactly are rejected, too.
   const expected = message === "Expected an integer" && Number.isInteger(value)
     ? `${message} of at most ${Number.MAX_SAFE_INTEGER}`
     : message
@@ -206,7 +206,7 @@ const described = (message: string, keys: ReadonlyArray<string>, value: unknown)
   return `${expected}${got}${meant === undefined ? "" : `; did you mean ${meant}?`}`
 }
 
-/** Fills in the defaults; every problem is named with its field, its value, what is expected and where it was given. */
+/** Decodes settings with defaults; an error names each problem's field, value, expected value and source. */
 export const decodeParts = (parts: ReadonlyArray<Part>): Effect.Effect<Settings, SettingsError> => {
   const shapeless = parts.find(({ settings }) => !isRecord(settings))
   if (shapeless !== undefined) {
@@ -222,7 +222,7 @@ export const decodeParts = (parts: ReadonlyArray<Part>): Effect.Effect<Settings,
     Effect.mapError(({ issue }) => {
       const found = format(issue).issues.map(({ message, path = [] }) => {
         const keys = path.map((part) => String(typeof part === "object" ? part.key : part))
-        // A default does not fit what was given beside it, or beside what it belongs to.
+        // A default may conflict with a given setting; then the problem belongs to the given one.
         const giver = [keys, keys.slice(0, -1), keys.slice(0, 1)].flatMap((at) =>
           parts.findLast(({ settings }) =>
             valueAt(settings, at) !== undefined
@@ -241,11 +241,11 @@ export const decodeParts = (parts: ReadonlyArray<Part>): Effect.Effect<Settings,
   )
 }
 
-/** Fills in the defaults of settings from one place. */
+/** Decodes settings from one source with defaults. */
 export const decode = (partial: unknown, source: string): Effect.Effect<Settings, SettingsError> =>
   decodeParts([{ source, settings: partial }])
 
-/** Settings whose paths do not hang on the folder that a command is started in. */
+/** Returns settings with absolute paths, so that they do not depend on the working directory. */
 export const located = Effect.fnUntraced(function*(partial: Readonly<Record<string, unknown>>) {
   const path = yield* Path.Path
   const resolved = (value: unknown, at: ReadonlyArray<string>): unknown => {
@@ -259,7 +259,7 @@ export const located = Effect.fnUntraced(function*(partial: Readonly<Record<stri
   )
 })
 
-/** Checks that the files which embeddings and SIDs are made from are there. */
+/** Fails if a file from which embeddings or SIDs are made is missing. */
 export const checkFiles = Effect.fnUntraced(function*(settings: Settings, parts: ReadonlyArray<Part>) {
   const fs = yield* FileSystem.FileSystem
   const { encoder } = settings
@@ -287,14 +287,14 @@ export const checkFiles = Effect.fnUntraced(function*(settings: Settings, parts:
   return yield* new SettingsError({ source: (giver ?? parts.at(-1))!.source, problems })
 })
 
-/** A setting that is another now. */
+/** Changed setting. */
 export interface Change {
   readonly field: string
   readonly before: unknown
   readonly now: unknown
 }
 
-/** Returns the settings in which two differ, field by field. */
+/** Returns the differences of two settings, by field. */
 export const changes = (before: unknown, now: unknown, field = ""): ReadonlyArray<Change> => {
   if (!isRecord(before) || !isRecord(now)) {
     return JSON.stringify(before) === JSON.stringify(now) ? [] : [{ field, before, now }]
@@ -304,7 +304,7 @@ export const changes = (before: unknown, now: unknown, field = ""): ReadonlyArra
   )
 }
 
-/** A demo that ends in seconds: a small shop, a narrow policy, few steps. For trying things out and for checks. */
+/** Settings of a demo that ends in seconds: a small shop, a narrow policy, few steps; for trials and checks. */
 export const quick: PartialSettings = {
   shop: { users: 200, items: 120 },
   lsa: { width: 32 },
@@ -318,12 +318,12 @@ export const quick: PartialSettings = {
   grpo: { steps: 4, promptsPerStep: 16, groupSize: 8, stepsPerValidation: 2, validationUsers: 100 }
 }
 
-/** Settings that are one choice: another one replaces all of it. */
+/** Settings that are replaced as a whole, not merged field by field. */
 const choices = new Set(["encoder", "rewards"])
 
-/** Later settings win, field by field. */
+/** Merges settings field by field; later ones have precedence. */
 export const merge = (...parts: ReadonlyArray<Readonly<Record<string, unknown>>>): Record<string, unknown> => {
-  // Of whatever name: `__proto__` is a key like others.
+  // Names are not restricted: `__proto__` is a key like any other.
   const out = new Map<string, unknown>()
   for (const part of parts) {
     for (const [key, value] of Object.entries(part)) {

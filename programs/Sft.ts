@@ -1,9 +1,9 @@
 /**
- * Supervised fine-tuning as a recipe: the loop, and the run that it is given.
+ * Supervised fine-tuning as a recipe: the training loop, and its application to a run.
  *
- * Everything random is a function of (seed, epoch) or (seed, step), so a run that was stopped goes on as if it had not
- * been. One that is asked for more epochs than before goes on from its last checkpoint with the learning rate that the
- * longer schedule has there, which is not the run that would have come of asking for them at once.
+ * Every random draw is a function of (seed, epoch) or (seed, step), so a resumed run equals an uninterrupted one. If
+ * more epochs are requested later, training continues from the last checkpoint with the learning rate of the longer
+ * schedule; the result then differs from that of requesting all epochs at once.
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
@@ -26,32 +26,38 @@ import * as Prepare from "./Prepare.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** What training needs of the data. */
+/** Data of supervised training. */
 export interface SftData {
+  /** Item numbers of each training user, oldest first. */
   readonly sequences: ReadonlyArray<Int32Array>
-  /** Times of the events of `sequences`, in ms since 1970, where the data have them. */
+  /** Times of the events of `sequences`, in ms since 1970. @default none */
   readonly times?: ReadonlyArray<Float64Array> | undefined
+  /** Validation examples, from which the validation users are drawn. */
   readonly validation: ReadonlyArray<Example>
-  /** Whether validation leaves the history out of every list, as the evaluation does. */
+  /** Whether validation excludes items of the history from every list, as the evaluation does. */
   readonly historyExcluded: boolean
 }
 
-/** A step that was applied. */
+/** Report of one optimizer step. */
 export interface SftStep {
+  /** Number of the step over all epochs, from 1. */
   readonly step: number
+  /** Number of the epoch, from 0. */
   readonly epoch: number
+  /** Mean cross-entropy per target position, in nats. */
   readonly loss: number
   readonly learningRate: number
+  /** L2 norm of the gradient before clipping. */
   readonly gradientNorm: number
 }
 
-/** Choices of a loop in code. */
+/** Hooks of the loop for programs in code. */
 export interface SftHooks<E = never, R = never> {
-  /** Called after every step; a failure ends the training. */
+  /** Function called after every step; a failure ends the training. @default none */
   readonly onStep?: ((step: SftStep) => Effect.Effect<void, E, R>) | undefined
-  /** Asked after every epoch: true validates and ends the training there. */
+  /** Function called after every epoch; true validates and ends the training at this epoch. @default never */
   readonly stop?: ((selection: Selection.Selection, epoch: number) => boolean) | undefined
-  /** An optimizer instead of AdamW with the settings of the configuration. */
+  /** Optimizer. @default AdamW with the settings of the configuration */
   readonly optimizer?: Optimizer.Optimizer | undefined
 }
 
@@ -129,7 +135,7 @@ export const train = Effect.fn("Sft.train")(
   Effect.scoped
 )
 
-/** Trains the policy of the run, or goes on where it stopped. */
+/** Trains the policy of the run, or resumes. */
 export const program = Effect.fn("sft")(function*(policy: Policies.PolicyLayer = Policies.flat) {
   const { settings } = yield* Workspace
   const { dataset, split } = yield* Prepare.program()

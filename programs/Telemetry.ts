@@ -1,5 +1,5 @@
 /**
- * Traces, metrics and logs for an OpenTelemetry collector, where the environment names one.
+ * Traces, metrics and logs for an OpenTelemetry collector, if the environment names one.
  *
  * Without `OTEL_EXPORTER_OTLP_ENDPOINT` nothing is loaded and nothing is sent.
  */
@@ -29,12 +29,12 @@ const pairs = Effect.gen(function*() {
   const named = yield* Config.String(headers).pipe(Config.withDefault(""))
   if (named === "") return undefined
   const found = yield* Config.Record(Schema.String, Schema.StringFromUriComponent, headers)
-  // What has no "=" is no pair and would go without a word.
+  // A part without "=" is not a pair and would be dropped silently.
   return Object.keys(found).length === 0 ? yield* Effect.fail(named) : found
   // The value may be a secret.
 }).pipe(Effect.mapError(() => unusable(`${headers}: expected names and values, such as a=1,b=2`)))
 
-/** Exports spans, metrics and logs over OTLP (HTTP, JSON) until the Scope closes; then sends what is left. */
+/** Exports spans, metrics and logs over OTLP (HTTP, JSON) until the Scope closes; then sends the remaining ones. */
 export const layer: Layer.Layer<never, SettingsError> = Layer.unwrap(Effect.gen(function*() {
   const baseUrl = yield* address
   if (baseUrl === undefined) return Layer.empty

@@ -1,5 +1,5 @@
 /**
- * Item texts to embeddings, embeddings to SIDs; and SIDs of texts that are no item's.
+ * Embeddings of item texts, SIDs of the embeddings, and SIDs of texts of new items.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -28,9 +28,9 @@ import { artefacts } from "./RunSettings.ts"
 import { Workspace } from "./Workspace.ts"
 
 /**
- * Returns embeddings of all items, from the store when the same was made of the same texts, and with fusion of the same
- * training events, before; and how new texts are embedded beside them. Where texts say nothing, what is bought together
- * stands alone, whatever the fusion.
+ * Returns embeddings of all items and the function that embeds new texts in the same space. Embeddings are read from
+ * the store if they were made from the same texts and, with fusion, the same training events. If the texts have no
+ * information, the embeddings are those of the events alone, with or without fusion.
  */
 export const embed = Effect.fn("embed")(function*({ dataset, split }: Prepare.Prepared) {
   const encoder = yield* TextEncoder
@@ -46,7 +46,7 @@ export const embed = Effect.fn("embed")(function*({ dataset, split }: Prepare.Pr
     yield* record("embeddings", version)
     return { version, keys, matrix }
   })
-  /** The kept model, or the one of `fitted`. What SIDs were made with is never replaced. */
+  /** Returns the kept model, or that of `fitted`. A model from which SIDs were made is never replaced. */
   const modelOf = <A, E, R>(
     name: string,
     version: string,
@@ -115,15 +115,15 @@ export const embed = Effect.fn("embed")(function*({ dataset, split }: Prepare.Pr
   }
 })
 
-/** What a tokenizer made. */
+/** Result of a tokenizer. */
 export interface Tokenized {
   readonly index: SidIndex.SidIndex
-  /** Before the collision policy. */
+  /** Diagnosis before the collision policy. */
   readonly diagnosis: Quantizer.Diagnosis
   readonly quantizer: string
 }
 
-/** SIDs by item as JSON has them; checked by loops, since a catalogue may have millions. */
+/** Schema of SIDs by item in JSON; checked by loops, since a catalogue may have millions of items. */
 export const StoredSids = Schema.declare(
   (value: unknown): value is ReadonlyArray<ReadonlyArray<number>> =>
     Array.isArray(value) &&
@@ -166,8 +166,8 @@ const codec: Artefacts.Codec<Tokenized> = {
 }
 
 /**
- * Returns what SIDs are made from: embeddings with their version, how often an item was met in training, and how new
- * texts are embedded, where they can be.
+ * Returns the inputs of the tokenizer: embeddings with their version, the training events of each item and, if texts
+ * can be embedded, the function that embeds new texts.
  */
 export const items = Effect.fn("tokenize.items")(function*(prepared: Prepare.Prepared) {
   const { dataset, split } = prepared
@@ -177,7 +177,7 @@ export const items = Effect.fn("tokenize.items")(function*(prepared: Prepare.Pre
   return { items: { keys, embeddings: matrix, popularity } satisfies Quantizer.Items, version, embedTexts }
 })
 
-/** Reads the trained quantizer of the run, or trains it; tells which. */
+/** Reads the trained quantizer of the run, or trains it; returns which of both it did. */
 const trainedOn = Effect.fnUntraced(function*(items: Quantizer.Items, itemsVersion: string) {
   const { artefact, tokenized } = yield* Workspace
   const quantizer = yield* Quantizer.Quantizer
@@ -222,31 +222,34 @@ export const program = Effect.fn("tokenize")(function*() {
   )
 })
 
-/** An item of the run near a new text. */
+/** Item of the run with its similarity to a new text. */
 export interface NearItem {
   readonly item: string
   readonly title: string
-  /** Cosine of the angle between the embeddings. */
+  /** Cosine of the embeddings, -1 to 1. */
   readonly similarity: number
   readonly sid: string
 }
 
-/** The SID of a text that is no item's. */
+/** SID of a text of a new item. */
 export interface NewSid {
   readonly text: string
   readonly codes: ReadonlyArray<number>
   readonly sid: string
-  /** Whether no SID of the run equals it, begins with it or begins it, so that a trie can take it as it is. */
+  /**
+   * Whether it is neither equal to, nor a prefix of, nor an extension of a SID of the run, so that a trie can contain
+   * it.
+   */
   readonly free: boolean
   /** Titles of the items whose SID equals it. */
   readonly sharedWith: ReadonlyArray<string>
-  /** The nearest items, nearest first. */
+  /** Nearest items, nearest first. */
   readonly nearest: ReadonlyArray<NearItem>
 }
 
 const nearItems = 5
 
-/** Whether a SID can be added to a trie beside those that are there. */
+/** Returns whether a SID can be added to a trie with the existing ones. */
 const isFree = (trie: Trie.Trie, codes: Int32Array): boolean => {
   let node = 0
   for (const code of codes) {
@@ -258,14 +261,14 @@ const isFree = (trie: Trie.Trie, codes: Int32Array): boolean => {
 }
 
 /**
- * Returns the SIDs that texts get from the models of the run, as the titles of new items. Models that a run of an older
- * version lacks are fitted anew; they must lead to the run's own SIDs.
+ * Computes SIDs of texts, as titles of new items, with the models of the run. Models that are missing from a run of an
+ * older version are fitted again and must reproduce the run's SIDs.
  */
 export const text = Effect.fn("tokenize.text")(function*(titles: ReadonlyArray<string>) {
   const { settings } = yield* Workspace
   const absent = yield* Quantizer.Quantizer
   const quantizers = Quantizers.layer(yield* Quantizers.chosen(settings), settings.seed).pipe(
-    // A file of given SIDs may be gone; the quantizer that stands for it encodes by the same codebooks.
+    // A file of given SIDs may be gone; the quantizer that replaces it encodes by the same codebooks.
     Layer.catch(() => Layer.succeed(Quantizer.Quantizer, absent))
   )
   const { index } = yield* program()

@@ -1,8 +1,8 @@
 /**
- * Tokenizers on threads of their own, so that several train side by side.
+ * Tokenizers on threads of their own, so that several are trained in parallel.
  *
- * A thread trains once and ends; its memory, onnxruntime's included, goes with it. Interruption ends it, in the middle of
- * a computation too.
+ * A thread trains one tokenizer and ends, which releases its memory, including that of onnxruntime. Interruption ends a
+ * thread even during a computation.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as NodeWorker from "@effect/platform-node/NodeWorker"
@@ -25,7 +25,7 @@ import { SidError } from "../src/sid/SidError.ts"
 import { TensorError } from "../src/tensor/TensorError.ts"
 import * as Quantizers from "./Quantizers.ts"
 
-/** A trained tokenizer and its codes. */
+/** Trained tokenizer with its codes. */
 export interface Answer {
   readonly id: string
   /** Seconds of training, encoding included. */
@@ -36,17 +36,17 @@ export interface Answer {
   readonly resolved: CollisionPolicy.Resolved
 }
 
-/** Plain data and typed arrays, copied between threads as they are; the sender keeps its own. */
+/** Payload of plain data and typed arrays, which are copied between threads; the sender keeps its own. */
 const copied = <A>() => Transferable.schema(Schema.Any as unknown as Schema.declare<A>, () => [])
 
 const payload = { tokenizer: Quantizers.TokenizerConfig, seed: Schema.Int, items: copied<Quantizer.Items>() }
 
-/** The protocol between the threads. */
+/** Protocol between the threads. */
 const Tokenizers = RpcGroup.make(
   Rpc.make("train", { payload, success: copied<Answer>(), error: Schema.Union([SidError, TensorError]) })
 )
 
-/** A tokenizer to train: its settings, the seed and the items. */
+/** Task of a thread: the tokenizer's settings, the seed and the items. */
 export type Task = Schema.Struct<typeof payload>["Type"]
 
 /** A thread that ended before it answered. */
@@ -87,7 +87,7 @@ const marker = "sidereal-tokenizer"
 
 const thread = () => new Worker(new URL(import.meta.url), { workerData: marker })
 
-/** Runs a task on a new thread; `spawn` starts another than the usual one. */
+/** Runs a task on a new thread; `spawn` starts the thread, by default the usual one. */
 export const run = Effect.fn("TokenizerWorker.run")(function*(task: Task, spawn: () => Worker = thread) {
   const training = Effect.gen(function*() {
     // One that does not end when it is asked is killed after 5 s: at once would abort the process inside onnxruntime.

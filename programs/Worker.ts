@@ -1,5 +1,5 @@
 /**
- * A worker: a process that draws rollouts for the GRPO of a run, which another process trains.
+ * Worker: a process that draws rollouts for GRPO, while another process trains the policy of the run.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -14,16 +14,17 @@ import * as Teachers from "./Teachers.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** What a worker works with. */
+/** Options of a worker. */
 export interface WorkerOptions {
-  /** Where it meets the driver. */
+  /** Cluster of the driver. */
   readonly at: Cluster.Place
+  /** Policy family, the same as the driver's. @default the flat policy */
   readonly policy?: Policies.PolicyLayer | undefined
 }
 
 /**
- * Draws until it is interrupted, and returns when the settings of the run have changed, so that the run can be opened
- * again. It reads the run's data and SIDs and writes nothing; weights come from the process that trains.
+ * Draws rollouts until it is interrupted; returns when the settings of the run change, so that the caller can open the
+ * run again. It reads the run's data and SIDs and writes nothing; weights come from the training process.
  */
 export const program = Effect.fn("worker")(function*({ at, policy = Policies.flat }: WorkerOptions) {
   const { run, settings } = yield* Workspace

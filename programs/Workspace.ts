@@ -1,8 +1,8 @@
 /**
- * The run that a command works on: its folder, settings and artefacts.
+ * Run of a command: its folder, settings and artefacts.
  *
- * Every artefact is made once and kept; a stage that finds its artefact reads it. That is what makes a run resumable.
- * Nothing is made or removed before the folder is known to be a run's and the settings are known to be good.
+ * Every artefact is made once and kept; a stage that finds its artefact reads it, which makes a run resumable. Nothing
+ * is made or removed before the folder is recognised as a run's and the settings are checked.
  */
 import * as Console from "effect/Console"
 import * as Context from "effect/Context"
@@ -23,44 +23,44 @@ import * as RunFolder from "./RunFolder.ts"
 import * as RunSettings from "./RunSettings.ts"
 import * as Settings from "./Settings.ts"
 
-/** What the command line asks for. */
+/** Options of the command line for a run. */
 export interface WorkspaceOptions {
-  /** The run's folder; by default `runs/<data name>`. */
+  /** Folder of the run. @default `runs/<data name>` */
   readonly run?: string | undefined
-  /** Settings given now; those that something was made from must agree with the run's. */
+  /** Settings of the command line; those from which something was made must equal the run's. */
   readonly given: Settings.PartialSettings
-  /** Where `given` comes from, part by part, for messages. @default the command line */
+  /** Parts of `given` with their sources, for messages. @default the command line */
   readonly parts?: ReadonlyArray<Settings.Part> | undefined
-  /** Removes what an existing run made first. */
+  /** Whether the files of an existing run are removed first. */
   readonly fresh: boolean
-  /** The run must exist already. */
+  /** Whether the run must exist. */
   readonly existing: boolean
-  /** Nothing is written: the run may be in use. @default false */
+  /** Whether nothing is written, because the run may be in use. @default false */
   readonly readOnly?: boolean | undefined
 }
 
-/** A run. */
+/** Run of a command. */
 export class Workspace extends Context.Service<
   Workspace,
   Omit<Artefacts.Artefacts, "change"> & {
     readonly run: string
     readonly settings: Settings.Settings
-    /** The settings as they were given, without defaults: what another thread is sent. */
+    /** Settings without defaults, which can be sent to another thread. */
     readonly given: Settings.PartialSettings
-    /** Whether the run had its SIDs already, so that nothing they are made from is needed. */
+    /** Whether the run already had SIDs, so that their inputs are not needed. */
     readonly tokenized: boolean
     file(name: string): string
-    /** Records a hash that is no artefact's in the manifest. */
+    /** Records a hash in the manifest that belongs to no artefact. */
     record(name: string, hash: string): Effect.Effect<void, RunError>
-    /** Records what the files of the data are now; of a single file's neighbours only those that were read. */
+    /** Records the current files of the data; of the tables beside a single data file only those that were read. */
     recordSources(data: string, read?: ReadonlyArray<string>): Effect.Effect<void, RunError>
   }
 >()("sidereal/programs/Workspace") {
-  /** Opens or begins a run and keeps it from other processes until the scope closes. */
+  /** Opens or starts a run and locks it against other processes until the Scope closes. */
   static readonly layer = (options: WorkspaceOptions) => Layer.effect(Workspace, open(options))
 }
 
-/** The hash of the sources that make the run, file by file in the order of their names. */
+/** Hash of the source files of the program, in the order of their names. */
 const codeHash = Effect.fnUntraced(function*() {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -74,10 +74,10 @@ const codeHash = Effect.fnUntraced(function*() {
   return Manifest.hash([JSON.stringify(parts)])
 }, Effect.mapError(Durable.storage("read", "the sources")))
 
-/** What `--fresh` without data goes on with: the same data, read in the same way. */
+/** Settings that `--fresh` without data keeps: the same data, read in the same way. */
 const dataSettings = ["data", "core", "filter", "split", "strict"]
 
-/** Tells, or fails, when the data are not what the run was made from. */
+/** Warns or fails if the data have changed since the run read them. */
 const checkData = Effect.fnUntraced(function*(
   { existing, parts, readOnly, run }: Pick<WorkspaceOptions, "existing" | "readOnly"> & {
     readonly parts: ReadonlyArray<Settings.Part>
@@ -89,14 +89,14 @@ const checkData = Effect.fnUntraced(function*(
   const fs = yield* FileSystem.FileSystem
   if (manifest.sources === undefined) return
   if (!(yield* fs.exists(data).pipe(Effect.orElseSucceed(() => false)))) {
-    yield* Console.error(`${data} is not there any more; ${run} goes on with what it read from it`)
+    yield* Console.error(`${data} no longer exists; ${run} continues with the data that it read earlier`)
     return
   }
   const { changed, sources } = yield* DataHash.compare(data, manifest.sources)
   if (changed.length > 0) {
     const reason = new DataChanged({ path: run, files: changed })
     const isNamed = parts.some(({ settings }) => (settings as Settings.PartialSettings).data !== undefined)
-    // Whoever names the data wants them read; whoever goes on with a run wants what it was made from.
+    // A command that names the data requires them as they are now; one that continues a run requires those of the run.
     if (isNamed && !existing) return yield* new RunFailure({ reason })
     yield* Console.error(reason.message)
   } else if (readOnly !== true && JSON.stringify(sources) !== JSON.stringify(manifest.sources)) {
@@ -146,7 +146,7 @@ const open = Effect.fn("Workspace.open")(function*(options: WorkspaceOptions) {
     | Settings.PartialSettings
     | undefined)?.data ?? found?.settings["data"]
   if (typeof data === "string" && data !== "") yield* RunFolder.apart(run, data)
-  // A new run, or one begun again: everything is checked before anything is written.
+  // In a new or restarted run everything is checked before anything is written.
   if (found === undefined || fresh) yield* checkedAnew()
 
   if (readOnly !== true) {
@@ -155,7 +155,7 @@ const open = Effect.fn("Workspace.open")(function*(options: WorkspaceOptions) {
       yield* Console.error(`${run} was in use by process ${pid} (${host}, since ${since}), which is gone; going on`)
     }
   }
-  // What was seen before the lock was taken may have changed meanwhile.
+  // The run may have changed before the lock was acquired.
   const before = yield* RunFolder.inspect(run, { existing, fresh })
   const made = before === undefined || fresh ? undefined : yield* RunSettings.madeBy(run)
   const { changed, notes, partial, settings } = yield* RunSettings.plan(run, fresh ? undefined : before, made, parts)

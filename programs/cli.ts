@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The entry point. Loading the program takes a moment, in which an interruption already ends as it does later.
+ * Entry point of the command line; an interruption while the program is still loading ends it as at any later time.
  */
 const interrupted = (): never => process.exit(130)
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, interrupted)

@@ -1,5 +1,5 @@
 /**
- * A cluster of this process alone: actors answer messages as they are, without encoding them or writing them anywhere.
+ * Cluster within one process: actors receive messages as objects, which are neither encoded nor stored.
  */
 import * as MessageStorage from "effect/cluster/MessageStorage"
 import * as RunnerHealth from "effect/cluster/RunnerHealth"
@@ -17,14 +17,16 @@ import { type RewardActor } from "../../src/reward/RewardActor.ts"
 import * as RewardEntity from "./RewardEntity.ts"
 import * as RolloutEntity from "./RolloutEntity.ts"
 
-/** Delivers messages within this process; whoever sends one must not change it afterwards. */
+/** Provides message delivery within this process; a sender must not change a message afterwards. */
 export const layer: Layer.Layer<Sharding.Sharding> = Sharding.layer.pipe(
   Layer.provide(Runners.layerNoop),
   Layer.provide([MessageStorage.layerNoop, RunnerStorage.layerMemory, RunnerHealth.layerNoop]),
   Layer.provide(ShardingConfig.layer({ simulateRemoteSerialization: false, shardsPerGroup: 1 }))
 )
 
-/** Puts a rollout actor of this process behind its mailbox; it draws with the weights that are published when asked. */
+/**
+ * Provides a rollout actor of this process with a mailbox; it draws with the weights published at the time of a call.
+ */
 export const rollouts = <E, R>(
   actor: Layer.Layer<RolloutActor, E, R>
 ): Layer.Layer<RolloutActor, E, Exclude<R, PublishedWeights> | PublishedWeights> =>
@@ -37,7 +39,7 @@ export const rollouts = <E, R>(
     Layer.provide([OfferedWeights.layerLocal, layer])
   )
 
-/** Puts a reward actor of this process behind its mailbox. */
+/** Provides a reward actor of this process with a mailbox. */
 export const rewards = <E, R>(
   actor: Layer.Layer<RewardActor, E, R>
 ): Layer.Layer<RewardActor, E | RewardError, R> =>

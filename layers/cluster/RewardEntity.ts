@@ -24,24 +24,25 @@ const score = Rpc.make("Score", {
 const names = Rpc.make("Names", { success: Schema.Array(Schema.String) })
 
 /**
- * The actor that rewards batches.
+ * Actor that scores batches with rewards.
  *
- * Responsibilities: asks the rewards that it was built with for a whole batch, for a reward may compare its groups; holds
- * no state. Ordering: batches are answered one at a time, in the order of their arrival. Back-pressure: the driver awaits
- * a batch before it sends the next; a mailbox that is full refuses, and the driver tries again. Completion means that
- * every candidate has a finite reward in each part and in total. A crash loses the batch being answered; where messages
- * are stored it is then answered by whoever takes the actor's place, and a batch that is delivered twice is scored once.
+ * Responsibilities: scores a whole batch with its rewards, because a reward may compare the groups of a batch; holds no
+ * state. Ordering: batches are answered one at a time, in the order of arrival. Back-pressure: the driver awaits a
+ * batch before it sends the next; a full mailbox rejects a message, and the driver sends it again. Completion means
+ * that every candidate has a finite total, and a finite reward in each part that applies. A crash loses the batch being
+ * answered; if messages are stored, the actor's replacement answers it, and a batch that is delivered twice is scored
+ * once.
  */
 export type RewardEntity = Entity.Entity<"Rewards", typeof score | typeof names>
 
-/** The actor in this process: messages are neither encoded nor stored. */
+/** Actor in this process: messages are neither encoded nor stored. */
 export const entity: RewardEntity = Entity.make("Rewards", [score, names])
 
-/** The actor in another process: batches are stored before they are answered, and placed on a worker. */
+/** Actor in another process: batches are stored before they are answered by a worker. */
 export const stored: RewardEntity = Entity.make("Rewards", [score.annotate(ClusterSchema.Persisted, true), names])
   .annotate(ClusterSchema.ShardGroup, () => Shards.workers)
 
-/** Answers with the reward actor of the context. */
+/** Provides the entity, which answers with the reward actor of the context. */
 export const layerServer = (of: RewardEntity = entity): Layer.Layer<never, never, Sharding | RewardActor> =>
   of.toLayer(
     Effect.map(RewardActor, (actor) =>
@@ -49,7 +50,7 @@ export const layerServer = (of: RewardEntity = entity): Layer.Layer<never, never
         Names: () => Effect.succeed(actor.names),
         Score: ({ payload: { groups } }) =>
           actor.score(groups).pipe(
-            // It would be the same again, on any worker: the driver is told, and ends.
+            // A defect would recur on every worker, so it is returned to the driver as an error.
             Effect.catchDefect((defect) =>
               Effect.fail(
                 Reward.failed(actor.names.join(" + "), defect instanceof Error ? defect.message : String(defect))
@@ -65,7 +66,7 @@ export const layerServer = (of: RewardEntity = entity): Layer.Layer<never, never
     }
   )
 
-/** A reward actor that lets an entity of the cluster score. */
+/** Provides a reward actor that sends batches to an entity of the cluster. */
 export const layerClient = (
   of: RewardEntity = entity
 ): Layer.Layer<RewardActor, Reward.RewardError, Sharding> =>

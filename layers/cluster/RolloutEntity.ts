@@ -1,6 +1,6 @@
 /**
- * Rollout actors as entities of a cluster: where an entity lives is decided by the layer of the cluster, not by the
- * driver.
+ * Rollout actors as entities of a cluster; the layer of the cluster, not the driver, decides in which process an entity
+ * runs.
  */
 import * as ClusterSchema from "effect/cluster/ClusterSchema"
 import * as Entity from "effect/cluster/Entity"
@@ -29,31 +29,32 @@ const draw = Rpc.make("Draw", {
 })
 
 /**
- * The actor of one part of every step's prompts: those whose ordinal, modulo the number of actors, is its own.
+ * Actor for one part of the prompts of every step: those whose ordinal modulo the number of actors is the actor's
+ * number.
  *
- * Responsibilities: draws the groups of a message with the weights that the message names; holds no state.
- * Ordering: messages are answered one at a time, in the order of their arrival. Back-pressure: the driver has one message
- * per actor under way, two when it draws ahead; a mailbox that is full refuses, and the driver tries again.
- * Completion means that every prompt of the message has a group, all drawn with the weights that the message names.
- * A crash loses the messages being answered; a message that is stored is then answered by whoever takes the actor's place,
- * with the same groups, for they depend on the message alone. A message that is delivered twice is answered once where
- * messages are stored, and its groups are taken once everywhere.
+ * Responsibilities: draws the groups of a message with the weights that the message names; holds no state. Ordering:
+ * messages are answered one at a time, in the order of arrival. Back-pressure: the driver has one message per actor in
+ * flight, two when it draws ahead; a full mailbox rejects a message, and the driver sends it again. Completion means
+ * that every prompt of the message has a group, all drawn with the weights that the message names. A crash loses the
+ * messages being answered; if messages are stored, the actor's replacement answers them with the same groups, which
+ * depend on the message alone. A message that is delivered twice is answered once if messages are stored, and its
+ * groups are always taken once.
  */
 export type RolloutEntity = Entity.Entity<"Rollouts", typeof draw>
 
-/** Actors of this process: messages are neither encoded nor stored. */
+/** Actors in this process: messages are neither encoded nor stored. */
 export const entity: RolloutEntity = Entity.make("Rollouts", [draw])
 
-/** Actors of other processes: messages are stored before they are answered, and placed on workers. */
+/** Actors in other processes: messages are stored before they are answered by workers. */
 export const stored: RolloutEntity = Entity.make("Rollouts", [draw.annotate(ClusterSchema.Persisted, true)])
   .annotate(ClusterSchema.ShardGroup, () => Shards.workers)
 
-/** Messages that an actor holds before it refuses more. */
+/** Capacity of an actor's mailbox, in messages. */
 const mailboxCapacity = 8
 
 const failed = (step: number, detail: string) => new RolloutError({ reason: new ActorFailed({ step, detail }) })
 
-/** Answers with the rollout actor of the context. */
+/** Provides the entities, which answer with the rollout actor of the context. */
 export const layerServer = (
   of: RolloutEntity = entity
 ): Layer.Layer<never, never, Sharding | RolloutActor | NamedWeights.NamedWeights> =>
@@ -69,7 +70,7 @@ export const layerServer = (
                 rollouts.map((rollout) => ofRollout(step, rollout))
               ),
               Effect.scoped,
-              // It would be the same again, on any worker: the driver is told, and ends.
+              // A defect would recur on every worker, so it is returned to the driver as an error.
               Effect.catchDefect((defect) =>
                 Effect.fail(failed(step, defect instanceof Error ? defect.message : String(defect)))
               )
@@ -79,18 +80,21 @@ export const layerServer = (
     { mailboxCapacity, concurrency: 1, maxIdleTime: Duration.infinity, defectRetryPolicy: Schedule.spaced("1 second") }
   )
 
-/** Choices of the driver's side. */
+/** Options of the driver. */
 export interface ClientOptions {
   /**
-   * Actors that share a step's prompts, 1 to 256. Groups may differ in their last bits with the number, as those of
-   * different batches do, but not with the number of workers. @default 1
+   * Number of actors among which the prompts of a step are divided, 1 to 256. It determines the batches, so
+   * log-probabilities may differ in the last bits between numbers of actors, but not between numbers of workers.
+   * @default 1
    */
   readonly actors?: number | undefined
-  /** How long a batch may take before the step fails. @default 10 minutes */
+  /** Time limit of a batch, after which the step fails. @default 10 minutes */
   readonly patience?: Duration.Input | undefined
 }
 
-/** A rollout actor that lets the entities of the cluster draw, with the weights that are published when it is asked. */
+/**
+ * Provides a rollout actor that sends prompts to the entities of the cluster, with the weights published at the call.
+ */
 export const layerClient = (
   { actors = 1, patience = "10 minutes" }: ClientOptions = {},
   of: RolloutEntity = entity
@@ -118,7 +122,7 @@ export const layerClient = (
               ).pipe(
                 Effect.retry({ while: Shards.isTransient, schedule: Shards.again }),
                 Effect.map((groups) => inbox.take(groups)),
-                // The actor could not reach this process in time; it is asked again.
+                // The actor could not reach this process in time: the message is sent again.
                 Effect.catchTag("WeightsGone", () => Effect.void),
                 Effect.mapError((error) => error._tag === "RolloutError" ? error : failed(step, error.message))
               )

@@ -1,5 +1,5 @@
 /**
- * How actors are spread over processes, and which failures of a delivery pass by themselves.
+ * Distribution of actors over processes, and the delivery failures after which a message is sent again.
  */
 import type * as ClusterError from "effect/cluster/ClusterError"
 import * as EntityId from "effect/cluster/EntityId"
@@ -8,22 +8,22 @@ import { type Sharding } from "effect/cluster/Sharding"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 
-/** The group of shards that workers hold; the driver holds the default group. */
+/** Name of the group of shards that workers hold; the driver holds the default group. */
 export const workers = "workers"
 
-/** Shards of a group of several processes. */
+/** Number of shards of a group of several processes. */
 export const count = 16
 
 /**
- * Returns the names of `actors` entities that lie on as many shards as there are, so that processes which hold equal
- * numbers of shards hold equal numbers of actors.
+ * Returns names of `actors` entities that are spread evenly over the shards, so that processes with equal numbers of
+ * shards have equal numbers of actors.
  */
 export const ids = Effect.fnUntraced(function*(
   entity: { readonly getShardId: (id: EntityId.EntityId) => Effect.Effect<ShardId.ShardId, never, Sharding> },
   actors: number
 ): Effect.fn.Return<ReadonlyArray<string>, never, Sharding> {
   const found = new Map<string, Array<string>>()
-  // Enough names for every shard to have some, whatever the hash.
+  // Enough candidate names for every shard to have some, for any hash function.
   for (let n = 0; n < 64 * actors; n++) {
     const { group, id } = yield* entity.getShardId(EntityId.make(String(n)))
     const key = `${group}/${id}`
@@ -49,11 +49,13 @@ const transient: ReadonlyArray<string> = [
   "EntityNotAssignedToRunner"
 ] satisfies ReadonlyArray<DeliveryError["_tag"]>
 
-/** Returns whether a failure is one of delivery, which the same message may not meet again. */
+/** Returns whether a failure is one of delivery, so that the same message may succeed when it is sent again. */
 export const isTransient = (error: { readonly _tag: string }): error is DeliveryError => transient.includes(error._tag)
 
-/** When a message is sent again that could not be delivered. */
+/** Schedule of sending an undelivered message again: every 0.1 s. */
 export const again = Schedule.spaced("100 millis")
 
-/** Makes a message of values whose types say what they are; what comes from another process is checked there. */
+/**
+ * Schema options for messages built from typed values; values from another process are checked when they are decoded.
+ */
 export const unchecked = { disableChecks: true } as const

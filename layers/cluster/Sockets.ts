@@ -1,8 +1,9 @@
 /**
- * A cluster of several processes: messages go over sockets and stand in Postgres until they are answered.
+ * Cluster of several processes: messages are sent over sockets and kept in Postgres until they are answered.
  *
- * One driver holds the learner, its weights and the checks of who is alive; any number of workers draw. Whoever can reach
- * the database and the sockets can send messages: the network between them must be one that is trusted.
+ * One driver holds the learner and its weights and checks which processes are alive; any number of workers draw
+ * rollouts. Messages are not authenticated: any process that reaches the database and the sockets can send them, so the
+ * network must be trusted.
  */
 import * as NodeClusterSocket from "@effect/platform-node/NodeClusterSocket"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
@@ -37,33 +38,33 @@ import * as RolloutEntity from "./RolloutEntity.ts"
 import * as Shards from "./Shards.ts"
 import * as WeightsEntity from "./WeightsEntity.ts"
 
-/** A host and a port. */
+/** Host and port. */
 export interface Address {
   readonly host: string
   readonly port: number
 }
 
-/** Where a process finds the others, and is found. */
+/** Options of a process of the cluster. */
 export interface SocketOptions {
-  /** The database: `postgres://user:password@host:port/database`. */
+  /** Address of the database: `postgres://user:password@host:port/database`. */
   readonly url: string
-  /** Processes of one name, letters, digits and `_`, work together; those of another share the database at most. */
+  /** Name of the cluster, of letters, digits and `_`; clusters of different names may share a database. */
   readonly name: string
-  /** Where the others reach this process. */
+  /** Address at which the others reach this process. */
   readonly address: Address
-  /** Where it listens, where that is another place. @default address */
+  /** Address at which the process listens, if it differs. @default address */
   readonly listen?: Address | undefined
 }
 
-/** The services of a process of the cluster. */
+/** Services of a process of the cluster. */
 export type Cluster = Sharding | Runners.Runners | MessageStorage.MessageStorage | RunnerStorage
 
-/** Every way in which a process fails to join. */
+/** Failure of a process to join. */
 export type JoinError = SqlError.SqlError | SocketServer.SocketServerError
 
 /**
- * What makes a dead process known within seconds: the driver asks every process each second, and whoever does not
- * refresh its locks loses them after five seconds.
+ * Intervals by which a dead process is detected within seconds: the driver pings every process each second, and a
+ * process that does not refresh its locks loses them after five seconds.
  */
 const timing = {
   runnerHealthCheckInterval: "1 second",
@@ -108,26 +109,26 @@ const layer = (
       simulateRemoteSerialization: false
     })),
     Layer.provide(RpcSerialization.layerSchemaBinary({ maxFrameSize: 256 * 1024 * 1024 })),
-    // Where it listens is told by whoever starts it.
+    // Below warnings, Effect logs the address at which the process listens; the programs print it themselves.
     Layer.provide(Layer.succeed(References.MinimumLogLevel, "Warn")),
     Layer.provide(PgClient.layer({ url: Redacted.make(url), applicationName: "sidereal" }))
   )
 }
 
-/** The process that holds the learner: one of a name. */
+/** Process that holds the learner; at most one per cluster name. */
 export const layerDriver = (options: SocketOptions): Layer.Layer<Cluster, JoinError> => layer(options, ["default"])
 
-/** A process that answers messages. */
+/** Process that answers messages. */
 export const layerWorker = (options: SocketOptions): Layer.Layer<Cluster, JoinError> => layer(options, [Shards.workers])
 
-/** Batches after which answered messages are removed from the database. */
+/** Number of batches after which answered messages are removed from the database. */
 const batchesPerSweep = 16
 
 /**
- * A rollout actor that lets workers draw.
+ * Provides a rollout actor that sends prompts to workers; `actors` is by default 8.
  *
  * Differs from the actors of one process: messages are stored, so that a message whose worker dies is answered by
- * another, and one that is delivered twice is answered once. What another driver left is removed first.
+ * another worker, and one that is delivered twice is answered once. Messages of earlier drivers are removed first.
  */
 export const rollouts = (
   { actors = 8, ...options }: RolloutEntity.ClientOptions = {}
@@ -149,7 +150,7 @@ export const rollouts = (
       let batches = 0
       return RolloutActor.of({
         generate: (prompts, step) =>
-          // No batch is under way when one has ended, even where the next is drawn ahead.
+          // No batch is in flight when one has ended, even if the next is drawn ahead.
           Effect.tap(actor.generate(prompts, step), () => ++batches % batchesPerSweep === 0 ? sweep : Effect.void)
       })
     })
@@ -159,10 +160,10 @@ export const rollouts = (
     Layer.provide(OfferedWeights.layerEncoded)
   )
 
-/** A reward actor that lets a worker score. */
+/** Provides a reward actor that sends batches to a worker. */
 export const rewards = RewardEntity.layerClient(RewardEntity.stored)
 
-/** Answers with a rollout actor of this process, which draws with the weights of the driver. */
+/** Answers rollout messages with an actor of this process, which draws with the weights of the driver. */
 export const answerRollouts = <E, R>(
   actor: Layer.Layer<RolloutActor, E, R>
 ): Layer.Layer<never, E, Exclude<R, PublishedWeights> | Sharding> =>
@@ -170,6 +171,6 @@ export const answerRollouts = <E, R>(
     Layer.provide([actor.pipe(Layer.provide(NamedWeights.layerPublished)), WeightsEntity.layerClient])
   )
 
-/** Answers with a reward actor of this process. */
+/** Answers reward messages with an actor of this process. */
 export const answerRewards = <E, R>(actor: Layer.Layer<RewardActor, E, R>): Layer.Layer<never, E, R | Sharding> =>
   RewardEntity.layerServer(RewardEntity.stored).pipe(Layer.provide(actor))

@@ -1,5 +1,5 @@
 /**
- * The learner's weights for processes that draw: read in pieces, checked by their hash.
+ * Transfer of the learner's weights to processes that draw: read in pieces and checked by their hash.
  */
 import * as Entity from "effect/cluster/Entity"
 import { type Sharding } from "effect/cluster/Sharding"
@@ -19,7 +19,7 @@ import * as Safetensors from "../../src/storage/Safetensors.ts"
 import { hostFloat32, hostInt32, type HostTensor } from "../../src/tensor/TensorProgram.ts"
 import * as Shards from "./Shards.ts"
 
-/** Bytes of a piece. */
+/** Size of a piece in bytes. */
 const pieceBytes = 4 * 1024 * 1024
 
 const read = Rpc.make("Read", {
@@ -29,15 +29,15 @@ const read = Rpc.make("Read", {
 })
 
 /**
- * The actor of the learner's process that hands out weights.
+ * Actor of the learner's process that serves weights.
  *
- * Responsibilities: reads what is on offer, from any byte; holds no state. Ordering: none, reads do not change anything.
- * Back-pressure: whoever reads asks for one piece at a time. Completion means that the piece is one of the weights with that
- * hash. A crash loses what is on offer: readers wait for the learner that is started again, which offers its own.
+ * Responsibilities: returns pieces of offered weights from any byte; holds no state. Ordering: none, since reads change
+ * nothing. Back-pressure: a reader requests one piece at a time. Completion means that the piece belongs to the weights
+ * with the requested hash. A crash loses the offers: readers wait for the restarted learner, which makes new ones.
  */
 export const entity = Entity.make("Weights", [read])
 
-/** Hands out what this process offers. */
+/** Serves the weights that this process offers. */
 export const layerServer: Layer.Layer<never, never, Sharding | OfferedWeights> = entity.toLayer(
   Effect.map(OfferedWeights, (offered) =>
     entity.of({
@@ -58,7 +58,7 @@ export const layerServer: Layer.Layer<never, never, Sharding | OfferedWeights> =
   }
 )
 
-/** Reads weights from the learner's process; those that were read last stay for a moment, for the next message. */
+/** Provides weights read from the learner's process; they stay in memory for 2 s after their last use. */
 export const layerClient: Layer.Layer<NamedWeights, never, Sharding> = Layer.effect(
   NamedWeights,
   Effect.gen(function*() {
@@ -69,7 +69,7 @@ export const layerClient: Layer.Layer<NamedWeights, never, Sharding> = Layer.eff
       const piece = (from: number) =>
         client.Read({ name, from }).pipe(
           Effect.retry({ while: Shards.isTransient, schedule: Shards.again }),
-          // Retried for as long as it takes, so nothing else is left.
+          // Transient failures are retried without a limit, so none remains here.
           Effect.catchIf(Shards.isTransient, Effect.die)
         )
       const first = yield* piece(0)
@@ -81,7 +81,7 @@ export const layerClient: Layer.Layer<NamedWeights, never, Sharding> = Layer.eff
         at += next.bytes.byteLength
       }
       const found = createHash("sha256").update(bytes).digest("hex")
-      // Pieces of another learner's, which has the same version: what was asked for is not there.
+      // The pieces are those of another learner with the same version: the requested weights are gone.
       if (found !== digest) return yield* new WeightsGone({ ...name })
       return decode(name.version, bytes)
     })
@@ -90,7 +90,7 @@ export const layerClient: Layer.Layer<NamedWeights, never, Sharding> = Layer.eff
   })
 )
 
-/** Decodes weights into shared memory of their own, as a snapshot lies: a worker thread reads them where they are. */
+/** Decodes weights into shared memory, which the engine's worker thread reads without a copy. */
 export const decode = (version: number, bytes: Uint8Array): Weights => {
   const feeds: Record<string, HostTensor> = {}
   for (const [name, { data, shape }] of Safetensors.decode(bytes)) {

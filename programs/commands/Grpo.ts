@@ -16,7 +16,7 @@ export const command = Command.make("grpo", {
   ...Worker.flags,
   cluster: Root.text("cluster", "Postgres through which workers draw: postgres://user:password@host:port/database"),
   ahead: Flag.Literals("ahead", ["0", "1"]).pipe(
-    Flag.withDescription("Steps that are drawn while another is learned from (default: 0)"),
+    Flag.withDescription("Steps drawn ahead, during the update of the previous step (default: 0)"),
     Flag.withDefault("0" as const)
   )
 }, ({ address, ahead, cluster }) =>

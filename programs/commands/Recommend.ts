@@ -18,7 +18,7 @@ export const command = Command.make("recommend", {
     Flag.withDefault(10)
   ),
   model: Flag.Literals("model", Recommend.models).pipe(
-    Flag.withDescription("What ranks (default: the best by validation, as `evaluate` chose)"),
+    Flag.withDescription("Model that ranks (default: the best by validation, as `evaluate` chose)"),
     Flag.optional
   )
 }, ({ count, history, model, user }) =>
@@ -34,7 +34,7 @@ export const command = Command.make("recommend", {
         const answer = yield* Recommend.program(question)
         yield* Output.result(answer, Output.describeAnswer(answer))
       }),
-      // A run can be asked while it is trained.
+      // The run may be in training at the same time.
       { existing: true, readOnly: true }
     )
   })).pipe(

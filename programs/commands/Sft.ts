@@ -18,7 +18,7 @@ export const command = Command.make("sft", {}, () =>
       } after epoch ${report.bestEpoch}`
     )
   }))).pipe(
-    Command.withDescription("Train the policy on histories; goes on where it stopped"),
+    Command.withDescription("Train the policy on histories, or resume the training"),
     Command.withExamples([{
       command: "sidereal sft --run runs/mine --config settings.json",
       description: "Train with your settings"

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Cluster from "../Cluster.ts"
 import * as Root from "./Root.ts"
 
-/** The flags of a process that works with others. */
+/** Flags of a process of a cluster. */
 export const flags = {
   address: Root.text("address", "HOST or HOST:PORT where the others reach this process (default: found by itself)")
 }
@@ -22,13 +22,13 @@ export const command = Command.make("worker", {
 }, ({ address, cluster }) =>
   Effect.gen(function*() {
     const at = yield* Cluster.meet({ url: cluster, address: Option.getOrUndefined(address) })
-    // Drivers of databases are loaded when they are needed.
+    // Database drivers are loaded only when they are needed.
     const { program } = yield* Effect.promise(() => import("../Worker.ts"))
     return yield* Effect.forever(Root.within(program({ at }), { existing: true, readOnly: true }))
   })).pipe(
     Command.withDescription("Draw rollouts for a run that `sidereal grpo --cluster` trains"),
     Command.withExamples([{
       command: "sidereal worker --cluster postgres://me@host/sidereal --run runs/mine",
-      description: "On every machine that shall draw; the run's folder is read"
+      description: "On every machine that draws rollouts; it reads the run's folder"
     }])
   )

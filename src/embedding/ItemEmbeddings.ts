@@ -1,5 +1,5 @@
 /**
- * The embeddings of the catalogue's items, for policies and rewards that know items by their content.
+ * Embeddings of the catalogue's items, for policies and rewards that read the content of items.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -7,16 +7,16 @@ import * as Layer from "effect/Layer"
 import { type Matrix } from "../matrix/Matrix.ts"
 import { type EmbeddingError } from "./EmbeddingError.ts"
 
-/** Embeddings that the SIDs of the catalogue were made from. */
+/** Embeddings from which the SIDs of the catalogue were made. */
 export class ItemEmbeddings extends Context.Service<ItemEmbeddings, {
-  /** Returns the embeddings [N, D], one row per item; they are read or made at the first use. */
+  /** Embeddings, [N, D], one row per item; read or computed at the first use. */
   readonly matrix: Effect.Effect<Matrix, EmbeddingError>
 }>()("sidereal/embedding/ItemEmbeddings") {
   /** Provides embeddings [N, D]. */
   static readonly layer = (matrix: Matrix): Layer.Layer<ItemEmbeddings> =>
     Layer.succeed(ItemEmbeddings, ItemEmbeddings.of({ matrix: Effect.succeed(matrix) }))
 
-  /** Provides embeddings that `make` returns, run once when somebody first asks for them. */
+  /** Provides the embeddings that `make` returns; it runs once, at the first use. */
   static readonly layerLazy = <R>(
     make: Effect.Effect<Matrix, EmbeddingError, R>
   ): Layer.Layer<ItemEmbeddings, never, R> =>

@@ -1,5 +1,5 @@
 /**
- * The result of an evaluation, as printed by `sidereal evaluate --json` and kept in a run.
+ * Result of an evaluation, as printed by `sidereal evaluate --json` and kept in a run.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -12,16 +12,19 @@ const Intervals = Schema.Record(Schema.String, Schema.Tuple([Schema.Finite, Sche
  * over a uniformly random order of these items.
  */
 export const ModelRow = Schema.Struct({
+  /** Name of the model. */
   name: Schema.String,
+  /** Metrics by name, such as `NDCG@10`: means over the users, 0 to 1. */
   metrics: Metrics,
+  /** 95 % bootstrap intervals of metrics by name. */
   ci95: Intervals,
   /** HR@10 and NDCG@10 of each slice of the record. @default {} */
   slices: Schema.Record(Schema.String, Metrics).pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-  /** Share of the catalogue that appears in some top ten. */
+  /** Share of the catalogue that appears in the top 10 of any user, 0 to 1. */
   coverage: Schema.Finite,
   /** Gini coefficient of the items' counts in the top 10: 0 when all are equal, near 1 when one item has all. */
   gini: Schema.Finite,
-  /** Wall-clock seconds of ranking; models that are ranked together share theirs evenly. */
+  /** Wall-clock seconds of ranking; the time of models that are ranked together is divided equally among them. */
   seconds: Schema.Finite
 })
 
@@ -31,52 +34,53 @@ export type ModelRow = typeof ModelRow.Type
 const Rows = Schema.Array(ModelRow)
 const laterRows = Rows.pipe(Schema.withDecodingDefaultKey(Effect.succeed([])))
 
-/** A part of the test users that every row measures apart. */
+/** Group of test users for which every row has separate metrics. */
 const SliceSize = Schema.Struct({
   name: Schema.String,
   users: Schema.Int,
-  /** Least and most training events of the targets, where it is a slice of popularity with users in it. */
+  /** Fewest and most training events of the targets, for a popularity slice that is not empty. */
   counts: Schema.optionalKey(Schema.Tuple([Schema.Int, Schema.Int]))
 })
 
-/** Weights of a prior beside one policy, by validation. */
+/** Weights of a prior added to one policy, with their validation results. */
 export const WeightChoice = Schema.Struct({
   /** Phase of the policy: `sft`, `grpo`. */
   phase: Schema.String,
-  /** Step of its checkpoint. */
+  /** Step of the policy's checkpoint. */
   step: Schema.Int,
-  /** NDCG@10 of every weight; the first is 0, the policy alone. */
+  /** Validation NDCG@10 of every weight; the first weight is 0, the policy alone. */
   weights: Schema.Array(Schema.Struct({ weight: Schema.Finite, ndcg: Schema.Finite })),
-  /** The best weight above 0. */
+  /** Best weight above 0. */
   weight: Schema.Finite
 })
 
 /** @see WeightChoice */
 export type WeightChoice = typeof WeightChoice.Type
 
-/** A prior beside the policies, its weights, and what `recommend` ranks with. */
+/** Prior added to the policies: its weights, and the model with which `recommend` ranks. */
 export const Fusion = Schema.Struct({
-  /** The scorer that the prior is made of. */
+  /** Name of the scorer on which the prior is built. */
   scorer: Schema.String,
-  /** Part of the prior's mass that is spread evenly over all items. */
+  /** Share of the prior's mass that is uniform over all items, 0 to 1. */
   share: Schema.Finite,
-  /** Validation users that chose. */
+  /** Number of validation users on which the weights were chosen. */
   users: Schema.Int,
-  /** Whether their history was excluded. */
+  /** Whether items of their history were excluded. */
   historyExcluded: Schema.Boolean,
+  /** Weights of each policy. */
   choices: Schema.Array(WeightChoice),
-  /** The best of all by validation: a policy alone where the weight is 0. */
+  /** Best model by validation NDCG@10; weight 0 is the policy alone. */
   best: Schema.Struct({ phase: Schema.String, weight: Schema.Finite, ndcg: Schema.Finite })
 })
 
 /** @see Fusion */
 export type Fusion = typeof Fusion.Type
 
-/** Returns the name of the row of a policy alone, or with a prior. */
+/** Returns the name of the row of a policy, alone or with the prior of a scorer. */
 export const rowName = (phase: string, scorer?: string | undefined): string =>
   scorer === undefined ? phase : `${phase} + ${scorer}`
 
-/** A paired difference between two models on the same users. */
+/** Paired difference between two models on the same users. */
 const Difference = Schema.Struct({
   /** Names of the two rows with " - " between them. */
   name: Schema.String,
@@ -90,7 +94,7 @@ export type Difference = typeof Difference.Type
 
 const Differences = Schema.Array(Difference)
 
-/** The whole record. Fields with a default are missing in older ones. */
+/** Record of an evaluation. Fields with a default are absent in records of older versions. */
 export const EvaluationRecord = Schema.Struct({
   dataset: Schema.String,
   protocol: Schema.Struct({
@@ -106,28 +110,28 @@ export const EvaluationRecord = Schema.Struct({
   /** Number of candidates outside the catalogue; any value but 0 is a defect. */
   invalid: Schema.Int,
   beams: Schema.Int,
-  /** Rows with the history as the protocol says. */
+  /** Rows in the history mode of the protocol. */
   models: Rows,
   /** Rows with the history kept, where `models` exclude it. @default [] */
   kept: laterRows,
   /** Rows with the history excluded, where `models` keep it. @default [] */
   excluded: laterRows,
-  /** Parts of the users that the rows measure apart. @default [] */
+  /** Groups of users for which the rows have separate metrics. @default [] */
   slices: Schema.Array(SliceSize).pipe(Schema.withDecodingDefaultKey(Effect.succeed([]))),
-  /** The same with a hit for every item of the right SID, as most published numbers count. */
+  /** Rows of `models` in which every item with the target's SID is a hit, the convention of most published numbers. */
   sidLevel: Rows,
-  /** Paired differences in NDCG@10 and HR@50, with the history as the protocol says. */
+  /** Paired differences in NDCG@10 and HR@50, in the history mode of the protocol. */
   differences: Differences,
   /** The same differences between the rows of the other history mode. @default [] */
   otherDifferences: Differences.pipe(Schema.withDecodingDefaultKey(Effect.succeed([]))),
-  /** Absent in older records. */
+  /** Prior and the model chosen by validation; absent in records of older versions. */
   fusion: Schema.optionalKey(Fusion)
 })
 
 /** @see EvaluationRecord */
 export type EvaluationRecord = typeof EvaluationRecord.Type
 
-/** Returns a phrase that says whether the history was excluded and how many targets this makes misses. */
+/** Describes whether the history was excluded, and how many targets are misses for this reason. */
 export const describeHistory = (
   { protocol: { historyExcluded, repeatedTargets }, users }: EvaluationRecord
 ): string => {
@@ -138,7 +142,10 @@ export const describeHistory = (
   return `history excluded: ${some} of ${all} targets ${stand} in the history and ${count} as a miss`
 }
 
-/** Returns the rows of the history mode that the protocol does not name, with that mode in words; none in older records. */
+/**
+ * Returns the rows of the history mode other than the protocol's, with a description of the mode; none in older
+ * records.
+ */
 export const otherMode = (
   { excluded, kept, protocol: { historyExcluded } }: EvaluationRecord
 ): { readonly history: string; readonly rows: ReadonlyArray<ModelRow> } =>

@@ -1,5 +1,5 @@
 /**
- * Turns rankings into model rows: metrics, intervals, coverage, inequality, and metrics of parts of the users.
+ * Evaluation of rankings as model rows: metrics, intervals, coverage, inequality, and metrics of slices of the users.
  */
 import * as Effect from "effect/Effect"
 import * as History from "../catalog/History.ts"
@@ -41,7 +41,10 @@ export const byRows = (
 /** Number of examples scored in one call of a scorer. */
 const together = 64
 
-/** Ranks all items by a scorer in the same way, once for each history mode, [modes]; it is asked once for all modes. */
+/**
+ * Ranks all items by a scorer as `byRows` does, once for each value of `historyExcluded` in `modes`, [modes]; scores
+ * are computed once for all modes.
+ */
 export const byScoresEach: (
   examples: ReadonlyArray<Example>,
   scorer: Scorer,
@@ -64,7 +67,7 @@ export const byScoresEach: (
   }
 )
 
-/** Ranks all items by a scorer, in the same way. */
+/** Ranks all items by a scorer as `byRows` does. */
 export const byScores = (
   examples: ReadonlyArray<Example>,
   scorer: Scorer,
@@ -101,23 +104,23 @@ const rankRow = (values: Float64Array, { history, target }: Example, historyExcl
 export const perUserNdcg = (ranks: ReadonlyArray<Rank.Rank>, cutoff: number): Float64Array =>
   Float64Array.from(ranks, (rank) => Rank.ndcg(rank, cutoff))
 
-/** Hits at a cutoff, one value per user. */
+/** Returns the hit probability at a cutoff of every user, [users]. */
 export const perUserHits = (ranks: ReadonlyArray<Rank.Rank>, cutoff: number): Float64Array =>
   Float64Array.from(ranks, (rank) => Rank.hit(rank, cutoff))
 
-/** What a row is made of. */
+/** Input of a model row. */
 export interface RowOptions {
   readonly name: string
   readonly ranking: Ranking
-  /** Items of the catalogue. */
+  /** Number of items of the catalogue, N. */
   readonly items: number
-  /** Wall-clock seconds that the ranking took. */
+  /** Wall-clock seconds of the ranking. */
   readonly seconds: number
-  /** Seed of the intervals' resampling. */
+  /** Seed of the bootstrap intervals. */
   readonly seed: number
-  /** Places that every list has; metrics of longer lists are left out. @default all items */
+  /** Length of the lists; metrics at greater cutoffs are omitted. @default all items */
   readonly longest?: number | undefined
-  /** Parts of the users that are measured apart. @default [] */
+  /** Slices of the users with separate metrics. @default [] */
   readonly slices?: ReadonlyArray<Slice> | undefined
 }
 
@@ -127,10 +130,10 @@ const mean = (values: ArrayLike<number>): number => {
   return sum / Math.max(1, values.length)
 }
 
-/** Metrics of every slice. */
+/** Computes HR@10 and NDCG@10 of every slice. */
 const sliceMetrics = new Set(["HR@10", "NDCG@10"])
 
-/** Makes the row of a ranking. */
+/** Computes the row of a ranking. */
 export const row = ({
   items,
   longest = Infinity,

@@ -1,5 +1,6 @@
 /**
- * Ranks targets by a policy, alone or with a prior: a decoder's leaves, items that share a SID tied.
+ * Ranking of targets by a policy, alone or with a prior: the order of a decoder's leaves, with ties between items that
+ * share a SID.
  */
 import * as Effect from "effect/Effect"
 import * as History from "../catalog/History.ts"
@@ -15,24 +16,29 @@ import * as LeafSpace from "../sid/trie/LeafSpace.ts"
 import * as Protocol from "./Protocol.ts"
 import * as Rank from "./Rank.ts"
 
-/** What a list may hold, and what is added to the policy's scores. */
+/** Variant of a ranking: its history mode and its prior. */
 export interface Variant {
+  /** Whether items of the history are excluded from the list. */
   readonly historyExcluded: boolean
+  /** Prior added to the policy's scores. @default none */
   readonly prior?: Prior | undefined
 }
 
-/** How far to rank. */
+/** Length and progress of rankings. */
 export interface ListOptions {
-  /** Leaves of every list. */
+  /** Number of leaves of every list. */
   readonly beams: number
-  /** Told how many examples are done. */
+  /** Function called with the number of examples done so far. @default none */
   readonly progress?: ((done: number) => void) | undefined
 }
 
-/** How to rank. */
+/** Options of a ranking. */
 export interface RankingOptions extends Variant, ListOptions {}
 
-/** Allowed items of ranked leaves, best first, each with the score and the number of its leaf in the list. */
+/**
+ * Returns the allowed items of ranked leaves, best first, each with the log-probability and score of its leaf and the
+ * place of the leaf in the list, `group`.
+ */
 export const rankedItems = (
   space: LeafSpace.LeafSpace,
   ranked: RankedLeaves
@@ -46,7 +52,7 @@ export const rankedItems = (
     )
   )
 
-/** Returns the rank of a target in ranked leaves, by item and by SID; unlisted where no leaf holds it. */
+/** Returns the rank of a target in ranked leaves, by item and by SID; unlisted if no leaf contains it. */
 export const rankOf = (
   space: LeafSpace.LeafSpace,
   ranked: RankedLeaves,
@@ -74,8 +80,8 @@ export interface RankedExample {
 /**
  * Ranks every example once for each variant, [variants][examples].
  *
- * The variants of an example are searched together and share what they compute of it: all cost less than one after the
- * other, and each is what it would be alone.
+ * The variants of an example are searched together and share the computation of its prompt and prefixes; each ranking
+ * equals that of a separate search.
  */
 export const rankEach: (
   examples: ReadonlyArray<Example>,
@@ -112,7 +118,7 @@ export const rankEach: (
   }
 )
 
-/** Ranks every example. */
+/** Ranks every example; results are in the order of the examples. */
 export const rankAll = (
   examples: ReadonlyArray<Example>,
   weights: Weights,

@@ -1,5 +1,5 @@
 /**
- * Chooses how much a prior weighs beside a policy, by validation NDCG@10.
+ * Choice of the weight of a prior by validation NDCG@10.
  */
 import * as Effect from "effect/Effect"
 import { type Example } from "../catalog/Split.ts"
@@ -10,24 +10,25 @@ import { type PolicyModel, type Weights } from "../policy/PolicyModel.ts"
 import { type Sids } from "../sid/Sids.ts"
 import * as PolicyRanking from "./PolicyRanking.ts"
 
-/** A weight and what validation says of it. */
+/** Weight with its validation NDCG@10. */
 export interface Measured {
   readonly weight: number
   readonly ndcg: number
 }
 
-/** Every weight of a grid, and the best one above 0. */
+/** Validation results of a grid of weights. */
 export interface PriorWeight {
-  /** In the order of the grid, after 0: the policy alone. */
+  /** Result of weight 0, the policy alone, then those of the grid in its order. */
   readonly weights: ReadonlyArray<Measured>
+  /** Best weight above 0. */
   readonly weight: number
 }
 
-/** Returns the best; of equal ones the first. */
+/** Returns the element with the highest NDCG; ties go to the first. */
 export const best = <A extends { readonly ndcg: number }>(measured: readonly [A, ...ReadonlyArray<A>]): A =>
   measured.reduce((before, one) => (one.ndcg > before.ndcg ? one : before))
 
-/** Measures the policy alone and with every weight of a grid [at least one, above 0] on validation examples. */
+/** Measures the policy alone and with every weight of a grid (at least one, each above 0) on validation examples. */
 export const choose: (
   examples: ReadonlyArray<Example>,
   weights: Weights,

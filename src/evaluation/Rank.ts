@@ -6,7 +6,7 @@
  */
 
 /**
- * Rank of a target: `better` items stand before it, `tied` others are tied with it; `better` is Infinity if unlisted.
+ * Rank of a target: `better` items are before it, `tied` others are tied with it; `better` is Infinity if unlisted.
  */
 export interface Rank {
   readonly better: number

@@ -1,19 +1,19 @@
 /**
- * Parts of the test users that are measured apart: by how popular their target is, and by whether it follows the last
- * item of the history in training.
+ * Slices of the test users: by the popularity of the target, and by whether the transition from the last item of the
+ * history to the target occurs in training.
  */
 import { type Example } from "../catalog/Split.ts"
 
-/** Some of the examples. */
+/** Named subset of the examples. */
 export interface Slice {
   readonly name: string
-  /** Positions in the list of examples, ascending. */
+  /** Places in the list of examples, ascending. */
   readonly examples: Int32Array
-  /** Least and most training events of their targets, where the slice is one of popularity. */
+  /** Fewest and most training events of the targets, for a popularity slice that is not empty. */
   readonly counts?: readonly [number, number] | undefined
 }
 
-/** Counts the training events of each of N items. */
+/** Counts the training events of each of N items, [N]. */
 export const occurrences = (train: ReadonlyArray<Int32Array>, items: number): Int32Array => {
   const counts = new Int32Array(items)
   for (const sequence of train) for (const item of sequence) counts[item]!++
@@ -24,10 +24,10 @@ const select = (examples: ReadonlyArray<Example>, has: (example: Example, at: nu
   Int32Array.from(examples.flatMap((example, at) => has(example, at) ? [at] : []))
 
 /**
- * Splits examples into quartiles of their targets' training events, coldest first.
+ * Splits examples into quartiles by the training events of their targets, least popular first.
  *
- * Targets with the same number of events stand in one quartile, that of the middle of their ranks; so quartiles are of
- * equal size as far as that allows, and one may be empty.
+ * Targets with the same number of events are in one quartile, that of the mean of their ranks; quartiles are therefore
+ * only approximately equal in size, and one may be empty.
  */
 export const quartiles = (
   examples: ReadonlyArray<Example>,
@@ -51,7 +51,7 @@ export const quartiles = (
   })
 }
 
-/** Splits examples by whether a training sequence has the target right after the history's last item. */
+/** Splits examples by whether a training sequence has the target directly after the last item of the history. */
 export const transitions = (
   examples: ReadonlyArray<Example>,
   train: ReadonlyArray<Int32Array>,
@@ -67,7 +67,7 @@ export const transitions = (
   ]
 }
 
-/** The quartiles of popularity, coldest first, then seen and unseen transitions. */
+/** Returns the quartiles of popularity, least popular first, then seen and unseen transitions. */
 export const all = (
   examples: ReadonlyArray<Example>,
   train: ReadonlyArray<Int32Array>,

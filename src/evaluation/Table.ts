@@ -1,14 +1,14 @@
 /**
- * Model rows as tables of text, at most 120 columns wide.
+ * Text tables of model rows, at most 120 characters wide.
  */
 import { type EvaluationRecord, type ModelRow } from "./EvaluationRecord.ts"
 
 const columns = ["HR@5", "HR@10", "HR@20", "HR@50", "NDCG@10", "MRR"] as const
 const withInterval = new Set<string>(["HR@10", "NDCG@10"])
-/** Stands for what was not measured. */
+/** Cell of a metric that was not measured. */
 const missing = "-"
 
-/** Aligns cells [rows, columns]: the first column to the left, the others to the right. */
+/** Aligns cells [rows][columns]: the first column to the left, the others to the right. */
 const aligned = (cells: ReadonlyArray<ReadonlyArray<string>>): string => {
   const widths = cells[0]!.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)))
   return cells.map((row) =>
@@ -35,7 +35,9 @@ export const render = (rows: ReadonlyArray<ModelRow>): string =>
     ])
   ])
 
-/** Renders HR@10/NDCG@10 of every slice, headed by its training events or its name and, in brackets, its users. */
+/**
+ * Renders HR@10/NDCG@10 of every slice; a heading is the slice's training events or name, with its users in brackets.
+ */
 export const renderSlices = (
   rows: ReadonlyArray<ModelRow>,
   slices: EvaluationRecord["slices"]

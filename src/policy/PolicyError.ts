@@ -39,7 +39,7 @@ export class MissingLogProbs extends Schema.TaggedError<MissingLogProbs>()("Miss
   }
 }
 
-/** Every way in which a policy fails. */
+/** Failure of a policy; `reason` says which. */
 export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError", {
   reason: Schema.Union([TensorError, Unsupported, UnscoredParent, MissingLogProbs])
 }) {

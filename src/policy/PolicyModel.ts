@@ -37,7 +37,7 @@ export interface NodeScores {
   end(prompt: number, node: number): number
 }
 
-/** Prompts whose states were computed once and are reused by every score. */
+/** Session of prompts whose states are computed once and reused by every score. */
 export interface PromptSession {
   /** Scores nodes [B][nodes]: the root, node 0, and nodes whose parents were scored before. */
   score(nodes: ReadonlyArray<Int32Array>): Effect.Effect<NodeScores, PolicyError>
@@ -45,6 +45,7 @@ export interface PromptSession {
 
 /** Options of a session. */
 export interface OpenOptions {
+  /** Weights of the whole session. */
   readonly weights: Weights
   /** Space of the SIDs that may follow: one for all prompts, or one per prompt. */
   readonly space: LeafSpace | ReadonlyArray<LeafSpace>
@@ -67,6 +68,7 @@ export interface TreeLogProbs {
   readonly nodes: Int32Array
   /** Offsets into `logProbs`, [R + 1]: the children of row r stand at `starts[r] .. starts[r + 1] - 1`. */
   readonly starts: Int32Array
+  /** Natural log-probability of each child under the policy, and of the ends. */
   readonly logProbs: Float32Array
 }
 
@@ -74,16 +76,20 @@ export interface TreeLogProbs {
 export interface ScoredGroup extends CandidateGroup {
   /** Advantage of each candidate, [G]. */
   readonly advantages: Float32Array
-  /** Log-probability of every step of each candidate when it was drawn: its codes, and the end where it has one. */
+  /**
+   * Log-probability of every step of each candidate (its codes, then its end if it has one) under the policy that drew
+   * it, [G][steps]. @default none, for objectives that do not need it
+   */
   readonly behaviour?: ReadonlyArray<Float32Array> | undefined
-  /** Steps that every candidate begins with and did not choose: they are left out of the mask and of the visits. @default 0 */
+  /** Number of first steps that a hint set; the mask and the visits exclude them. @default 0 */
   readonly forced?: number | undefined
+  /** Log-probabilities of the tree under the reference. @default none, for objectives that do not need it */
   readonly reference?: TreeLogProbs | undefined
-  /** Whether each candidate is the answer to the prompt [G]; none where it is left out. */
+  /** Whether each candidate is the answer to the prompt, [G]. @default all false */
   readonly answer?: ReadonlyArray<boolean> | undefined
 }
 
-/** Fails when a group lacks log-probabilities that an objective needs. */
+/** Fails with `MissingLogProbs` if a group lacks log-probabilities that an objective needs. */
 export const checkNeeds = (
   { name, needs }: GroupObjective,
   groups: ReadonlyArray<ScoredGroup>
@@ -97,7 +103,7 @@ export const checkNeeds = (
   return Effect.void
 }
 
-/** A batch of supervised training. */
+/** Batch of supervised training. */
 export interface SupervisedBatch {
   /** Name of the program that reads the feeds. */
   readonly program: string
@@ -106,14 +112,14 @@ export interface SupervisedBatch {
   readonly targets: number
 }
 
-/** One part of a step, with its share in the gradient. */
+/** Part of a step with its share in the gradient. */
 export interface GradientPart<B> {
   readonly batch: B
   /** Factor of the part's loss and gradient in the sums. @default 1 */
   readonly share?: number | undefined
 }
 
-/** A compiled loss with its gradient. */
+/** Compiled loss with its gradient. */
 export interface Gradient<B> {
   /**
    * Sets the store's gradient to the sum of share x gradient over the parts, and returns the loss and its terms, summed
@@ -126,13 +132,13 @@ export interface Gradient<B> {
   ): Effect.Effect<LossTerms, PolicyError>
 }
 
-/** A loss and its terms by name, such as `kl`. */
+/** Loss and its terms by name, such as `kl`. */
 export interface LossTerms {
   readonly loss: number
   readonly [term: string]: number
 }
 
-/** A family of policies over one catalogue. */
+/** Family of policies over one catalogue. */
 export class PolicyModel extends Context.Service<PolicyModel, {
   readonly family: string
   /** Names, shapes and initial values of the parameters; every read produces the same values. */
@@ -147,7 +153,7 @@ export class PolicyModel extends Context.Service<PolicyModel, {
     groups: ReadonlyArray<CandidateGroup>,
     weights: Weights
   ): Effect.Effect<ReadonlyArray<TreeLogProbs>, PolicyError>
-  /** Function that scores every item after each prompt, [B, N]; none where the family has no item head. */
+  /** Function that scores every item after each prompt, [B, N]; none for a family without an item head. */
   readonly scoreItems: Option.Option<
     (prompts: ReadonlyArray<Prompt>, weights: Weights) => Effect.Effect<Matrix, PolicyError>
   >
@@ -163,6 +169,6 @@ export class PolicyModel extends Context.Service<PolicyModel, {
   groupGradient(
     objective: GroupObjective
   ): Effect.Effect<Gradient<ReadonlyArray<ScoredGroup>>, PolicyError, Scope.Scope>
-  /** Function that returns the number of positions of a prompt, for records; none where the family does not count them. */
+  /** Function that returns the number of positions of a prompt in the policy's input, for records. @default none */
   readonly positions?: ((prompt: Prompt) => number) | undefined
 }>()("sidereal/policy/PolicyModel") {}

@@ -9,11 +9,11 @@ import { type TensorError } from "../tensor/TensorError.ts"
 import { type TensorRuntime } from "../tensor/TensorRuntime.ts"
 import { PolicyModel } from "./PolicyModel.ts"
 
-/** The store of the policy's parameters. */
+/** Store of the policy's parameters. */
 export class PolicyParameters extends Context.Service<PolicyParameters, ParameterStore.ParameterStore>()(
   "sidereal/policy/PolicyParameters"
 ) {
-  /** A store with the policy's initial parameters. */
+  /** Store with the policy's initial parameters. */
   static readonly layer: Layer.Layer<PolicyParameters, TensorError, PolicyModel | TensorRuntime> = Layer.effect(
     PolicyParameters,
     Effect.flatMap(PolicyModel, ({ parameters }) => ParameterStore.make(parameters))

@@ -3,15 +3,15 @@
  */
 import { type History } from "../catalog/History.ts"
 
-/** A piece of text, or an item, which each family writes in its own tokens. */
+/** Piece of text, or an item, which each family represents by its own tokens. */
 export type Segment = string | { readonly item: number }
 
-/** A history, or a task described in text. */
+/** Prompt: a history, or a task described in text. */
 export type Prompt =
   | { readonly _tag: "History"; readonly history: History }
   | { readonly _tag: "Text"; readonly task: string; readonly segments: ReadonlyArray<Segment> }
 
-/** One example of supervised training. */
+/** Example of supervised training. */
 export interface TrainingExample {
   readonly prompt: Prompt
   /** Target: every item of the prompt given the items before it, or the segments that follow the prompt. */
@@ -23,7 +23,7 @@ export interface TrainingExample {
 /** Returns the prompt of a history. */
 export const ofHistory = (history: History): Prompt => ({ _tag: "History", history })
 
-/** Returns the prompt of a sequence of items; `user` is -1 where no user is known. */
+/** Returns the prompt of a sequence of items; `user` is by default -1, an unknown user. */
 export const ofItems = (items: Int32Array, user = -1): Prompt => ofHistory({ user, items })
 
 /** Returns an example, of weight 1, whose targets are all items of a sequence. */

@@ -1,5 +1,6 @@
 /**
- * The weights that rollouts and evaluation read: whole versions, each kept until it is replaced and no reader holds it.
+ * Weights that rollouts and evaluation read: whole versions, each kept until it is replaced and its last reader has
+ * released it.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -28,7 +29,7 @@ interface Version {
  * receives the new version. A failed `publish` leaves the previous version in place.
  */
 export class PublishedWeights extends Context.Service<PublishedWeights, {
-  /** The newest version, kept until the Scope closes even if it is replaced. */
+  /** Newest version, kept until the Scope closes even if it is replaced. */
   readonly current: Effect.Effect<Weights, never, Scope.Scope>
   /** Waits until the version is at least `version`, then returns the newest, kept until the Scope closes. */
   atLeast(version: number): Effect.Effect<Weights, never, Scope.Scope>

@@ -6,7 +6,7 @@ import * as Chart from "./Chart.ts"
 import { html, type Markup, raw } from "./Html.ts"
 import * as StepSeries from "./StepSeries.ts"
 
-/** Returns whether a log has no event of GRPO. */
+/** Returns whether a log has no GRPO events. */
 export const isEmpty = (events: ReadonlyArray<RunEvent>): boolean =>
   !events.some(({ kind }) => kind.startsWith("grpo."))
 
@@ -53,7 +53,7 @@ const work: ReadonlyArray<readonly [title: string, lines: Lines]> = [
 /** Fields of the first two charts. */
 const shares: Lines = { usableGroupShare: "groups that teach", hitShare: "groups with the answer" }
 
-/** Draws fields over steps; returns no markup where none was recorded. */
+/** Draws fields over steps; returns empty markup if none was recorded. */
 const chart = (events: ReadonlyArray<RunEvent>, [title, lines]: readonly [string, Lines]): Markup => {
   const series = Object.entries(lines).map(([field, name]) => ({ name, points: StepSeries.points(events, field) }))
   return series.some(({ points }) => points.length > 0) ? Chart.lines(title, "step", series) : raw("")

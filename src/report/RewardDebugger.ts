@@ -31,7 +31,7 @@ const normalised: Readonly<Record<GroupTrace["normalise"], string>> = {
 const percent = (share: number): string =>
   share > 0 && share < 5e-5 ? "< 0.01 %" : `${(100 * share).toFixed(share < 0.1 ? 2 : 1)} %`
 
-/** Candidate with its number in its group. */
+/** Candidate with its place in its group. */
 interface Placed {
   readonly c: number
   readonly candidate: TracedCandidate
@@ -45,7 +45,10 @@ interface Row {
   readonly candidates: ReadonlyArray<Placed>
 }
 
-/** Lays out a tree depth first, likelier branches first; a prefix with one continuation and no candidate is joined to it. */
+/**
+ * Lays out a tree depth first, more probable branches first; a prefix with one continuation and without candidates is
+ * merged with its continuation.
+ */
 const rows = ({ candidates, nodes }: TracedGroup): ReadonlyArray<Row> => {
   const children = new Map<number, Array<number>>()
   for (const [n, { parent }] of nodes.entries()) children.set(parent, [...children.get(parent) ?? [], n])

@@ -1,8 +1,8 @@
 /**
  * Totals and advantages for other weights of the rewards, recomputed in the report's page.
  *
- * The page holds the source text of `recompute` and `attach`, so both refer to nothing outside their own body but globals
- * of the language. A test checks that `recompute` equals `Advantage.ofRewards` and the reward actor.
+ * The page contains the source text of `recompute` and `attach`; both therefore refer only to their parameters and to
+ * globals of the language. A test checks that `recompute` equals `Advantage.ofRewards` and the reward actor.
  */
 import { type GroupTrace } from "../grpo/monitoring/GroupTrace.ts"
 import { html, type Markup, raw } from "./Html.ts"

@@ -7,7 +7,7 @@ import * as FusedKernel from "./FusedKernel.ts"
 /** Value that a mask adds to a masked score; its exponential is exactly 0 in float32. */
 export const masked = -1e9
 
-/** The most scores, over all rows and columns of a batch, that are computed at once: 256 MB of float32. */
+/** Largest number of attention scores, over all rows and columns of a batch, computed at once: 256 MB of float32. */
 export const widest = 2 ** 26
 
 /**

@@ -1,5 +1,5 @@
 /**
- * Programs that are compiled when they are first asked for.
+ * Cache of tensor programs that are compiled at their first use.
  */
 import * as Cache from "effect/Cache"
 import * as Duration from "effect/Duration"
@@ -10,10 +10,10 @@ import { type TensorError } from "./TensorError.ts"
 import { type TensorProgram } from "./TensorProgram.ts"
 import { type Executable, type TensorRuntime } from "./TensorRuntime.ts"
 
-/** Returns the program of a key: compiled once, however many fibers ask for it at a time, and again after a failure. */
+/** Function that returns the program of a key: compiled once for concurrent callers, and again after a failure. */
 export type ProgramCache<Key> = (key: Key) => Effect.Effect<Executable<string, string>, TensorError>
 
-/** Makes a cache whose programs live as long as the Scope that it is made in; keys are compared by structure. */
+/** Makes a cache whose programs are released when its Scope closes; keys are compared by structure. */
 export const make = <Key>(
   runtime: TensorRuntime["Service"],
   programOf: (key: Key) => TensorProgram

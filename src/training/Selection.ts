@@ -29,7 +29,7 @@ export interface SelectionOptions {
    * discarded and the phase restarts. @default no other phase
    */
   readonly origin?: number | undefined
-  /** What checkpoints keep beside the policy. */
+  /** Further models whose states checkpoints keep. @default none */
   readonly companions?: TrainingState.Companions | undefined
 }
 

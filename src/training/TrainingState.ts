@@ -13,7 +13,9 @@ import { type TensorError } from "../tensor/TensorError.ts"
 
 /** Counters of a training loop. */
 export interface Counters {
+  /** Optimizer steps done. */
   readonly step: number
+  /** Epochs done in supervised training, steps in GRPO. */
   readonly epoch: number
   /** Best validation score so far, -1 before the first. */
   readonly best: number
@@ -45,18 +47,18 @@ export const sample = <A>(all: ReadonlyArray<A>, count: number, seed: number): R
     ? all
     : Array.from(Random.permutation(all.length, seed, 0x7a11).subarray(0, count), (i) => all[i]!)
 
-/** A second model of a loop that checkpoints keep beside the policy: a reference that follows it, say. */
+/** Model of a loop other than the policy whose state checkpoints keep, such as a reference that follows the policy. */
 export interface Companion {
-  /** Returns its state; nothing where it can be made again. */
+  /** State of the model; none if the run can build it again. */
   readonly save: Effect.Effect<Option.Option<StoreState>, TensorError>
-  /** Continues from a state. */
+  /** Restores a state. */
   restore(state: StoreState): Effect.Effect<void, TensorError>
 }
 
-/** Companions by the names that their tensors have in a checkpoint. */
+/** Companions by name; the name is the prefix of their tensors in a checkpoint. */
 export type Companions = Readonly<Record<string, Companion>>
 
-/** Key in a checkpoint's meta: the steps that the store of the policy, or of a companion, has applied. */
+/** Returns the key in a checkpoint's meta of the steps that the store of the policy, or of a companion, has applied. */
 const versionKey = (companion?: string) => companion === undefined ? "weightsVersion" : `${companion}.weightsVersion`
 
 const parts = (tensors: Checkpoint["tensors"], part: string): SavedTensors =>
@@ -66,14 +68,14 @@ const parts = (tensors: Checkpoint["tensors"], part: string): SavedTensors =>
       : []
   ))
 
-/** Names the tensors of a state as a checkpoint keeps them; those of a companion begin with its name. */
+/** Returns the tensors of a state by their names in a checkpoint; those of a companion begin with its name. */
 const tensorsOf = ({ average, slots, weights }: StoreState, prefix = ""): Checkpoint["tensors"] => {
   const under = (part: string, tensors: SavedTensors) =>
     [...tensors].map(([name, tensor]) => [`${prefix}${part}/${name}`, tensor] as const)
   return new Map([...under("weights", weights), ...under("average", average), ...under("slot", slots)])
 }
 
-/** Returns the state of a companion, where a checkpoint keeps one. */
+/** Returns the state of a companion in a checkpoint, if it contains one. */
 const companionOf = ({ meta, tensors }: Checkpoint, name: string): Option.Option<StoreState> => {
   const version = meta[versionKey(name)]
   return typeof version !== "number" ? Option.none() : Option.some({

@@ -375,7 +375,7 @@ describe("what SASRec is trained on", () => {
         Effect.map(Effect.flip(SasRec.train(sequences, [], items, configOf(small), 1)), ({ message }) => message)
       assert.match(
         yield* refused([Int32Array.of(0), Int32Array.of(3, items)]),
-        /training sequence 1 holds item 12, and there are 12/
+        /training sequence 1 holds item 12, but the catalogue has 12 items/
       )
       assert.match(yield* refused([Int32Array.of(0), Int32Array.of()]), /none of 2 training sequences has two items/)
     }).pipe(Effect.scoped, Effect.provide(live)))
@@ -417,7 +417,7 @@ describe("the scorer", () => {
         assert.deepStrictEqual(scores.slice(items, 2 * items), yield* data(scorer, [Int32Array.of(3)]))
         assert.strictEqual((yield* data(scorer, [])).length, 0)
         const error = yield* Effect.flip(scorer.scores([{ user: 8, items: Int32Array.of(0, items) }]))
-        assert.match(error.message, /history 0 \(user 8\) holds item 12, and the model has 12/)
+        assert.match(error.message, /history 0 \(user 8\) holds item 12, but the model has 12 items/)
       }).pipe(Effect.scoped, Effect.provide(live)),
     60_000
   )

@@ -100,7 +100,9 @@ describe("what recommend ranks with", () => {
     }
     assert.deepStrictEqual((await recommend("--model", "sft")).recommendations, before.recommendations)
     const fused = await run("recommend", "--run", kept, "--user", "u3", "--model", "sft+item-knn")
-    for (const part of ["SettingsError", "sft+item-knn has no weight yet", "sidereal evaluate --run", "give sft"]) {
+    for (
+      const part of ["SettingsError", "sft+item-knn has no weight yet", "sidereal evaluate --run", "use --model sft"]
+    ) {
       assert.include(fused.failure!, part)
     }
     const missing = await run("recommend", "--run", kept, "--user", "u3", "--model", "grpo")

@@ -494,7 +494,7 @@ describe("data that change", () => {
 
     renameSync(data, `${data}-away`)
     for (const command of [["data"], ["sft"], ["evaluate"], ["recommend", "--user", "u1"]]) {
-      assert.include((await good(...command, "--run", run)).notes, "is not there any more")
+      assert.include((await good(...command, "--run", run)).notes, "no longer exists")
     }
     assert.match(await refused("Unreadable", "data", ...args, "--fresh"), /ENOENT/)
     assert.isTrue(existsSync(join(run, "sids.json")))

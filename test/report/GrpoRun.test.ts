@@ -122,7 +122,7 @@ describe("a run with GRPO", () => {
       Effect.runPromise
     )
     assert.isAbove(report.steps, 0)
-    assert.include(notes.join("\n"), "the report has no groups to look at, because the reward \"shaky\" failed")
+    assert.include(notes.join("\n"), "the report will have no reward debugger, because the reward \"shaky\" failed")
     assert.isTrue(readFileSync(trace).equals(kept))
   }, 60_000)
 

@@ -248,7 +248,7 @@ describe("the collaborative reward", () => {
       const negative = Scorer.make("below", 4, (_, row) => row.fill(-1))
       const failed = yield* Effect.flip(score(CollaborativeReward.layer({ scorer: negative }), groups[0]!))
       assert.strictEqual(failed._tag, "RewardError")
-      assert.include(failed.message, "item 0 has the score -1; a mass is finite and at least 0: take logSoftmax")
+      assert.include(failed.message, "item 0 has the score -1; a mass is finite and at least 0; use logSoftmax")
       const other = { name: "gone", scores: () => Effect.fail(new ScorerError({ scorer: "gone", detail: "no file" })) }
       assert.include(
         (yield* Effect.flip(score(CollaborativeReward.layer({ scorer: other }), groups[0]!))).message,

@@ -12,13 +12,13 @@ import * as Scorer from "./Scorer.ts"
 const window = 10
 const recent = 20
 
-/** Choices of the baseline. */
+/** Options of the baseline. */
 export interface ItemKnnOptions {
   /**
-   * Leaves a user's own training sequence, which is the one numbered `history.user`, out of what scores the user's
-   * histories, exactly as though it had been fitted without it: for a teacher or a reward on training positions, whose
-   * targets it would else remember. Histories of a negative user, or of one beyond the training sequences, are scored
-   * with all. @default false
+   * Whether the counts that score a history exclude the user's own training sequence, number `history.user`, exactly as
+   * if the baseline had been fitted without it. A teacher or a reward on training positions needs it, because the
+   * counts contain their targets. Histories of a user without a training sequence are scored with all counts. @default
+   * false
    */
   readonly leaveOneOut?: boolean | undefined
 }
@@ -37,7 +37,7 @@ const pairs = (sequence: Int32Array, add: (x: number, y: number, weight: number)
   }
 }
 
-/** What one sequence has added to the counts. */
+/** Computes the counts of one sequence. */
 const contribution = (sequence: Int32Array) => {
   const occurrences = new Map<number, number>()
   for (const x of sequence) occurrences.set(x, (occurrences.get(x) ?? 0) + 1)
@@ -49,7 +49,7 @@ const contribution = (sequence: Int32Array) => {
   return { occurrences, neighbours }
 }
 
-/** Learns from training sequences of items 0 .. N-1. */
+/** Fits the counts to training sequences of items 0 .. N-1; `items` is N. */
 export const fit = (
   train: ReadonlyArray<Int32Array>,
   items: number,

@@ -1,26 +1,26 @@
 /**
- * Scores over the catalogue on scales on which scorers can be compared and mixed.
+ * Scales on which the scores of different scorers can be compared and combined.
  */
 import * as Effect from "effect/Effect"
 import { ScorerError } from "./ScorerError.ts"
 
 /**
- * Scales of a row of scores [N].
+ * Scale of a row of scores [N].
  *
- * - `logMass`: `log(score / sum + epsilon)`, uniform where all scores are 0; for evidence that is not negative, such as
- *   co-occurrence.
+ * - `logMass`: `log(score / sum + epsilon)`, uniform if all scores are 0; for non-negative scores such as co-occurrence
+ *   counts.
  * - `logSoftmax`: `log softmax(score / temperature)`; for logits.
- * - `standardised`: `(score - mean) / deviation` over the N items, 0 where all are equal; for scores of any kind.
+ * - `standardised`: `(score - mean) / deviation` over the N items, 0 if all are equal; for scores of any kind.
  */
 export type ScoreScale =
   | { readonly kind: "logMass"; /** @default 1e-4 */ readonly epsilon?: number | undefined }
   | { readonly kind: "logSoftmax"; /** @default 1 */ readonly temperature?: number | undefined }
   | { readonly kind: "standardised" }
 
-/** Epsilon of `logMass` where none is given. */
+/** Default epsilon of `logMass`. */
 export const epsilon = 1e-4
 
-/** Puts a row of scores on a scale; fails for scores that are not finite or that the scale cannot take. */
+/** Converts a row of scores to a scale; fails for scores that are not finite and, on `logMass`, for negative ones. */
 export const apply = (
   scorer: string,
   row: Float64Array,
@@ -33,7 +33,7 @@ export const apply = (
       new ScorerError({
         scorer,
         detail: `item ${bad} has the score ${row[bad]}; ${
-          least === 0 ? "a mass is finite and at least 0: take logSoftmax for logits" : "scores must be finite"
+          least === 0 ? "a mass is finite and at least 0; use logSoftmax for logits" : "scores must be finite"
         }`
       })
     )

@@ -12,7 +12,7 @@ export interface Scores {
   readonly data: Float64Array
 }
 
-/** A scorer: higher scores are better. A score of 0 means no evidence for the item. */
+/** Scorer of items: higher scores are better, and a score of 0 means no evidence for the item. */
 export interface Scorer {
   readonly name: string
   /** Returns the scores of the N items after each of B histories, [B, N]. */

@@ -1,26 +1,28 @@
 /**
- * Several scorers as one: a weighted sum of their scores on scales that can be compared.
+ * Fusion of several scorers: a weighted sum of their scores on comparable scales.
  */
 import * as Effect from "effect/Effect"
 import { type Scorer } from "./Scorer.ts"
 import { ScorerError } from "./ScorerError.ts"
 import * as ScoreScale from "./ScoreScale.ts"
 
-/** One scorer of a fusion. */
+/** Scorer of a fusion with its weight and scale. */
 export interface FusionPart {
   readonly scorer: Scorer
+  /** Factor of its scores in the sum. */
   readonly weight: number
-  /** @default logMass */
+  /** Scale of its scores. @default logMass */
   readonly scale?: ScoreScale.ScoreScale | undefined
 }
 
 const usual: ScoreScale.ScoreScale = { kind: "logMass" }
 
 /**
- * Makes a scorer of `exp(sum_k weight_k f_k)`, with f_k the scores of the k-th on its scale, scaled so that the best item
- * of a history has 1: a product of experts (Hinton 2002). It is in the order of the sum, never negative, and so a mass for
- * `ScorerPrior` and for the `logMass` scale too. An item that every part scores 0 on a `logMass` scale has no evidence
- * and keeps 0. Fails when a part does, or when parts know different catalogues.
+ * Makes a scorer whose scores are `exp(sum_k weight_k f_k)`, with f_k the scores of part k on its scale, scaled so that
+ * the best item of a history has 1: a product of experts (Hinton 2002). Its order is that of the sum. It is never
+ * negative and therefore a mass for `ScorerPrior` and for the `logMass` scale. An item that every part scores 0 on a
+ * `logMass` scale has no evidence and the score 0. Fails if a part fails or if the parts have catalogues of different
+ * sizes.
  */
 export const make = (
   parts: ReadonlyArray<FusionPart>,

@@ -11,13 +11,13 @@ import * as Prior from "../../decode/Prior.ts"
 import { type Scorer } from "./Scorer.ts"
 import { type ScorerError } from "./ScorerError.ts"
 
-/** Part of the mass that is spread evenly over all items where nothing else is said. */
+/** Default share of the mass that is uniform over all items. */
 export const defaultShare = 0.02
 
-/** The scores [N] after one history. */
+/** Request for the scores [N] after one history. */
 class Scores extends Request.TaggedClass("Scores")<{ readonly history: History }, Float64Array, ScorerError> {}
 
-/** Asks a scorer once for all histories that are wanted at the same time. */
+/** Resolves concurrent requests in one call of the scorer. */
 const batched = (scorer: Scorer) =>
   RequestResolver.make<Scores>((entries) =>
     Effect.map(scorer.scores(entries.map(({ request }) => request.history)), ({ data, width }) => {
@@ -28,10 +28,10 @@ const batched = (scorer: Scorer) =>
   )
 
 /**
- * Makes a prior of scores that are not negative: `m = (1 - share) score / sum + share / N`, uniform where a scorer knows
- * nothing.
+ * Makes a prior from non-negative scores: the mass of an item is `m = (1 - share) score / sum + share / N`, uniform if
+ * all scores are 0; `share` is by default 0.02.
  *
- * A scorer is asked once for all prompts of a search.
+ * The scorer is called once for all prompts of a search.
  */
 export const make = (
   scorer: Scorer,

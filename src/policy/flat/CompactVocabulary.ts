@@ -1,21 +1,21 @@
 /**
- * The compact vocabulary of SIDs: one token per level and code, and one token that begins a sequence.
+ * Compact vocabulary of SIDs: one token per level and code, and one token that begins a sequence.
  */
 import { type SidIndex } from "../../sid/SidIndex.ts"
 import * as Trie from "../../sid/trie/Trie.ts"
 
 /**
- * Token ids: 0 begins a sequence, ends a SID that is a prefix of another SID, and fills padding; from 1 on stand the
- * codes of level 0, then those of level 1 and so on.
+ * Token ids. 0 begins a sequence, ends a SID that is a prefix of another SID, and is the padding; the codes of level 0
+ * begin at 1, followed by those of level 1 and so on.
  */
 export interface CompactVocabulary {
   /** Rows of the embedding, V, a multiple of 8; rows past the last code are never legal. */
   readonly size: number
   /** Token id of code 0 of each level, [L]. */
   readonly offsets: ReadonlyArray<number>
-  /** Codes of each level. */
+  /** Number of codes of each level, [L]. */
   readonly sizes: ReadonlyArray<number>
-  /** Whether a SID ends where another one goes on. */
+  /** Whether a SID is a prefix of another SID. */
   readonly ends: boolean
 }
 
@@ -33,7 +33,7 @@ const endsEarly = (trie: Trie.Trie): boolean => {
   return false
 }
 
-/** The vocabulary of an index. */
+/** Builds the vocabulary of an index. */
 export const make = (index: SidIndex): CompactVocabulary => {
   const offsets: Array<number> = []
   let next = 1

@@ -39,7 +39,7 @@ export interface FlatDecoder {
   readonly historyItems: number
   /** Number of positions of the longest prompt. */
   readonly promptPositions: number
-  /** The vocabulary of sessions: a space may have an end where the index has none. */
+  /** Vocabulary of sessions, with an end token: a space may have an end where the index has none. */
   readonly open: CompactVocabulary.CompactVocabulary
   /** Runtime that compiles the programs. */
   readonly runtime: TensorRuntime["Service"]
@@ -53,7 +53,7 @@ export interface FlatDecoder {
 export const frozenIn = ({ buffer }: ParameterStore): ReadonlyArray<string> =>
   buffer.slots.flatMap(({ name, trainable }) => trainable ? [] : [name])
 
-/** Returns the parameters, those named in `frozen` without a gradient. */
+/** Returns the parameters, of which those named in `frozen` have no gradient. */
 export const parametersWith = (
   slots: FlatPrograms.Parameters,
   frozen: ReadonlyArray<string>

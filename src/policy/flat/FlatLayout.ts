@@ -11,7 +11,10 @@ import * as Random from "../../statistics/Random.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
 import * as LevelHead from "./LevelHead.ts"
 
-/** Packed sequences, B `rows` of T `length` positions, row-major [B, T]; targets and weights without a loss are 0. */
+/**
+ * Packed sequences: B `rows` of T `length` positions, row-major [B, T]; targets and weights are 0 at positions without
+ * a loss.
+ */
 export interface PackedRows {
   readonly rows: number
   readonly length: number
@@ -26,7 +29,7 @@ export interface PackedRows {
   readonly losses: number
 }
 
-/** A sequence of items; the first `given` items carry no loss, the losses of the others are multiplied by `weight`. */
+/** Sequence of items; the first `given` items have no loss, and the losses of the others are multiplied by `weight`. */
 export interface Sequence {
   readonly items: Int32Array
   readonly given: number
@@ -40,7 +43,7 @@ const goesOn = (index: SidIndex, item: number): boolean => Trie.childCount(index
 export const itemLength = (index: SidIndex, item: number): number =>
   index.sids[item]!.length + (goesOn(index, item) ? 1 : 0)
 
-/** Returns the tokens of an item: its codes, then the end token where its SID is a prefix of another SID. */
+/** Returns the tokens of an item: its codes, then the end token if its SID is a prefix of another SID. */
 export const itemTokens = (
   index: SidIndex,
   vocabulary: CompactVocabulary.CompactVocabulary,
@@ -175,7 +178,7 @@ const fill = (
   return { rows: rows.length, length, tokens, positions, segments, targets, weights, nodes, losses }
 }
 
-/** Marks the columns of what may follow a node in a row of a boolean table that begins at `base`. */
+/** Marks the columns of a node's children and end in a row of a boolean table; the row begins at `base`. */
 export const markLegal = (
   { trie }: SidIndex,
   vocabulary: CompactVocabulary.CompactVocabulary,
@@ -202,9 +205,9 @@ export interface TreeRows {
   readonly predictors: Int32Array
   /** Trie node of each inner node, [R]. */
   readonly nodes: Int32Array
-  /** What may follow each inner node: columns of its level [starts[r] .. starts[r + 1] - 1], children first, then the end. */
+  /** Offsets into `edges`, [R + 1]: the edges of inner node r are `starts[r] .. starts[r + 1] - 1`. */
   readonly starts: Int32Array
-  /** Tokens that may follow each inner node: its children, then its end where a SID ends there. */
+  /** Edges of all inner nodes: the tokens of the children, then the end token if a SID ends at the node. */
   readonly edges: Int32Array
   /** Largest number of edges of a node, K. */
   readonly widest: number

@@ -1,5 +1,5 @@
 /**
- * The flat family of policies: a decoder-only transformer with one position per code, over the compact vocabulary.
+ * Flat family of policies: a decoder-only transformer with one position per code, over the compact vocabulary.
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -22,10 +22,10 @@ import * as FlatTrees from "./FlatTrees.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
-/** Largest number of weights of all blocks; with gradients and moments they take about 10 GB. */
+/** Largest number of weights of all blocks; with gradients and moments they need about 10 GB of memory. */
 const mostWeights = 2 ** 29
 
-/** Shape of the policy and layout of its training batches. */
+/** Settings of the policy's shape and of its training batches. */
 export class FlatPolicyConfig extends Schema.Class<FlatPolicyConfig>("sidereal/policy/FlatPolicyConfig")(
   Schema.Struct({
     /** Components D of a position's state, a multiple of 2 x `heads`. @default 128 */

@@ -1,5 +1,5 @@
 /**
- * The tensor programs of the flat policy: supervised step, prefill, extension, tree scores, group gradient.
+ * Tensor programs of the flat policy: supervised step, prefill, extension, tree scores, group gradient.
  */
 import * as tf from "@tensorflow/tfjs"
 import * as Objective from "../../objective/Objective.ts"
@@ -19,7 +19,7 @@ type Program = TensorProgram.TensorProgram
 
 type Vocabulary = CompactVocabulary.CompactVocabulary
 
-/** Names and shapes of the parameters, and which of them have a gradient. */
+/** Names and shapes of the parameters; those with `trainable` have a gradient. */
 export type Parameters = ReadonlyArray<
   { readonly name: string; readonly shape: ReadonlyArray<number>; readonly trainable: boolean }
 >
@@ -27,7 +27,7 @@ export type Parameters = ReadonlyArray<
 const weightInputs = (parameters: Parameters): Record<string, TensorProgram.TensorSpec> =>
   Object.fromEntries(parameters.map((slot) => [slot.name, float32(...slot.shape)]))
 
-/** The parameters that have a gradient. */
+/** Returns the parameters that have a gradient. */
 const trained = (parameters: Parameters, inputs: Inputs): Inputs =>
   Object.fromEntries(parameters.flatMap(({ name, trainable }) => trainable ? [[name, inputs[name]!]] : []))
 
@@ -49,7 +49,7 @@ export const supervised = (
       positions: int32("B", length),
       segments: int32("B", length),
       ...LevelHead.inputs(vocabulary, "B", length),
-      /** The column of each row's target among those of its level. */
+      /** Column of each row's target among those of its level. */
       targets: int32("N", "W"),
       weights: float32("N", "W"),
       legal: bool("N", "W", LevelHead.columns(vocabulary)),
@@ -90,7 +90,7 @@ const cacheOutputs = (cache: Transformer.DecoderOutput["cache"]): Record<string,
     [cacheName("value", 0, layer), value]
   ]))
 
-/** Logarithm of the sum of the exponentials of all logits of each row [M, D], a level at a time. */
+/** Computes the log-sum-exp of all logits of each row [M, D], level by level; returns [M]. */
 const logSums = ({ offsets, sizes, size }: Vocabulary, hidden: tf.Tensor, head: tf.Tensor): tf.Tensor => {
   const width = hidden.shape[1]!
   const starts = [0, ...offsets, offsets.at(-1)! + sizes.at(-1)!]
@@ -103,7 +103,9 @@ const logSums = ({ offsets, sizes, size }: Vocabulary, hidden: tf.Tensor, head: 
   return tf.logSumExp(tf.stack(parts), 0)
 }
 
-/** Logits of the levels of rows and, where all tokens share in a probability, the logarithm of what they are divided by. */
+/**
+ * Computes the logits of each row's level and, if probabilities are normalised over the vocabulary, their log-sum-exps.
+ */
 const scores = (
   config: Transformer.DecoderConfig,
   vocabulary: Vocabulary,
@@ -118,7 +120,10 @@ const scores = (
   }
 }
 
-/** Prompts padded on the right: logits after the last token of each, and the keys and values of all positions. */
+/**
+ * Builds the program over prompts padded on the right that returns the logits after the last token of each, and the
+ * keys and values of all positions.
+ */
 export const prefill = (
   config: Transformer.DecoderConfig,
   vocabulary: Vocabulary,
@@ -146,7 +151,7 @@ export const prefill = (
     }
   })
 
-/** Parts of the cache: the prompts [P], and the nodes that were scored after them [S]. */
+/** Part of the cache: the positions of the prompts [P], or the nodes scored after them [S]. */
 export type CachePart = "prompt" | "tree"
 
 const parts: Readonly<Record<CachePart, { readonly number: number; readonly columns: string }>> = {
@@ -174,7 +179,10 @@ const cacheInputs = (config: Transformer.DecoderConfig, part: CachePart): Record
     ])
   )
 
-/** E nodes per prompt after the prompt and, when `tree` is set, after the nodes scored before: their logits. */
+/**
+ * Builds the program that returns the logits after E nodes per prompt, which follow the prompt and, if `tree` is set,
+ * the nodes scored before.
+ */
 export const extend = (
   config: Transformer.DecoderConfig,
   vocabulary: Vocabulary,
@@ -239,7 +247,7 @@ const treeInputs = (vocabulary: Vocabulary, parameters: Parameters) => ({
   edges: int32("R", "K")
 })
 
-/** Log-probabilities of the columns of all tiles, flat. */
+/** Computes the log-probabilities of the columns of all tiles, flattened. */
 const nodeLogProbs = (
   config: Transformer.DecoderConfig,
   vocabulary: Vocabulary,
@@ -258,7 +266,7 @@ const nodeLogProbs = (
 const gather = (table: tf.Tensor, indices: tf.Tensor): tf.Tensor =>
   tf.gather(table, indices.reshape([-1])).reshape(indices.shape)
 
-/** Log-probabilities of the edges of candidate trees [R, K]. */
+/** Builds the program that returns the log-probabilities of the edges of candidate trees, [R, K]. */
 export const treeScores = (
   config: Transformer.DecoderConfig,
   vocabulary: Vocabulary,

@@ -1,5 +1,5 @@
 /**
- * The prompts and answers that a flat policy supports: items, no text.
+ * Prompts and answers that a flat policy supports: items without text.
  */
 import * as Effect from "effect/Effect"
 import { PolicyError, Unsupported } from "../PolicyError.ts"

@@ -19,20 +19,25 @@ import * as FlatPrograms from "./FlatPrograms.ts"
 import * as FlatPrompt from "./FlatPrompt.ts"
 import * as LevelHead from "./LevelHead.ts"
 
-/** What a program gives for some nodes: the columns of each, and what all tokens are divided by where that was asked for. */
+/**
+ * Outputs of a program for some nodes: the logits of each node's columns and, for the vocabulary normaliser,
+ * log-sum-exps.
+ */
 interface Scored {
   readonly logits: Float32Array
   readonly logSums: Float32Array | undefined
 }
 
-/** Reads scores off logits; `find` finds where the columns of a scored node of a prompt begin, and its row. */
+/** Returns scores from logits; `find` returns the outputs of a scored node, the offset of its columns and its row. */
 const nodeScores = (
   spaces: ReadonlyArray<LeafSpace>,
   columns: number,
   find: (prompt: number, node: number) => { readonly scored: Scored; readonly base: number; readonly row: number }
 ): NodeScores => {
   const buffer = new Int32Array(Math.max(...spaces.map(({ width }) => width)))
-  /** Writes the logits of the children; returns their number, the logit of the end and the log of the normaliser. */
+  /**
+   * Writes the logits of the children; returns their number, the logit of the end and the logarithm of the normaliser.
+   */
   const write = (prompt: number, node: number, into: Float32Array) => {
     const space = spaces[prompt]!
     const count = space.children(node, buffer)

@@ -60,7 +60,7 @@ export const plan = Effect.fnUntraced(function*(
   })
 })
 
-/** Gathers the positions that carry a loss by level, with what is legal there. */
+/** Gathers the positions with a loss into tiles by level, with their legal columns. */
 const labels = (
   { clear, index, vocabulary }: FlatDecoder.FlatDecoder,
   { nodes, targets, weights }: SupervisedBatch["feeds"]
@@ -86,7 +86,7 @@ const labels = (
   }
 }
 
-/** Makes the gradient of the cross-entropy over the legal next tokens, with `share` of the components dropped. */
+/** Makes the gradient of the cross-entropy over the legal next tokens, with the dropout rate `share`. */
 export const gradient = (decoder: FlatDecoder.FlatDecoder, share: number): Gradient<SupervisedBatch> => {
   const { config, program } = decoder
   const dropout = Dropout.make(Transformer.dropoutSites(config))

@@ -26,7 +26,7 @@ import * as LevelHead from "./LevelHead.ts"
 const historiesOf = (groups: ReadonlyArray<CandidateGroup>) =>
   Effect.forEach(groups, ({ prompt }) => FlatPrompt.items(prompt))
 
-/** Lays out the trees and what every program over them is fed; `bases` are where the columns of each inner node begin. */
+/** Lays out trees with the feeds of every program over them; `bases` are the offsets of each inner node's columns. */
 const treeFeeds = (
   { clear, index, promptPositions, space, vocabulary }: FlatDecoder.FlatDecoder,
   groups: ReadonlyArray<CandidateGroup>,
@@ -137,7 +137,7 @@ export const score = Effect.fn("PolicyModel.score")(
   }
 )
 
-/** Counts of a batch, whose parts an objective divides by. */
+/** Counts of a whole batch, by which an objective divides the sums of a part. */
 interface Totals {
   readonly candidates: number
   readonly steps: number
@@ -154,7 +154,7 @@ const totalsOf = ({ space }: FlatDecoder.FlatDecoder, groups: ReadonlyArray<Scor
   groups: groups.length
 })
 
-/** Lays out what the program of an objective is fed. */
+/** Builds the feeds of an objective's program. */
 const groupFeeds = (
   decoder: FlatDecoder.FlatDecoder,
   groups: ReadonlyArray<ScoredGroup>,

@@ -1,43 +1,45 @@
 /**
- * The head, one level of codes at a time: what predicts a code of level l is multiplied with the rows of that level only.
+ * Output head by level: a position that predicts a code of level l is multiplied with the head's rows of this level
+ * only.
  *
- * Positions that predict are gathered in N tiles of W rows, all rows of a tile at one level, and each tile meets the K rows
- * of the head that its level has, as one batch of matrix products (Gale et al. 2023 group the tokens of experts so). The
- * number of levels, and how many positions each has, change neither the program nor, but for the last rows of a tile, the
- * work. The end of a SID that another one goes on from is one more column of every level.
+ * The predicting positions are gathered in N tiles of W rows, each tile of one level. Each tile is multiplied with the
+ * K rows of the head of its level, in one batched matrix product, as Gale et al. 2023 group the tokens of experts. The
+ * program does not depend on the number of levels or on the positions of each; the work depends on them only by the
+ * empty rows of partly filled tiles. The end of a SID that is a prefix of another SID is an additional column of every
+ * level.
  */
 import * as tf from "@tensorflow/tfjs"
 import { fill } from "@tensorflow/tfjs"
 import { hostInt32, type HostTensor, int32, type TensorSpec } from "../../tensor/TensorProgram.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
 
-/** Rows by level. */
+/** Rows in tiles by level. */
 export interface Tiles {
-  /** N. */
+  /** Number of tiles, N. */
   readonly count: number
-  /** W. */
+  /** Rows of a tile, W. */
   readonly width: number
-  /** The level of each tile [N]. */
+  /** Level of each tile, [N]. */
   readonly levels: Int32Array
-  /** The row in each place of the tiles [N x W]; 0 where there is none. */
+  /** Number of the row in each place of the tiles, [N x W]; 0 in empty places. */
   readonly rows: Int32Array
-  /** The place of each row [M]; one that is no row's for those without a level. */
+  /** Place of each row in the tiles, [M]; an empty place for rows without a level. */
   readonly places: Int32Array
 }
 
-/** Widths of tiles are multiples of this, so that few shapes are met. */
+/** Divisor of all tile widths, so that few different shapes occur. */
 const step = 16
 
-/** The widest tile: beyond it products become no faster, and threads share fewer tiles less evenly. */
+/** Largest tile width: wider tiles are not faster, and fewer tiles are divided less evenly among threads. */
 const widest = 384
 
-/** Rows whose products take as long as fetching the rows of the head for one more tile, about. */
+/** Approximate number of rows whose products take as long as gathering the head's rows of one more tile. */
 const overhead = 32
 
 const tilesOf = (counts: ReadonlyArray<number>, width: number): number =>
   counts.reduce((sum, rows) => sum + Math.ceil(rows / width), 0)
 
-/** The width of tiles with the least work for levels of so many rows. */
+/** Returns the tile width with the least work, from the number of rows of each level. */
 const widthFor = (counts: ReadonlyArray<number>): number => {
   const cost = (width: number) => tilesOf(counts, width) * (width + overhead)
   let best = step
@@ -46,15 +48,15 @@ const widthFor = (counts: ReadonlyArray<number>): number => {
 }
 
 /**
- * The width of tiles for `rows` rows of which each level has about as many. Batches that use it have nearly always the same
- * number of tiles, and a backend that plans its memory by shape finds its plan again.
+ * Returns the tile width for `rows` rows that are evenly distributed over the levels. Batches with this width almost
+ * always have the same number of tiles, so that a backend which plans memory by shape can reuse its plan.
  */
 export const evenWidth = ({ sizes }: CompactVocabulary.CompactVocabulary, rows: number): number =>
   widthFor(sizes.map(() => Math.ceil(rows / sizes.length)))
 
 /**
- * Assigns rows to tiles by their levels [M], -1 for a row that predicts nothing; the width is by default the one with the
- * least work.
+ * Assigns rows to tiles by their levels [M], -1 for a row that predicts nothing; the width is by default the one with
+ * the least work.
  */
 export const tiles = (levels: Int32Array, given?: number): Tiles => {
   const counts: Array<number> = []
@@ -90,15 +92,17 @@ export const tiles = (levels: Int32Array, given?: number): Tiles => {
   return { count, width, levels: tileLevels, rows, places }
 }
 
-/** Columns of every tile, K: the codes of the widest level, then the end where there is one. */
+/**
+ * Returns the number of columns of every tile, K: the codes of the widest level, and the end if the vocabulary has one.
+ */
 export const columns = ({ ends, sizes }: CompactVocabulary.CompactVocabulary): number =>
   Math.max(...sizes) + (ends ? 1 : 0)
 
-/** The column of a token among those of its level. */
+/** Returns the column of a token among those of its level. */
 export const column = (vocabulary: CompactVocabulary.CompactVocabulary, level: number, token: number): number =>
   token === CompactVocabulary.end ? columns(vocabulary) - 1 : token - vocabulary.offsets[level]!
 
-/** The tokens in the columns of each tile [N, K]; the end in those that its level lacks. */
+/** Returns the tokens in the columns of each tile, [N, K]; the end token in columns beyond the codes of its level. */
 const tokensOf = (vocabulary: CompactVocabulary.CompactVocabulary, { count, levels }: Tiles): Int32Array => {
   const width = columns(vocabulary)
   const tokens = new Int32Array(count * width).fill(CompactVocabulary.end)
@@ -109,7 +113,7 @@ const tokensOf = (vocabulary: CompactVocabulary.CompactVocabulary, { count, leve
   return tokens
 }
 
-/** What a program over tiles is fed, for rows whose shape is `rows`. */
+/** Returns the input specifications of a program over tiles, for rows of shape `rows`. */
 export const inputs = (
   vocabulary: CompactVocabulary.CompactVocabulary,
   ...rows: TensorSpec["shape"]
@@ -120,7 +124,7 @@ export const inputs = (
   "tiles.tokens": int32("N", columns(vocabulary))
 })
 
-/** The feeds of tiles, for rows whose shape is `rows`. */
+/** Returns the feeds of tiles, for rows of shape `rows`. */
 export const feeds = (
   vocabulary: CompactVocabulary.CompactVocabulary,
   tiles: Tiles,
@@ -134,7 +138,7 @@ export const feeds = (
 
 type Inputs = Readonly<Record<string, tf.Tensor>>
 
-/** Rows [M, D] in their tiles [N, W, D]. Gradients come back by place: what is in a place without a row must have none. */
+/** Gathers rows [M, D] into tiles [N, W, D]. Gradients are gathered by place, so empty places must have no gradient. */
 const gathered = (x: tf.Tensor, rows: tf.Tensor, places: tf.Tensor): tf.Tensor =>
   tf.customGrad((...args) => {
     const [x, save] = args as unknown as [tf.Tensor, tf.GradSaveFunc]
@@ -148,7 +152,7 @@ const gathered = (x: tf.Tensor, rows: tf.Tensor, places: tf.Tensor): tf.Tensor =
     }
   })(x)
 
-/** Levels that follow one another and have equally many codes. */
+/** Returns the runs of consecutive levels with equally many codes. */
 const runsOf = (sizes: ReadonlyArray<number>) => {
   const runs: Array<{ readonly first: number; levels: number; readonly codes: number }> = []
   for (const [level, codes] of sizes.entries()) {
@@ -159,7 +163,7 @@ const runsOf = (sizes: ReadonlyArray<number>) => {
   return runs
 }
 
-/** The rows of the head [V, D] for each tile [N, K, D]; gradients of the tiles of a level are added. */
+/** Gathers the rows of the head [V, D] for each tile, [N, K, D]; gradients of the tiles of a level are summed. */
 const blocks = (vocabulary: CompactVocabulary.CompactVocabulary, head: tf.Tensor, inputs: Inputs): tf.Tensor =>
   tf.customGrad((...args) => {
     const [head, save] = args as unknown as [tf.Tensor, tf.GradSaveFunc]
@@ -170,7 +174,7 @@ const blocks = (vocabulary: CompactVocabulary.CompactVocabulary, head: tf.Tensor
       gradFunc: (dy: tf.Tensor, saved: Array<tf.Tensor>) => {
         const { ends, sizes } = vocabulary
         const [levels, all] = [sizes.length, columns(vocabulary)]
-        // A product adds tiles many times faster than a scatter.
+        // A matrix product sums tiles many times faster than a scatter.
         const member = tf.oneHot(saved[0]!, levels).cast("float32")
         const sums = tf.matMul(member as tf.Tensor2D, dy.reshape([dy.shape[0]!, all * width]) as tf.Tensor2D, true)
           .reshape([levels, all, width])
@@ -186,7 +190,7 @@ const blocks = (vocabulary: CompactVocabulary.CompactVocabulary, head: tf.Tensor
     }
   })(head)
 
-/** The rows of `hidden` [M, D] in tiles [N, W, D], and the head's rows for each tile [N, K, D]. */
+/** Returns the rows of `hidden` [M, D] in tiles [N, W, D], and the head's rows for each tile, [N, K, D]. */
 export const operands = (
   vocabulary: CompactVocabulary.CompactVocabulary,
   hidden: tf.Tensor,
@@ -197,7 +201,7 @@ export const operands = (
   classes: blocks(vocabulary, head, inputs)
 })
 
-/** Logits of the columns of each row's level [N, W, K]. */
+/** Computes the logits of the columns of each row's level, [N, W, K]. */
 export const logits = (
   vocabulary: CompactVocabulary.CompactVocabulary,
   hidden: tf.Tensor,

@@ -1,8 +1,9 @@
 /**
- * SASRec on the decoder of today's language models: RMSNorm before every part, rotary positions, gated feed-forward layers.
+ * SASRec on a pre-norm transformer decoder: RMSNorm before every layer, rotary positions, gated feed-forward layers.
  *
- * One table of items is read at the input and compared with at the output, after a linear map of the state. Differs from
- * the paper (Kang and McAuley 2018) in all of this but the table; a position sees the items up to its own, as there.
+ * Input and output share one table of item embeddings; a linear map stands between the last state and the table.
+ * Differs from the paper (Kang and McAuley 2018) in all of these except the shared table. As in the paper, a position
+ * attends to the items up to its own.
  */
 import * as tf from "@tensorflow/tfjs"
 import * as Schema from "effect/Schema"
@@ -11,19 +12,27 @@ import * as SasRecNetwork from "./SasRecNetwork.ts"
 
 /** Shape of the network. */
 export interface DecoderShape {
+  /** Items of the catalogue, N. */
   readonly items: number
+  /** Components of a state, D; a multiple of 2 x `heads`. */
   readonly width: number
+  /** Transformer blocks. */
   readonly layers: number
+  /** Attention heads. */
   readonly heads: number
+  /** Components of the hidden layer of each feed-forward unit. */
   readonly feedForward: number
-  /** Most positions of a history. */
+  /** Largest number of positions of a history. */
   readonly window: number
 }
 
-/** The map between a state and the table: without it a state is near the item that was read last. */
+/**
+ * Name of the linear map from the last state to the item table; without it a state is close to the last item's
+ * embedding.
+ */
 const outputName = "output.weight"
 
-/** Makes the network; `normal` draws what it begins with. */
+/** Makes the network; `normal` draws the initial weights from the standard normal distribution. */
 export const make = (shape: DecoderShape, normal: () => number): SasRecNetwork.Network => {
   const { feedForward, heads, items, layers, width, window } = shape
   const config = Schema.decodeSync(Transformer.DecoderConfig)({

@@ -1,5 +1,5 @@
 /**
- * Mean NDCG of a scorer over examples: validation while it is trained, without the lists that an evaluation keeps.
+ * Mean NDCG of a scorer over examples, for validation during training; no ranked lists are kept.
  */
 import * as Effect from "effect/Effect"
 import * as History from "../../../catalog/History.ts"
@@ -9,7 +9,7 @@ import * as Rank from "../../Rank.ts"
 import { type Scorer } from "../Scorer.ts"
 import { type ScorerError } from "../ScorerError.ts"
 
-/** Returns where the target of an example stands among the scores of all items. */
+/** Returns the rank of an example's target by the scores of all items, [N]. */
 export const of = (row: Float64Array, { history, target }: Example, historyExcluded: boolean): Rank.Rank => {
   const excluded = Protocol.excludedItems(history, historyExcluded)
   if (excluded.has(target)) return Rank.unlisted
@@ -27,7 +27,7 @@ export const of = (row: Float64Array, { history, target }: Example, historyExclu
   return { better, tied }
 }
 
-/** Computes the mean NDCG at a cutoff; 0 without examples. */
+/** Returns the mean NDCG at a cutoff; 0 without examples. */
 export const meanNdcg: (
   examples: ReadonlyArray<Example>,
   scorer: Scorer,

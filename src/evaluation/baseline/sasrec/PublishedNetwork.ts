@@ -2,11 +2,11 @@
  * SASRec (Kang and McAuley 2018) as MiniOneRec publishes and trains it: one block, one head, learned positions.
  *
  * `s = (item + position) * mask`, `n = LN1(s)`, attention of queries from n over keys and values from s, plus n; LN2, a
- * feed-forward layer of equal width with its own residual and norm, LN3, and a linear map to the items. Parameters carry
+ * feed-forward layer of equal width with its own residual and norm, LN3, and a linear map to the items. Parameters have
  * the names and shapes of MiniOneRec's state dict, so that its checkpoints load.
  *
- * A query whose normalised features sum to exactly 0 attends to nothing, as in the original. Differs from it: dropout of
- * attention acts on the result, not on the weights.
+ * A query whose normalised features sum to exactly 0 attends to nothing, as in the original. Differs from the original:
+ * attention dropout acts on the result, not on the weights.
  */
 import * as tf from "@tensorflow/tfjs"
 import { fill } from "@tensorflow/tfjs"
@@ -18,9 +18,11 @@ import * as SasRecNetwork from "./SasRecNetwork.ts"
 
 /** Shape of the network. */
 export interface PublishedShape {
+  /** Items of the catalogue, N. */
   readonly items: number
+  /** Components of a state, D. */
   readonly width: number
-  /** Places of a history that have a position, T. */
+  /** Largest number of positions of a history, T. */
   readonly window: number
 }
 
@@ -36,13 +38,13 @@ const layerNorm = (x: tf.Tensor, weights: SasRecNetwork.Tensors, name: string): 
 const linear = (x: tf.Tensor, weights: SasRecNetwork.Tensors, name: string): tf.Tensor =>
   Linear.apply(x, weights[`${name}.weight`]!, weights[`${name}.bias`]!)
 
-/** A convolution over one position, its weights [O, I, 1]. */
+/** Applies a convolution of kernel width 1, with weights [O, I, 1]. */
 const pointwise = (x: tf.Tensor, weights: SasRecNetwork.Tensors, name: string): tf.Tensor => {
   const weight = weights[`${name}.weight`]!
   return Linear.apply(x, weight.reshape([weight.shape[0]!, weight.shape[1]!]), weights[`${name}.bias`]!)
 }
 
-/** 1 where the features of a row sum to something, else 0: [M, 1], without a gradient. */
+/** Returns 0 for rows whose features sum to exactly 0 and 1 for others, [M, 1], without a gradient. */
 const isFilled = (x: tf.Tensor): tf.Tensor => StopGradient.apply(x).sum(-1, true).abs().sign()
 
 const parameters = ({ items, width, window }: PublishedShape, normal: () => number): ParameterSpecs => {
@@ -62,7 +64,7 @@ const parameters = ({ items, width, window }: PublishedShape, normal: () => numb
     constant(`${name}.weight`, width, 1)
     constant(`${name}.bias`, width, 0)
   }
-  // The deviation of torch's default, uniform between -1 / sqrt(D) and 1 / sqrt(D).
+  // Deviation of PyTorch's default initialisation, which is uniform between -1 / sqrt(D) and 1 / sqrt(D).
   const deviation = 1 / Math.sqrt(3 * width)
   const map = (name: string, shape: ReadonlyArray<number>) => {
     random(`${name}.weight`, shape, deviation)
@@ -77,7 +79,7 @@ const parameters = ({ items, width, window }: PublishedShape, normal: () => numb
   return specs
 }
 
-/** Makes the network; `normal` draws what it begins with. */
+/** Makes the network; `normal` draws the initial weights from the standard normal distribution. */
 export const make = (shape: PublishedShape, normal: () => number): SasRecNetwork.Network => {
   const { items, width } = shape
   return {

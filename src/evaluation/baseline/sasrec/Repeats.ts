@@ -1,16 +1,20 @@
 /**
- * How often the next item is one of the history, and what makes a model expect it as often.
+ * Calibration of repeats: how often the next item is one of the history, and the bias that makes a model predict as
+ * many.
  *
- * Items that were just seen resemble the next one, so a sequence model ranks them high even where nobody takes an item
- * twice. One number, added to the logits of the history's items, corrects that (its probability of a repeat becomes the
- * share of repeats in the training sequences), as RepeatNet (Ren et al. 2019) does by a mode of its own.
+ * Recent items resemble the next one, so a sequence model ranks them high even in data without repeated items. One
+ * bias, added to the logits of the history's items, makes the mean probability of a repeat equal to the share of
+ * repeats in the training sequences. RepeatNet (Ren et al. 2019) has a separate repeat mode for this purpose.
  */
 import * as Effect from "effect/Effect"
 import { type History } from "../../../catalog/History.ts"
 import { type Scorer } from "../Scorer.ts"
 import { type ScorerError } from "../ScorerError.ts"
 
-/** Returns the share of targets that stand among the `window` items before them, with half a repeat added to the count. */
+/**
+ * Returns the share of targets that are among the `window` items before them, 0 to 1; half a repeat and one target are
+ * added to the counts, so that the share is never 0.
+ */
 export const share = (sequences: ReadonlyArray<Int32Array>, window: number): number => {
   let [repeats, targets] = [0.5, 1]
   for (const items of sequences) {
@@ -23,7 +27,10 @@ export const share = (sequences: ReadonlyArray<Int32Array>, window: number): num
   return repeats / targets
 }
 
-/** Computes what a scorer of probabilities lacks on histories for its mean mass on their items to be `expected`. */
+/**
+ * Finds the bias, in logits, of the items of the histories with which the mean probability of these items is
+ * `expected`, by bisection between -50 and 50; 0 without histories. `scorer` returns probabilities.
+ */
 export const bias: (
   scorer: Scorer,
   histories: ReadonlyArray<History>,

@@ -1,11 +1,11 @@
 /**
- * SASRec (Kang and McAuley 2018) trained on the engine with cross entropy over all items, as a scorer: teacher, prior and
- * baseline.
+ * SASRec (Kang and McAuley 2018), trained on the engine with cross entropy over all items: a scorer for teachers,
+ * priors and baselines.
  *
- * Differs from the paper: the loss is the full softmax at every position instead of one sampled negative (as Klenitskiy
- * and Vasilev 2023 found better), optimized by AdamW with a moving average of the weights; the network is by default
- * `DecoderNetwork`; and the mass on items of the history is calibrated (`Repeats`). `network: "published"` and
- * `loss: "binary"` give MiniOneRec's. Everything random is a function of the seed.
+ * Differs from the paper: the loss is the full softmax at every position instead of one sampled negative (better
+ * according to Klenitskiy and Vasilev 2023), optimized by AdamW with a moving average of the weights; the network is by
+ * default `DecoderNetwork`; and the probability of items of the history is calibrated (`Repeats`). `network:
+ * "published"` with `loss: "binary"` is MiniOneRec's SASRec. Every random draw is a function of the seed.
  */
 import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
@@ -40,23 +40,23 @@ import * as SasRecScorer from "./SasRecScorer.ts"
 
 const { float32, hostFloat32, hostInt32, int32 } = TensorProgram
 
-/** Marks the checkpoints of its training. */
+/** Kind of its training checkpoints. */
 export const kind = "sasrec"
 
-/** Keys of what is drawn from a seed. */
+/** Keys of the random draws from a seed. */
 const draws = { weights: 0x5a5, order: 0x5a6, negatives: 0x5a7 }
 
-/** Training sequences that repeats are calibrated on. */
+/** Number of training sequences on which repeats are calibrated. */
 const calibrating = 1024
 
-/** Makes the network of a configuration over N items, with the weights that it begins with. */
+/** Makes the network of a configuration over N items, with initial weights drawn from the seed. */
 export const network = (config: SasRecConfig, items: number, seed: number): SasRecNetwork.Network => {
   const normal = Random.normal(seed, draws.weights)
   const shape = { ...config, items }
   return config.network === "published" ? PublishedNetwork.make(shape, normal) : DecoderNetwork.make(shape, normal)
 }
 
-/** Makes the scorer of given weights, MiniOneRec's for one; they must be those of the configuration's network. */
+/** Makes a scorer with given weights, such as MiniOneRec's, which must fit the configuration's network. */
 export const scorer: (
   config: SasRecConfig,
   items: number,
@@ -69,7 +69,7 @@ export const scorer: (
   }
 )
 
-/** The inputs of a step beside the weights, and the gradient program over them. */
+/** Builds the trainer: the inputs of a step in addition to the weights, and the gradient program over them. */
 const trainerOf = (model: SasRecNetwork.Network, config: SasRecConfig, dropout: ReadonlyArray<string>) =>
   Trainer.make<string, string>({
     name: "sasrec.train",
@@ -92,29 +92,31 @@ const trainerOf = (model: SasRecNetwork.Network, config: SasRecConfig, dropout: 
     optimizer: Adam.adamW(config.optimizer)
   })
 
-/** For every target an item that is another one. */
+/** Draws for every target a different item uniformly. */
 const negativesOf = (targets: ArrayLike<number>, items: number, ...key: ReadonlyArray<number>): Int32Array => {
   const next = Random.uniform(...key)
   return Int32Array.from(targets, (target) => (target + 1 + Math.floor(next() * (items - 1))) % items)
 }
 
-/** Choices of a training. */
+/** Options of a training. */
 export interface TrainOptions {
-  /** Whether validation leaves the history out of every list. @default false */
+  /** Whether validation excludes items of the history from every list. @default false */
   readonly historyExcluded?: boolean | undefined
-  /** @default probability */
+  /** Scale of the scores. @default probability */
   readonly scale?: SasRecScorer.Scale | undefined
 }
 
 type TrainError = TensorError | RunError | ScorerError
 
-/** Returns what keeps sequences from being trained on. */
+/** Returns an error if sequences cannot be trained on, else undefined. */
 const problemOf = (sequences: ReadonlyArray<Int32Array>, items: number): ScorerError | undefined => {
   const fail = (detail: string) => new ScorerError({ scorer: SasRecScorer.name, detail })
   for (const [at, sequence] of sequences.entries()) {
     const outside = sequence.find((item) => !(item >= 0 && item < items))
     if (outside !== undefined) {
-      return fail(`training sequence ${at} holds item ${outside}, and there are ${items}; give the whole catalogue`)
+      return fail(
+        `training sequence ${at} holds item ${outside}, but the catalogue has ${items} items; pass the whole catalogue`
+      )
     }
   }
   return sequences.some(({ length }) => length > 1)
@@ -123,9 +125,10 @@ const problemOf = (sequences: ReadonlyArray<Int32Array>, items: number): ScorerE
 }
 
 /**
- * Trains on sequences of items 0 .. `items` - 1, oldest first, and gives the scorer of the weights with the best NDCG@10
- * on the validation examples; of the last weights where there are none. Goes on from the latest checkpoint of its kind,
- * as if it had not been stopped.
+ * Trains on sequences of items 0 .. `items` - 1, oldest first, and returns a scorer with the weights of the best
+ * NDCG@10 on the validation examples, or the last weights without validation examples. Resumes from the latest
+ * checkpoint of its kind, with the result of an uninterrupted training. Fails with `ScorerError` for an item out of
+ * range or without a sequence of two items.
  */
 export const resume: (
   sequences: ReadonlyArray<Int32Array>,
@@ -209,7 +212,7 @@ export const resume: (
   return yield* calibrated(scale ?? "probability")
 })
 
-/** Trains from the beginning as `resume` does; checkpoints stay in memory. */
+/** Trains as `resume` does, from the beginning; checkpoints stay in memory. */
 export const train = (
   ...parameters: Parameters<typeof resume>
 ): Effect.Effect<Scorer, TrainError, TensorRuntime | Progress | Scope.Scope> =>

@@ -5,12 +5,12 @@ import * as tf from "@tensorflow/tfjs"
 import * as LinearCrossEntropy from "../../../tensor/LinearCrossEntropy.ts"
 import { type Readout } from "./SasRecNetwork.ts"
 
-/** The logits of one class for each state, [M]. */
+/** Returns the logit of one class for each state, [M]. */
 const logitsOf = ({ classes, states }: Readout, chosen: tf.Tensor): tf.Tensor =>
   states.mul(tf.gather(classes, chosen)).sum(-1)
 
 /**
- * Computes the mean cross entropy over all N items of the targets [M], smoothed (Szegedy et al. 2016):
+ * Computes the mean cross entropy of the targets [M] over all N items, with label smoothing (Szegedy et al. 2016):
  * `(1 - smoothing) -log p(target) + smoothing mean_j -log p(j)`, p the softmax over the items.
  */
 export const crossEntropy = (readout: Readout, targets: tf.Tensor, smoothing: number): tf.Tensor => {
@@ -18,7 +18,7 @@ export const crossEntropy = (readout: Readout, targets: tf.Tensor, smoothing: nu
   const ones = tf.onesLike(targets.cast("float32"))
   const sharp = LinearCrossEntropy.loss(states, classes, { targets, weights: ones.div(ones.sum()) })
   if (smoothing === 0) return sharp
-  // What smoothing adds is linear in the logits, whose mean is the product with the mean class.
+  // The smoothing term is linear in the logits; their mean is the product of the state with the mean class.
   const mean = tf.matMul(states, classes.mean(0, true) as tf.Tensor2D, false, true).reshape(targets.shape)
   return sharp.add(logitsOf(readout, targets).sub(mean).mean().mul(tf.scalar(smoothing)))
 }

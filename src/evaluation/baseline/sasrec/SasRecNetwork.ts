@@ -1,8 +1,8 @@
 /**
- * What a network of SASRec is to training and scoring: named parameters, states of positions, and the classes that the
- * states are compared with.
+ * Contract of SASRec networks: named parameters, states of positions, and classes whose products with the states are
+ * the logits.
  *
- * Rows [B, T] hold several histories side by side; `segments` tells them apart, and `positions` count from 0 in each.
+ * Rows [B, T] contain several histories each; `segments` numbers the histories, and `positions` count from 0 in each.
  */
 import * as tf from "@tensorflow/tfjs"
 import * as Attention from "../../../tensor/Attention.ts"
@@ -14,32 +14,33 @@ export type Tensors = Readonly<Record<string, tf.Tensor>>
 
 /** Inputs of a forward pass. */
 export interface NetworkInput {
-  /** Item numbers [B, T]; the network's padding where there is none. */
+  /** Item numbers, [B, T]; the network's `padding` at positions without an item. */
   readonly tokens: tf.Tensor
-  /** Places in the histories [B, T], from 0. */
+  /** Positions in the histories, from 0, [B, T]. */
   readonly positions: tf.Tensor
-  /** Numbers of the histories [B, T]; what is no history has a number of its own. */
+  /** Numbers of the histories, [B, T]; padding has a number of its own. */
   readonly segments: tf.Tensor
-  /** Masks [B, T, D] of 0 and `1 / (1 - rate)`, one for each site; none in evaluation. */
+  /** Dropout masks [B, T, D] of 0 and `1 / (1 - rate)`, one for each site. @default no dropout */
   readonly dropout?: ReadonlyArray<tf.Tensor> | undefined
 }
 
 /** States and classes of equal width: the logits [M, N] are their products. */
 export interface Readout {
-  /** [M, R] */
+  /** States of M positions, [M, R]. */
   readonly states: tf.Tensor2D
-  /** [N, R] */
+  /** Vectors of the items, [N, R]. */
   readonly classes: tf.Tensor2D
 }
 
-/** A network over N items. */
+/** Network over N items. */
 export interface Network {
+  /** Items of the catalogue, N. */
   readonly items: number
   /** Components of a state, D. */
   readonly width: number
-  /** What stands in rows where there is no item. */
+  /** Token of positions without an item. */
   readonly padding: number
-  /** Places that dropout acts on. */
+  /** Number of places at which dropout acts. */
   readonly dropoutSites: number
   readonly parameters: ParameterSpecs
   /** Computes the states after every position, [B x T, D]. */
@@ -48,21 +49,21 @@ export interface Network {
   readout(weights: Tensors, states: tf.Tensor2D): Readout
 }
 
-/** The rows as inputs of a program. */
+/** Specifications of the rows as inputs of a program. */
 export const rowInputs = { tokens: int32("B", "T"), positions: int32("B", "T"), segments: int32("B", "T") } as const
 
-/** The rows among the inputs of a program. */
+/** Returns the rows among the inputs of a program. */
 export const rowsOf = (inputs: Tensors): NetworkInput => ({
   tokens: inputs["tokens"]!,
   positions: inputs["positions"]!,
   segments: inputs["segments"]!
 })
 
-/** The weights as inputs of a program. */
+/** Returns the specifications of the weights as inputs of a program. */
 export const weightInputs = ({ parameters }: Network): Record<string, TensorSpec> =>
   Object.fromEntries(Object.entries(parameters).map(([name, { shape }]) => [name, float32(...shape)]))
 
-/** Computes the logits of all items after the positions `last` [M], numbered through all rows: [M, N]. */
+/** Computes the logits of all items after the positions `last` [M], flat indices into [B, T]; returns [M, N]. */
 export const logits = (network: Network, weights: Tensors, input: NetworkInput, last: tf.Tensor): tf.Tensor2D => {
   const { classes, states } = network.readout(
     weights,
@@ -71,7 +72,7 @@ export const logits = (network: Network, weights: Tensors, input: NetworkInput, 
   return tf.matMul(states, classes, false, true)
 }
 
-/** The additive mask [B, 1, T, T] of rows. */
+/** Returns the additive attention mask of rows, [B, 1, T, T]. */
 export const mask = ({ positions, segments }: NetworkInput): tf.Tensor => Attention.packedMask(segments, positions)
 
 /** Applies the dropout of a site to `x` [B x T, D]. */

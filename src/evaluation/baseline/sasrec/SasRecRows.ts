@@ -1,20 +1,22 @@
 /**
- * Histories laid side by side in rows, so that few positions are computed for nothing.
+ * Histories packed into rows, so that few positions are padding.
  */
 import * as Random from "../../../statistics/Random.ts"
 import { hostInt32, type HostTensor } from "../../../tensor/TensorProgram.ts"
 
-/** Histories in rows. */
+/** Histories packed into rows. */
 export interface Rows {
+  /** Number of rows, B. */
   readonly rows: number
+  /** Positions of a row, T. */
   readonly length: number
-  /** Inputs of a network, each [rows, length]. */
+  /** Inputs of a network, each [B, T]. */
   readonly inputs: Readonly<Record<"tokens" | "positions" | "segments", HostTensor>>
-  /** Place of every history's first position, counted through all rows, in the order given. */
+  /** Flat index into [B, T] of the first position of every history, in the order of the histories. */
   readonly starts: Int32Array
 }
 
-/** Lays histories into rows of `length`, longest first, each into the first row with room; none is longer than a row. */
+/** Packs histories into rows of `length` by first fit, longest first; no history may be longer than a row. */
 export const lay = (histories: ReadonlyArray<Int32Array>, length: number, padding: number): Rows => {
   const order = histories.map((_, i) => i).toSorted((a, b) => histories[b]!.length - histories[a]!.length)
   const used: Array<number> = []
@@ -45,27 +47,29 @@ export const lay = (histories: ReadonlyArray<Int32Array>, length: number, paddin
   }
 }
 
-/** A training batch of M positions. */
+/** Training batch with M targets. */
 export interface Batch extends Rows {
-  /** The positions [M], counted through all rows. */
+  /** Flat indices into [B, T] of the positions with a target, [M]. */
   readonly places: HostTensor
-  /** The item that follows each of them [M]. */
+  /** Item that follows each of them, [M]. */
   readonly targets: HostTensor
 }
 
 /** Settings of an epoch's batches. */
 export interface PlanOptions {
-  /** Most items of a history: the newest. */
+  /** Number of the most recent items of a history that are read. */
   readonly window: number
-  /** Positions of a batch, about. */
+  /** Approximate number of positions of a batch. */
   readonly positions: number
   readonly padding: number
 }
 
-/** Positions of a row: histories are as a rule much shorter than the window. */
+/** Positions of a row; histories are usually much shorter than the window. */
 const rowLength = (window: number) => Math.max(64, window)
 
-/** Returns the batches of an epoch: sequences in an order drawn from the key, until a batch has its positions. */
+/**
+ * Returns the batches of an epoch: sequences in an order drawn from the key, cut where a batch reaches its positions.
+ */
 export const plan = (
   sequences: ReadonlyArray<Int32Array>,
   { padding, positions, window }: PlanOptions,

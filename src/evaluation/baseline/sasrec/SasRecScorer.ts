@@ -1,5 +1,5 @@
 /**
- * A network with given weights as a scorer.
+ * Scorer of a SASRec network with given weights.
  */
 import type * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
@@ -14,26 +14,26 @@ import { ScorerError } from "../ScorerError.ts"
 import * as SasRecNetwork from "./SasRecNetwork.ts"
 import * as SasRecRows from "./SasRecRows.ts"
 
-/** The name of the scorer. */
+/** Name of the scorer. */
 export const name = "sasrec"
 
-/** What scores are: a `probability` sums to 1 over the items, as priors want it; a `logit` is MiniOneRec's reward. */
+/** Scale of the scores: a `probability` sums to 1 over the items and fits priors; a `logit` is MiniOneRec's reward. */
 export type Scale = "probability" | "logit"
 
-/** Choices of a scorer. */
+/** Options of a scorer. */
 export interface ScorerOptions {
-  /** Items of a history that are read: the newest. */
+  /** Number of the most recent items of a history that are read. */
   readonly window: number
-  /** @default probability */
+  /** Scale of the scores. @default probability */
   readonly scale?: Scale | undefined
-  /** Added to the logits of the items that are read. @default 0 */
+  /** Number added to the logits of the items that are read (`Repeats`). @default 0 */
   readonly repeatBias?: number | undefined
 }
 
-/** Gives the scorer of weights as they are when it is asked. */
+/** Function that makes a scorer; every call of the scorer reads the current `weights`. */
 export type MakeScorer = (weights: Effect.Effect<Feeds, TensorError, Scope.Scope>, options: ScorerOptions) => Scorer
 
-/** Histories that are scored at once. */
+/** Number of histories that are scored at once. */
 export const together = 64
 
 const softmax = (row: Float64Array): void => {
@@ -45,8 +45,8 @@ const softmax = (row: Float64Array): void => {
 }
 
 /**
- * Compiles the network for scoring. After an empty history every item scores 0: nothing is known; and an item outside
- * the network's is a `ScorerError`.
+ * Compiles the network for scoring. After an empty history every item has the score 0; a history with an item outside
+ * the network fails with `ScorerError`.
  */
 export const compile: (
   network: SasRecNetwork.Network
@@ -81,8 +81,8 @@ export const compile: (
         if (outside === undefined) continue
         return yield* new ScorerError({
           scorer: name,
-          detail: `history ${at} (user ${user}) holds item ${outside}, and the model has ${items}; ` +
-            "train it on the catalogue that it is asked about"
+          detail: `history ${at} (user ${user}) holds item ${outside}, but the model has ${items} items; ` +
+            "train it on the catalogue of these histories"
         })
       }
     })
