@@ -511,7 +511,7 @@ export const failure = (
   })
 
 const clockAlone = new RegExp(`^${clockPattern}$`, "i")
-/** Placeholder dates that spreadsheets and pandas write before a clock time without a date. */
+/** Dates that spreadsheets and pandas put before a clock time that has none. */
 const dummyDate = /^(?:0 days|1899-12-3[01]|1900-01-0[01])[T ]+/i
 const wholeNumber = /^\d+(?:\.0+)?$/
 

@@ -470,7 +470,7 @@ export const brands: ReadonlyArray<{ readonly name: string; readonly series: rea
   { name: "Orbis", series: ["Nova", "Pulse"] }
 ]
 
-/** Templates of sentences in descriptions; `{...}` is a placeholder. */
+/** Templates of sentences in descriptions; each `{...}` is replaced by the item's own word. */
 export const sentences: ReadonlyArray<string> = [
   "A {noun} from the {series} series by {brand}, {trait}.",
   "{brand} makes this {noun} for people who use it every day.",

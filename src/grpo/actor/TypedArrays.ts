@@ -14,35 +14,22 @@ const bytesOf = ({ buffer, byteLength, byteOffset }: Numbers): Uint8Array =>
 /** Copies bytes, which may be a view of a larger buffer at an unaligned offset, to a buffer of their own. */
 const ownBuffer = (bytes: Uint8Array): ArrayBuffer => new Uint8Array(bytes).buffer
 
-/** Schema of an `Int32Array` of any length. */
-export const Int32s = Schema.Uint8Array.pipe(
-  Schema.decodeTo(
-    Schema.instanceOf(Int32Array<ArrayBufferLike>),
-    SchemaTransformation.transform({
-      decode: (bytes): Int32Array => new Int32Array(ownBuffer(bytes)),
-      encode: bytesOf
-    })
+const schemaOf = <A extends Numbers>(type: new(buffer: ArrayBufferLike) => A) =>
+  Schema.Uint8Array.pipe(
+    Schema.decodeTo(
+      Schema.instanceOf(type),
+      SchemaTransformation.transform({
+        decode: (bytes): A => new type(ownBuffer(bytes)),
+        encode: bytesOf
+      })
+    )
   )
-)
+
+/** Schema of an `Int32Array` of any length. */
+export const Int32s = schemaOf<Int32Array>(Int32Array)
 
 /** Schema of a `Float32Array` of any length. */
-export const Float32s = Schema.Uint8Array.pipe(
-  Schema.decodeTo(
-    Schema.instanceOf(Float32Array<ArrayBufferLike>),
-    SchemaTransformation.transform({
-      decode: (bytes): Float32Array => new Float32Array(ownBuffer(bytes)),
-      encode: bytesOf
-    })
-  )
-)
+export const Float32s = schemaOf<Float32Array>(Float32Array)
 
 /** Schema of a `Float64Array` of any length. */
-export const Float64s = Schema.Uint8Array.pipe(
-  Schema.decodeTo(
-    Schema.instanceOf(Float64Array<ArrayBufferLike>),
-    SchemaTransformation.transform({
-      decode: (bytes): Float64Array => new Float64Array(ownBuffer(bytes)),
-      encode: bytesOf
-    })
-  )
-)
+export const Float64s = schemaOf<Float64Array>(Float64Array)
