@@ -7,7 +7,7 @@ import * as Scope from "effect/Scope"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import * as Autodiff from "../../src/tensor/Autodiff.ts"
 import { type TensorError } from "../../src/tensor/TensorError.ts"
-import { float32, hostFloat32, hostInt32, int32, make } from "../../src/tensor/TensorProgram.ts"
+import { float32, hostFloat32, hostInt32, type HostTensor, int32, make } from "../../src/tensor/TensorProgram.ts"
 import { TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 import { distance } from "../Golden.ts"
 import { backends } from "./Backends.ts"
@@ -50,6 +50,31 @@ for (const [name, layer] of backends) {
         yield* program.run({ x: first.y }, { y: target })
         assert.deepStrictEqual([...target], [4, 8])
       }).pipe(Effect.provide(layer)))
+
+    it.effect("leaves what was read as it is when the handle is released and other runs follow", () =>
+      Effect.gen(function*() {
+        const runtime = yield* TensorRuntime
+        const program = yield* runtime.compile(make({
+          name: "plus one",
+          inputs: { x: float32("N") },
+          body: ({ x }) => ({ read: x.add(tf.scalar(1)), unread: x.add(tf.scalar(2)) })
+        }))
+        const run = (value: number) => program.run({ x: hostFloat32(new Float32Array(5000).fill(value), 5000) })
+        const kept: Array<HostTensor["data"]> = []
+        for (let i = 0; i < 4; i++) {
+          const data = yield* Effect.scoped(
+            Effect.flatMap(
+              run(i),
+              ({ read, unread }) =>
+                Effect.scoped(program.run({ x: unread })).pipe(
+                  Effect.andThen(Effect.map(read.read, ({ data }) => data))
+                )
+            )
+          )
+          kept.push(data)
+        }
+        for (const [i, data] of kept.entries()) assert.isTrue(data.every((value) => value === i + 1))
+      }).pipe(Effect.scoped, Effect.provide(layer)))
 
     it.effect("names both shapes of an input that does not fit", () =>
       Effect.gen(function*() {
