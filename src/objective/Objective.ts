@@ -137,10 +137,6 @@ export const leafLogProbs = ({ logProbs, mask }: GroupTensors): tf.Tensor => log
 export const byGroup = (values: tf.Tensor, { members: { candidates, mask } }: GroupTensors): tf.Tensor =>
   tf.gather(values, candidates.reshape([-1])).reshape(candidates.shape).mul(mask)
 
-/** Returns the log-softmax of scores over each group, [P, G]; about -1e9 for padding. */
-export const logSoftmaxOfGroups = (scores: tf.Tensor, { members: { mask } }: GroupTensors): tf.Tensor =>
-  tf.logSoftmax(scores.add(mask.sub(1).mul(1e9)))
-
 /** Returns the mean of values [C, L] over the steps of all candidates: one scalar, as the next two functions do. */
 export const overSteps = (values: tf.Tensor, { mask, total }: GroupTensors): tf.Tensor =>
   values.mul(mask).sum().div(total.steps)

@@ -50,6 +50,10 @@ export class ObjectiveConfig extends Schema.Class<ObjectiveConfig>("sidereal/obj
    * @default 1
    */
   temperature: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
+  /** Distillation: divisor of the teacher's log-probabilities, above 0; above 1 the teacher is less certain. @default 1 */
+  softening: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
+  /** Distillation: whether the leaves that are no candidates are a class of their own. @default false */
+  rest: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false))),
   /** Share of the reverse divergence in a distillation, 0 to 1. @default 0 */
   reverse: NonNegative.check(Schema.isLessThanOrEqualTo(1)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
   /** Weight of the negative log-likelihood of the answer in groups that contain it, 0 to 1e6. @default 0 */
@@ -62,7 +66,7 @@ export class ObjectiveConfig extends Schema.Class<ObjectiveConfig>("sidereal/obj
 }) {}
 
 const lossOf = (
-  { divergence, epsilonHigh, epsilonLow, kind, reverse, temperature }: ObjectiveConfig,
+  { divergence, epsilonHigh, epsilonLow, kind, rest, reverse, softening, temperature }: ObjectiveConfig,
   beta: number
 ) => {
   const ratios = {
@@ -73,7 +77,7 @@ const lossOf = (
   }
   switch (kind) {
     case "distillation":
-      return Distillation.make({ temperature, reverse })
+      return Distillation.make({ temperature, softening, rest, reverse })
     case "grpo":
       return GroupRelative.make(ratios)
     case "dr-grpo":

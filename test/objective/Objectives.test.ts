@@ -148,6 +148,24 @@ describe("objectives", () => {
       }
     }).pipe(Effect.provide(layer)))
 
+  it.effect("distillation with the rest teaches the other leaves as one class with the least reward, and keeps the mass", () =>
+    Effect.gen(function*() {
+      const [temperature, softening] = [0.6, 2.5]
+      const found = yield* Dense.run(Distillation.make({ temperature, softening, rest: true }), dense)
+      const [policy, reference, rewards] = [groupsOf("logProbs"), groupsOf("reference"), byGroup(dense["advantages"]!)]
+      const restOf = (logs: ReadonlyArray<number>) =>
+        Math.log(Math.max(1e-6, 1 - logs.reduce((sum, log) => sum + Math.exp(log), 0)))
+      const expected = policy.flatMap((logs, g) => {
+        const all = [...reference[g]!, restOf(reference[g]!)]
+        const earned = [...rewards[g]!, Math.min(...rewards[g]!)]
+        const q = softmax(all.map((log, c) => (log + earned[c]! / temperature) / softening))
+        const rest = Math.exp(restOf(logs))
+        // The policy's mass sums to 1 with the rest, so its softmax changes nothing: d/dlog p_c = -q_c + q_rest p_c / rest.
+        return logs.map((log, c) => (q.at(-1)! * Math.exp(log) / rest - q[c]!) / sizes.length)
+      })
+      assert.isBelow(distance(found.byStep, spread(expected)), 1e-5)
+    }).pipe(Effect.provide(layer)))
+
   it.effect("LambdaLoss and ApproxNDCG are their sums over pairs, written out", () =>
     Effect.gen(function*() {
       const [mu, sigma, temperature] = [2, 0.8, 0.5]

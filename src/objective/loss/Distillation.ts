@@ -1,17 +1,21 @@
 /**
  * On-policy distillation of a teacher over the candidates of each group.
  *
- * The teacher is q = softmax(log p_reference + reward / temperature), the policy p = softmax(log p), both over the
- * candidates of a group, where `advantages` are the raw reward totals (`Advantage`, mode "raw"; a constant per group
- * changes nothing). q is the closed-form optimum of the expected reward less temperature x KL(p || p_reference) over
- * these candidates (Rafailov et al. 2023, equation 4; Peters et al. 2010). GRPO with beta = temperature approaches this
- * optimum by stochastic steps; here p is fitted to it directly, by the exact gradient p - q of KL(q || p) with respect
- * to a candidate's log-probability. Reverse and mixed divergences are those of GKD (Agarwal et al. 2024).
+ * The teacher is q = softmax((log p_reference + reward / temperature) / softening), the policy p = softmax(log p), both
+ * over the candidates of a group, where `advantages` are the raw reward totals (`Advantage`, mode "raw"; a constant per
+ * group changes nothing). At softening 1, q is the closed-form optimum of the expected reward less temperature x
+ * KL(p || p_reference) over these candidates (Rafailov et al. 2023, equation 4; Peters et al. 2010). GRPO with beta =
+ * temperature approaches this optimum by stochastic steps; here p is fitted to it directly, by the exact gradient p - q
+ * of KL(q || p) with respect to a candidate's log-probability. A softening above 1 keeps the order of the teacher and
+ * spreads its probability, as the temperature of Hinton et al. 2015 does. Reverse and mixed divergences are those of
+ * GKD (Agarwal et al. 2024).
  *
  * Candidates may come from any source, such as beams of the policy or the teacher's best items, and must be distinct
- * within a group. The loss depends only on the proportions of probabilities within a group, not on the total mass of
- * its candidates.
+ * within a group. Without `rest` the loss depends only on the proportions of probabilities within a group, and the total
+ * mass of its candidates drifts. With `rest` all other leaves are one more class, whose probability is what the
+ * candidates leave and whose reward is the least of the group.
  */
+import * as tf from "@tensorflow/tfjs"
 import * as Divergence from "../Divergence.ts"
 import * as Objective from "../Objective.ts"
 
@@ -19,14 +23,34 @@ import * as Objective from "../Objective.ts"
 export interface DistillationOptions {
   /** Reward difference that multiplies the teacher's odds by e, above 0. @default 1 */
   readonly temperature?: number | undefined
+  /** Divisor of the teacher's log-probabilities, above 0; above 1 the teacher is less certain. @default 1 */
+  readonly softening?: number | undefined
   /**
    * Share of the mode-seeking reverse divergence KL(p || q), 0 to 1; the remainder is the forward KL(q || p).
    * @default 0
    */
   readonly reverse?: number | undefined
+  /** Whether the leaves that are no candidates are a class of their own. @default false */
+  readonly rest?: boolean | undefined
   /** Whether the teacher contains the reference; if not, q = softmax(reward / temperature). @default true */
   readonly reference?: boolean | undefined
 }
+
+/** Least probability of the rest, where rounding leaves nothing. */
+const leastRest = 1e-6
+
+/** Appends to the log-probabilities of each group [P, G] that of all other leaves; returns [P, G + 1]. */
+const withRest = (logProbs: tf.Tensor, mask: tf.Tensor): tf.Tensor => {
+  const rest = tf.scalar(1).sub(logProbs.exp().mul(mask).sum(1, true)).maximum(leastRest).log()
+  return tf.concat([logProbs, rest], 1)
+}
+
+/** Appends to the rewards of each group [P, G] their least. */
+const withLeast = (rewards: tf.Tensor, mask: tf.Tensor): tf.Tensor =>
+  tf.concat([rewards, rewards.add(tf.scalar(1).sub(mask).mul(1e9)).min(1, true)], 1)
+
+/** Returns the log-softmax of scores over the classes of each group; about -1e9 for padding. */
+const logSoftmax = (scores: tf.Tensor, mask: tf.Tensor): tf.Tensor => tf.logSoftmax(scores.add(mask.sub(1).mul(1e9)))
 
 /**
  * Makes the objective. Its terms, divergences and entropies in nats: `forward` KL(q || p) and `reverse` KL(p || q);
@@ -34,19 +58,25 @@ export interface DistillationOptions {
  * `entropy` over the children; and, with a reference, the exact `kl` from it over the children.
  */
 export const make = (
-  { reference = true, reverse = 0, temperature = 1 }: DistillationOptions = {}
+  { reference = true, rest = false, reverse = 0, softening = 1, temperature = 1 }: DistillationOptions = {}
 ): Objective.GroupObjective => ({
-  name: "distillation",
+  name: rest ? "distillation-with-rest" : "distillation",
   needs: { behaviour: false, reference },
-  scalars: { temperature, reverse },
-  loss: (groups, { reverse: share, temperature }) => {
-    const { advantages, mask } = groups
-    const rewards = advantages.div(temperature!)
-    const teacher = reference ? groups.reference.mul(mask).sum(1).add(rewards) : rewards
-    const leaves = Objective.byGroup(Objective.leafLogProbs(groups), groups)
-    const logQ = Objective.logSoftmaxOfGroups(Objective.byGroup(teacher, groups), groups)
-    const logP = Objective.logSoftmaxOfGroups(leaves, groups)
-    const gap = logQ.sub(logP).mul(groups.members.mask)
+  scalars: { temperature, softening, reverse },
+  loss: (groups, { reverse: share, softening, temperature }) => {
+    const { mask } = groups.members
+    const classes = rest ? tf.concat([mask, mask.max(1, true)], 1) : mask
+    const ofGroups = (logProbs: tf.Tensor) => {
+      const own = Objective.byGroup(logProbs, groups)
+      return rest ? withRest(own, mask) : own
+    }
+    const rewards = Objective.byGroup(groups.advantages.div(temperature!), groups)
+    const taught = rest ? withLeast(rewards, mask) : rewards
+    const teacher = reference ? taught.add(ofGroups(groups.reference.mul(groups.mask).sum(1))) : taught
+    const leaves = Objective.leafLogProbs(groups)
+    const logQ = logSoftmax(teacher.div(softening!), classes)
+    const logP = logSoftmax(ofGroups(leaves), classes)
+    const gap = logQ.sub(logP).mul(classes)
     const forward = Objective.overGroups(logQ.exp().mul(gap), groups)
     const backward = Objective.overGroups(logP.exp().mul(gap), groups).neg()
     return {
@@ -54,8 +84,8 @@ export const make = (
       terms: {
         forward,
         reverse: backward,
-        mass: Objective.overGroups(leaves.exp().mul(groups.members.mask), groups),
-        teacherEntropy: Objective.overGroups(logQ.exp().mul(logQ), groups).neg(),
+        mass: Objective.overGroups(Objective.byGroup(leaves, groups).exp().mul(mask), groups),
+        teacherEntropy: Objective.overGroups(logQ.exp().mul(logQ).mul(classes), groups).neg(),
         entropy: Objective.overSteps(Divergence.entropyOfSteps(groups), groups),
         ...(reference ? { kl: Objective.overSteps(Divergence.ofSteps("exact", groups), groups) } : {})
       }
