@@ -138,7 +138,12 @@ ${chart(validations, ["Validation NDCG@10 and HR@10", { "NDCG@10": "NDCG@10", "H
 ${difference(validations, "Validation NDCG@10 against the start", ["difference", "differenceLow", "differenceHigh"])}
 </div>
 ${
-    details("Coldest quarter and concentration", [
+    details("Breadth, coldest quarter and concentration", [
+      difference(validations, "Share of users whose target is in their list, against the start", [
+        "breadthDifference",
+        "breadthLow",
+        "breadthHigh"
+      ]),
       difference(validations, "HR@10 of the coldest quarter of the targets against the start", [
         "coldDifference",
         "coldLow",

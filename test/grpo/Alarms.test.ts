@@ -89,6 +89,23 @@ describe("Alarms", () => {
     assert.deepStrictEqual(alarms(4, rising, lost, first), ["cold-items"])
   })
 
+  it("tell that targets leave the lists while the first places stay", () => {
+    // Ranks 10 to 12 count in no other measure.
+    const deep = measure(rankings((user) => user, (user) => user % 2 === 0 ? 0 : 12), start)
+    const lost = measure(start, start)
+    assert.strictEqual(deep.breadth, 1)
+    assert.strictEqual(deep.breadthDifference, 0.5)
+    assert.deepStrictEqual(alarms(4, rising, deep, first), [])
+    const narrow = Validation.of(
+      users,
+      start,
+      rankings((user) => user, (user) => user % 2 === 0 ? 0 : 12),
+      popularity,
+      1
+    )
+    assert.deepStrictEqual(alarms(4, rising, narrow, lost), ["breadth"])
+  })
+
   it("tell that no group can teach anything", () => {
     const [alarm] = Alarms.of(4, steps([1, 1, 1, 1], 0.01), first, first)
     assert.strictEqual(alarm!.name, "no-variance")

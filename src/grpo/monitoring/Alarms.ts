@@ -5,7 +5,7 @@ import { type RunEvent } from "../../run/RunLog.ts"
 import { type Validation } from "./Validation.ts"
 
 /** Names of the alarms. */
-export const names = ["reward-hacking", "concentration", "cold-items", "no-variance"] as const
+export const names = ["reward-hacking", "concentration", "breadth", "cold-items", "no-variance"] as const
 
 /** Alarm of a step; its message names the observation and the remedy. */
 export interface Alarm {
@@ -36,6 +36,7 @@ const fields = (steps: ReadonlyArray<RunEvent>, name: string) => steps.map(({ fi
  *   interval of NDCG@10 is below 0.
  * - `concentration`: one item is the first recommendation of more than 10 % of the users, and of more than twice as
  *   many as at the start.
+ * - `breadth`: the interval of the share of users whose target is anywhere in their list is below 0.
  * - `cold-items`: the interval of HR@10 on the quarter of the users with the least popular targets is below 0.
  * - `no-variance`: in the later half of the steps fewer than 5 % of the groups are usable.
  */
@@ -66,6 +67,13 @@ export const of = (
           percent(start.topShare)
         } at ` +
           "the start); add a popularity or diversity reward, or raise beta"
+      )]
+      : []),
+    ...(validation.breadthInterval[1] < 0
+      ? [alarm(
+        "breadth",
+        `the share of users whose target is anywhere in their list fell by ${signed(validation.breadthDifference)}; ` +
+          "raise beta or objective.softening, or set objective.rest"
       )]
       : []),
     ...(validation.coldInterval[1] < 0

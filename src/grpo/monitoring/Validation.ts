@@ -17,6 +17,12 @@ export interface Validation {
   readonly difference: number
   /** Paired 95 % bootstrap interval of `difference`. */
   readonly interval: Bootstrap.Interval
+  /** Share of the users whose target is anywhere in their list, 0 to 1. */
+  readonly breadth: number
+  /** `breadth` less that of the start. */
+  readonly breadthDifference: number
+  /** Paired 95 % bootstrap interval of `breadthDifference`. */
+  readonly breadthInterval: Bootstrap.Interval
   /** HR@10 on the quarter of the users with the least popular targets, less that of the start. */
   readonly coldDifference: number
   /** Paired 95 % bootstrap interval of `coldDifference`. */
@@ -64,13 +70,19 @@ export const of = (
   seed: number
 ): Validation => {
   const ndcg = (list: ReadonlyArray<RankedExample>) => Float64Array.from(list, ({ item }) => Rank.ndcg(item, 10))
-  const hits = (list: ReadonlyArray<RankedExample>) => Float64Array.from(list, ({ item }) => Rank.hit(item, 10))
+  const hitsAt = (cutoff: number) => (list: ReadonlyArray<RankedExample>) =>
+    Float64Array.from(list, ({ item }) => Rank.hit(item, cutoff))
+  const [hits, listed] = [hitsAt(10), hitsAt(Infinity)]
   const cold = coldest(users, popularity)
   const coldHits = (list: ReadonlyArray<RankedExample>) => hits(cold.map((user) => list[user]!))
   const { difference: coldDifference, interval: coldInterval } = compare(coldHits(ranked), coldHits(start), seed)
+  const { difference: breadthDifference, interval: breadthInterval } = compare(listed(ranked), listed(start), seed)
   return {
     ndcg: meanOf(ndcg(ranked)),
     hitRate: meanOf(hits(ranked)),
+    breadth: meanOf(listed(ranked)),
+    breadthDifference,
+    breadthInterval,
     ...compare(ndcg(ranked), ndcg(start), seed),
     coldDifference,
     coldInterval,
@@ -88,6 +100,10 @@ export const event = (step: number, validation: Validation): RunEvent => ({
     difference: validation.difference,
     differenceLow: validation.interval[0],
     differenceHigh: validation.interval[1],
+    breadth: validation.breadth,
+    breadthDifference: validation.breadthDifference,
+    breadthLow: validation.breadthInterval[0],
+    breadthHigh: validation.breadthInterval[1],
     coldDifference: validation.coldDifference,
     coldLow: validation.coldInterval[0],
     coldHigh: validation.coldInterval[1],
