@@ -6,12 +6,15 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Objective from "../../src/objective/Objective.ts"
+import * as CompactVocabulary from "../../src/policy/flat/CompactVocabulary.ts"
+import * as FlatLayout from "../../src/policy/flat/FlatLayout.ts"
 import { PolicyModel, type TreeLogProbs, type Weights } from "../../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
 import * as Prompt from "../../src/policy/Prompt.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
 import { Sids } from "../../src/sid/Sids.ts"
 import * as LeafSpace from "../../src/sid/trie/LeafSpace.ts"
+import * as Random from "../../src/statistics/Random.ts"
 import { config, enliven, layer } from "./Fixture.ts"
 
 /** All 27 SIDs of three codes below 3: whatever the first codes, the same ones may follow. */
@@ -60,6 +63,37 @@ const score = (items: ReadonlyArray<number>, leaves: ReadonlyArray<number>, weig
     )
     return tree!
   })
+
+describe("FlatLayout.trees", () => {
+  it("fills rows with several prompts, none of which is cut or lies on another", () => {
+    const space = LeafSpace.ofTrie(prefixed.trie)
+    const vocabulary = CompactVocabulary.make(prefixed)
+    const all = [...new Set(prefixed.leafOf)]
+    const next = Random.uniform(3, 1)
+    const groups = Array.from({ length: 60 }, (_, g) => ({
+      history: Int32Array.from({ length: Math.floor(next() ** 2 * 40) }, () => Math.floor(next() * 11)),
+      leaves: Int32Array.from(all.slice(0, 1 + g % all.length))
+    }))
+    for (const count of [1, 2, 60]) {
+      const some = groups.slice(0, count)
+      const { first, length, mask, predictors, rows } = FlatLayout.trees(prefixed, space, vocabulary, some, 200, -1)
+      const alone = some.map((group) => FlatLayout.trees(prefixed, space, vocabulary, [group], 200, -1))
+      const positions = alone.reduce((sum, tree) => sum + tree.length, 0)
+      assert.isAtMost(length, Math.max(FlatLayout.treeRow, ...alone.map((tree) => tree.length)))
+      assert.isAtMost(rows * length, count === 60 ? 1.1 * positions : 2 * positions)
+      assert.strictEqual(new Set(predictors).size, predictors.length)
+      // A position sees as many others as in a row of its own.
+      const seen = (masks: Float32Array, width: number, position: number) =>
+        masks.subarray(position * width, (position + 1) * width).filter((value) => value === 0).length
+      for (const [g, own] of alone.entries()) {
+        assert.deepStrictEqual(
+          Array.from(predictors.subarray(first[g], first[g + 1]), (at) => seen(mask, length, at)),
+          Array.from(own.predictors, (at) => seen(own.mask, own.length, at))
+        )
+      }
+    }
+  })
+})
 
 for (const [name, index] of [["SIDs of one length", grid], ["SIDs that begin others", prefixed]] as const) {
   const all = [...new Set(index.leafOf)]

@@ -191,7 +191,10 @@ export const markLegal = (
   if (codes.length > 0 && Trie.itemCount(trie, node) > 0) legal[base + LevelHead.columns(vocabulary) - 1] = 1
 }
 
-/** Prompts with the trees of their candidates, B `rows` of T `length` positions, with an explicit attention mask. */
+/**
+ * Prompts with the trees of their candidates, packed into B `rows` of T `length` positions, with an explicit attention
+ * mask.
+ */
 export interface TreeRows {
   readonly rows: number
   readonly length: number
@@ -199,7 +202,7 @@ export interface TreeRows {
   readonly positions: Int32Array
   /** Additive attention mask, [B, 1, T, T]. */
   readonly mask: Float32Array
-  /** Index of the first inner node of each group, then the number R of all inner nodes, [B + 1]. */
+  /** Index of the first inner node of each group, then the number R of all inner nodes, [P + 1]. */
   readonly first: Int32Array
   /** Flat index into [B, T] of the position that predicts the children of each inner node, [R]. */
   readonly predictors: Int32Array
@@ -215,10 +218,27 @@ export interface TreeRows {
   readonly paths: ReadonlyArray<ReadonlyArray<Int32Array>>
 }
 
+/** Positions of a row of trees, unless a tree is longer: longer rows are filled better, but attention is quadratic. */
+export const treeRow = 128
+
+/** Assigns lengths to rows, longest first, each to the first row with room; returns row and offset of each. */
+const packed = (lengths: ReadonlyArray<number>, capacity: number) => {
+  const filled: Array<number> = []
+  const places = lengths.map(() => ({ row: 0, offset: 0 }))
+  for (const g of lengths.map((_, g) => g).toSorted((a, b) => lengths[b]! - lengths[a]! || a - b)) {
+    const found = filled.findIndex((used) => used + lengths[g]! <= capacity)
+    const row = found < 0 ? filled.length : found
+    places[g] = { row, offset: filled[row] ?? 0 }
+    filled[row] = (filled[row] ?? 0) + lengths[g]!
+  }
+  return { places, rows: filled.length, length: Math.max(...filled) }
+}
+
 /**
- * Lays out one row per prompt: its tokens, then one position for every inner node on the paths of its candidates. A
- * node attends to the prompt, its ancestors and itself, so candidates share the prompt and their common prefixes.
- * `masked` is the value of the mask where attention is not allowed.
+ * Lays out prompts with their trees: the tokens of the prompt, then one position for every inner node on the paths of
+ * its candidates. A node attends to the prompt, its ancestors and itself, so candidates share the prompt and their common
+ * prefixes; several prompts share a row and do not attend to each other. `masked` is the value of the mask where
+ * attention is not allowed.
  */
 export const trees = (
   index: SidIndex,
@@ -243,11 +263,13 @@ export const trees = (
     for (const leaf of leaves) visit(space.childCount(leaf) > 0 ? leaf : parent(leaf))
     return { tokens, inner, column, leaves }
   })
-  const length = Math.max(...plans.map((plan) => plan.tokens.length + plan.inner.length))
-  const size = plans.length * length
+  const lengths = plans.map((plan) => plan.tokens.length + plan.inner.length)
+  const { length, places, rows } = packed(lengths, Math.max(treeRow, ...lengths))
+  const size = rows * length
   const tokens = new Int32Array(size)
   const positions = new Int32Array(size)
   const mask = new Float32Array(size * length).fill(masked)
+  for (let at = 0; at < size; at++) mask[at * length + at % length] = 0
   const first = [0]
   const predictors: Array<number> = []
   const nodes: Array<number> = []
@@ -255,12 +277,12 @@ export const trees = (
   const edges: Array<number> = []
   const paths: Array<Array<Int32Array>> = []
   for (const [g, plan] of plans.entries()) {
-    const start = g * length
+    const { offset, row } = places[g]!
+    const start = row * length + offset
     const prefix = plan.tokens.length
     const see = (from: number, to: number) => {
-      mask[(start + from) * length + to] = 0
+      mask[(start + from) * length + offset + to] = 0
     }
-    for (let t = 0; t < length; t++) see(t, t)
     for (let t = 0; t < prefix; t++) {
       tokens[start + t] = plan.tokens[t]!
       positions[start + t] = t
@@ -299,7 +321,7 @@ export const trees = (
     }))
   }
   return {
-    rows: plans.length,
+    rows,
     length,
     tokens,
     positions,

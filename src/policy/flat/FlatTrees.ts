@@ -80,19 +80,20 @@ const partsOf = <Group extends CandidateGroup>(
   histories: ReadonlyArray<Int32Array>
 ) => {
   const parts: Array<{ readonly groups: Array<Group>; readonly histories: Array<Int32Array> }> = []
-  let longest = 0
+  let [positions, longest] = [0, 0]
   for (const [g, group] of groups.entries()) {
     const history = histories[g]!
     const columns = Math.min(promptPositions, 1 + history.length * index.levels) +
       group.leaves.length * (index.levels - 1)
+    positions += columns
     longest = Math.max(longest, columns)
     const part = parts.at(-1)
-    if (part !== undefined && (part.groups.length + 1) * longest ** 2 <= attention) {
+    if (part !== undefined && positions * Math.max(longest, FlatLayout.treeRow) <= attention) {
       part.groups.push(group)
       part.histories.push(history)
     } else {
       parts.push({ groups: [group], histories: [history] })
-      longest = columns
+      positions = longest = columns
     }
   }
   return parts
