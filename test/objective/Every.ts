@@ -29,12 +29,13 @@ export const differentiable: Readonly<Record<string, Objective.GroupObjective>> 
   "BNPO": Bnpo.make({ beta: 0.2, weighDivergence: true }),
   "GSPO": Gspo.make({ beta: 0.2, epsilonLow: 0.2, epsilonHigh: 0.28, weighDivergence: true }),
   "distillation": Distillation.make({ temperature: 0.7 }),
-  "distillation, softened, with the rest": Distillation.make({ temperature: 0.7, softening: 3, rest: true }),
-  "distillation, reverse, with the rest, without the reference": Distillation.make({
-    reverse: 1,
-    rest: true,
-    reference: false
+  "distillation, softened, the rest with the least reward": Distillation.make({
+    temperature: 0.7,
+    softening: 3,
+    rest: "least"
   }),
+  "distillation, reverse, the rest held": Distillation.make({ reverse: 1, rest: "held" }),
+  "distillation, mixed, softened, the rest held": Distillation.make({ reverse: 0.3, softening: 2, rest: "held" }),
   "distillation, reverse": Distillation.make({ reverse: 1 }),
   "distillation, mixed, without the reference": Distillation.make({ reverse: 0.3, reference: false }),
   "top leaves": TopLeaves.make({ tailReward: 0.25, range: [-1, 2] }),

@@ -148,23 +148,31 @@ describe("objectives", () => {
       }
     }).pipe(Effect.provide(layer)))
 
-  it.effect("distillation with the rest teaches the other leaves as one class with the least reward, and keeps the mass", () =>
-    Effect.gen(function*() {
-      const [temperature, softening] = [0.6, 2.5]
-      const found = yield* Dense.run(Distillation.make({ temperature, softening, rest: true }), dense)
-      const [policy, reference, rewards] = [groupsOf("logProbs"), groupsOf("reference"), byGroup(dense["advantages"]!)]
-      const restOf = (logs: ReadonlyArray<number>) =>
-        Math.log(Math.max(1e-6, 1 - logs.reduce((sum, log) => sum + Math.exp(log), 0)))
-      const expected = policy.flatMap((logs, g) => {
-        const all = [...reference[g]!, restOf(reference[g]!)]
-        const earned = [...rewards[g]!, Math.min(...rewards[g]!)]
-        const q = softmax(all.map((log, c) => (log + earned[c]! / temperature) / softening))
-        const rest = Math.exp(restOf(logs))
-        // The policy's mass sums to 1 with the rest, so its softmax changes nothing: d/dlog p_c = -q_c + q_rest p_c / rest.
-        return logs.map((log, c) => (q.at(-1)! * Math.exp(log) / rest - q[c]!) / sizes.length)
-      })
-      assert.isBelow(distance(found.byStep, spread(expected)), 1e-5)
-    }).pipe(Effect.provide(layer)))
+  for (const rest of ["least", "held"] as const) {
+    it.effect(`distillation teaches the other leaves as one class: ${rest}`, () =>
+      Effect.gen(function*() {
+        const [temperature, softening] = [0.6, 2.5]
+        const found = yield* Dense.run(Distillation.make({ temperature, softening, rest }), dense)
+        const [policy, reference] = [groupsOf("logProbs"), groupsOf("reference")]
+        const rewards = byGroup(dense["advantages"]!).map((group) => group.map((reward) => reward / temperature))
+        const massOf = (logs: ReadonlyArray<number>) => logs.reduce((sum, log) => sum + Math.exp(log), 0)
+        assert.isBelow(Math.max(...policy.map(massOf)), 1)
+        const expected = policy.flatMap((logs, g) => {
+          const prior = reference[g]!
+          const taught = (log: number, reward: number) => (log + reward) / softening
+          const among = softmax(prior.map((log, c) => taught(log, rewards[g]![c]!)))
+          const others = Math.max(1e-6, 1 - massOf(prior))
+          const q = rest === "held"
+            ? [...among.map((share) => share * (1 - others)), others]
+            : softmax(
+              [...prior, Math.log(others)].map((log, c) => taught(log, rewards[g]![c] ?? Math.min(...rewards[g]!)))
+            )
+          // All classes of the policy sum to 1: d/dlog p_c = -q_c + q_rest p_c / p_rest.
+          return logs.map((log, c) => (q.at(-1)! * Math.exp(log) / (1 - massOf(logs)) - q[c]!) / sizes.length)
+        })
+        assert.isBelow(distance(found.byStep, spread(expected)), 1e-5)
+      }).pipe(Effect.provide(layer)))
+  }
 
   it.effect("LambdaLoss and ApproxNDCG are their sums over pairs, written out", () =>
     Effect.gen(function*() {

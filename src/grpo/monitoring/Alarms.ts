@@ -73,7 +73,7 @@ export const of = (
       ? [alarm(
         "breadth",
         `the share of users whose target is anywhere in their list fell by ${signed(validation.breadthDifference)}; ` +
-          "raise beta or objective.softening, or set objective.rest"
+          "raise beta or objective.softening, or set objective.rest to held"
       )]
       : []),
     ...(validation.coldInterval[1] < 0

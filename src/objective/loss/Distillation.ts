@@ -13,11 +13,23 @@
  * Candidates may come from any source, such as beams of the policy or the teacher's best items, and must be distinct
  * within a group. Without `rest` the loss depends only on the proportions of probabilities within a group, and the total
  * mass of its candidates drifts. With `rest` all other leaves are one more class, whose probability is what the
- * candidates leave and whose reward is the least of the group.
+ * candidates leave.
  */
 import * as tf from "@tensorflow/tfjs"
+import * as Schema from "effect/Schema"
 import * as Divergence from "../Divergence.ts"
 import * as Objective from "../Objective.ts"
+
+/**
+ * Treatment of the leaves that are no candidates.
+ *
+ * - `none`: they do not count.
+ * - `least`: they are a class with the least reward of the group's candidates.
+ * - `held`: they are a class with the probability that the reference gives them; the teacher divides the rest among the
+ *   candidates.
+ */
+export const Rest = Schema.Literals(["none", "least", "held"])
+export type Rest = typeof Rest.Type
 
 /** Settings of a distillation. */
 export interface DistillationOptions {
@@ -30,9 +42,9 @@ export interface DistillationOptions {
    * @default 0
    */
   readonly reverse?: number | undefined
-  /** Whether the leaves that are no candidates are a class of their own. @default false */
-  readonly rest?: boolean | undefined
-  /** Whether the teacher contains the reference; if not, q = softmax(reward / temperature). @default true */
+  /** What the teacher says of the leaves that are no candidates. @default "none" */
+  readonly rest?: Rest | undefined
+  /** Whether the teacher contains the reference; if not, q = softmax(reward / temperature) and `rest` is "none". @default true */
   readonly reference?: boolean | undefined
 }
 
@@ -52,30 +64,49 @@ const withLeast = (rewards: tf.Tensor, mask: tf.Tensor): tf.Tensor =>
 /** Returns the log-softmax of scores over the classes of each group; about -1e9 for padding. */
 const logSoftmax = (scores: tf.Tensor, mask: tf.Tensor): tf.Tensor => tf.logSoftmax(scores.add(mask.sub(1).mul(1e9)))
 
+/** Returns the log-probabilities of the teacher, [P, G] or with a rest [P, G + 1]. */
+const teach = (
+  rewards: tf.Tensor,
+  reference: tf.Tensor | undefined,
+  mask: tf.Tensor,
+  rest: Rest,
+  softening: tf.Tensor
+): tf.Tensor => {
+  const over = (scores: tf.Tensor, classes: tf.Tensor) => logSoftmax(scores.div(softening), classes)
+  if (reference === undefined) return over(rewards, mask)
+  const among = over(rewards.add(reference), mask)
+  if (rest === "none") return among
+  const prior = withRest(reference, mask)
+  const others = tf.slice(prior, [0, mask.shape[1]!], [-1, 1])
+  return rest === "held"
+    ? tf.concat([among.add(tf.scalar(1).sub(others.exp()).maximum(leastRest).log()), others], 1)
+    : over(withLeast(rewards, mask).add(prior), tf.concat([mask, mask.max(1, true)], 1))
+}
+
 /**
  * Makes the objective. Its terms, divergences and entropies in nats: `forward` KL(q || p) and `reverse` KL(p || q);
  * `mass`, the probability of all candidates of a group under the policy; `teacherEntropy` over the candidates;
  * `entropy` over the children; and, with a reference, the exact `kl` from it over the children.
  */
 export const make = (
-  { reference = true, rest = false, reverse = 0, softening = 1, temperature = 1 }: DistillationOptions = {}
+  { reference = true, rest = "none", reverse = 0, softening = 1, temperature = 1 }: DistillationOptions = {}
 ): Objective.GroupObjective => ({
-  name: rest ? "distillation-with-rest" : "distillation",
+  name: rest === "none" ? "distillation" : `distillation-${rest}`,
   needs: { behaviour: false, reference },
   scalars: { temperature, softening, reverse },
   loss: (groups, { reverse: share, softening, temperature }) => {
     const { mask } = groups.members
-    const classes = rest ? tf.concat([mask, mask.max(1, true)], 1) : mask
-    const ofGroups = (logProbs: tf.Tensor) => {
-      const own = Objective.byGroup(logProbs, groups)
-      return rest ? withRest(own, mask) : own
-    }
-    const rewards = Objective.byGroup(groups.advantages.div(temperature!), groups)
-    const taught = rest ? withLeast(rewards, mask) : rewards
-    const teacher = reference ? taught.add(ofGroups(groups.reference.mul(groups.mask).sum(1))) : taught
-    const leaves = Objective.leafLogProbs(groups)
-    const logQ = logSoftmax(teacher.div(softening!), classes)
-    const logP = logSoftmax(ofGroups(leaves), classes)
+    const isOpen = reference && rest !== "none"
+    const classes = isOpen ? tf.concat([mask, mask.max(1, true)], 1) : mask
+    const leaves = Objective.byGroup(Objective.leafLogProbs(groups), groups)
+    const logQ = teach(
+      Objective.byGroup(groups.advantages.div(temperature!), groups),
+      reference ? Objective.byGroup(groups.reference.mul(groups.mask).sum(1), groups) : undefined,
+      mask,
+      rest,
+      softening!
+    )
+    const logP = logSoftmax(isOpen ? withRest(leaves, mask) : leaves, classes)
     const gap = logQ.sub(logP).mul(classes)
     const forward = Objective.overGroups(logQ.exp().mul(gap), groups)
     const backward = Objective.overGroups(logP.exp().mul(gap), groups).neg()
@@ -84,7 +115,7 @@ export const make = (
       terms: {
         forward,
         reverse: backward,
-        mass: Objective.overGroups(Objective.byGroup(leaves, groups).exp().mul(mask), groups),
+        mass: Objective.overGroups(leaves.exp().mul(mask), groups),
         teacherEntropy: Objective.overGroups(logQ.exp().mul(logQ).mul(classes), groups).neg(),
         entropy: Objective.overSteps(Divergence.entropyOfSteps(groups), groups),
         ...(reference ? { kl: Objective.overSteps(Divergence.ofSteps("exact", groups), groups) } : {})
