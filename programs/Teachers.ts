@@ -1,5 +1,5 @@
 /**
- * What teaches GRPO: scorers that are fitted to the training sequences of a run.
+ * Teachers of GRPO: scorers that are fitted to the training sequences of a run.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

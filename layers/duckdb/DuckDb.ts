@@ -204,7 +204,7 @@ const takeBad = async (
   return counts.reduce((sum, [, count]) => sum + Number(count), 0)
 }
 
-/** What makes a row of `raw` no event, in the order in which it is told. */
+/** Reasons for which a row of `raw` is no event, in the order in which they are reported. */
 const badEvent = ({ item, rating, time, user }: EventColumns): string =>
   `CASE WHEN u IS NULL THEN ${quote(Malformed.problems.missing(user))} ` +
   `WHEN i IS NULL THEN ${quote(Malformed.problems.missing(item))} ` +
@@ -432,7 +432,7 @@ const sampleOf = async (connection: DuckDBConnection, source: Source.Source): Pr
   return { columns: names, rows: rows.getRows() as Sample["rows"], header: true, ...about }
 }
 
-/** What DuckDB may hold; keys of larger files wait on the disk. Every thread has buffers of its own. */
+/** Memory limit of DuckDB; keys of larger files wait on the disk. Every thread has buffers of its own. */
 const memory = "512MB"
 const threads = 4
 

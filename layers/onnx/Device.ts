@@ -1,5 +1,5 @@
 /**
- * Where graphs run and their values lie: what distinguishes the processor from a GPU.
+ * Devices that run graphs and hold their values: the processor, or a GPU.
  */
 import { type DataType, type HostTensor } from "../../src/tensor/TensorProgram.ts"
 import type * as OnnxProto from "./OnnxProto.ts"

@@ -39,7 +39,7 @@ export const sameShape = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): b
   a.length === b.length && a.every((size, axis) => size === b[axis])
 
 /**
- * Where sizes come from that are sums or differences of run-time sizes, such as the `T - 1` of a row without its last
+ * Sources of sizes that are sums or differences of run-time sizes, such as the `T - 1` of a row without its last
  * entry: they have no name, so the tensor that first had such an axis is asked.
  */
 const derivedSizes = new WeakMap<Trace, Map<number, Source>>()

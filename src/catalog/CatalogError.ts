@@ -117,10 +117,10 @@ export class BadRow extends Schema.TaggedError<BadRow>()("BadRow", {
   line: Schema.Int,
   field: Schema.String,
   value: Schema.String,
-  mend: Schema.String
+  remedy: Schema.String
 }) {
   override get message() {
-    return `${this.file}, line ${this.line}: ${this.field} is ${this.value}; ${this.mend}`
+    return `${this.file}, line ${this.line}: ${this.field} is ${this.value}; ${this.remedy}`
   }
 }
 

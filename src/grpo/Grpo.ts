@@ -51,7 +51,7 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
   /** @default beams, with the teacher's 24 best items */
   rollout: RolloutConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   /**
-   * What knows items better than the policy: item-to-item counts, SASRec, or the geometric mean of both; workers have the
+   * Scorer that knows items better than the policy: item-to-item counts, SASRec, or their geometric mean; workers have the
    * counts alone. @default item-knn
    */
   teacher: Schema.Literals(["item-knn", "sasrec", "fusion"]).pipe(
@@ -76,7 +76,7 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
   normaliseRewards: Schema.Literals(["none", "group", "batch"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("none"))
   ),
-  /** How rewards become advantages; by default what the objective reads: `group` for losses with ratios, else `raw`. */
+  /** Formula of the advantages. @default group for losses with ratios, raw for the others */
   advantage: Schema.optionalKey(Advantage.Mode),
   /** @default distillation */
   objective: ObjectiveConfig.ObjectiveConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),

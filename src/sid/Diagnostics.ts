@@ -1,5 +1,5 @@
 /**
- * How good a set of SIDs is before any model is trained on it.
+ * Measures of a set of SIDs before any model is trained on it.
  */
 import * as Schema from "effect/Schema"
 import * as Trie from "./trie/Trie.ts"

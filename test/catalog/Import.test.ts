@@ -122,7 +122,7 @@ describe("Import.load of tables", () => {
       assert.deepStrictEqual([dataset.sequences.length, dataset.items.length, events(dataset)], [3, 3, 9])
     }).pipe(Effect.provide(services)))
 
-  it.effect("refuses what it cannot use, naming file, line or column and the mend", () =>
+  it.effect("refuses what it cannot use, naming file, line or column and the remedy", () =>
     Effect.gen(function*() {
       const cases: ReadonlyArray<
         readonly [string, Effect.Effect<CatalogError, unknown, FileSystem.FileSystem>, string, ReadonlyArray<string>]

@@ -125,7 +125,7 @@ export const settle = (file: string, findings: Findings, strict: boolean): Effec
           line: first.line,
           field: "the entry",
           value: `${first.value} (${first.problem})`,
-          mend: "without --strict such rows are counted and left out"
+          remedy: "without --strict such rows are counted and left out"
         })
       })
     )

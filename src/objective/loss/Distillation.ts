@@ -42,7 +42,7 @@ export interface DistillationOptions {
    * @default 0
    */
   readonly reverse?: number | undefined
-  /** What the teacher says of the leaves that are no candidates. @default "none" */
+  /** Treatment of the leaves that are no candidates. @default "none" */
   readonly rest?: Rest | undefined
   /** Whether the teacher contains the reference; if not, q = softmax(reward / temperature) and `rest` is "none". @default true */
   readonly reference?: boolean | undefined
