@@ -29,7 +29,14 @@ export class PromptsConfig extends Schema.Class<PromptsConfig>("sidereal/grpo/Pr
   /** Number of the last positions of each user that are used, at least 1; read by `training` alone. @default all */
   recent: Schema.optionalKey(Count),
   /** Number of the most recent items of a history that are kept, at least 1. @default all */
-  window: Schema.optionalKey(Count)
+  window: Schema.optionalKey(Count),
+  /**
+   * Share of the prompts whose history is cut to its n most recent items, n drawn uniformly from 1 to its length; 0 to 1.
+   * Short prompts cost less and teach what follows single items. @default 0
+   */
+  shortShare: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(1)).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(0))
+  )
 }) {}
 
 /** Target of a prompt without a known answer: no candidate is a hit. */
@@ -102,6 +109,20 @@ export const make = ({ sequences, times }: PromptData, config: PromptsConfig, se
     return prompt(ordinal, user, firstOf(sequences[user]!.length) + position - starts[low]!)
   }
 
+  /** Cuts the histories of the chosen share of a step's prompts. */
+  const shorten = (prompts: ReadonlyArray<RolloutPrompt>, step: number): ReadonlyArray<RolloutPrompt> => {
+    if (config.shortShare === 0) return prompts
+    const next = Random.uniform(seed, 0x6792, step)
+    return prompts.map((one) => {
+      const [chosen, size] = [next() < config.shortShare, next()]
+      if (!chosen) return one
+      const { items, times: own, user } = one.history
+      const from = items.length - 1 - Math.floor(size * items.length)
+      const history = { user, items: items.subarray(from), ...(own === undefined ? {} : { times: own.subarray(from) }) }
+      return { ...one, history }
+    })
+  }
+
   let drawn: { readonly epoch: number; readonly order: Int32Array } | undefined
   const orderOf = (epoch: number): Int32Array => {
     if (drawn?.epoch !== epoch) drawn = { epoch, order: Random.permutation(positions, seed, 0x6791, epoch) }
@@ -112,17 +133,19 @@ export const make = ({ sequences, times }: PromptData, config: PromptsConfig, se
     draw: (step, count) => {
       if (positions === 0) return []
       if (config.order === "epochs") {
-        return Array.from({ length: count }, (_, ordinal) => {
+        const numbers = Array.from({ length: count }, (_, ordinal) => {
           const at = (step - 1) * count + ordinal
           return numbered(ordinal, orderOf(Math.floor(at / positions))[at % positions]!)
         })
+        return shorten(numbers, step)
       }
       const next = Random.uniform(seed, 0x6790, step - 1)
-      return Array.from({ length: count }, (_, ordinal) => {
+      const random = Array.from({ length: count }, (_, ordinal) => {
         const user = users[Math.floor(next() * users.length)]!
         const { length } = sequences[user]!
         return prompt(ordinal, user, firstOf(length) + Math.floor(next() * countOf(length)))
       })
+      return shorten(random, step)
     }
   }
 }

@@ -74,6 +74,37 @@ describe("Prompts.make", () => {
     assert.isTrue(drawn.every(({ target }) => target === Prompts.noTarget))
   })
 
+  it("cuts the chosen share of the histories to any number of their newest items, the same in every process", () => {
+    for (const order of ["epochs", "random"] as const) {
+      const [whole, cut] = [make({ order }), make({ order, shortShare: 0.5 })]
+      const kept = new Map<string, number>()
+      let [same, all] = [0, 0]
+      for (let step = 1; step <= 200; step++) {
+        const [from, to] = [whole.draw(step, 15), cut.draw(step, 15)]
+        assert.deepStrictEqual(make({ order, shortShare: 0.5 }).draw(step, 15), to)
+        for (const [i, { history, ordinal, target }] of to.entries()) {
+          const one = from[i]!
+          assert.deepStrictEqual([ordinal, target, history.user], [one.ordinal, one.target, one.history.user])
+          const { length } = history.items
+          assert.isAtLeast(length, 1)
+          assert.deepStrictEqual([...history.items], [...one.history.items.subarray(-length)])
+          assert.deepStrictEqual([...history.times!], [...one.history.times!.subarray(-length)])
+          if (one.history.items.length < 4) continue
+          all++
+          if (length === one.history.items.length) same++
+          kept.set(
+            `${one.history.items.length} ${length}`,
+            (kept.get(`${one.history.items.length} ${length}`) ?? 0) + 1
+          )
+        }
+      }
+      // Half are left as they are, and of the others as many as keep all by chance.
+      assert.isAbove(same / all, 0.55)
+      assert.isBelow(same / all, 0.7)
+      for (const length of [1, 2, 3, 4]) assert.isAbove(kept.get(`4 ${length}`) ?? 0, 10)
+    }
+  })
+
   it("keeps the newest items of a history with their own times", () => {
     for (const positions of ["training", "unlabelled"] as const) {
       const prompts = make({ positions, window: 2 })
