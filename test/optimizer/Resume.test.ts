@@ -253,6 +253,29 @@ describe("every optimizer of src/optimizer", () => {
         }
       }).pipe(Effect.scoped, Effect.provide(layer)))
 
+    it.effect(`keeps every snapshot until its Scope closes, whatever others are taken and released, on ${backend}`, () =>
+      Effect.gen(function*() {
+        const { store, train } = yield* open()
+        const optimizer = optimizers["AdamW, fused"]!
+        const first = yield* store.snapshot("weights")
+        const before = yield* valuesOf(first.feeds)
+        for (let step = 0; step < 3; step++) {
+          yield* train(optimizer, step, step + 1)
+          yield* Effect.scoped(Effect.gen(function*() {
+            const [weights, average] = [yield* store.snapshot("weights"), yield* store.snapshot("average")]
+            const state = yield* store.save
+            for (const [feeds, saved] of [[weights.feeds, state.weights], [average.feeds, state.average]] as const) {
+              const values = yield* valuesOf(feeds)
+              assert.deepStrictEqual(
+                values,
+                Object.fromEntries(names.map((name) => [name, [...(saved.get(name) ?? state.weights.get(name)!).data]]))
+              )
+            }
+          }))
+        }
+        assert.deepStrictEqual(yield* valuesOf(first.feeds), before)
+      }).pipe(Effect.scoped, Effect.provide(layer)))
+
     it.effect(`leaves snapshots as they are, and a gradient that is not finite leaves everything, on ${backend}`, () =>
       Effect.gen(function*() {
         const { store, train } = yield* open()

@@ -218,20 +218,25 @@ export interface TreeRows {
   readonly paths: ReadonlyArray<ReadonlyArray<Int32Array>>
 }
 
-/** Positions of a row of trees, unless a tree is longer: longer rows are filled better, but attention is quadratic. */
+/**
+ * Positions of a row of trees, about, unless a tree is longer: longer rows are filled better, but attention is quadratic.
+ */
 export const treeRow = 128
 
-/** Assigns lengths to rows, longest first, each to the first row with room; returns row and offset of each. */
+/**
+ * Assigns lengths to as few rows as hold them at `capacity` positions, longest first, each to the row that is filled
+ * least (Graham 1969); returns row and offset of each, and the length of the fullest row.
+ */
 const packed = (lengths: ReadonlyArray<number>, capacity: number) => {
-  const filled: Array<number> = []
+  const rows = Math.ceil(lengths.reduce((a, b) => a + b, 0) / capacity)
+  const filled = new Array<number>(rows).fill(0)
   const places = lengths.map(() => ({ row: 0, offset: 0 }))
   for (const g of lengths.map((_, g) => g).toSorted((a, b) => lengths[b]! - lengths[a]! || a - b)) {
-    const found = filled.findIndex((used) => used + lengths[g]! <= capacity)
-    const row = found < 0 ? filled.length : found
-    places[g] = { row, offset: filled[row] ?? 0 }
-    filled[row] = (filled[row] ?? 0) + lengths[g]!
+    const row = filled.indexOf(Math.min(...filled))
+    places[g] = { row, offset: filled[row]! }
+    filled[row] = filled[row]! + lengths[g]!
   }
-  return { places, rows: filled.length, length: Math.max(...filled) }
+  return { places, rows, length: Math.max(...filled) }
 }
 
 /**
