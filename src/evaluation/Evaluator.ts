@@ -43,14 +43,15 @@ const together = 64
 
 /**
  * Ranks all items by a scorer as `byRows` does, once for each value of `historyExcluded` in `modes`, [modes]; scores
- * are computed once for all modes.
+ * are computed once for all modes. `progress` is called with the number of examples done so far.
  */
 export const byScoresEach: (
   examples: ReadonlyArray<Example>,
   scorer: Scorer,
-  modes: ReadonlyArray<boolean>
+  modes: ReadonlyArray<boolean>,
+  progress?: (done: number) => void
 ) => Effect.Effect<ReadonlyArray<Ranking>, ScorerError> = Effect.fn("Evaluator.byScores")(
-  function*(examples, scorer, modes) {
+  function*(examples, scorer, modes, progress) {
     const parts: Array<ReadonlyArray<Ranking>> = []
     for (let at = 0; at < examples.length; at += together) {
       const some = examples.slice(at, at + together)
@@ -59,6 +60,7 @@ export const byScoresEach: (
         let row = 0
         return byRows(some, () => data.subarray(row * width, ++row * width), historyExcluded)
       }))
+      progress?.(at + some.length)
     }
     return modes.map((_, mode) => ({
       ranks: parts.flatMap((part) => part[mode]!.ranks),

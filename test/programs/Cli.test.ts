@@ -116,6 +116,33 @@ describe("sidereal", () => {
     assert.include(unknown.error, "\"rq-kmeens\"; expected one of rq-kmeans")
   })
 
+  it("is silent with --quiet but for results, warnings and errors", async () => {
+    const heard = await sidereal("demo", "--run", join(folder, "heard"), "--config", settings)
+    const quiet = await sidereal("demo", "--run", join(folder, "quiet"), "--config", settings, "--quiet")
+    for (const line of ["rq-kmeans: 3 levels in", "sft: ", "grpo: 4 steps", "evaluate grpo:", "SIDs by"]) {
+      assert.include(heard.error, line)
+      assert.notInclude(quiet.error, line)
+    }
+    const results = (out: string) => out.split("\n").filter((line) => / is | did | cannot be told apart/.test(line))
+    assert.isAbove(results(quiet.out).length, 3)
+    assert.deepStrictEqual(results(quiet.out), results(heard.out))
+    const failed = await sidereal("tokenize", "--data", join(folder, "nowhere"), "--run", join(folder, "no"), "--quiet")
+    assert.strictEqual(failed.status, 1)
+    assert.include(failed.error, "nowhere")
+  })
+
+  it("writes no colours where NO_COLOR forbids them", async () => {
+    const plain = { ...process.env, FORCE_COLOR: "1", NO_COLOR: "1" }
+    for (const args of [["--help"], ["demo", "--no-such-flag"], ["data", "inspect", join(folder, "nowhere")]]) {
+      const child = spawn(process.execPath, [join(root, "programs/cli.ts"), ...args], { env: plain })
+      let shown = ""
+      for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (shown += String(chunk)))
+      await new Promise((resolve) => child.on("close", resolve))
+      assert.isAbove(shown.length, 20)
+      assert.notInclude(shown, "\u001b[")
+    }
+  })
+
   it("inspects data without a run, and filters by flags", async () => {
     const table = join(folder, "events.csv")
     const rows = Array.from({ length: 60 }, (_, i) => `u${i % 6},i${i % 7},${i},${1 + i % 5}`)
