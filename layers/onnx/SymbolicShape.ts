@@ -14,7 +14,7 @@ export interface Axis {
   readonly factors: ReadonlyArray<string>
 }
 
-/** Where the value of a run-time size can be read: an axis of a graph input. */
+/** Axis of a graph input from which the value of a run-time size is read. */
 export interface Source {
   readonly input: string
   readonly axis: number

@@ -61,7 +61,7 @@ const trainingPart = (
   trainTimes: times?.map((list, user) => list.subarray(0, lengths[user]))
 })
 
-/** Examples of the three parts by the targets' times, 8 : 1 : 1. */
+/** Returns the examples of the three parts by the targets' times, 8 : 1 : 1. */
 export const chronologicalParts = (dataset: Dataset, window: number): Readonly<
   Record<"train" | "validation" | "test", ReadonlyArray<Example>>
 > => {

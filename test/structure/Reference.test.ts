@@ -1,0 +1,84 @@
+import { assert, describe, it } from "@effect/vitest"
+import { execFile } from "node:child_process"
+import { globSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import * as Docstrings from "../../reference/Docstrings.ts"
+import * as Examples from "../../reference/Examples.ts"
+import * as PublicExports from "../../reference/PublicExports.ts"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+
+const run = (command: string, ...args: ReadonlyArray<string>) =>
+  new Promise<{ readonly status: number; readonly out: string; readonly error: string }>((resolve) => {
+    const child = execFile(
+      command,
+      [...args],
+      { cwd: root, maxBuffer: 2 ** 26, env: { ...process.env, NODE_OPTIONS: "" } },
+      (_, out, error) => resolve({ status: child.exitCode ?? 1, out, error })
+    )
+  })
+
+describe("public exports", () => {
+  it("every one has a docstring whose first sentence says what it is", () => {
+    const modules = PublicExports.read(root)
+    const all = modules.flatMap((module) => module.exports)
+    assert.isAbove(all.length, 1500)
+    assert.deepStrictEqual(
+      all.flatMap((one) => {
+        const problem = Docstrings.problemOf(one)
+        return problem === undefined ? [] : [`${one.file}:${one.line} ${one.name} ${problem}`]
+      }),
+      []
+    )
+    const trie = modules.find(({ path }) => path === "sid/trie/Trie")!
+    const build = trie.exports.find(({ name }) => name === "build")!
+    assert.strictEqual(build.kind, "function")
+    assert.strictEqual(build.signature, "(sids: ReadonlyArray<ArrayLike<number>>) => Trie")
+  })
+
+  it("the rules of docstrings find what breaks them", () => {
+    const problem = (kind: PublicExports.Kind, text: string) => Docstrings.problemOf({ kind, text }) ?? ""
+    assert.include(problem("function", ""), "no docstring")
+    assert.include(problem("function", "The nearest integer."), "verb")
+    assert.include(problem("function", "Process that answers."), "verb")
+    assert.include(problem("interface", "Where the iterations ended."), "noun")
+    assert.include(problem("type", "Finds the first centres."), "noun")
+    assert.include(problem("constant", "What a step did."), "question")
+    assert.include(problem("constant", "Name of a thing"), "no sentence")
+    assert.include(problem("constant", "name of a thing."), "middle")
+    assert.strictEqual(problem("function", "Half-whitens rows, [N, D]."), "")
+    assert.strictEqual(problem("interface", "Result of the iterations."), "")
+  })
+})
+
+describe("examples of docstrings and guides", () => {
+  const sources = PublicExports.sources(root).map(({ file }) => file)
+  const guides = [...globSync("docs/**/*.md", { cwd: root }), "README.md"]
+    .filter((file) => !file.startsWith("docs/api/"))
+    .toSorted()
+  const examples = Examples.read(root, sources, guides)
+
+  it("are found where they stand", () => {
+    const text =
+      "/**\n * Adds.\n *\n * @example\n * ```ts\n * import * as A from \"a\"\n *\n * A.b()\n * ```\n */\nconst a = 1"
+    assert.deepStrictEqual(Examples.ofSource("a.ts", text), [
+      { file: "a.ts", line: 6, code: "import * as A from \"a\"\n\nA.b()" }
+    ])
+    assert.deepStrictEqual(
+      Examples.ofGuide("a.md", "Text\n\n```ts\nimport \"a\"\n```\n\n```ts\nf(x)\n```\n").map((
+        { code, line }
+      ) => [code, line]),
+      [["import \"a\"", 4]]
+    )
+    assert.isAbove(examples.length, 20)
+  })
+
+  it("have the types that they claim, and run", { timeout: 180_000 }, async () => {
+    const programs = Examples.write(root, examples)
+    const types = await run(join(root, "node_modules/.bin/tsc"), "-p", Examples.folder)
+    assert.strictEqual(types.status, 0, types.out)
+    const ran = await run(process.execPath, "reference/run.ts", ...programs)
+    assert.deepStrictEqual([ran.out, ran.status], ["", 0], ran.error)
+  })
+})
