@@ -47,6 +47,37 @@ export interface ExactOptions extends DecoderOptions {
  *
  * Every leaf returned belongs to its request's space as it was when the request was made. The policy's probabilities
  * are normalised over the unfiltered space.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ * import * as assert from "node:assert/strict"
+ * import { LeafDecoder } from "sidereal/decode/LeafDecoder"
+ * import { PolicyParameters } from "sidereal/policy/PolicyParameters"
+ * import * as Prompt from "sidereal/policy/Prompt"
+ * import { Sids } from "sidereal/sid/Sids"
+ * import * as LeafSpace from "sidereal/sid/trie/LeafSpace"
+ * import * as Testing from "sidereal/testing"
+ * import * as CountingPolicy from "sidereal/testing/CountingPolicy"
+ *
+ * const program = Effect.gen(function*() {
+ *   const { space } = yield* Sids
+ *   const weights = yield* (yield* PolicyParameters).evaluation
+ *   const prompt = Prompt.ofItems(Int32Array.of(3, 4))
+ *   const request = { prompt, count: 5, space: LeafSpace.without(space, [3, 4]) }
+ *   const [found] = yield* (yield* LeafDecoder).decode([request], weights)
+ *   return Array.from(found!.leaves, (leaf) => space.items(leaf)[0]!)
+ * })
+ * const policy = PolicyParameters.layer.pipe(Layer.provideMerge(CountingPolicy.layer()))
+ * const items = await Effect.runPromise(program.pipe(
+ *   Effect.scoped,
+ *   Effect.provide(Layer.merge(policy, LeafDecoder.layerBeams())),
+ *   Effect.provide(Layer.merge(Sids.layer(Testing.index(27)), Testing.layerNoTensors))
+ * ))
+ * assert.equal(new Set(items).size, 5)
+ * assert.ok(!items.includes(3) && !items.includes(4))
+ * ```
  */
 export class LeafDecoder extends Context.Service<LeafDecoder, {
   decode(

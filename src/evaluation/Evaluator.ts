@@ -135,7 +135,24 @@ const mean = (values: ArrayLike<number>): number => {
 /** Computes HR@10 and NDCG@10 of every slice. */
 const sliceMetrics = new Set(["HR@10", "NDCG@10"])
 
-/** Computes the row of a ranking. */
+/**
+ * Computes the row of a ranking.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as assert from "node:assert/strict"
+ * import * as Popularity from "sidereal/evaluation/baseline/Popularity"
+ * import * as Evaluator from "sidereal/evaluation/Evaluator"
+ *
+ * const train = [Int32Array.of(0, 1, 2), Int32Array.of(0, 2), Int32Array.of(2)]
+ * const test = [{ user: 0, history: Int32Array.of(1), target: 2 }, { user: 1, history: Int32Array.of(2), target: 1 }]
+ * const ranking = await Effect.runPromise(Evaluator.byScores(test, Popularity.fit(train, 3), true))
+ * const { ci95, metrics } = Evaluator.row({ name: "popularity", ranking, items: 3, seconds: 0, seed: 1 })
+ * assert.equal(metrics["HR@1"], 0.5)
+ * assert.deepEqual(ci95["HR@1"], [0, 1])
+ * ```
+ */
 export const row = ({
   items,
   longest = Infinity,
