@@ -7,7 +7,7 @@ import { type PublicExport } from "./PublicExports.ts"
 const nouns = new Set(["Actors", "Codes", "Examples", "Labels", "Process", "Rows", "Values", "Weights"])
 
 const isVerb = (word: string): boolean =>
-  /^[A-Z][a-z]+(?:-[a-z]+)?s$/.test(word) && !/ss$/.test(word) && !nouns.has(word)
+  /^[A-Z][a-z]+(?:-[a-z]+)?s$/.test(word) && !word.endsWith("ss") && !nouns.has(word)
 
 /** First words of sentences that are no nouns: verbs of functions, and questions. */
 const notOfTypes =

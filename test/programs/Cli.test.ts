@@ -237,50 +237,6 @@ describe("sidereal", () => {
     assert.isTrue(readdirSync(join(unread, "checkpoints")).some((name) => name.startsWith("sft-")))
   })
 
-  it("is composed in code as the examples do", async () => {
-    const example = (name: string, ...args: ReadonlyArray<string>) => {
-      const child = spawn(process.execPath, [join(root, "examples", name), ...args], { cwd: folder })
-      let text = ""
-      child.stdout.on("data", (chunk) => (text += String(chunk)))
-      child.stderr.on("data", (chunk) => (text += String(chunk)))
-      return new Promise<readonly [number | null, string]>((resolve) =>
-        child.on("close", (status) => resolve([status, text]))
-      )
-    }
-    const [trained, losses] = await example("LogisticRegression.ts")
-    assert.strictEqual(trained, 0, losses)
-    const loss = (step: number) => Number(losses.match(new RegExp(`step ${step}: loss ([0-9.]+)`))![1])
-    assert.isBelow(loss(200), 0.7 * loss(0))
-    const [robust, line] = await example("CustomGradient.ts")
-    assert.strictEqual(robust, 0, line)
-    assert.match(line, /y = (2\.9|3\.0|3\.1) x \+ (0\.9|1\.0|1\.1);/)
-    const [looped, rewards] = await example("CustomLoop.ts")
-    assert.strictEqual(looped, 0, rewards)
-    assert.isAbove(Number(rewards.match(/step 40: the best candidate is right ([0-9.]+)/)![1]), 0.5)
-    const [both, phases] = await example("SftThenGrpo.ts")
-    assert.strictEqual(both, 0, phases)
-    const [, bySft, byGrpo, last] = phases.match(/NDCG@10 ([0-9.]+) by SFT, ([0-9.]+) by GRPO, stopped at step (\d+)/)!
-    assert.isAbove(Number(byGrpo), Number(bySft))
-    assert.isAbove(Number(byGrpo), 0.9)
-    assert.isBelow(Number(last), 100)
-    const [custom, earned] = await example("CustomReward.ts")
-    assert.strictEqual(custom, 0, earned)
-    assert.strictEqual(earned.trim(), "0.1 1.5 0.1")
-    const [moved, devices] = await example("OtherDevice.ts")
-    assert.strictEqual(moved, 0, devices)
-    const [onCpu, onGpu] = ["onnx-cpu", "onnx-webgpu"].map((device) =>
-      devices.match(new RegExp(`${device}: loss ([0-9.]+)`))?.[1]
-    )
-    assert.isBelow(Number(onCpu), 0.2)
-    if (onGpu === undefined) assert.include(devices, "the webgpu backend is not available here")
-    else assert.approximately(Number(onGpu), Number(onCpu), 1e-4)
-    const rewarded = join(folder, "rewarded")
-    assert.strictEqual((await sidereal("sft", "--run", rewarded, "--config", settings)).status, 0)
-    const [swapped, text] = await example("SwapReward.ts", rewarded)
-    assert.strictEqual(swapped, 0, text)
-    assert.include(readFileSync(join(rewarded, "events.jsonl"), "utf8"), "reward.category")
-  })
-
   it("fails with status 1 and says how to mend it", async () => {
     const cases: ReadonlyArray<readonly [ReadonlyArray<string>, string]> = [
       [["evaluate", "--run", join(folder, "none")], "sidereal demo --run"],
