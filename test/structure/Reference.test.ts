@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { execFile } from "node:child_process"
-import { globSync } from "node:fs"
-import { join } from "node:path"
+import { existsSync, globSync, readFileSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Docstrings from "../../reference/Docstrings.ts"
 import * as Examples from "../../reference/Examples.ts"
@@ -49,6 +49,19 @@ describe("public exports", () => {
     assert.include(problem("constant", "name of a thing."), "middle")
     assert.strictEqual(problem("function", "Half-whitens rows, [N, D]."), "")
     assert.strictEqual(problem("interface", "Result of the iterations."), "")
+  })
+})
+
+describe("documents", () => {
+  it("link to files that exist", () => {
+    const broken = globSync("{README.md,docs/*.md,docs/guides/*.md,docs/decisions/*.md}", { cwd: root }).flatMap((
+      file
+    ) =>
+      [...readFileSync(join(root, file), "utf8").matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link!.split("#")[0]!)
+        .filter((link) => link !== "" && !/^\w+:/.test(link) && !existsSync(join(root, dirname(file), link)))
+        .map((link) => `${file} links to ${link}`)
+    )
+    assert.deepStrictEqual(broken, [])
   })
 })
 
