@@ -4,7 +4,7 @@
 import { type PublicExport } from "./PublicExports.ts"
 
 /** Nouns that end like verbs. */
-const nouns = new Set(["Actors", "Codes", "Examples", "Labels", "Process", "Rows", "Values", "Weights"])
+const nouns = new Set(["Actors", "Checkpoints", "Codes", "Examples", "Labels", "Process", "Rows", "Values", "Weights"])
 
 const isVerb = (word: string): boolean =>
   /^[A-Z][a-z]+(?:-[a-z]+)?s$/.test(word) && !word.endsWith("ss") && !nouns.has(word)

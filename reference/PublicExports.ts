@@ -5,11 +5,19 @@
  */
 import { globSync, readFileSync } from "node:fs"
 import { join, relative } from "node:path"
-import { type Node, SyntaxKind } from "typescript/unstable/ast"
+import { type ClassDeclaration, type Node, SyntaxKind } from "typescript/unstable/ast"
 import { API, SignatureKind, SymbolFlags } from "typescript/unstable/sync"
 
 /** Kind of an export. */
 export type Kind = "function" | "constant" | "class" | "interface" | "type" | "namespace"
+
+/** Static member of a class, such as a Layer of a service. */
+export interface Member {
+  readonly name: string
+  /** Docstring without its tags. */
+  readonly text: string
+  readonly signature: string
+}
 
 /** Public export of a module. */
 export interface PublicExport {
@@ -21,8 +29,10 @@ export interface PublicExport {
   readonly comment: string
   /** Type of a function or constant; "" for other kinds. */
   readonly signature: string
-  /** Declaration as in the source. */
+  /** Declaration as in the source; that of a class ends before its members. */
   readonly declaration: string
+  /** Static members of a class, in the order of the source; none for other kinds. */
+  readonly members: ReadonlyArray<Member>
   /** Path of the declaration in the repository. */
   readonly file: string
   /** Line of the declaration, from 1. */
@@ -113,6 +123,12 @@ const kindOf = (flags: number, isFunction: boolean): Kind =>
 const statementOf = (node: Node): Node =>
   node.parent === undefined || node.parent.kind === SyntaxKind.SourceFile ? node : statementOf(node.parent)
 
+/** Returns the members of a class; undefined for other statements. */
+const membersOf = (statement: Node) =>
+  statement.kind === SyntaxKind.ClassDeclaration ? (statement as ClassDeclaration).members : undefined
+
+const isStatic = (member: Node, text: string): boolean => /^(?:\w+ )*static /.test(text.slice(member.getStart()))
+
 /** Reads the public exports of the package at a root; the names of a module are in the order of the source. */
 export const read = (root: string): ReadonlyArray<PublicModule> => {
   const api = new API({ cwd: root })
@@ -144,7 +160,17 @@ export const read = (root: string): ReadonlyArray<PublicModule> => {
           text: withoutTags(plain(comment)),
           comment,
           signature: type === undefined ? "" : checker.typeToString(type, source, flagsOfTypes),
-          declaration: text.slice(at, statement.end),
+          declaration: text.slice(at, membersOf(statement)?.pos ?? statement.end).replace(/\s*\{$/, ""),
+          members: (membersOf(statement) ?? []).flatMap((member): ReadonlyArray<Member> => {
+            const { name } = member as { readonly name?: Node | undefined }
+            const symbol = name === undefined ? undefined : checker.getSymbolAtLocation(name)
+            const type = symbol === undefined ? undefined : checker.getTypeOfSymbol(symbol)
+            return symbol === undefined || type === undefined || !isStatic(member, text) ? [] : [{
+              name: symbol.name,
+              text: withoutTags(plain(commentBefore(text, member.getStart()))),
+              signature: checker.typeToString(type, source, flagsOfTypes)
+            }]
+          }),
           file: relative(root, fileName),
           line: text.slice(0, at).split("\n").length
         }

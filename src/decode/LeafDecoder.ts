@@ -86,7 +86,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
     options?: { readonly progress?: ((done: number) => void) | undefined }
   ): Effect.Effect<ReadonlyArray<BeamSearch.RankedLeaves>, DecoderError, PolicyModel>
 }>()("sidereal/decode/LeafDecoder") {
-  /** Constrained beam search whose number of beams is the largest `count` of the requests. */
+  /** Provides constrained beam search whose number of beams is the largest `count` of the requests. */
   static readonly layerBeams = ({ batch = 32 }: DecoderOptions = {}): Layer.Layer<LeafDecoder, never, Sids> =>
     layerOf((draws, weights, progress) => {
       const beams = draws.reduce((most, { count }) => Math.max(most, count), 1)
@@ -96,7 +96,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
       )
     })
 
-  /** Random leaves drawn from the policy, distinct unless `replacement` is set. */
+  /** Provides random leaves drawn from the policy, distinct unless `replacement` is set. */
   static readonly layerSampling = (
     { batch = 32, ...options }: DecoderOptions & Sampling.SamplingOptions = {}
   ): Layer.Layer<LeafDecoder, never, Sids> =>
@@ -106,7 +106,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
       options
     )
 
-  /** Distinct random leaves drawn by stochastic beam search, with the log-probability of drawing each. */
+  /** Provides distinct random leaves drawn by stochastic beam search, with the log-probability of drawing each. */
   static readonly layerStochasticBeams = (
     { batch = 32, ...options }: ExactOptions & { readonly temperature?: number | undefined } = {}
   ): Layer.Layer<LeafDecoder, never, Sids> =>
@@ -116,7 +116,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
       options
     )
 
-  /** Exact search for the most probable leaves, with the probability of the others. */
+  /** Provides exact search for the most probable leaves, with the probability of the others. */
   static readonly layerExact = (
     { batch = 32, ...options }: ExactOptions = {}
   ): Layer.Layer<LeafDecoder, never, Sids> =>
@@ -125,7 +125,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
     )
 
   /**
-   * Constrained beam search of one request at a time, in stages whose sizes do not depend on `count` (`searchBest`):
+   * Provides constrained beam search of one request at a time, in stages whose sizes do not depend on `count` (`searchBest`):
    * the list for a count is a prefix of the list for any greater count, with or without a prior.
    *
    * `beams` is the number of leaves of the first stage, at most 512, by default 50.

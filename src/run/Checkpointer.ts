@@ -61,12 +61,12 @@ export class Checkpointer extends Context.Service<Checkpointer, {
    */
   best(kind: string): Effect.Effect<Checkpoint | undefined, RunError>
 }>()("sidereal/run/Checkpointer") {
-  /** Checkpoints under `<run>/checkpoints`. */
+  /** Provides checkpoints under `<run>/checkpoints`. */
   static readonly layer = (
     run: string
   ): Layer.Layer<Checkpointer, never, FileSystem.FileSystem | Path.Path> => Layer.effect(Checkpointer, make(run))
 
-  /** Checkpoints in memory. */
+  /** Provides checkpoints in memory. */
   static readonly layerMemory: Layer.Layer<Checkpointer> = Layer.sync(Checkpointer, () => {
     const latest = new Map<string, Checkpoint>()
     const best = new Map<string, Checkpoint>()

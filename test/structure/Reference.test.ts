@@ -1,10 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import { execFile } from "node:child_process"
 import { existsSync, globSync, readFileSync } from "node:fs"
-import { dirname, join } from "node:path"
+import { dirname, join, normalize } from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Docstrings from "../../reference/Docstrings.ts"
 import * as Examples from "../../reference/Examples.ts"
+import * as Markdown from "../../reference/Markdown.ts"
+import * as Pages from "../../reference/Pages.ts"
 import * as PublicExports from "../../reference/PublicExports.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
@@ -26,8 +28,15 @@ describe("public exports", () => {
     assert.isAbove(all.length, 1500)
     assert.deepStrictEqual(
       all.flatMap((one) => {
-        const problem = Docstrings.problemOf(one)
-        return problem === undefined ? [] : [`${one.file}:${one.line} ${one.name} ${problem}`]
+        const members = one.members.map(({ name, text }) => ({
+          name: `${one.name}.${name}`,
+          text,
+          kind: "function" as const
+        }))
+        return [one, ...members].flatMap((documented) => {
+          const problem = Docstrings.problemOf(documented)
+          return problem === undefined ? [] : [`${one.file}:${one.line} ${documented.name} ${problem}`]
+        })
       }),
       []
     )
@@ -49,6 +58,52 @@ describe("public exports", () => {
     assert.include(problem("constant", "name of a thing."), "middle")
     assert.strictEqual(problem("function", "Half-whitens rows, [N, D]."), "")
     assert.strictEqual(problem("interface", "Result of the iterations."), "")
+  })
+})
+
+describe("pages of the reference", () => {
+  const modules = PublicExports.read(root)
+  const pages = new Map(
+    Pages.render(modules, "1.2.3", (file) => readFileSync(join(root, file), "utf8")).map((
+      { path, text }
+    ) => [path, text])
+  )
+
+  it("show every export with its type, docstring and example, by folder", () => {
+    for (const module of modules) {
+      const page = pages.get(`${module.path}.html`) ?? ""
+      for (const one of module.exports) assert.include(page, `id="${one.name}"`, module.path)
+    }
+    const trie = pages.get("sid/trie/Trie.html")!
+    assert.include(trie, "build: (sids: ReadonlyArray&lt;ArrayLike&lt;number&gt;&gt;) =&gt; Trie")
+    assert.include(trie, "Trie.find(trie, [3, 1])")
+    assert.include(trie, "import * as Trie from &quot;sidereal/sid/trie/Trie&quot;")
+    const decoder = pages.get("decode/LeafDecoder.html")!
+    assert.match(decoder, /LeafDecoder\.layerExact<\/h3>[\s\S]*Provides exact search/)
+    assert.match(pages.get("index.html")!, /1\.2\.3[\s\S]*<h2>catalog<\/h2>[\s\S]*<h2>layers\/onnx<\/h2>/)
+  })
+
+  it("link to sources and to each other without a network", () => {
+    for (const [path, text] of pages) {
+      for (const [, link] of text.matchAll(/href="([^"]+)"/g)) {
+        if (/^https?:/.test(link!)) continue
+        const [to, anchor] = link!.split("#") as [string, string | undefined]
+        const target = to === "" ? text : pages.get(normalize(join(dirname(path), to)))
+        assert.isDefined(target, `${path} links to ${link}`)
+        if (anchor !== undefined) assert.include(target!, `id="${anchor}"`, `${path} links to ${link}`)
+      }
+      assert.notMatch(text, /(?:src|href)="(?:https?:)?\/\/[^"]+\.(?:js|css)/)
+    }
+  })
+
+  it("render the marks of docstrings, and escape the rest", () => {
+    const { markup } = Markdown.render(
+      "Returns `a < b`.\n\n- one\n- **two**\n\n@default 1\n@example\n```ts\na<b>()\n```"
+    )
+    assert.include(markup, "<code>a &lt; b</code>")
+    assert.include(markup, "<ul><li>one</li><li><b>two</b></li></ul>")
+    assert.include(markup, "<b>default</b> 1")
+    assert.include(markup, "<h4>Example</h4><pre>a&lt;b&gt;()</pre>")
   })
 })
 
