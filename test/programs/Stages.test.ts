@@ -14,6 +14,7 @@ import * as SasRec from "../../src/evaluation/baseline/sasrec/SasRec.ts"
 import { SasRecConfig } from "../../src/evaluation/baseline/sasrec/SasRecConfig.ts"
 import { Progress, type Tracker } from "../../src/run/Progress.ts"
 import * as KMeans from "../../src/sid/clustering/KMeans.ts"
+import { importing, services } from "../catalog/Importing.ts"
 
 /** Display that keeps, for each piece of work, the numbers that it was told. */
 const recording = () => {
@@ -30,7 +31,7 @@ const recording = () => {
 }
 
 describe("stages of the pipeline", () => {
-  it.effect("each show units done of a total, and end", () =>
+  it.live("each show units done of a total, and end", () =>
     Effect.gen(function*() {
       const folder = yield* Effect.acquireRelease(
         Effect.sync(() => mkdtempSync(join(tmpdir(), "sidereal-stages-"))),
@@ -83,6 +84,23 @@ describe("stages of the pipeline", () => {
       }
       assert.isTrue(shown.has("read events.csv"))
     }).pipe(Effect.scoped))
+
+  it.effect("of reading a file line by line do too", () =>
+    Effect.gen(function*() {
+      const { progress, shown } = recording()
+      const line = (i: number) =>
+        JSON.stringify({ user_id: `u${i % 40}`, item_id: `i${i % 13}`, timestamp: i, more: "x".repeat(2e4) })
+      const text = Array.from({ length: 400 }, (_, i) => line(i)).join("\n")
+      yield* importing({ "events.jsonl": text }).pipe(
+        Effect.provideService(Progress, progress),
+        Effect.provide(services)
+      )
+      const { finished, total, updates } = shown.get("read events.jsonl")!
+      assert.strictEqual(total, Math.round(text.length / 1e6))
+      assert.isAbove(updates.length, 2)
+      assert.strictEqual(updates.at(-1), total)
+      assert.isAbove(finished, 0)
+    }))
 
   it.effect("of a teacher and of clustering do too", () =>
     Effect.gen(function*() {
