@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config"
 
 export default defineConfig({
   test: {
-    include: process.env["SIDEREAL_LONG"] === "1" ? ["test/**/*.long.ts"] : ["test/**/*.test.ts"],
+    include: process.env["SIDEREAL_LONG"] === "1" ? ["test/**/*.long.ts"] : ["test/**/*.test.ts", "examples/*.test.ts"],
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 60_000,

@@ -3,6 +3,8 @@
  *
  * The pseudo-Huber loss `sqrt(1 + e^2) - 1` has the gradient `e / sqrt(1 + e^2)`; the hand-written gradient reuses the
  * root computed by the loss. `save` passes tensors from the forward pass to the gradient.
+ *
+ * Run it: `node examples/CustomGradient.ts`
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as tf from "@tensorflow/tfjs"

@@ -1,5 +1,7 @@
 /**
  * The tensor engine alone: logistic regression in twenty lines.
+ *
+ * Run it: `node examples/LogisticRegression.ts`
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as tf from "@tensorflow/tfjs"

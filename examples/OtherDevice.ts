@@ -1,5 +1,7 @@
 /**
  * One program on two devices: only the layer differs. With a GPU, weights and optimizer slots stay on it.
+ *
+ * Run it: `node examples/OtherDevice.ts`
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as tf from "@tensorflow/tfjs"

@@ -1,7 +1,7 @@
 /**
  * A custom reward in the GRPO program: candidates with the target's category receive a partial reward.
  *
- * Start it on a trained run: `node examples/SwapReward.ts runs/generated-shop`
+ * Run it on a trained run: `node examples/SwapReward.ts runs/generated-shop`
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Effect from "effect/Effect"

@@ -57,6 +57,7 @@ const together = 1024
 /** Evaluates the run's policies and keeps the record. */
 export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLayer = Policies.flat) {
   const { keep, manifest, run, settings } = yield* Workspace
+  const progress = yield* Progress
   const { dataset, split } = yield* Prepare.program()
   const { index } = yield* Tokenize.program()
   const { beams, fusionUsers, fusionWeights, historyExcluded } = settings.evaluation
@@ -81,10 +82,11 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
   const baseline = Effect.fnUntraced(function*(fit: () => Scorer.Scorer) {
     const { seconds, value: { rankings, scorer } } = yield* timed(Effect.gen(function*() {
       const scorer = fit()
-      return {
-        scorer,
-        rankings: yield* Evaluator.byScoresEach(examples, scorer, sides.map(({ excluded }) => excluded))
-      }
+      const tracker = progress.part(`evaluate ${scorer.name}`, examples.length, "users")
+      const modes = sides.map(({ excluded }) => excluded)
+      const rankings = yield* Evaluator.byScoresEach(examples, scorer, modes, tracker.update)
+      tracker.finish()
+      return { scorer, rankings }
     }))
     for (const [at, side] of sides.entries()) add(side, scorer.name, rankings[at]!, seconds / sides.length)
     return scorer
@@ -96,7 +98,6 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
   yield* Effect.gen(function*() {
     const parameters = yield* PolicyParameters
     const checkpointer = yield* Checkpointer
-    const progress = yield* Progress
     const sample = TrainingState.sample(split.validation, fusionUsers, settings.seed)
 
     /** Ranks the test users by a policy alone and with its prior, in both history modes. */

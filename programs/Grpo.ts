@@ -102,11 +102,14 @@ export const train = Effect.fn("Grpo.train")(
     const phases = Phases.make()
     const rank = phases.time(
       "validation",
-      Effect.scoped(Effect.flatMap(store.evaluation, (weights) =>
-        PolicyRanking.rankAll(users, weights, {
+      Effect.scoped(Effect.flatMap(store.evaluation, (weights) => {
+        const validating = progress.part("grpo validation", users.length, "users")
+        return PolicyRanking.rankAll(users, weights, {
           beams: grpo.validationBeams,
-          historyExcluded: data.historyExcluded
-        })))
+          historyExcluded: data.historyExcluded,
+          progress: validating.update
+        }).pipe(Effect.ensuring(Effect.sync(() => validating.finish())))
+      }))
     )
 
     // Every validation is compared with the rankings by the policy before training, in a resumed run too.

@@ -3,6 +3,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { availableParallelism } from "node:os"
 import * as Laboratory from "../src/laboratory/Laboratory.ts"
@@ -49,6 +50,12 @@ export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Qu
   const TokenizerWorker = yield* Effect.promise(() => import("./TokenizerWorker.ts"))
   const tracker = (yield* Progress).start("tokenizers", names.length, "tokenizers")
   let done = 0
+  const training = new Set<string>()
+  // A tokenizer may train for minutes: the line is kept alive until it ends.
+  const alive = Effect.sync(() => tracker.update(done, `training ${[...training].join(", ")}`)).pipe(
+    Effect.repeat(Schedule.spaced("1 second")),
+    Effect.andThen(Effect.never)
+  )
   const kept = yield* Effect.forEach(
     names,
     (name, i) => {
@@ -59,6 +66,7 @@ export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Qu
         `laboratory/${name}-${version}.json`,
         Effect.gen(function*() {
           yield* Metric.update(waiting, names.length - i - 1)
+          training.add(name)
           const answer = yield* TokenizerWorker.run({ tokenizer: of(name), seed: settings.seed, items })
           const index = SidIndex.fromResolved(answer.resolved, answer.collisionPolicy)
           const { entry, perUser } = Laboratory.measure({ ...answer, name, index }, dataset, split, settings.seed)
@@ -71,11 +79,16 @@ export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Qu
         }),
         codec
       ).pipe(
-        Effect.tap(({ entry }) => Effect.sync(() => tracker.update(++done, `${name} in ${entry.seconds.toFixed(1)} s`)))
+        Effect.tap(({ entry }) =>
+          Effect.sync(() => {
+            training.delete(name)
+            tracker.update(++done, `${name} in ${entry.seconds.toFixed(1)} s`)
+          })
+        )
       )
     },
     { concurrency: availableParallelism() }
-  )
+  ).pipe(Effect.raceFirst(alive))
   tracker.finish()
   const measured = kept.map(({ entry, perUser }) => ({ entry, perUser: Float64Array.from(perUser) }))
   const recommendation = Laboratory.recommend(measured, settings.seed)

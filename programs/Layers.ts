@@ -11,6 +11,7 @@ import { Progress } from "../src/run/Progress.ts"
 import { RunLog } from "../src/run/RunLog.ts"
 import * as Devices from "./Devices.ts"
 import * as Encoders from "./Encoders.ts"
+import * as Note from "./Note.ts"
 import * as Quantizers from "./Quantizers.ts"
 import { Workspace, type WorkspaceOptions } from "./Workspace.ts"
 
@@ -22,8 +23,12 @@ const archives = Layer.unwrap(Effect.map(Effect.promise(() => import("../layers/
 const embeddings = (folder: string) =>
   Layer.unwrap(Effect.map(Effect.promise(() => import("../layers/lancedb/LanceDb.ts")), ({ layer }) => layer(folder)))
 
+const progress = Layer.unwrap(
+  Effect.map(Note.Quiet, (quiet) => quiet ? Progress.layerSilent : Progress.layer(process.stderr))
+)
+
 /** The layers of importing, without a run. */
-export const importers = Layer.merge(tables, archives).pipe(Layer.provideMerge(NodeServices.layer))
+export const importers = Layer.mergeAll(tables, archives, progress).pipe(Layer.provideMerge(NodeServices.layer))
 
 /**
  * Provides everything that a command needs, for one run on a device. A missing device fails before the run is touched.
@@ -54,7 +59,7 @@ export const layer = (options: WorkspaceOptions & { readonly device?: Devices.De
       )
     )
   })).pipe(
-    Layer.provideMerge(Layer.merge(Progress.layer(process.stderr), tables)),
+    Layer.provideMerge(Layer.merge(progress, tables)),
     Layer.provideMerge(Workspace.layer(options)),
     Layer.provideMerge(Devices.devices[options.device ?? "cpu"]),
     Layer.provideMerge(NodeServices.layer)

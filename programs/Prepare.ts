@@ -8,6 +8,7 @@ import * as DatasetFile from "../src/catalog/DatasetFile.ts"
 import * as Import from "../src/catalog/Import.ts"
 import * as Shop from "../src/catalog/shop/Shop.ts"
 import * as Split from "../src/catalog/Split.ts"
+import { Progress } from "../src/run/Progress.ts"
 import * as Note from "./Note.ts"
 import { artefacts } from "./RunSettings.ts"
 import { type Settings } from "./Settings.ts"
@@ -27,10 +28,16 @@ export const load = (path: string, { core, filter, seed, strict }: Settings) =>
 export const program = Effect.fn("prepare")(function*() {
   const { artefact, recordSources, settings } = yield* Workspace
   const { data, seed, shop, split } = settings
+  const progress = yield* Progress
   const dataset: Dataset = yield* artefact(
     artefacts.dataset,
     (data === undefined
-      ? Effect.sync(() => Shop.generate(shop, seed))
+      ? Effect.sync(() => {
+        const tracker = progress.part("generate a shop", shop.users, "users")
+        const generated = Shop.generate(shop, seed, tracker.update)
+        tracker.finish()
+        return generated
+      })
       : recordSources(data).pipe(
         Effect.andThen(load(data, settings)),
         Effect.tap(({ sources }) => recordSources(data, sources)),

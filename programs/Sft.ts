@@ -110,9 +110,13 @@ export const train = Effect.fn("Sft.train")(
       epoch++
       stopped = hooks.stop?.(selection, epoch) ?? false
       if (selection.isDue(epoch) || stopped) {
+        const validating = progress.part("sft validation", users.length, "users")
         const ranked = yield* Effect.scoped(
-          Effect.flatMap(store.evaluation, (weights) => PolicyRanking.rankAll(users, weights, ranking))
-        )
+          Effect.flatMap(
+            store.evaluation,
+            (weights) => PolicyRanking.rankAll(users, weights, { ...ranking, progress: validating.update })
+          )
+        ).pipe(Effect.ensuring(Effect.sync(() => validating.finish())))
         const ndcg = PolicyRanking.meanNdcg(ranked, 10)
         yield* log.append({
           kind: "sft.validation",

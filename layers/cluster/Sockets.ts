@@ -115,10 +115,10 @@ const layer = (
   )
 }
 
-/** Process that holds the learner; at most one per cluster name. */
+/** Provides the process that holds the learner; at most one per cluster name. */
 export const layerDriver = (options: SocketOptions): Layer.Layer<Cluster, JoinError> => layer(options, ["default"])
 
-/** Process that answers messages. */
+/** Provides a process that answers messages. */
 export const layerWorker = (options: SocketOptions): Layer.Layer<Cluster, JoinError> => layer(options, [Shards.workers])
 
 /** Number of batches after which answered messages are removed from the database. */

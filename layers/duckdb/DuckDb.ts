@@ -6,10 +6,9 @@ import { type DuckDBConnection, DuckDBInstance, type DuckDBVector } from "@duckd
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import { mkdtempSync, rmSync } from "node:fs"
 import { availableParallelism, tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { AmbiguousColumn, CatalogError, MissingColumn, Unreadable } from "../../src/catalog/CatalogError.ts"
 import * as EventTime from "../../src/catalog/reader/EventTime.ts"
 import * as Keys from "../../src/catalog/reader/Keys.ts"
@@ -24,7 +23,7 @@ import {
   TableReader
 } from "../../src/catalog/reader/TableReader.ts"
 import * as TimedEvents from "../../src/catalog/reader/TimedEvents.ts"
-import { Progress, type Tracker } from "../../src/run/Progress.ts"
+import * as Progress from "../../src/run/Progress.ts"
 import * as RecordLines from "./RecordLines.ts"
 import * as Source from "./Source.ts"
 
@@ -266,7 +265,7 @@ const readEvents = async (
   source: Source.Source,
   columns: EventColumns,
   { dates, missing = MissingWords.words }: EventOptions,
-  tracker: (rows: number) => Tracker
+  tracker: (rows: number) => Progress.Tracker
 ): Promise<EventScan> => {
   const { item, rating, time, user } = columns
   const timeColumns = TimedEvents.columnsOf(time)
@@ -432,6 +431,32 @@ const sampleOf = async (connection: DuckDBConnection, source: Source.Source): Pr
   return { columns: names, rows: rows.getRows() as Sample["rows"], header: true, ...about }
 }
 
+/**
+ * Shows how far a reading is. Its statements are not known beforehand: each counts as half of the work that is left, so
+ * the share never falls.
+ */
+const followed = async <A>(
+  connection: DuckDBConnection,
+  tracker: Progress.Tracker,
+  read: () => Promise<A>
+): Promise<A> => {
+  let [rest, last] = [100, 0]
+  const timer = setInterval(() => {
+    // It is negative between statements.
+    const { percentage } = connection.progress
+    if (percentage < 0) return
+    if (percentage < last) rest /= 2
+    last = percentage
+    tracker.update(Math.floor(100 - rest + (rest * last) / 200))
+  }, 250)
+  try {
+    return await read()
+  } finally {
+    clearInterval(timer)
+    tracker.finish()
+  }
+}
+
 /** Memory limit of DuckDB; keys of larger files wait on the disk. Every thread has buffers of its own. */
 const memory = "512MB"
 const threads = 4
@@ -459,6 +484,9 @@ export const layer: Layer.Layer<TableReader, CatalogError, FileSystem.FileSystem
           const connection = await (await DuckDBInstance.create(":memory:")).connect()
           await connection.run(`SET memory_limit = '${memory}'; SET temp_directory = ${quote(spill)}`)
           await connection.run(`SET threads = ${Math.min(threads, availableParallelism())}`)
+          await connection.run(
+            "SET enable_progress_bar = true; SET enable_progress_bar_print = false; SET progress_bar_time = 0"
+          )
           // Dates that name no zone are UTC, wherever the machine stands.
           await connection.run("SET TimeZone = 'UTC'")
           return connection
@@ -469,15 +497,23 @@ export const layer: Layer.Layer<TableReader, CatalogError, FileSystem.FileSystem
     )
     // The tables of a reading have fixed names, so one reads at a time, and none before an interrupted one is put away.
     let last: Promise<unknown> = Promise.resolve()
-    const reading = <A>(path: string, read: () => Promise<A>): Effect.Effect<A, CatalogError> =>
-      Effect.tryPromise({
+    const reading = Effect.fnUntraced(function*<A>(
+      path: string,
+      read: (progress: Progress.Progress["Service"]) => Promise<A>
+    ): Effect.fn.Return<A, CatalogError> {
+      const progress = yield* Progress.orSilent
+      return yield* Effect.tryPromise({
         try: (signal) => {
           const interrupt = () => connection.interrupt()
           const result = last.then(async () => {
             signal.throwIfAborted()
             signal.addEventListener("abort", interrupt)
             try {
-              return await read()
+              return await followed(
+                connection,
+                progress.part(`read ${basename(path)}`, 100, "percent"),
+                () => read(progress)
+              )
             } finally {
               signal.removeEventListener("abort", interrupt)
               await drop(connection)
@@ -488,6 +524,7 @@ export const layer: Layer.Layer<TableReader, CatalogError, FileSystem.FileSystem
         },
         catch: unreadable(path)
       })
+    })
     const opener = Source.opener(spill)
     const open = (...asked: Parameters<typeof opener>) =>
       opener(...asked).pipe(Effect.provideService(FileSystem.FileSystem, fileSystem))
@@ -501,13 +538,11 @@ export const layer: Layer.Layer<TableReader, CatalogError, FileSystem.FileSystem
         return yield* reading(path, () => readTable(connection, source, columns, options))
       }),
       events: Effect.fn("TableReader.events")(function*(path, columns, options = {}) {
-        const progress = Option.getOrElse(yield* Effect.serviceOption(Progress), () => ({
-          start: (): Tracker => ({ update: () => {}, finish: () => {} })
-        }))
         const source = yield* open(path, options.form, "whole")
         return yield* reading(
           path,
-          () => readEvents(connection, source, columns, options, (rows) => progress.start("events", rows, "rows"))
+          (progress) =>
+            readEvents(connection, source, columns, options, (rows) => progress.start("events", rows, "rows"))
         )
       })
     })

@@ -35,6 +35,7 @@ export const register = (
     }
   })
 
+/** Returns whether two shapes are equal. */
 export const sameShape = (a: ReadonlyArray<number>, b: ReadonlyArray<number>): boolean =>
   a.length === b.length && a.every((size, axis) => size === b[axis])
 

@@ -41,7 +41,7 @@ export const share = (tensor: HostTensor): HostTensor => {
   return copy
 }
 
-/** A host whose sessions live on one worker thread until `close`; what they are fed lies on shared memory. */
+/** Starts a host whose sessions live on one worker thread until `close`; what they are fed lies on shared memory. */
 export const host = (options: SessionOptions): SessionHost => {
   const worker = new Worker(new URL(import.meta.url), { workerData: { [marker]: options } })
   worker.unref()

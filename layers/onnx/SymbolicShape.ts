@@ -14,7 +14,7 @@ export interface Axis {
   readonly factors: ReadonlyArray<string>
 }
 
-/** Source of a run-time size: an axis of a graph input. */
+/** Axis of a graph input from which the value of a run-time size is read. */
 export interface Source {
   readonly input: string
   readonly axis: number

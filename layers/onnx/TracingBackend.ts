@@ -136,8 +136,9 @@ export const tensorOf = (
   return { dataId, shape: [...shape], dtype: type === "int64" ? "int32" : type }
 }
 
-/** Graph names of a program's inputs and outputs, kept apart so that a weight and its gradient may share a name. */
+/** Returns the graph name of a program's input; it differs from that of an output of the same name. */
 export const inputName = (name: string): string => `in.${name}`
+/** Returns the graph name of a program's output; a weight and its gradient may share a name. */
 export const outputName = (name: string): string => `out.${name}`
 
 /** A traced program: its graph and its outputs. */

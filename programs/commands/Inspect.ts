@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Inspection from "../../src/catalog/Inspection.ts"
 import * as Inspect from "../Inspect.ts"
 import * as Layers from "../Layers.ts"
+import * as Note from "../Note.ts"
 import * as Output from "../Output.ts"
 import * as Settings from "../Settings.ts"
 import * as Root from "./Root.ts"
@@ -22,9 +23,11 @@ export const command = Command.make("inspect", {
 }, ({ path, write }) =>
   Effect.gen(function*() {
     const flags = yield* Root.command
-    if (write) yield* Output.note(`wrote ${yield* Inspect.write(path).pipe(Effect.provide(Layers.importers))}`)
+    const importing = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+      work.pipe(Effect.provide(Layers.importers), Effect.provideService(Note.Quiet, flags.quiet))
+    if (write) yield* Output.note(`wrote ${yield* importing(Inspect.write(path))}`)
     const settings = yield* Settings.decodeParts(yield* Root.partsOf({ ...flags, data: Option.some(path) }))
-    const found = yield* Inspect.program(path, settings).pipe(Effect.provide(Layers.importers))
+    const found = yield* importing(Inspect.program(path, settings))
     yield* Output.result(found, Inspection.describe(found)).pipe(
       Effect.provideService(Output.AsJson, flags.json)
     )

@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as ConfigFile from "../ConfigFile.ts"
 import * as Devices from "../Devices.ts"
 import * as Layers from "../Layers.ts"
+import * as Note from "../Note.ts"
 import * as Output from "../Output.ts"
 import * as Settings from "../Settings.ts"
 import { type WorkspaceOptions } from "../Workspace.ts"
@@ -55,6 +56,7 @@ export const command = Command.make("sidereal").pipe(
       Flag.withDescription("Where tensor programs run (default: cpu)"),
       Flag.withDefault("cpu" as const)
     ),
+    quiet: toggle("quiet", "No progress on standard error: results, warnings and errors stay"),
     json: toggle("json", "Results as JSON on standard output"),
     quick: toggle("quick", "A tiny policy and few steps: ends in seconds, proves nothing"),
     fresh: toggle("fresh", "Begin the run again instead of going on")
@@ -100,7 +102,8 @@ export const within = <A, E, R>(work: Effect.Effect<A, E, R>, access: Access = {
         fresh: flags.fresh,
         ...access
       })),
-      Effect.provideService(Output.AsJson, flags.json)
+      Effect.provideService(Output.AsJson, flags.json),
+      Effect.provideService(Note.Quiet, flags.quiet)
     )
   })
 

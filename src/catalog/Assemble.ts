@@ -80,6 +80,8 @@ export interface AssembleOptions {
    * items by the users' order. @default time
    */
   readonly numbering?: "time" | "minionerec" | undefined
+  /** Function called with the number of users done, of twice all users: each is looked at twice. @default none */
+  readonly progress?: ((done: number) => void) | undefined
 }
 
 /** Returns an item without texts, with its key as title. */
@@ -163,6 +165,7 @@ export const assemble = (
     const repeated = new Uint8Array(total)
     const last = new Map<number, number>()
     for (let u = 0; u + 1 < starts.length; u++) {
+      if (u % 1024 === 0) options.progress?.(u)
       last.clear()
       for (let at = starts[u]!; at < starts[u + 1]!; at++) {
         const e = order[at]!
@@ -243,6 +246,7 @@ export const assemble = (
   const sequenceParts: Array<Uint8Array> = []
   let [pairs, tied] = [0, 0]
   for (const [number, user] of users.entries()) {
+    if (number % 1024 === 0) options.progress?.(userKeys.length + number)
     const events = order.subarray(starts[user], starts[user + 1]).filter((e) => alive[e] === 1)
     for (let at = 1; at < events.length; at++) {
       pairs++

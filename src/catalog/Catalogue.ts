@@ -7,6 +7,6 @@ import { type Dataset } from "./Dataset.ts"
 
 /** Data set of the run. */
 export class Catalogue extends Context.Service<Catalogue, Dataset>()("sidereal/catalog/Catalogue") {
-  /** A layer that provides `dataset`. */
+  /** Provides `dataset`. */
   static readonly layer = (dataset: Dataset): Layer.Layer<Catalogue> => Layer.succeed(Catalogue, dataset)
 }

@@ -23,7 +23,30 @@ export interface EventLogBuilder {
   build(): EventLog
 }
 
-/** Makes an empty builder; keys are numbered in the order of their first event. */
+/**
+ * Makes an empty builder; keys are numbered in the order of their first event.
+ *
+ * @example
+ * ```ts
+ * import * as assert from "node:assert/strict"
+ * import * as Assemble from "sidereal/catalog/Assemble"
+ * import * as EventLog from "sidereal/catalog/EventLog"
+ *
+ * const log = EventLog.builder()
+ * log.add("ann", "tea", Date.UTC(2026, 0, 2))
+ * log.add("ann", "cup", Date.UTC(2026, 0, 1))
+ * log.add("bob", "tea", Date.UTC(2026, 0, 3))
+ * const dataset = Assemble.assemble("shop", log.build(), new Map(), {
+ *   filter: Assemble.noFilter,
+ *   seed: 1,
+ *   core: 0,
+ *   firstOnly: false,
+ *   before: []
+ * })
+ * assert.deepEqual(dataset.items.map(({ key }) => key), ["cup", "tea"])
+ * assert.deepEqual(dataset.sequences.map((items) => Array.from(items)), [[0, 1], [1]])
+ * ```
+ */
 export const builder = (): EventLogBuilder => {
   const userNumber = new Map<string, number>()
   const itemNumber = new Map<string, number>()

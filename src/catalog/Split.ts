@@ -31,6 +31,24 @@ export class SplitConfig extends Schema.Class<SplitConfig>("sidereal/catalog/Spl
  * Splits by leave-one-out: the last event of a user is the test target, the one before it the validation target, and
  * the others are for training. The test history includes the validation item. Users with fewer than three events are
  * for training only.
+ *
+ * @example
+ * ```ts
+ * import * as assert from "node:assert/strict"
+ * import * as Assemble from "sidereal/catalog/Assemble"
+ * import * as Split from "sidereal/catalog/Split"
+ *
+ * const { test, train, validation } = Split.leaveOneOut({
+ *   name: "tiny",
+ *   items: ["a", "b", "c", "d"].map(Assemble.nameless),
+ *   userKeys: ["u"],
+ *   sequences: [Int32Array.of(0, 1, 2, 3)],
+ *   counts: []
+ * })
+ * assert.deepEqual(Array.from(train[0]!), [0, 1])
+ * assert.deepEqual([validation[0]!.target, test[0]!.target], [2, 3])
+ * assert.deepEqual(Array.from(test[0]!.history), [0, 1, 2])
+ * ```
  */
 export const leaveOneOut = (dataset: Dataset): Split => {
   const lengths = dataset.sequences.map(({ length }) => length < 3 ? length : length - 2)
@@ -61,7 +79,7 @@ const trainingPart = (
   trainTimes: times?.map((list, user) => list.subarray(0, lengths[user]))
 })
 
-/** Examples of the three parts by the targets' times, 8 : 1 : 1. */
+/** Returns the examples of the three parts by the targets' times, 8 : 1 : 1. */
 export const chronologicalParts = (dataset: Dataset, window: number): Readonly<
   Record<"train" | "validation" | "test", ReadonlyArray<Example>>
 > => {

@@ -47,6 +47,37 @@ export interface ExactOptions extends DecoderOptions {
  *
  * Every leaf returned belongs to its request's space as it was when the request was made. The policy's probabilities
  * are normalised over the unfiltered space.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ * import * as assert from "node:assert/strict"
+ * import { LeafDecoder } from "sidereal/decode/LeafDecoder"
+ * import { PolicyParameters } from "sidereal/policy/PolicyParameters"
+ * import * as Prompt from "sidereal/policy/Prompt"
+ * import { Sids } from "sidereal/sid/Sids"
+ * import * as LeafSpace from "sidereal/sid/trie/LeafSpace"
+ * import * as Testing from "sidereal/testing"
+ * import * as CountingPolicy from "sidereal/testing/CountingPolicy"
+ *
+ * const program = Effect.gen(function*() {
+ *   const { space } = yield* Sids
+ *   const weights = yield* (yield* PolicyParameters).evaluation
+ *   const prompt = Prompt.ofItems(Int32Array.of(3, 4))
+ *   const request = { prompt, count: 5, space: LeafSpace.without(space, [3, 4]) }
+ *   const [found] = yield* (yield* LeafDecoder).decode([request], weights)
+ *   return Array.from(found!.leaves, (leaf) => space.items(leaf)[0]!)
+ * })
+ * const policy = PolicyParameters.layer.pipe(Layer.provideMerge(CountingPolicy.layer()))
+ * const items = await Effect.runPromise(program.pipe(
+ *   Effect.scoped,
+ *   Effect.provide(Layer.merge(policy, LeafDecoder.layerBeams())),
+ *   Effect.provide(Layer.merge(Sids.layer(Testing.index(27)), Testing.layerNoTensors))
+ * ))
+ * assert.equal(new Set(items).size, 5)
+ * assert.ok(!items.includes(3) && !items.includes(4))
+ * ```
  */
 export class LeafDecoder extends Context.Service<LeafDecoder, {
   decode(
@@ -55,7 +86,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
     options?: { readonly progress?: ((done: number) => void) | undefined }
   ): Effect.Effect<ReadonlyArray<BeamSearch.RankedLeaves>, DecoderError, PolicyModel>
 }>()("sidereal/decode/LeafDecoder") {
-  /** Constrained beam search whose number of beams is the largest `count` of the requests. */
+  /** Provides constrained beam search whose number of beams is the largest `count` of the requests. */
   static readonly layerBeams = ({ batch = 32 }: DecoderOptions = {}): Layer.Layer<LeafDecoder, never, Sids> =>
     layerOf((draws, weights, progress) => {
       const beams = draws.reduce((most, { count }) => Math.max(most, count), 1)
@@ -65,7 +96,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
       )
     })
 
-  /** Random leaves drawn from the policy, distinct unless `replacement` is set. */
+  /** Provides random leaves drawn from the policy, distinct unless `replacement` is set. */
   static readonly layerSampling = (
     { batch = 32, ...options }: DecoderOptions & Sampling.SamplingOptions = {}
   ): Layer.Layer<LeafDecoder, never, Sids> =>
@@ -75,7 +106,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
       options
     )
 
-  /** Distinct random leaves drawn by stochastic beam search, with the log-probability of drawing each. */
+  /** Provides distinct random leaves drawn by stochastic beam search, with the log-probability of drawing each. */
   static readonly layerStochasticBeams = (
     { batch = 32, ...options }: ExactOptions & { readonly temperature?: number | undefined } = {}
   ): Layer.Layer<LeafDecoder, never, Sids> =>
@@ -85,7 +116,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
       options
     )
 
-  /** Exact search for the most probable leaves, with the probability of the others. */
+  /** Provides exact search for the most probable leaves, with the probability of the others. */
   static readonly layerExact = (
     { batch = 32, ...options }: ExactOptions = {}
   ): Layer.Layer<LeafDecoder, never, Sids> =>
@@ -94,7 +125,7 @@ export class LeafDecoder extends Context.Service<LeafDecoder, {
     )
 
   /**
-   * Constrained beam search of one request at a time, in stages whose sizes do not depend on `count` (`searchBest`):
+   * Provides constrained beam search of one request at a time, in stages whose sizes do not depend on `count` (`searchBest`):
    * the list for a count is a prefix of the list for any greater count, with or without a prior.
    *
    * `beams` is the number of leaves of the first stage, at most 512, by default 50.

@@ -89,7 +89,7 @@ const Difference = Schema.Struct({
   ci95: Schema.Tuple([Schema.Finite, Schema.Finite])
 })
 
-/** @see Difference */
+/** Paired difference between two models on the same users, with its 95 % bootstrap interval. */
 export type Difference = typeof Difference.Type
 
 const Differences = Schema.Array(Difference)

@@ -43,14 +43,15 @@ const together = 64
 
 /**
  * Ranks all items by a scorer as `byRows` does, once for each value of `historyExcluded` in `modes`, [modes]; scores
- * are computed once for all modes.
+ * are computed once for all modes. `progress` is called with the number of examples done so far.
  */
 export const byScoresEach: (
   examples: ReadonlyArray<Example>,
   scorer: Scorer,
-  modes: ReadonlyArray<boolean>
+  modes: ReadonlyArray<boolean>,
+  progress?: (done: number) => void
 ) => Effect.Effect<ReadonlyArray<Ranking>, ScorerError> = Effect.fn("Evaluator.byScores")(
-  function*(examples, scorer, modes) {
+  function*(examples, scorer, modes, progress) {
     const parts: Array<ReadonlyArray<Ranking>> = []
     for (let at = 0; at < examples.length; at += together) {
       const some = examples.slice(at, at + together)
@@ -59,6 +60,7 @@ export const byScoresEach: (
         let row = 0
         return byRows(some, () => data.subarray(row * width, ++row * width), historyExcluded)
       }))
+      progress?.(at + some.length)
     }
     return modes.map((_, mode) => ({
       ranks: parts.flatMap((part) => part[mode]!.ranks),
@@ -133,7 +135,24 @@ const mean = (values: ArrayLike<number>): number => {
 /** Computes HR@10 and NDCG@10 of every slice. */
 const sliceMetrics = new Set(["HR@10", "NDCG@10"])
 
-/** Computes the row of a ranking. */
+/**
+ * Computes the row of a ranking.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as assert from "node:assert/strict"
+ * import * as Popularity from "sidereal/evaluation/baseline/Popularity"
+ * import * as Evaluator from "sidereal/evaluation/Evaluator"
+ *
+ * const train = [Int32Array.of(0, 1, 2), Int32Array.of(0, 2), Int32Array.of(2)]
+ * const test = [{ user: 0, history: Int32Array.of(1), target: 2 }, { user: 1, history: Int32Array.of(2), target: 1 }]
+ * const ranking = await Effect.runPromise(Evaluator.byScores(test, Popularity.fit(train, 3), true))
+ * const { ci95, metrics } = Evaluator.row({ name: "popularity", ranking, items: 3, seconds: 0, seed: 1 })
+ * assert.equal(metrics["HR@1"], 0.5)
+ * assert.deepEqual(ci95["HR@1"], [0, 1])
+ * ```
+ */
 export const row = ({
   items,
   longest = Infinity,

@@ -27,7 +27,20 @@ const expectation = (rank: Rank, cutoff: number, gain: (position: number) => num
 /** Returns the probability that the target is among the first `cutoff` items. */
 export const hit = (rank: Rank, cutoff: number): number => expectation(rank, cutoff, () => 1)
 
-/** Returns the NDCG: the expected `1 / log2(position + 2)` within the first `cutoff` items, positions from 0. */
+/**
+ * Returns the NDCG: the expected `1 / log2(position + 2)` within the first `cutoff` items, positions from 0.
+ *
+ * @example
+ * ```ts
+ * import * as assert from "node:assert/strict"
+ * import * as Rank from "sidereal/evaluation/Rank"
+ *
+ * assert.equal(Rank.ndcg({ better: 0, tied: 0 }, 10), 1)
+ * assert.equal(Rank.ndcg({ better: 2, tied: 0 }, 10), 0.5)
+ * assert.equal(Rank.ndcg(Rank.unlisted, 10), 0)
+ * assert.equal(Rank.hit({ better: 0, tied: 1 }, 1), 0.5)
+ * ```
+ */
 export const ndcg = (rank: Rank, cutoff: number): number =>
   expectation(rank, cutoff, (position) => 1 / Math.log2(position + 2))
 

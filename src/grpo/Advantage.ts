@@ -83,7 +83,21 @@ const perReward = (
   return sums.map((sum) => sum.map((value) => (value - mean) / deviation))
 }
 
-/** Returns the advantages of every group of a batch, [groups][G]. */
+/**
+ * Returns the advantages of every group of a batch, [groups][G].
+ *
+ * @example
+ * ```ts
+ * import * as assert from "node:assert/strict"
+ * import * as Advantage from "sidereal/grpo/Advantage"
+ *
+ * const rewards = [{ total: Float32Array.of(1, 0, 0, 0), parts: {} }]
+ * const [group] = Advantage.ofRewards(rewards)
+ * assert.ok(group![0]! > 1 && group![1]! < 0)
+ * const [centred] = Advantage.ofRewards(rewards, { mode: "centred" })
+ * assert.deepEqual(Array.from(centred!), [0.75, -0.25, -0.25, -0.25])
+ * ```
+ */
 export const ofRewards = (
   rewards: ReadonlyArray<GroupRewards>,
   { mode = "group", weights = {} }: AdvantageOptions = {}

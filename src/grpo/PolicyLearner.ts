@@ -84,7 +84,7 @@ export class PolicyLearner extends Context.Service<PolicyLearner, {
     step: number
   ): Effect.Effect<LearnerReport, LearnerError>
 }>()("sidereal/grpo/PolicyLearner") {
-  /** Learner in this process. */
+  /** Provides the learner in this process. */
   static readonly layer = (
     options: LearnerOptions
   ): Layer.Layer<PolicyLearner, PolicyError, PolicyModel | PolicyParameters | PublishedWeights> =>

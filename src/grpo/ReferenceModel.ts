@@ -42,7 +42,7 @@ export class ReferenceModel extends Context.Service<ReferenceModel, {
   /** Restores the state of a checkpoint. */
   restore(state: StoreState): Effect.Effect<void, TensorError>
 }>()("sidereal/grpo/ReferenceModel") {
-  /** Fixed copy of the policy's averaged weights, made when the layer is built. */
+  /** Provides a fixed copy of the policy's averaged weights, made when the layer is built. */
   static readonly layerFrozen: Layer.Layer<ReferenceModel, TensorError, PolicyModel | PolicyParameters> = Layer.effect(
     ReferenceModel,
     Effect.gen(function*() {
@@ -58,7 +58,7 @@ export class ReferenceModel extends Context.Service<ReferenceModel, {
   )
 
   /**
-   * Copy that is updated every `every` steps, `reference = (1 - alpha) reference + alpha policy`
+   * Provides a copy that is updated every `every` steps, `reference = (1 - alpha) reference + alpha policy`
    * (Gorbatovski et al. 2024, "Learn your reference model"; TRL's `SyncRefModelCallback`).
    */
   static readonly layerMixup = (
@@ -66,13 +66,13 @@ export class ReferenceModel extends Context.Service<ReferenceModel, {
   ): Layer.Layer<ReferenceModel, TensorError, PolicyModel | PolicyParameters> =>
     Layer.effect(ReferenceModel, mixed(every, alpha))
 
-  /** Exponential moving average, updated after every step: `reference = decay reference + (1 - decay) policy`. */
+  /** Provides an exponential moving average, updated after every step: `reference = decay reference + (1 - decay) policy`. */
   static readonly layerEma = (
     decay: number
   ): Layer.Layer<ReferenceModel, TensorError, PolicyModel | PolicyParameters> =>
     Layer.effect(ReferenceModel, mixed(1, 1 - decay))
 
-  /** Reference of a configuration. */
+  /** Provides the reference of a configuration. */
   static readonly layer = (
     config: ReferenceConfig
   ): Layer.Layer<ReferenceModel, TensorError, PolicyModel | PolicyParameters> =>

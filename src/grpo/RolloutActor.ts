@@ -108,7 +108,7 @@ export class RolloutActor extends Context.Service<RolloutActor, {
     step: number
   ): Effect.Effect<ReadonlyArray<Rollout>, RolloutError>
 }>()("sidereal/grpo/RolloutActor") {
-  /** Actor that uses the decoder and the published weights of this process. */
+  /** Provides an actor that uses the decoder and the published weights of this process. */
   static readonly layer = (
     { answer = "as-drawn", behaviour: told = true, hintShare = 0, prior, seed = 0, teacher, ...options }: RolloutOptions
   ): Layer.Layer<RolloutActor, never, PolicyModel | LeafDecoder | PublishedWeights | Sids> =>

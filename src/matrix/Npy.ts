@@ -8,7 +8,32 @@ import * as MatrixFile from "./MatrixFile.ts"
 
 const isType = (type: string): type is "f2" | "f4" | "f8" => type === "f2" || type === "f4" || type === "f8"
 
-/** Reads the layout of a file, in C or Fortran order; returns a problem where it cannot be used. */
+/**
+ * Reads the layout of a file, in C or Fortran order; returns a problem where it cannot be used.
+ *
+ * @example
+ * ```ts
+ * import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+ * import * as Effect from "effect/Effect"
+ * import * as FileSystem from "effect/FileSystem"
+ * import * as assert from "node:assert/strict"
+ * import * as MatrixFile from "sidereal/matrix/MatrixFile"
+ * import * as Npy from "sidereal/matrix/Npy"
+ *
+ * const header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }".padEnd(117) + "\n"
+ * const begin = Buffer.from(`\x93NUMPY\x01\x00\x76\x00${header}`, "latin1")
+ * const program = Effect.gen(function*() {
+ *   const fs = yield* FileSystem.FileSystem
+ *   const path = yield* fs.makeTempFileScoped()
+ *   yield* fs.writeFile(path, Buffer.concat([begin, new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer)]))
+ *   const file = yield* fs.open(path)
+ *   const layout = yield* Npy.layout(file)
+ *   return "problem" in layout ? yield* Effect.fail(layout.problem) : yield* MatrixFile.read(file, layout)
+ * })
+ * const matrix = await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)))
+ * assert.deepEqual(matrix, { rows: 2, width: 2, data: Float32Array.of(1, 2, 3, 4) })
+ * ```
+ */
 export const layout = Effect.fn("Npy.layout")(function*(
   file: FileSystem.File
 ): Effect.fn.Return<MatrixFile.MatrixLayout | MatrixFile.Problem, PlatformError> {

@@ -100,6 +100,28 @@ export interface WeightedObjective {
 /**
  * Returns the weighted sum of objectives; the weights are fed. The loss of each objective, before its weight, becomes a
  * term under its name; where several objectives report the same term, the first one's is kept.
+ *
+ * @example
+ * ```ts
+ * import * as Schema from "effect/Schema"
+ * import * as assert from "node:assert/strict"
+ * import * as AnswerLikelihood from "sidereal/objective/loss/AnswerLikelihood"
+ * import * as GroupRelative from "sidereal/objective/loss/GroupRelative"
+ * import * as Regularizer from "sidereal/objective/loss/Regularizer"
+ * import * as Objective from "sidereal/objective/Objective"
+ * import * as ObjectiveConfig from "sidereal/objective/ObjectiveConfig"
+ *
+ * const objective = Objective.sum([
+ *   { objective: GroupRelative.make({ beta: 0 }), weight: 1 },
+ *   { objective: AnswerLikelihood.make(), weight: 0.1 },
+ *   { objective: Regularizer.divergence("exact"), weight: 0.02 }
+ * ])
+ * assert.deepEqual(objective.needs, { behaviour: true, reference: true })
+ * for (const kind of ObjectiveConfig.kinds) {
+ *   const config = Schema.decodeSync(ObjectiveConfig.ObjectiveConfig)({ kind })
+ *   assert.match(ObjectiveConfig.make(config, 0.04).name, new RegExp(kind))
+ * }
+ * ```
  */
 export const sum = (parts: ReadonlyArray<WeightedObjective>): GroupObjective => ({
   name: parts.map(({ objective }) => objective.name).join("+"),

@@ -22,7 +22,21 @@ export class LearningRateConfig extends Schema.Class<LearningRateConfig>("sidere
   )
 }) {}
 
-/** Returns the learning rate of step `step` (from 0) of `total` steps. */
+/**
+ * Returns the learning rate of step `step` (from 0) of `total` steps.
+ *
+ * @example
+ * ```ts
+ * import * as Schema from "effect/Schema"
+ * import * as assert from "node:assert/strict"
+ * import * as LearningRate from "sidereal/optimizer/LearningRate"
+ *
+ * const config = Schema.decodeSync(LearningRate.LearningRateConfig)({ peak: 1, warmupSteps: 10, floor: 0 })
+ * const rates = [0, 4, 9, 99].map((step) => LearningRate.at(config, step, 100))
+ * assert.deepEqual(rates.slice(0, 3), [0.1, 0.5, 1])
+ * assert.ok(rates[3]! < 0.01)
+ * ```
+ */
 export const at = (config: LearningRateConfig, step: number, total: number): number => {
   const warmup = Math.min(config.warmupSteps, Math.floor(total / 4))
   if (step < warmup) return config.peak * (step + 1) / warmup

@@ -145,7 +145,22 @@ const merge = <A>(what: string, parts: ReadonlyArray<Readonly<Record<string, A>>
   return all
 }
 
-/** Composes transforms in order; their slots and scalars must have different names, else it throws a RangeError. */
+/**
+ * Composes transforms in order; their slots and scalars must have different names, else it throws a RangeError.
+ *
+ * @example
+ * ```ts
+ * import * as Adam from "sidereal/optimizer/Adam"
+ * import * as Optimizer from "sidereal/optimizer/Optimizer"
+ *
+ * export const optimizer = Optimizer.of(Optimizer.chain(
+ *   Optimizer.clipByGlobalNorm(1),
+ *   Adam.scaleByAdam(0.9, 0.98, 1e-8),
+ *   Optimizer.decayWeights(0.1),
+ *   Optimizer.scaleByRate()
+ * ))
+ * ```
+ */
 export const chain = (...transforms: ReadonlyArray<Transform>): Transform => ({
   init: (parameters) => merge("slot", transforms.map((transform) => transform.init(parameters))),
   scalars: (step, rate) => merge("scalar", transforms.map((transform) => transform.scalars(step, rate))),

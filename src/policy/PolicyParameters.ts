@@ -13,7 +13,7 @@ import { PolicyModel } from "./PolicyModel.ts"
 export class PolicyParameters extends Context.Service<PolicyParameters, ParameterStore.ParameterStore>()(
   "sidereal/policy/PolicyParameters"
 ) {
-  /** Store with the policy's initial parameters. */
+  /** Provides a store with the policy's initial parameters. */
   static readonly layer: Layer.Layer<PolicyParameters, TensorError, PolicyModel | TensorRuntime> = Layer.effect(
     PolicyParameters,
     Effect.flatMap(PolicyModel, ({ parameters }) => ParameterStore.make(parameters))

@@ -36,13 +36,13 @@ export class PublishedWeights extends Context.Service<PublishedWeights, {
   /** Publishes the weights that `acquire` returns; the version owns the Scope in which they are acquired. */
   publish<E>(acquire: Effect.Effect<Weights, E, Scope.Scope>): Effect.Effect<void, E>
 }>()("sidereal/policy/PublishedWeights") {
-  /** Versions in the memory of this process, the first one acquired by `acquire`. */
+  /** Provides versions in the memory of this process, the first one acquired by `acquire`. */
   static readonly layerOf = <E, R>(
     acquire: Effect.Effect<Weights, E, R | Scope.Scope>
   ): Layer.Layer<PublishedWeights, E, Exclude<R, Scope.Scope>> =>
     Layer.effect(PublishedWeights, Effect.suspend(() => make(acquire)))
 
-  /** Versions in the memory of this process, the first one a copy of the policy's current parameters. */
+  /** Provides versions in the memory of this process, the first one a copy of the policy's current parameters. */
   static readonly layer: Layer.Layer<PublishedWeights, TensorError, PolicyParameters> = this.layerOf(
     Effect.flatMap(PolicyParameters, (store) => store.snapshot("weights"))
   )

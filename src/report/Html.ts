@@ -28,7 +28,7 @@ const render = (part: Part): string =>
     ? part.markup
     : part.map((one) => one.markup).join("")
 
-/** Template tag: escapes every value that is not `Markup`. */
+/** Renders a template as markup, as its tag; every value that is not `Markup` is escaped. */
 export const html = (texts: TemplateStringsArray, ...parts: ReadonlyArray<Part>): Markup => ({
   markup: texts.map((text, i) => text + (i < parts.length ? render(parts[i]) : "")).join("")
 })

@@ -127,6 +127,20 @@ const words = (cause: unknown): string => cause instanceof Error ? cause.message
  *
  * Responsibilities: scores a batch of groups in their order; has no side effects, so that a batch may be scored again.
  * Every reward documents the value of a candidate that is no item.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as assert from "node:assert/strict"
+ * import { Reward } from "sidereal/reward/Reward"
+ *
+ * const near = Reward.layer("near", ({ items, target }) => Array.from(items, (item) => 1 - Math.abs(item - target)))
+ * const group = { user: 0, history: Int32Array.of(4), target: 2, items: Int32Array.of(3, 2), hits: [false, true] }
+ * const [scores] = await Effect.runPromise(
+ *   Effect.flatMap(Reward, (reward) => reward.score([group])).pipe(Effect.provide(near))
+ * )
+ * assert.deepEqual(Array.from(scores!), [0, 1])
+ * ```
  */
 export class Reward extends Context.Service<Reward, {
   readonly name: string

@@ -59,6 +59,27 @@ export const backoff = (times: number): Schedule.Schedule<unknown> =>
  * a wrong count or a number that is not finite is retried as its `retries` schedule, and then treated as its
  * `onFailure` states; a weight that makes the total not finite fails the batch. A crash loses only the batch in flight,
  * which the caller can send again, because rewards have no side effects.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as assert from "node:assert/strict"
+ * import { Reward } from "sidereal/reward/Reward"
+ * import { RewardActor } from "sidereal/reward/RewardActor"
+ * import * as RuleReward from "sidereal/reward/RuleReward"
+ *
+ * const slow = Reward.layer("slow", () => Effect.never)
+ * const rewards = RewardActor.layer([
+ *   { reward: RuleReward.layer, weight: 2 },
+ *   { reward: slow, weight: 1, timeout: "10 millis", retries: 1, onFailure: "notApplicable" }
+ * ])
+ * const group = { user: 0, history: Int32Array.of(4), target: 2, items: Int32Array.of(3, 2), hits: [false, true] }
+ * const [earned] = await Effect.runPromise(
+ *   Effect.flatMap(RewardActor, (actor) => actor.score([group])).pipe(Effect.provide(rewards))
+ * )
+ * assert.deepEqual(Array.from(earned!.total), [0, 2])
+ * assert.equal(earned!.parts["slow"], null)
+ * ```
  */
 export class RewardActor extends Context.Service<RewardActor, {
   /** Names of the parts, in the order of the rewards; repeated names are numbered: "rule", "rule-2". */

@@ -32,7 +32,25 @@ export interface NewCheckpoint extends Checkpoint {
   readonly best: boolean
 }
 
-/** Store of the checkpoints of a run. */
+/**
+ * Store of the checkpoints of a run.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as assert from "node:assert/strict"
+ * import { Checkpointer } from "sidereal/run/Checkpointer"
+ *
+ * const program = Effect.gen(function*() {
+ *   const checkpoints = yield* Checkpointer
+ *   for (const [step, best] of [[10, true], [20, false], [30, false]] as const) {
+ *     yield* checkpoints.save({ kind: "sft", step, best, tensors: new Map(), meta: {} })
+ *   }
+ *   return [(yield* checkpoints.best("sft"))!.step, (yield* checkpoints.latest("sft"))!.step]
+ * })
+ * assert.deepEqual(await Effect.runPromise(program.pipe(Effect.provide(Checkpointer.layerMemory))), [10, 30])
+ * ```
+ */
 export class Checkpointer extends Context.Service<Checkpointer, {
   /** Writes a checkpoint, uninterruptibly, then removes those of its kind that are neither the best nor the latest. */
   save(checkpoint: NewCheckpoint): Effect.Effect<void, RunError>
@@ -43,12 +61,12 @@ export class Checkpointer extends Context.Service<Checkpointer, {
    */
   best(kind: string): Effect.Effect<Checkpoint | undefined, RunError>
 }>()("sidereal/run/Checkpointer") {
-  /** Checkpoints under `<run>/checkpoints`. */
+  /** Provides checkpoints under `<run>/checkpoints`. */
   static readonly layer = (
     run: string
   ): Layer.Layer<Checkpointer, never, FileSystem.FileSystem | Path.Path> => Layer.effect(Checkpointer, make(run))
 
-  /** Checkpoints in memory. */
+  /** Provides checkpoints in memory. */
   static readonly layerMemory: Layer.Layer<Checkpointer> = Layer.sync(Checkpointer, () => {
     const latest = new Map<string, Checkpoint>()
     const best = new Map<string, Checkpoint>()

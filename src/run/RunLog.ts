@@ -23,7 +23,7 @@ export class RunLog extends Context.Service<RunLog, {
   /** All events; `torn` counts lines cut off by a crash, which are left out. */
   readonly read: Effect.Effect<{ readonly events: ReadonlyArray<RunEvent>; readonly torn: number }, RunError>
 }>()("sidereal/run/RunLog") {
-  /** A log in `<run>/events.jsonl`; the file is created by the first event. */
+  /** Provides a log in `<run>/events.jsonl`; the file is created by the first event. */
   static readonly layer = (run: string): Layer.Layer<RunLog, never, FileSystem.FileSystem | Path.Path> =>
     Layer.effect(
       RunLog,
@@ -51,7 +51,7 @@ export class RunLog extends Context.Service<RunLog, {
       })
     )
 
-  /** A log in memory. */
+  /** Provides a log in memory. */
   static readonly layerMemory: Layer.Layer<RunLog> = Layer.sync(RunLog, () => {
     const events: Array<RunEvent> = []
     return RunLog.of({

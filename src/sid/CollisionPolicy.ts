@@ -96,6 +96,21 @@ export const resolve = (
 /**
  * Resolves SIDs that may be of several lengths, as given ones are: those of one length share no leaf with others, so each
  * length is a problem of its own, with the first of the codebooks. Only a code that is added looks at all of them.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as assert from "node:assert/strict"
+ * import * as CollisionPolicy from "sidereal/sid/CollisionPolicy"
+ *
+ * const sids = [[1, 2], [1, 2], [0, 3]].map((codes) => Int32Array.from(codes))
+ * const distances = () => Effect.die("this policy compares no distances")
+ * const resolved = await Effect.runPromise(
+ *   CollisionPolicy.resolveSids(CollisionPolicy.extraToken, sids, [4, 4], distances)
+ * )
+ * assert.deepEqual(resolved.sids.map((codes) => Array.from(codes)), [[1, 2, 0], [1, 2, 1], [0, 3]])
+ * assert.deepEqual(resolved.codebookSizes, [4, 4, 2])
+ * ```
  */
 export const resolveSids: (
   policy: CollisionPolicy,

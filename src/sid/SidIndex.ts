@@ -20,7 +20,21 @@ export interface SidIndex {
   readonly collisionPolicy: string
 }
 
-/** Builds the index of resolved SIDs. */
+/**
+ * Builds the index of resolved SIDs.
+ *
+ * @example
+ * ```ts
+ * import * as assert from "node:assert/strict"
+ * import * as SidIndex from "sidereal/sid/SidIndex"
+ *
+ * const sids = [Int32Array.of(3, 7), Int32Array.of(3, 1)]
+ * const index = SidIndex.make(sids, [8, 8], "keep")
+ * assert.equal(index.levels, 2)
+ * assert.equal(SidIndex.format(index.sids[0]!), "<a_3><b_7>")
+ * assert.deepEqual(SidIndex.toJson(index), { 0: ["<a_3>", "<b_7>"], 1: ["<a_3>", "<b_1>"] })
+ * ```
+ */
 export const make = (
   sids: ReadonlyArray<Int32Array>,
   codebookSizes: ReadonlyArray<number>,

@@ -13,6 +13,17 @@ export const defaultResamples = 2000
  * Computes 95 % intervals of the means of several metrics over the same users, all from the same resamples.
  *
  * Users are grouped by their values first, and only the number of draws per group is sampled.
+ *
+ * @example
+ * ```ts
+ * import * as assert from "node:assert/strict"
+ * import * as Bootstrap from "sidereal/statistics/Bootstrap"
+ *
+ * const hits = Float64Array.from({ length: 400 }, (_, user) => user % 4 === 0 ? 1 : 0)
+ * const [interval] = Bootstrap.intervals([hits], 1)
+ * const [low, high] = interval!
+ * assert.ok(low > 0.2 && low < 0.25 && high > 0.25 && high < 0.3)
+ * ```
  */
 export const intervals = (
   metrics: ReadonlyArray<Float64Array>,

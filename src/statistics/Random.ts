@@ -14,7 +14,20 @@ export const key = (...parts: ReadonlyArray<number>): number => {
   return hash >>> 0
 }
 
-/** Returns a generator of uniform numbers in [0, 1) for a key: a counter hashed by the MurmurHash3 finaliser. */
+/**
+ * Returns a generator of uniform numbers in [0, 1) for a key: a counter hashed by the MurmurHash3 finaliser.
+ *
+ * @example
+ * ```ts
+ * import * as assert from "node:assert/strict"
+ * import * as Random from "sidereal/statistics/Random"
+ *
+ * const [seed, step] = [1, 7]
+ * const next = Random.uniform(seed, step)
+ * const again = Random.uniform(seed, step)
+ * assert.deepEqual([next(), next()], [again(), again()])
+ * ```
+ */
 export const uniform = (...keys: ReadonlyArray<number>): () => number => {
   const seed = key(...keys)
   let counter = 0

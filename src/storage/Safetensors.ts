@@ -30,7 +30,19 @@ const width: Record<StoredType, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64
 
 const sizeOf = (shape: ReadonlyArray<number>) => shape.reduce((a, b) => a * b, 1)
 
-/** Encodes tensors to the bytes of a file, in the order of the map. */
+/**
+ * Encodes tensors to the bytes of a file, in the order of the map.
+ *
+ * @example
+ * ```ts
+ * import * as assert from "node:assert/strict"
+ * import * as Safetensors from "sidereal/storage/Safetensors"
+ *
+ * const tensors = new Map([["w", { dtype: "F32" as const, shape: [2, 1], data: Float32Array.of(0.5, -1) }]])
+ * const bytes = Safetensors.encode(tensors, { made: "by hand" })
+ * assert.deepEqual(Safetensors.decode(bytes).get("w"), tensors.get("w"))
+ * ```
+ */
 export const encode = (
   tensors: ReadonlyMap<string, StoredTensor>,
   metadata: Readonly<Record<string, string>> = {}

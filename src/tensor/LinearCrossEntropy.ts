@@ -20,7 +20,7 @@ export interface Labels {
 export const legalLogits = (logits: tf.Tensor, legal: tf.Tensor | undefined): tf.Tensor =>
   legal === undefined ? logits : tf.where(legal, logits, tf.fill(logits.shape, masked))
 
-/** The scalar loss for hidden rows `h` [..., M, D] and class rows `classes` [..., V, D]. */
+/** Computes the scalar loss for hidden rows `h` [..., M, D] and class rows `classes` [..., V, D]. */
 export const loss = (h: tf.Tensor, classes: tf.Tensor, { legal, targets, weights }: Labels): tf.Tensor => {
   const lead = h.shape.slice(0, -1)
   const rows = lead.reduce((a, b) => a * b, 1)

@@ -35,7 +35,34 @@ export interface TensorProgram<I extends string = string, O extends string = str
   readonly body: (inputs: Readonly<Record<I, Tensor>>) => Readonly<Record<O, Tensor>>
 }
 
-/** Returns the program unchanged, with its input and output names inferred as types. */
+/**
+ * Returns the program unchanged, with its input and output names inferred as types.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as assert from "node:assert/strict"
+ * import * as OnnxRuntime from "sidereal/layers/onnx/OnnxRuntime"
+ * import * as TensorProgram from "sidereal/tensor/TensorProgram"
+ * import { TensorRuntime } from "sidereal/tensor/TensorRuntime"
+ *
+ * const lengths = TensorProgram.make({
+ *   name: "lengths",
+ *   inputs: { rows: TensorProgram.float32("N", 2) },
+ *   body: ({ rows }) => ({ lengths: rows.square().sum(1).sqrt() })
+ * })
+ * const program = Effect.gen(function*() {
+ *   const runtime = yield* TensorRuntime
+ *   const executable = yield* runtime.compile(lengths)
+ *   const { lengths: found } = yield* executable.run({
+ *     rows: TensorProgram.hostFloat32(Float32Array.of(3, 4, 0, 2), 2, 2)
+ *   })
+ *   return yield* found.read
+ * })
+ * const { data, shape } = await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(OnnxRuntime.layerCpu())))
+ * assert.deepEqual([shape, Array.from(data)], [[2], [5, 2]])
+ * ```
+ */
 export const make = <I extends string, O extends string>(program: TensorProgram<I, O>): TensorProgram<I, O> => program
 
 /** Returns the specification of a float32 input. */

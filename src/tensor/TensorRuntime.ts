@@ -50,7 +50,27 @@ export interface Usage {
   readonly executables: number
 }
 
-/** The tensor engine. */
+/**
+ * The tensor engine.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as assert from "node:assert/strict"
+ * import * as OnnxRuntime from "sidereal/layers/onnx/OnnxRuntime"
+ * import { hostFloat32 } from "sidereal/tensor/TensorProgram"
+ * import { TensorRuntime } from "sidereal/tensor/TensorRuntime"
+ *
+ * const program = Effect.gen(function*() {
+ *   const runtime = yield* TensorRuntime
+ *   const { x } = yield* Effect.scoped(runtime.place({ x: hostFloat32(Float32Array.of(1, 2), 2) }))
+ *   return { released: x.released(), usage: yield* runtime.usage }
+ * })
+ * const { released, usage } = await Effect.runPromise(program.pipe(Effect.provide(OnnxRuntime.layerCpu())))
+ * assert.ok(released)
+ * assert.deepEqual(usage, { handles: 0, bytes: 0, executables: 0 })
+ * ```
+ */
 export class TensorRuntime extends Context.Service<TensorRuntime, {
   /** Name of the runtime, such as `onnx-cpu` or `reference`. */
   readonly name: string

@@ -97,7 +97,28 @@ const faults = <E>(usual: E) => {
   return { controls, pass }
 }
 
-/** Makes a fake reward that returns a constant, or the result of a function of the group. */
+/**
+ * Makes a fake reward that returns a constant, or the result of a function of the group.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as assert from "node:assert/strict"
+ * import { RewardActor } from "sidereal/reward/RewardActor"
+ * import * as Testing from "sidereal/testing"
+ *
+ * const fake = Testing.reward("fake", ({ items }) => Array.from(items, (item) => item))
+ * fake.failNext(1)
+ * const group = { user: 0, history: Int32Array.of(4), target: 2, items: Int32Array.of(3, 2), hits: [false, true] }
+ * const [earned] = await Effect.runPromise(
+ *   Effect.flatMap(RewardActor, (actor) => actor.score([group])).pipe(
+ *     Effect.provide(RewardActor.layer([{ reward: fake.reward, weight: 1, retries: 1 }]))
+ *   )
+ * )
+ * assert.deepEqual(Array.from(earned!.total), [3, 2])
+ * assert.equal(fake.calls.length, 2)
+ * ```
+ */
 export const reward = (
   name: string,
   answer: number | ((group: Reward.RewardGroup) => Reward.Answer)

@@ -51,7 +51,35 @@ export interface Trainer<I extends string> {
 /** Name of the loss among the outputs; no parameter may have it. */
 const lossName = "(loss)"
 
-/** Makes a trainer: compiles the loss with its gradients and initialises the parameters. */
+/**
+ * Makes a trainer: compiles the loss with its gradients and initialises the parameters.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as assert from "node:assert/strict"
+ * import * as OnnxRuntime from "sidereal/layers/onnx/OnnxRuntime"
+ * import * as Optimizer from "sidereal/optimizer/Optimizer"
+ * import * as Sgd from "sidereal/optimizer/Sgd"
+ * import { float32, hostFloat32 } from "sidereal/tensor/TensorProgram"
+ * import * as Trainer from "sidereal/training/Trainer"
+ *
+ * const program = Effect.gen(function*() {
+ *   const trainer = yield* Trainer.make({
+ *     name: "slope",
+ *     parameters: { slope: { shape: [], initialize: (values) => values.fill(0) } },
+ *     inputs: { x: float32("B"), y: float32("B") },
+ *     loss: ({ slope }, { x, y }) => x.mul(slope).sub(y).square().mean(),
+ *     optimizer: Optimizer.of(Sgd.sgd())
+ *   })
+ *   const batch = { x: hostFloat32(Float32Array.of(1, 2), 2), y: hostFloat32(Float32Array.of(3, 6), 2) }
+ *   for (let step = 0; step < 40; step++) yield* trainer.step(batch, 0.1)
+ *   return trainer.store.buffer.view("weights", "slope")[0]!
+ * })
+ * const slope = await Effect.runPromise(program.pipe(Effect.scoped, Effect.provide(OnnxRuntime.layerCpu())))
+ * assert.ok(Math.abs(slope - 3) < 1e-3)
+ * ```
+ */
 export const make: <P extends string, I extends string>(
   options: TrainerOptions<P, I>
 ) => Effect.Effect<Trainer<I>, TensorError, TensorRuntime | Scope.Scope> = Effect.fn("Trainer.make")(

@@ -358,7 +358,8 @@ describe("OnnxEncoder", () => {
               if (++shown > 40) throw new Error("stopped")
             },
             finish: () => {}
-          })
+          }),
+          part: () => ({ update: () => {}, finish: () => {} })
         })
       )
       yield* Effect.flatMap(TextEncoder, (encoder) => encoder.fit(many, many)).pipe(
@@ -370,7 +371,10 @@ describe("OnnxEncoder", () => {
       let runs = 0
       const counting = Layer.succeed(
         Progress,
-        Progress.of({ start: () => ({ update: () => runs++, finish: () => {} }) })
+        Progress.of({
+          start: () => ({ update: () => runs++, finish: () => {} }),
+          part: () => ({ update: () => {}, finish: () => {} })
+        })
       )
       const again = yield* Effect.flatMap(TextEncoder, (encoder) => encoder.fit(many, many)).pipe(
         Effect.provide(OnnxEncoder.layer(settings, kept).pipe(Layer.provide(counting)))

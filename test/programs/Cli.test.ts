@@ -116,6 +116,33 @@ describe("sidereal", () => {
     assert.include(unknown.error, "\"rq-kmeens\"; expected one of rq-kmeans")
   })
 
+  it("is silent with --quiet but for results, warnings and errors", async () => {
+    const heard = await sidereal("demo", "--run", join(folder, "heard"), "--config", settings)
+    const quiet = await sidereal("demo", "--run", join(folder, "quiet"), "--config", settings, "--quiet")
+    for (const line of ["rq-kmeans: 3 levels in", "sft: ", "grpo: 4 steps", "evaluate grpo:", "SIDs by"]) {
+      assert.include(heard.error, line)
+      assert.notInclude(quiet.error, line)
+    }
+    const results = (out: string) => out.split("\n").filter((line) => / is | did | cannot be told apart/.test(line))
+    assert.isAbove(results(quiet.out).length, 3)
+    assert.deepStrictEqual(results(quiet.out), results(heard.out))
+    const failed = await sidereal("tokenize", "--data", join(folder, "nowhere"), "--run", join(folder, "no"), "--quiet")
+    assert.strictEqual(failed.status, 1)
+    assert.include(failed.error, "nowhere")
+  })
+
+  it("writes no colours where NO_COLOR forbids them", async () => {
+    const plain = { ...process.env, FORCE_COLOR: "1", NO_COLOR: "1" }
+    for (const args of [["--help"], ["demo", "--no-such-flag"], ["data", "inspect", join(folder, "nowhere")]]) {
+      const child = spawn(process.execPath, [join(root, "programs/cli.ts"), ...args], { env: plain })
+      let shown = ""
+      for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (shown += String(chunk)))
+      await new Promise((resolve) => child.on("close", resolve))
+      assert.isAbove(shown.length, 20)
+      assert.notInclude(shown, "\u001b[")
+    }
+  })
+
   it("inspects data without a run, and filters by flags", async () => {
     const table = join(folder, "events.csv")
     const rows = Array.from({ length: 60 }, (_, i) => `u${i % 6},i${i % 7},${i},${1 + i % 5}`)
@@ -208,50 +235,6 @@ describe("sidereal", () => {
     child.stderr.destroy()
     assert.strictEqual((await ended).status, 0)
     assert.isTrue(readdirSync(join(unread, "checkpoints")).some((name) => name.startsWith("sft-")))
-  })
-
-  it("is composed in code as the examples do", async () => {
-    const example = (name: string, ...args: ReadonlyArray<string>) => {
-      const child = spawn(process.execPath, [join(root, "examples", name), ...args], { cwd: folder })
-      let text = ""
-      child.stdout.on("data", (chunk) => (text += String(chunk)))
-      child.stderr.on("data", (chunk) => (text += String(chunk)))
-      return new Promise<readonly [number | null, string]>((resolve) =>
-        child.on("close", (status) => resolve([status, text]))
-      )
-    }
-    const [trained, losses] = await example("LogisticRegression.ts")
-    assert.strictEqual(trained, 0, losses)
-    const loss = (step: number) => Number(losses.match(new RegExp(`step ${step}: loss ([0-9.]+)`))![1])
-    assert.isBelow(loss(200), 0.7 * loss(0))
-    const [robust, line] = await example("CustomGradient.ts")
-    assert.strictEqual(robust, 0, line)
-    assert.match(line, /y = (2\.9|3\.0|3\.1) x \+ (0\.9|1\.0|1\.1);/)
-    const [looped, rewards] = await example("CustomLoop.ts")
-    assert.strictEqual(looped, 0, rewards)
-    assert.isAbove(Number(rewards.match(/step 40: the best candidate is right ([0-9.]+)/)![1]), 0.5)
-    const [both, phases] = await example("SftThenGrpo.ts")
-    assert.strictEqual(both, 0, phases)
-    const [, bySft, byGrpo, last] = phases.match(/NDCG@10 ([0-9.]+) by SFT, ([0-9.]+) by GRPO, stopped at step (\d+)/)!
-    assert.isAbove(Number(byGrpo), Number(bySft))
-    assert.isAbove(Number(byGrpo), 0.9)
-    assert.isBelow(Number(last), 100)
-    const [custom, earned] = await example("CustomReward.ts")
-    assert.strictEqual(custom, 0, earned)
-    assert.strictEqual(earned.trim(), "0.1 1.5 0.1")
-    const [moved, devices] = await example("OtherDevice.ts")
-    assert.strictEqual(moved, 0, devices)
-    const [onCpu, onGpu] = ["onnx-cpu", "onnx-webgpu"].map((device) =>
-      devices.match(new RegExp(`${device}: loss ([0-9.]+)`))?.[1]
-    )
-    assert.isBelow(Number(onCpu), 0.2)
-    if (onGpu === undefined) assert.include(devices, "the webgpu backend is not available here")
-    else assert.approximately(Number(onGpu), Number(onCpu), 1e-4)
-    const rewarded = join(folder, "rewarded")
-    assert.strictEqual((await sidereal("sft", "--run", rewarded, "--config", settings)).status, 0)
-    const [swapped, text] = await example("SwapReward.ts", rewarded)
-    assert.strictEqual(swapped, 0, text)
-    assert.include(readFileSync(join(rewarded, "events.jsonl"), "utf8"), "reward.category")
   })
 
   it("fails with status 1 and says how to mend it", async () => {

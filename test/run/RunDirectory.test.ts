@@ -9,7 +9,6 @@ import { join } from "node:path"
 import * as Checkpoints from "../../src/run/Checkpointer.ts"
 import { Checkpointer, type NewCheckpoint } from "../../src/run/Checkpointer.ts"
 import * as Manifest from "../../src/run/Manifest.ts"
-import { formatSeconds, Progress } from "../../src/run/Progress.ts"
 import { RunLog } from "../../src/run/RunLog.ts"
 import * as Safetensors from "../../src/storage/Safetensors.ts"
 import * as FailingFiles from "./FailingFiles.ts"
@@ -274,38 +273,4 @@ describe("Safetensors", () => {
     ]
     for (const [bytes, words] of cases) assert.throws(() => Safetensors.decode(bytes), new RegExp(words))
   })
-})
-
-describe("Progress", () => {
-  it.effect("tells rate and time left, redrawing on a terminal and in plain lines elsewhere", () =>
-    Effect.gen(function*() {
-      for (const terminal of [true, false]) {
-        let now = 0
-        let out = ""
-        const layer = Progress.layer({ isTTY: terminal, write: (text: string) => (out += text) }, () => now)
-        const tracker = (yield* Progress.pipe(Effect.provide(layer))).start("train", 100, "steps")
-        now = 10_000
-        tracker.update(25, "loss 2")
-        now = 10_010
-        tracker.update(26)
-        tracker.finish("done")
-        assert.include(out, "train: 25/100 steps | 25 % | 2.5 steps/s | 30 s left | loss 2")
-        assert.notInclude(out, "26/100")
-        assert.include(out, "train: 100 steps in 10 s")
-        assert.strictEqual(out.includes("\r"), terminal)
-      }
-      let now = 0
-      let out = ""
-      const layer = Progress.layer({ isTTY: false, write: (text: string) => (out += text) }, () => now)
-      const { start } = yield* Progress.pipe(Effect.provide(layer))
-      const resumed = start("train", 100, "steps", 80)
-      now = 10_000
-      resumed.update(85)
-      resumed.finish(undefined, 90)
-      start("train", 100, "steps", 100).finish()
-      assert.include(out, "train: 85/100 steps | 85 % | 0.5 steps/s | 30 s left")
-      assert.include(out, "train: 10 steps in 10 s | 1.0 steps/s")
-      assert.include(out, "train: 100 steps, nothing left to do")
-      assert.deepStrictEqual([4.23, 61, 7800].map(formatSeconds), ["4.2 s", "1 min 01 s", "2 h 10 min"])
-    }))
 })

@@ -5,8 +5,10 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import { type PlatformError } from "effect/PlatformError"
 import * as Stream from "effect/Stream"
+import { basename } from "node:path"
 import { Duplex } from "node:stream"
 import { createGunzip } from "node:zlib"
+import * as Progress from "../../run/Progress.ts"
 import { CatalogError, Unreadable } from "../CatalogError.ts"
 
 /** Compression of a file, by its first bytes. */
@@ -37,6 +39,25 @@ const damaged = (path: string) => (cause: unknown): CatalogError =>
     ? cause
     : unreadable(path, `${wordsOf(cause)}; the gzip is damaged or cut off, download it again`)
 
+/** Shows how many bytes of a file have been read. */
+const followed = (
+  bytes: Stream.Stream<Uint8Array, CatalogError>,
+  path: string,
+  size: number,
+  progress: Progress.Progress["Service"]
+): Stream.Stream<Uint8Array, CatalogError> => {
+  const megabytes = (count: number) => Math.round(count / 1e6)
+  const tracker = progress.part(`read ${basename(path)}`, megabytes(size), "MB")
+  let done = 0
+  return bytes.pipe(
+    Stream.map((chunk) => {
+      tracker.update(megabytes(done += chunk.length))
+      return chunk
+    }),
+    Stream.ensuring(Effect.sync(() => tracker.finish()))
+  )
+}
+
 /** Streams the decompressed bytes of a file; fails for a gzip that is damaged or cut off. */
 export const stream = (
   path: string,
@@ -48,10 +69,11 @@ export const stream = (
     // A megabyte per file would burden the garbage collector with thousands of small files.
     const { size } = yield* fs.stat(path).pipe(Effect.mapError(refused(path)))
     const chunkSize = Math.min(limit ?? 1 << 20, 1 << 20, Number(size) + 1)
-    const raw = fs.stream(path, {
+    const read = fs.stream(path, {
       chunkSize,
       ...(limit === undefined || packed !== undefined ? {} : { bytesToRead: limit })
     }).pipe(Stream.mapError(refused(path)))
+    const raw = limit === undefined ? followed(read, path, Number(size), yield* Progress.orSilent) : read
     if (packed === undefined) return raw
     return Stream.fromReadableStream({
       evaluate: () =>

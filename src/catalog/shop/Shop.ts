@@ -165,8 +165,8 @@ const stock = (config: ShopConfig, seed: number): { readonly law: Law; readonly 
   return { law: { goods, byShelf, leadsTo, config }, items }
 }
 
-/** Generates the shop of a seed. */
-export const generate = (config: ShopConfig, seed: number): Dataset => {
+/** Generates the shop of a seed; `progress` is called with the number of users generated so far. */
+export const generate = (config: ShopConfig, seed: number, progress?: (users: number) => void): Dataset => {
   const { items, law } = stock(config, seed)
   const states: Array<ReadonlyArray<State>> = []
   const sequences = Array.from({ length: config.users }, (_, user) => {
@@ -189,6 +189,7 @@ export const generate = (config: ShopConfig, seed: number): Dataset => {
       bought.push(draw(nextLaw(law, state, Int32Array.from(bought)), next))
     }
     states.push(path)
+    progress?.(user + 1)
     return Int32Array.from(bought)
   })
   const total = sequences.reduce((sum, bought) => sum + bought.length, 0)

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import type * as Path from "effect/Path"
 import type * as Scope from "effect/Scope"
+import * as Progress from "../../run/Progress.ts"
 import * as Assemble from "../Assemble.ts"
 import { AmbiguousColumn, CatalogError, MissingColumn, NoEvents, NoRatings, NoTimes } from "../CatalogError.ts"
 import { type Count, type Dataset, type Item } from "../Dataset.ts"
@@ -423,9 +424,11 @@ export const load = Effect.fn("EventTable.load")(function*(
     ...scanned.findings.problems,
     ...(scanned.repeated === 0 ? [] : [{ step: "rows that repeat an item", count: scanned.repeated }])
   ]
+  const assembling = (yield* Progress.orSilent).part("assemble", 2 * log.userKeys.length, "steps of users")
   const dataset = Assemble.assemble(name, log, scanned.items, {
     filter,
     seed,
+    progress: assembling.update,
     core: config.core ?? 0,
     firstOnly: false,
     malformed: [...findings.malformed.map((row) => isJoined ? joined!.origin(row) : row), ...scanned.findings.malformed]
@@ -434,6 +437,7 @@ export const load = Effect.fn("EventTable.load")(function*(
     itemTable: itemFiles !== undefined,
     ...(parts === undefined ? {} : { parts: partsOf(starts, parts) })
   })
+  assembling.finish()
   const sources = [...tables.events.files, ...itemFiles?.files ?? []]
   const told = { ...dataset, sources, ...(notes.length === 0 ? {} : { notes }) }
   return hasTimes ? told : Assemble.withoutTimes(told)

@@ -49,7 +49,21 @@ const contribution = (sequence: Int32Array) => {
   return { occurrences, neighbours }
 }
 
-/** Fits the counts to training sequences of items 0 .. N-1; `items` is N. */
+/**
+ * Fits the counts to training sequences of items 0 .. N-1; `items` is N.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as assert from "node:assert/strict"
+ * import * as ItemKnn from "sidereal/evaluation/baseline/ItemKnn"
+ *
+ * const scorer = ItemKnn.fit([Int32Array.of(0, 1, 2), Int32Array.of(0, 1), Int32Array.of(3, 2)], 4)
+ * const { data } = await Effect.runPromise(scorer.scores([{ user: 9, items: Int32Array.of(0) }]))
+ * assert.equal(data.indexOf(Math.max(...data)), 1)
+ * assert.equal(data[3], 0)
+ * ```
+ */
 export const fit = (
   train: ReadonlyArray<Int32Array>,
   items: number,

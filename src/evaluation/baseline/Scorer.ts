@@ -19,7 +19,25 @@ export interface Scorer {
   scores(histories: ReadonlyArray<History>): Effect.Effect<Scores, ScorerError>
 }
 
-/** Makes a scorer from a plain function; `score` adds to or overwrites a row of zeros, [N], where N is `items`. */
+/**
+ * Makes a scorer from a plain function; `score` adds to or overwrites a row of zeros, [N], where N is `items`.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as assert from "node:assert/strict"
+ * import * as Scorer from "sidereal/evaluation/baseline/Scorer"
+ *
+ * const latest = Scorer.make("latest", 3, ({ items }, row) => {
+ *   for (const [place, item] of items.entries()) row[item] = place + 1
+ * })
+ * const { data, width } = await Effect.runPromise(
+ *   latest.scores([{ user: 0, items: Int32Array.of(2, 0) }, { user: 1, items: Int32Array.of(1) }])
+ * )
+ * assert.equal(width, 3)
+ * assert.deepEqual(Array.from(data), [2, 0, 1, 0, 1, 0])
+ * ```
+ */
 export const make = (name: string, items: number, score: (history: History, row: Float64Array) => void): Scorer => ({
   name,
   scores: (histories) =>

@@ -14,7 +14,7 @@ import { WeightsGone, type WeightsName } from "./WeightsName.ts"
 export class NamedWeights extends Context.Service<NamedWeights, {
   pin(name: WeightsName): Effect.Effect<Weights, WeightsGone, Scope.Scope>
 }>()("sidereal/grpo/NamedWeights") {
-  /** Weights that this process offers; the driver offers them until its message is answered. */
+  /** Provides weights that this process offers; the driver offers them until its message is answered. */
   static readonly layerLocal: Layer.Layer<NamedWeights, never, OfferedWeights> = Layer.effect(
     NamedWeights,
     Effect.map(OfferedWeights, (offered) =>

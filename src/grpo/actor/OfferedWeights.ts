@@ -32,14 +32,14 @@ export class OfferedWeights extends Context.Service<OfferedWeights, {
   /** Returns the weights of a name, or undefined if they are not offered. */
   find(name: WeightsName): Effect.Effect<Offered | undefined>
 }>()("sidereal/grpo/OfferedWeights") {
-  /** Registry for actors of this process: the weights themselves, named by their version alone. */
+  /** Provides a registry for actors of this process: the weights themselves, named by their version alone. */
   static readonly layerLocal: Layer.Layer<OfferedWeights> = Layer.sync(
     OfferedWeights,
     () =>
       make((weights) => Effect.succeed({ name: new WeightsName({ version: weights.version, digest: "" }), weights }))
   )
 
-  /** Registry for actors of other processes: encoded weights, named by version and hash. */
+  /** Provides a registry for actors of other processes: encoded weights, named by version and hash. */
   static readonly layerEncoded: Layer.Layer<OfferedWeights> = Layer.sync(OfferedWeights, () => {
     // A version is encoded once for all batches that are drawn with it.
     const encoded = new WeakMap<Weights["feeds"], Offered & { readonly name: WeightsName }>()

@@ -77,7 +77,7 @@ export interface Step {
 
 /**
  * Builds the record of a step: mean rewards in total and by name, the share of usable groups, the share of groups that
- * contain the answer, the learner's report, the seconds of each phase, and
+ * contain the answer, the learner's report, the seconds of each phase, and:
  *
  * - `nodes`, `nodesSaved`: inner nodes per group, and those saved by merging the candidates into a tree;
  * - `positions`, `positionsReplicated`: positions per group including the prompt, and those of a batch of G replicated

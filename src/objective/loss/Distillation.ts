@@ -87,6 +87,17 @@ const teach = (
  * Makes the objective. Its terms, divergences and entropies in nats: `forward` KL(q || p) and `reverse` KL(p || q);
  * `mass`, the probability of all candidates of a group under the policy; `teacherEntropy` over the candidates;
  * `entropy` over the children; and, with a reference, the exact `kl` from it over the children.
+ *
+ * @example
+ * ```ts
+ * import * as assert from "node:assert/strict"
+ * import * as Distillation from "sidereal/objective/loss/Distillation"
+ *
+ * const objective = Distillation.make({ temperature: 0.5, reverse: 0.2 })
+ * assert.equal(objective.name.startsWith("distillation"), true)
+ * assert.deepEqual(objective.needs, { behaviour: false, reference: true })
+ * assert.equal(Distillation.make({ reference: false }).needs.reference, false)
+ * ```
  */
 export const make = (
   { reference = true, rest = "none", reverse = 0, softening = 1, temperature = 1 }: DistillationOptions = {}

@@ -8,6 +8,7 @@ import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type Matrix, take } from "../../matrix/Matrix.ts"
+import * as Progress from "../../run/Progress.ts"
 import * as Random from "../../statistics/Random.ts"
 import { type TensorError } from "../../tensor/TensorError.ts"
 import * as TensorProgram from "../../tensor/TensorProgram.ts"
@@ -178,9 +179,10 @@ export const lloyd: (
   let assignment = yield* assign(rows, centres)
   let iterations = 0
   const members = noMembers(rows.rows, centres.rows, rows.width)
+  const tracker = (yield* Progress.orSilent).part("k-means", options.maximumIterations, "iterations")
   while (iterations < options.maximumIterations) {
     const moved = update(rows, assignment, members)
-    iterations++
+    tracker.update(iterations++)
     let shift = 0
     for (let i = 0; i < moved.data.length; i++) shift += (moved.data[i]! - centres.data[i]!) ** 2
     centres = moved
@@ -188,6 +190,7 @@ export const lloyd: (
     assignment = yield* assign(rows, centres)
     if (shift <= tolerance || assignment.labels.every((label, r) => label === before[r])) break
   }
+  tracker.finish()
   return { ...assignment, centres, inertia: assignment.distances.reduce((a, b) => a + b, 0), iterations }
 })
 
@@ -208,7 +211,9 @@ export const miniBatch: (
     const centres = Float64Array.from(start.data)
     const counts = Float64Array.from(stoodFor)
     const order = Random.permutation(rows.rows, seed, 0x3b)
+    const tracker = (yield* Progress.orSilent).part("mini-batch k-means", rows.rows, "rows")
     for (let from = 0; from < order.length; from += batch) {
+      tracker.update(from)
       const part = take(rows, order.subarray(from, from + batch))
       const { labels } = yield* assign(part, { rows: K, width, data: Float32Array.from(centres) })
       for (let r = 0; r < part.rows; r++) {
@@ -217,6 +222,7 @@ export const miniBatch: (
         for (let d = 0; d < width; d++) centres[to + d]! += rate * (part.data[r * width + d]! - centres[to + d]!)
       }
     }
+    tracker.finish()
     return { rows: K, width, data: Float32Array.from(centres) }
   }
 )

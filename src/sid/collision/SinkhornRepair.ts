@@ -24,7 +24,7 @@ export interface SinkhornRepairOptions {
 /** MiniOneRec's settings. */
 export const defaults: SinkhornRepairOptions = { epsilon: 0.003, iterations: 50, rounds: 20 }
 
-/** Policy of MiniOneRec's repair. */
+/** Makes the policy of MiniOneRec's repair. */
 export const policy = (options: SinkhornRepairOptions = defaults): CollisionPolicy => ({
   name: "sinkhorn",
   resolve: Effect.fn("SinkhornRepair.resolve")(function*(sids, codebookSizes, distances) {

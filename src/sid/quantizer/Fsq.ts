@@ -164,7 +164,28 @@ const widened = ({ components, mean, variances }: Pca.Pca, rank: number): Pca.Pc
   components: Array.from({ length: rank }, (_, c) => components[c] ?? new Float64Array(mean.length))
 })
 
-/** Provides the quantizer. */
+/**
+ * Provides the quantizer.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ * import * as assert from "node:assert/strict"
+ * import { itemsOf, Quantizer, SidShape } from "sidereal/sid/Quantizer"
+ * import * as Fsq from "sidereal/sid/quantizer/Fsq"
+ *
+ * const config = Schema.decodeSync(Fsq.FsqConfig)({ digits: [3, 3] })
+ * const shape = Schema.decodeSync(SidShape)({ levels: 2 })
+ * const items = itemsOf({ rows: 5, width: 4, data: Float32Array.from({ length: 20 }, (_, i) => Math.cos(i)) })
+ *
+ * const trained = await Effect.runPromise(
+ *   Effect.flatMap(Quantizer, (quantizer) => quantizer.train(items)).pipe(Effect.provide(Fsq.layer(config, shape)))
+ * )
+ * assert.deepEqual(trained.model.codebookSizes, [9, 9])
+ * assert.equal(trained.codes.codes.length, 5 * 2)
+ * ```
+ */
 export const layer = (config: FsqConfig, shape: Quantizer.SidShape): Layer.Layer<Quantizer.Quantizer> =>
   Layer.succeed(
     Quantizer.Quantizer,

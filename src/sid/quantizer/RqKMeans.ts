@@ -65,7 +65,37 @@ export const train = (
   })
 }
 
-/** Provides the quantizer. */
+/**
+ * Provides the quantizer.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ * import * as Schema from "effect/Schema"
+ * import * as assert from "node:assert/strict"
+ * import * as OnnxRuntime from "sidereal/layers/onnx/OnnxRuntime"
+ * import { Progress } from "sidereal/run/Progress"
+ * import { itemsOf, Quantizer, SidShape } from "sidereal/sid/Quantizer"
+ * import * as RqKMeans from "sidereal/sid/quantizer/RqKMeans"
+ *
+ * const config = Schema.decodeSync(RqKMeans.RqKMeansConfig)({})
+ * const shape = Schema.decodeSync(SidShape)({ levels: 2, codes: 4 })
+ * const items = itemsOf({ rows: 40, width: 3, data: Float32Array.from({ length: 120 }, (_, i) => Math.sin(i * i)) })
+ *
+ * const program = Effect.gen(function*() {
+ *   const quantizer = yield* Quantizer
+ *   const trained = yield* quantizer.train(items)
+ *   return yield* quantizer.diagnose(items, trained)
+ * })
+ * const services = Layer.merge(OnnxRuntime.layerCpu(), Progress.layerSilent)
+ * const diagnosis = await Effect.runPromise(
+ *   program.pipe(Effect.provide(RqKMeans.layer(config, shape, 1).pipe(Layer.provide(services))))
+ * )
+ * assert.equal(diagnosis.items, 40)
+ * assert.ok(diagnosis.varianceLeft < 0.2)
+ * ```
+ */
 export const layer = (
   config: RqKMeansConfig,
   shape: Quantizer.SidShape,

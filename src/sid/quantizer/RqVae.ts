@@ -201,7 +201,38 @@ export const stabilized: typeof RqVaeModel.RqVaeConfig.Encoded = {
   keep: "error"
 }
 
-/** Provides the quantizer; the SIDs' shape replaces the network's number of codes. */
+/**
+ * Provides the quantizer; the SIDs' shape replaces the network's number of codes.
+ *
+ * @example
+ * ```ts
+ * import * as Effect from "effect/Effect"
+ * import * as Layer from "effect/Layer"
+ * import * as Schema from "effect/Schema"
+ * import * as assert from "node:assert/strict"
+ * import * as OnnxRuntime from "sidereal/layers/onnx/OnnxRuntime"
+ * import { Progress } from "sidereal/run/Progress"
+ * import { itemsOf, Quantizer, SidShape } from "sidereal/sid/Quantizer"
+ * import * as RqVae from "sidereal/sid/quantizer/RqVae"
+ * import { RqVaeConfig } from "sidereal/sid/rqvae/RqVaeModel"
+ *
+ * const network = { ...RqVae.stabilized.network, layers: [16], width: 4 }
+ * const config = Schema.decodeSync(RqVaeConfig)({ ...RqVae.stabilized, network, epochs: 5 })
+ * const shape = Schema.decodeSync(SidShape)({ levels: 2, codes: 4 })
+ * const items = itemsOf({ rows: 40, width: 8, data: Float32Array.from({ length: 320 }, (_, i) => Math.sin(i * i)) })
+ *
+ * const program = Effect.gen(function*() {
+ *   const quantizer = yield* Quantizer
+ *   const { codes, model } = yield* quantizer.train(items)
+ *   return { codes, again: yield* quantizer.encode(items, model) }
+ * })
+ * const services = Layer.merge(OnnxRuntime.layerCpu(), Progress.layerSilent)
+ * const { again, codes } = await Effect.runPromise(
+ *   program.pipe(Effect.provide(RqVae.layer(config, shape, 1).pipe(Layer.provide(services))))
+ * )
+ * assert.deepEqual(again, codes)
+ * ```
+ */
 export const layer = (
   config: RqVaeModel.RqVaeConfig,
   shape: Quantizer.SidShape,

@@ -93,7 +93,7 @@ export interface NormStatistics {
   readonly variance: Float32Array
 }
 
-/** Finds the first centres of a level's codebook. */
+/** Function that returns the first centres [K, D] of a level's codebook from the level's residuals [N, D]. */
 export type Cluster = (residual: Matrix.Matrix, level: number) => Effect.Effect<Matrix.Matrix, TensorError>
 
 /** A network in training or in use. */

@@ -86,7 +86,22 @@ const filtered = (
   ...own
 })
 
-/** Returns a space without some items; items outside the space are ignored. */
+/**
+ * Returns a space without some items; items outside the space are ignored.
+ *
+ * @example
+ * ```ts
+ * import * as assert from "node:assert/strict"
+ * import * as LeafSpace from "sidereal/sid/trie/LeafSpace"
+ * import * as Trie from "sidereal/sid/trie/Trie"
+ *
+ * const space = LeafSpace.ofTrie(Trie.build([[0, 1], [0, 2], [3, 1]]))
+ * const left = LeafSpace.without(space, [0, 1])
+ * assert.equal(space.childCount(0), 2)
+ * assert.equal(left.childCount(0), 1)
+ * assert.deepEqual(Array.from(LeafSpace.childNodes(left, 0), (node) => left.code(node)), [3])
+ * ```
+ */
 export const without = (space: LeafSpace, items: Iterable<number>): LeafSpace => {
   const missing = new Set<number>()
   /** Allowed items of the leaves with excluded items. */

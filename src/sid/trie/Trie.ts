@@ -177,7 +177,21 @@ const byNode = (
   return out
 }
 
-/** Builds the trie of `sids[item]`. */
+/**
+ * Builds the trie of `sids[item]`.
+ *
+ * @example
+ * ```ts
+ * import * as assert from "node:assert/strict"
+ * import * as Trie from "sidereal/sid/trie/Trie"
+ *
+ * const trie = Trie.build([[0, 1], [0, 2], [3, 1]])
+ * const node = Trie.find(trie, [0])
+ * assert.deepEqual(Array.from(Trie.children(trie, node)), [1, 2])
+ * assert.deepEqual(Array.from(Trie.items(trie, Trie.find(trie, [3, 1]))), [2])
+ * assert.equal(Trie.find(trie, [1]), -1)
+ * ```
+ */
 export const build = (sids: ReadonlyArray<ArrayLike<number>>): Trie => {
   const levels = sids.reduce((most, sid) => Math.max(most, sid.length), 1)
   const codes = new Int32Array(sids.length * levels).fill(-1)

@@ -27,14 +27,15 @@ export const of = (row: Float64Array, { history, target }: Example, historyExclu
   return { better, tied }
 }
 
-/** Returns the mean NDCG at a cutoff; 0 without examples. */
+/** Returns the mean NDCG at a cutoff; 0 without examples. `progress` is called with the number of examples done. */
 export const meanNdcg: (
   examples: ReadonlyArray<Example>,
   scorer: Scorer,
   historyExcluded: boolean,
-  cutoff: number
+  cutoff: number,
+  progress?: (done: number) => void
 ) => Effect.Effect<number, ScorerError> = Effect.fn("NextItemRank.meanNdcg")(
-  function*(examples, scorer, historyExcluded, cutoff) {
+  function*(examples, scorer, historyExcluded, cutoff, progress) {
     let sum = 0
     for (let at = 0; at < examples.length; at += 64) {
       const some = examples.slice(at, at + 64)
@@ -42,6 +43,7 @@ export const meanNdcg: (
       for (const [i, example] of some.entries()) {
         sum += Rank.ndcg(of(data.subarray(i * width, (i + 1) * width), example, historyExcluded), cutoff)
       }
+      progress?.(at + some.length)
     }
     return sum / Math.max(1, examples.length)
   }

@@ -201,9 +201,11 @@ export const resume: (
     }
     epoch++
     if (selection.isDue(epoch)) {
+      const validating = progress.part("sasrec validation", users.length, "users")
       const score = users.length === 0
         ? epoch
-        : yield* NextItemRank.meanNdcg(users, yield* calibrated("logit"), historyExcluded, 10)
+        : yield* NextItemRank.meanNdcg(users, yield* calibrated("logit"), historyExcluded, 10, validating.update)
+      validating.finish()
       yield* selection.observe(score, { step, round: epoch })
     }
   }
