@@ -3,11 +3,11 @@ import { execFile } from "node:child_process"
 import { existsSync, globSync, readFileSync } from "node:fs"
 import { dirname, join, normalize } from "node:path"
 import { fileURLToPath } from "node:url"
-import * as Docstrings from "../../reference/Docstrings.ts"
-import * as Examples from "../../reference/Examples.ts"
-import * as Markdown from "../../reference/Markdown.ts"
-import * as Pages from "../../reference/Pages.ts"
-import * as PublicExports from "../../reference/PublicExports.ts"
+import * as Docstrings from "../../docs/reference/Docstrings.ts"
+import * as Examples from "../../docs/reference/Examples.ts"
+import * as Markdown from "../../docs/reference/Markdown.ts"
+import * as Pages from "../../docs/reference/Pages.ts"
+import * as PublicExports from "../../docs/reference/PublicExports.ts"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
@@ -146,7 +146,7 @@ describe("examples of docstrings and guides", () => {
     const programs = Examples.write(root, examples)
     const types = await run(join(root, "node_modules/.bin/tsc"), "-p", Examples.folder)
     assert.strictEqual(types.status, 0, types.out)
-    const ran = await run(process.execPath, "reference/run.ts", ...programs)
+    const ran = await run(process.execPath, "docs/reference/run.ts", ...programs)
     assert.deepStrictEqual([ran.out, ran.status], ["", 0], ran.error)
   })
 })

@@ -4,11 +4,11 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import { fileURLToPath } from "node:url"
-import packageJson from "../package.json" with { type: "json" }
+import packageJson from "../../package.json" with { type: "json" }
 import * as Pages from "./Pages.ts"
 import * as PublicExports from "./PublicExports.ts"
 
-const root = fileURLToPath(new URL("..", import.meta.url))
+const root = fileURLToPath(new URL("../..", import.meta.url))
 const own = join(root, "docs/api")
 const folder = process.argv[2] === undefined ? own : resolve(process.argv[2])
 const pages = Pages.render(

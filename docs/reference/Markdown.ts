@@ -1,7 +1,7 @@
 /**
  * The few marks of docstrings as HTML: paragraphs, lists, tables of text, fenced blocks, code, emphasis and links.
  */
-import { html, type Markup, raw } from "../src/report/Html.ts"
+import { html, type Markup, raw } from "../../src/report/Html.ts"
 
 const inline = (text: string): ReadonlyArray<Markup> =>
   text.split(/(`[^`]+`|\*\*[^*]+\*\*|https?:\/\/[^\s)]+)/).map((part) =>

@@ -1,8 +1,8 @@
 /**
  * Pages of the reference: an index, one page per module, and the sources that they link to. They need no network.
  */
-import { html, type Markup, raw } from "../src/report/Html.ts"
-import { style } from "../src/report/Style.ts"
+import { html, type Markup, raw } from "../../src/report/Html.ts"
+import { style } from "../../src/report/Style.ts"
 import * as Markdown from "./Markdown.ts"
 import * as PublicExports from "./PublicExports.ts"
 
