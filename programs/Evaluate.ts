@@ -137,7 +137,7 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
     })
 
     for (const phase of phases) {
-      if (!(yield* TrainingState.loadBest(parameters, checkpointer, phase, settings[phase].optimizer))) continue
+      if (!(yield* TrainingState.loadFinal(parameters, checkpointer, phase, settings[phase].optimizer))) continue
       const { step } = (yield* checkpointer.best(phase))!
       yield* Effect.scoped(Effect.gen(function*() {
         const weights = yield* parameters.evaluation

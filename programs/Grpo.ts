@@ -11,6 +11,7 @@ import * as Popularity from "../src/evaluation/baseline/Popularity.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
 import * as Advantage from "../src/grpo/Advantage.ts"
 import { advantageOf, GrpoConfig, isUnanswerable, kind } from "../src/grpo/Grpo.ts"
+import * as Mixture from "../src/grpo/Mixture.ts"
 import * as Alarms from "../src/grpo/monitoring/Alarms.ts"
 import * as Phases from "../src/grpo/monitoring/Phases.ts"
 import * as StepRecord from "../src/grpo/monitoring/StepRecord.ts"
@@ -113,6 +114,7 @@ export const train = Effect.fn("Grpo.train")(
     )
 
     // Every validation is compared with the rankings by the policy before training, in a resumed run too.
+    const untrained = yield* store.save
     const start = yield* rank
     const before = Validation.of(users, start, start, popularity, seed)
     const selection = yield* Selection.open({
@@ -179,7 +181,26 @@ export const train = Effect.fn("Grpo.train")(
     const { best: bestNdcg, bestRound: bestStep, start: startNdcg } = selection
     tracker.finish(`NDCG@10 ${startNdcg.toFixed(4)} before, best ${bestNdcg.toFixed(4)} after step ${bestStep}`, step)
     yield* selection.finish
-    return { steps: step, startNdcg, bestNdcg, bestStep }
+    if (bestStep === 0) return { steps: step, startNdcg, bestNdcg, bestStep, share: 1 }
+
+    const { breadth, ndcg, share } = yield* Mixture.settle(store, {
+      before: untrained,
+      shares: grpo.mixtures,
+      breadth: before.breadth,
+      measure: (share) =>
+        Effect.map(rank, (ranked) => Validation.of(users, ranked, start, popularity, seed)).pipe(
+          Effect.tap(({ breadth, ndcg }) => log.append(Mixture.event(bestStep, { share, ndcg, breadth })))
+        )
+    })
+    if (share < 1) {
+      yield* TrainingState.saveMixture(store, kind, { step: bestStep, share, origin: data.origin })
+      yield* Note.print(
+        `grpo: the mean of the policy before (${1 - share}) and after training (${share}) is kept: NDCG@10 ` +
+          `${ndcg.toFixed(4)}; the target is in the list of ${(100 * breadth).toFixed(1)} % of the users, ` +
+          `${(100 * before.breadth).toFixed(1)} % before`
+      )
+    }
+    return { steps: step, startNdcg, bestNdcg: ndcg, bestStep, share }
   }
 )
 

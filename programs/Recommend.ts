@@ -171,7 +171,7 @@ export const program = Effect.fn("recommend")(function*(
     const whole = (yield* Sids).space
     const space = historyExcluded ? LeafSpace.without(whole, history) : whole
     const checkpointer = yield* Checkpointer
-    if (!(yield* TrainingState.loadBest(parameters, checkpointer, phase, settings[phase].optimizer))) {
+    if (!(yield* TrainingState.loadFinal(parameters, checkpointer, phase, settings[phase].optimizer))) {
       return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: phase }) })
     }
     const [ranked] = yield* (yield* LeafDecoder).decode(

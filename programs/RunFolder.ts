@@ -12,12 +12,13 @@ import { HoldsData, NoRun, NotOurs, RunError } from "../src/run/RunError.ts"
 import * as RunLock from "../src/run/RunLock.ts"
 import * as RunLog from "../src/run/RunLog.ts"
 import * as Supervised from "../src/sft/Sft.ts"
+import * as TrainingState from "../src/training/TrainingState.ts"
 import * as Quantizers from "./Quantizers.ts"
 
 /** Subfolders of a run's folder. */
 const folders = ["checkpoints", "embeddings", "encoding", "laboratory"]
 
-const phases = `${Supervised.kind}|${Group.kind}|${SasRec.kind}`
+const phases = [Supervised.kind, TrainingState.mixtureOf(Group.kind), Group.kind, SasRec.kind].join("|")
 
 /**
  * Patterns of the files of a run by their paths in its folder, latest stages first; the manifest is replaced, not

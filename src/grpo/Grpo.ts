@@ -96,6 +96,14 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
   validationBeams: Count.check(Schema.isLessThanOrEqualTo(BeamSearch.most)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(20))
   ),
+  /**
+   * Weights of the trained parameters, between 0 and 1, in means with those of the start that are tried after training; the
+   * best one by NDCG@10 in validation whose lists are as broad as before is kept. None: the trained parameters are kept.
+   * @default 0.5, 0.75
+   */
+  mixtures: Schema.Array(Schema.Finite.check(Schema.isGreaterThan(0), Schema.isLessThan(1))).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed([0.5, 0.75]))
+  ),
   /** @default peak 7e-4, warm-up 5 steps, floor 0.05 */
   learningRate: defaulting(LearningRate.LearningRateConfig, { peak: 7e-4, warmupSteps: 5, floor: 0.05 }).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed({}))

@@ -52,8 +52,8 @@ export class ObjectiveConfig extends Schema.Class<ObjectiveConfig>("sidereal/obj
   temperature: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
   /** Distillation: divisor of the teacher's log-probabilities, above 0; above 1 the teacher is less certain. @default 1 */
   softening: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
-  /** Distillation: what the teacher says of the leaves that are no candidates: none, least, held. @default none */
-  rest: Distillation.Rest.pipe(Schema.withDecodingDefaultKey(Effect.succeed("none" as const))),
+  /** Distillation: treatment of the leaves that are no candidates: none, least, held. @default least */
+  rest: Distillation.Rest.pipe(Schema.withDecodingDefaultKey(Effect.succeed("least" as const))),
   /** Share of the reverse divergence in a distillation, 0 to 1. @default 0 */
   reverse: NonNegative.check(Schema.isLessThanOrEqualTo(1)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
   /** Weight of the negative log-likelihood of the answer in groups that contain it, 0 to 1e6. @default 0 */

@@ -179,6 +179,53 @@ export const resume: (
   }
 )
 
+/** Returns the kind of the checkpoints that keep a mixture of a phase's best weights with those of its start. */
+export const mixtureOf = (kind: string): string => `${kind}-mixture`
+
+/** Writes the parameters as the mixture that replaces the best checkpoint of a kind, made at `step`. */
+export const saveMixture = Effect.fn("TrainingState.saveMixture")(
+  function*(
+    parameters: ParameterStore,
+    kind: string,
+    { origin = beginning.origin, share, step }: {
+      readonly step: number
+      readonly share: number
+      readonly origin: number | undefined
+    }
+  ) {
+    const checkpointer = yield* Checkpointer
+    const { version, weights } = yield* parameters.save
+    yield* checkpointer.save({
+      kind: mixtureOf(kind),
+      step,
+      best: true,
+      tensors: tensorsOf({ version, weights, average: new Map(), slots: new Map() }),
+      meta: { share, origin, [versionKey()]: version }
+    })
+  }
+)
+
+/**
+ * Loads the weights that a phase ended with: the mixture that replaces its best checkpoint, or that checkpoint. Returns
+ * false if there is none; not meant for further training.
+ */
+export const loadFinal: (
+  parameters: ParameterStore,
+  checkpointer: Checkpointer["Service"],
+  kind: string,
+  optimizer: AdamWConfig
+) => Effect.Effect<boolean, RunError | TensorError> = Effect.fn("TrainingState.loadFinal")(
+  function*(parameters, checkpointer, kind, optimizer) {
+    const best = yield* checkpointer.best(kind)
+    if (best === undefined) return false
+    const mixture = yield* checkpointer.latest(mixtureOf(kind))
+    const replaces = mixture !== undefined && mixture.step === best.step &&
+      mixture.meta["origin"] === best.meta["origin"]
+    yield* parameters.restore({ ...stateOf(replaces ? mixture : best, optimizer), slots: new Map() })
+    return true
+  }
+)
+
 /** Loads the evaluation weights of the best checkpoint of a kind, if there is one; not meant for further training. */
 export const loadBest: (
   parameters: ParameterStore,

@@ -1,0 +1,84 @@
+/**
+ * Mixture of the policy before and after training: the weighted mean of their parameters.
+ *
+ * A mixture keeps most of what training gained and regains recommendations that it lost (WiSE-FT, Wortsman et al. 2022).
+ * Differs from the paper: the weight is chosen by validation, under the condition that the lists stay as broad as before.
+ */
+import * as Effect from "effect/Effect"
+import { type StoreState } from "../optimizer/OptimizerSlots.ts"
+import { type ParameterStore } from "../optimizer/ParameterStore.ts"
+import { type RunEvent } from "../run/RunLog.ts"
+import { type TensorError } from "../tensor/TensorError.ts"
+import { type Validation } from "./monitoring/Validation.ts"
+
+/** Validation of a mixture. */
+export interface Measured extends Pick<Validation, "ndcg" | "breadth"> {
+  /** Weight of the trained parameters in the mean, 0 to 1. */
+  readonly share: number
+}
+
+/**
+ * Returns the mixture with the best NDCG@10 among those whose breadth is at least `breadth`, the breadth before training;
+ * if there is none, the broadest. Ties go to the earlier one.
+ */
+export const choose = (measured: readonly [Measured, ...ReadonlyArray<Measured>], breadth: number): Measured => {
+  const broad = measured.filter((one) => one.breadth >= breadth)
+  return broad.length > 0
+    ? broad.reduce((best, one) => one.ndcg > best.ndcg ? one : best)
+    : measured.reduce((best, one) => one.breadth > best.breadth ? one : best)
+}
+
+/** Returns the evaluation weights of a state by parameter. */
+const evaluated = ({ average, weights }: StoreState) => new Map([...weights, ...average])
+
+/** Sets the parameters to the mean of two states' evaluation weights; the optimizer's slots are emptied. */
+const set = (
+  store: ParameterStore,
+  before: StoreState,
+  after: StoreState,
+  share: number
+): Effect.Effect<void, TensorError> => {
+  const trained = evaluated(after)
+  const weights = new Map(
+    Array.from(evaluated(before), ([name, start]) => {
+      const end = trained.get(name)!.data
+      return [name, { ...start, data: Float32Array.from(start.data, (x, i) => (1 - share) * x + share * end[i]!) }]
+    })
+  )
+  return store.restore({ version: after.version, weights, average: new Map(), slots: new Map() })
+}
+
+/**
+ * Chooses between the parameters of the store, which are those after training, and their mixtures with `before`, and
+ * leaves the chosen ones in the store. `measure` validates the parameters that are in the store when it runs.
+ */
+export const settle: <E, R>(
+  store: ParameterStore,
+  options: {
+    readonly before: StoreState
+    readonly shares: ReadonlyArray<number>
+    /** Breadth before training. */
+    readonly breadth: number
+    readonly measure: (share: number) => Effect.Effect<Pick<Validation, "ndcg" | "breadth">, E, R>
+  }
+) => Effect.Effect<Measured, E | TensorError, R> = Effect.fn("Mixture.settle")(
+  function*(store, { before, breadth, measure, shares }) {
+    const measured = (share: number) => Effect.map(measure(share), ({ breadth, ndcg }) => ({ share, ndcg, breadth }))
+    const after = yield* store.save
+    const all: [Measured, ...Array<Measured>] = [yield* measured(1)]
+    for (const share of shares) {
+      yield* set(store, before, after, share)
+      all.push(yield* measured(share))
+    }
+    const chosen = choose(all, breadth)
+    yield* set(store, before, after, chosen.share)
+    return chosen
+  }
+)
+
+/** Returns the event of a mixture's validation for the log of a run. */
+export const event = (step: number, { breadth, ndcg, share }: Measured): RunEvent => ({
+  kind: "grpo.mixture",
+  step,
+  fields: { share, "NDCG@10": ndcg, breadth }
+})

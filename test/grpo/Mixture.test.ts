@@ -1,0 +1,111 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Reference from "../../layers/tfjs/Reference.ts"
+import * as Mixture from "../../src/grpo/Mixture.ts"
+import * as Adam from "../../src/optimizer/Adam.ts"
+import * as AdamW from "../../src/optimizer/AdamW.ts"
+import * as ParameterStore from "../../src/optimizer/ParameterStore.ts"
+import { Checkpointer } from "../../src/run/Checkpointer.ts"
+import * as TrainingState from "../../src/training/TrainingState.ts"
+
+const optimizer = Schema.decodeSync(AdamW.AdamWConfig)({ averaging: 0.9 })
+
+const counters = { step: 6, epoch: 6, best: 0.5, bestEpoch: 6, sinceBest: 0, start: 0.1, asked: 6, origin: 3 }
+
+const train = Effect.fnUntraced(function*(store: ParameterStore.ParameterStore) {
+  for (let i = 0; i < 3; i++) {
+    store.buffer.flat("gradients").forEach((_, at, all) => (all[at] = Math.cos(at + 3 * i)))
+    yield* store.apply(Adam.adamW(optimizer), 0.1)
+  }
+})
+
+const open = ParameterStore.make({
+  "block.matrix": { shape: [3, 4], initialize: (values: Float32Array) => values.fill(1) },
+  vector: { shape: [5], initialize: (values: Float32Array) => values.fill(-1) }
+})
+
+/** Evaluation weights of a store. */
+const values = Effect.fnUntraced(function*(store: ParameterStore.ParameterStore) {
+  const { average, weights } = yield* store.save
+  return [...new Map([...weights, ...average]).values()].flatMap(({ data }) => [...data as Float32Array])
+})
+
+describe("Mixture", () => {
+  it("is the best one whose lists are as broad as before, else the broadest", () => {
+    const measured = [
+      { share: 1, ndcg: 0.5, breadth: 0.2 },
+      { share: 0.5, ndcg: 0.4, breadth: 0.31 },
+      { share: 0.75, ndcg: 0.45, breadth: 0.3 },
+      { share: 0.25, ndcg: 0.45, breadth: 0.3 }
+    ] as const
+    const shareAt = (breadth: number) => Mixture.choose(measured, breadth).share
+    assert.deepStrictEqual([0.1, 0.2, 0.25, 0.3, 0.305, 0.4].map(shareAt), [1, 1, 0.75, 0.75, 0.5, 0.5])
+  })
+
+  it.effect("is the mean of the evaluation weights, measured one by one, and replaces the best checkpoint", () =>
+    Effect.gen(function*() {
+      const store = yield* open
+      const checkpointer = yield* Checkpointer
+      const before = yield* store.save
+      const start = yield* values(store)
+      yield* train(store)
+      yield* TrainingState.save(store, "grpo", counters, true)
+      const end = yield* values(store)
+      const mean = (share: number) => start.map((x, i) => Math.fround((1 - share) * x + share * end[i]!))
+      const seen: Array<readonly [number, ReadonlyArray<number>]> = []
+      const chosen = yield* Mixture.settle(store, {
+        before,
+        shares: [0.25, 0.5],
+        breadth: 0.3,
+        measure: (share) =>
+          Effect.map(values(store), (now) => {
+            seen.push([share, now])
+            return { ndcg: share, breadth: share > 0.5 ? 0.2 : 0.3 }
+          })
+      })
+      assert.deepStrictEqual(chosen, { share: 0.5, ndcg: 0.5, breadth: 0.3 })
+      assert.deepStrictEqual(seen, [1, 0.25, 0.5].map((share) => [share, mean(share)] as const))
+      assert.notDeepEqual(mean(0.5), end)
+      assert.deepStrictEqual(yield* values(store), mean(0.5))
+
+      yield* TrainingState.saveMixture(store, "grpo", { step: 6, share: 0.5, origin: 3 })
+      const load = Effect.fnUntraced(function*(how: typeof TrainingState.loadFinal) {
+        const loaded = yield* open
+        assert.isTrue(yield* how(loaded, checkpointer, "grpo", optimizer))
+        return yield* values(loaded)
+      })
+      assert.deepStrictEqual(yield* load(TrainingState.loadFinal), mean(0.5))
+      // Training goes on from the trained weights.
+      assert.deepStrictEqual(yield* load(TrainingState.loadBest), end)
+      const resumed = yield* open
+      assert.deepStrictEqual(yield* TrainingState.resume(resumed, "grpo", optimizer, 3), counters)
+      assert.deepStrictEqual(yield* values(resumed), end)
+    }).pipe(Effect.scoped, Effect.provide([Checkpointer.layerMemory, Reference.layer])))
+
+  it.effect("counts for the checkpoint alone that it was made of", () =>
+    Effect.gen(function*() {
+      const store = yield* open
+      const checkpointer = yield* Checkpointer
+      const final = Effect.gen(function*() {
+        const loaded = yield* open
+        return (yield* TrainingState.loadFinal(loaded, checkpointer, "grpo", optimizer)) ? yield* values(loaded) : []
+      })
+      assert.deepStrictEqual(yield* final, [])
+      yield* TrainingState.saveMixture(store, "grpo", { step: 6, share: 0.5, origin: 3 })
+      assert.deepStrictEqual(yield* final, [])
+      const mixed = yield* values(store)
+      yield* train(store)
+      const trained = yield* values(store)
+      for (
+        const [at, expected] of [
+          [{ step: 6, origin: 3 }, mixed],
+          [{ step: 6, origin: 4 }, trained],
+          [{ step: 9, origin: 3 }, trained]
+        ] as const
+      ) {
+        yield* TrainingState.save(store, "grpo", { ...counters, ...at }, true)
+        assert.deepStrictEqual(yield* final, expected)
+      }
+    }).pipe(Effect.scoped, Effect.provide([Checkpointer.layerMemory, Reference.layer])))
+})
