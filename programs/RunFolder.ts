@@ -29,8 +29,8 @@ const own: ReadonlyArray<RegExp> = [
   `checkpoints/best-(${phases})\\.json`,
   `checkpoints/(\\.(${phases})-\\d+\\.partial|(${phases})-\\d+)/(commit\\.json|meta\\.json|tensors\\.safetensors)`,
   "sids\\.json|(quantizer|fusion|encoder)\\.safetensors",
-  // A table of the embeddings' database is a whole folder.
-  "embeddings/v\\d+_[0-9a-f]{32}\\.lance/.*",
+  // A table of the embeddings' database is a whole folder; without the database a version is one file.
+  "embeddings/v\\d+_[0-9a-f]{32}\\.(lance/.*|safetensors)",
   "encoding/[0-9a-f]{24}-\\d+\\.f32",
   "events\\.jsonl",
   "dataset\\.safetensors"
