@@ -12,7 +12,7 @@ import { HoldsData, NoRun, NotOurs, RunError } from "../src/run/RunError.ts"
 import * as RunLock from "../src/run/RunLock.ts"
 import * as RunLog from "../src/run/RunLog.ts"
 import * as Supervised from "../src/sft/Sft.ts"
-import * as Quantizers from "./Quantizers.ts"
+import * as QuantizerNames from "./QuantizerNames.ts"
 
 /** Subfolders of a run's folder. */
 const folders = ["checkpoints", "embeddings", "encoding", "laboratory"]
@@ -25,7 +25,7 @@ const phases = `${Supervised.kind}|${Group.kind}|${SasRec.kind}`
  */
 const own: ReadonlyArray<RegExp> = [
   "report\\.html|examples\\.json|evaluation\\.json|grpo-groups\\.json|laboratory\\.html|laboratory\\.json",
-  `laboratory/(${Quantizers.names.join("|")})(-[0-9a-f]{16})?\\.json`,
+  `laboratory/(${QuantizerNames.names.join("|")})(-[0-9a-f]{16})?\\.json`,
   `checkpoints/best-(${phases})\\.json`,
   `checkpoints/(\\.(${phases})-\\d+\\.partial|(${phases})-\\d+)/(commit\\.json|meta\\.json|tensors\\.safetensors)`,
   "sids\\.json|(quantizer|fusion|encoder)\\.safetensors",

@@ -92,8 +92,7 @@ const isAlive = Layer.effect(
 /** Client of the database, whose package is loaded when a process joins. */
 const database = (url: string) =>
   Layer.unwrap(
-    Effect.tryPromise({ try: () => import("@effect/sql-pg/PgClient"), catch: Packages.explain }).pipe(
-      Effect.catch((cause) => cause instanceof Packages.MissingPackage ? Effect.fail(cause) : Effect.die(cause)),
+    Packages.load(() => import("@effect/sql-pg/PgClient")).pipe(
       Effect.map((PgClient) => PgClient.layer({ url: Redacted.make(url), applicationName: "sidereal" }))
     )
   )

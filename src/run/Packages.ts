@@ -1,6 +1,7 @@
 /**
  * Optional packages: what an installation without them says when a part needs one.
  */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 /** Commands that install what `npm install NAME` would not. */
@@ -31,6 +32,16 @@ export const explain = (cause: unknown): Error => {
   const name = /^Cannot find (?:package|module) '((?:@[^/']+\/)?[^@./'][^/']*)/.exec(error.message)?.[1]
   return name === undefined ? error : new MissingPackage({ name, command: commands[name] ?? `npm install ${name}` })
 }
+
+/** Imports a module; fails with `MissingPackage` if it needs a package that is not installed. */
+export const load = <M>(module: () => Promise<M>): Effect.Effect<M, MissingPackage> =>
+  Effect.promise(() =>
+    module().catch((cause: unknown) => {
+      const error = explain(cause)
+      if (error instanceof MissingPackage) return error
+      throw error
+    })
+  ).pipe(Effect.flatMap((loaded) => loaded instanceof MissingPackage ? Effect.fail(loaded) : Effect.succeed(loaded)))
 
 /** Returns a function that loads a package at its first call and throws `MissingPackage` where it is not installed. */
 export const required = <M>(name: string, require: NodeJS.Require): () => M => {
