@@ -51,7 +51,11 @@ const build = (published) => {
   }
   // The programs read name and version from the folder above them.
   writeFileSync(join(dist, "package.json"), `${JSON.stringify({ name, version, type: "module" }, null, 2)}\n`)
-  chmodSync(join(dist, "programs", "cli.js"), 0o755)
+  const cli = join(dist, "programs", "cli.js")
+  chmodSync(cli, 0o755)
+  const help = spawnSync(process.execPath, [cli, "--help"], { encoding: "utf8" })
+  if (help.status !== 0) fail(`the compiled program cannot print its help: ${help.stderr}`)
+  writeFileSync(join(dist, "programs", "help.txt"), help.stdout)
 }
 
 const compiled = (path) => `./dist/${path.replace(/^\.\//, "").replace(/\.ts$/, ".js")}`
