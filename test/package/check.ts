@@ -203,6 +203,17 @@ for (const [name, node] of [["oldest", old], ["newest", own]] as const) {
     module(whole, loading("sidereal/sid/Trie")) === "effect sidereal",
     ""
   )
+  hold(
+    here("packages that are loaded at their first use are found"),
+    module(
+      whole,
+      `import * as Pca from "sidereal/matrix/Pca"
+import * as PythonLiteral from "sidereal/catalog/PythonLiteral"
+const { variances } = Pca.fit({ rows: 3, width: 2, data: Float32Array.of(1, 0, 2, 0, 3, 0) }, 1)
+console.log(variances[0].toFixed(4), PythonLiteral.tryParse("'\\\\N{BULLET}'"))`
+    ) === "0.6667 \u2022",
+    ""
+  )
   run(whole, "npx", ["sidereal", "demo", "--quick"])
   const report = statSync(join(whole.folder, "runs/generated-shop/report.html")).size
   hold(here("npx sidereal demo --quick writes a report"), report > 10_000, `${report} bytes`)
