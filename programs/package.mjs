@@ -6,7 +6,7 @@
  * it stands, so it is replaced for as long as npm packs; a process that outlives an interrupted npm puts it back.
  */
 import { spawn, spawnSync } from "node:child_process"
-import { chmodSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
@@ -89,15 +89,18 @@ const published = (manifest) => {
   }
 }
 
-/** Starts a process that restores the manifest after a minute, in case npm ends before `postpack`. */
+/** Starts a process that restores this manifest after a minute, in case npm ends before `postpack`. */
 const guard = () =>
   spawn(
     process.execPath,
     [
       "-e",
-      "const [, from, to] = process.argv; setTimeout(() => { try { require('fs').renameSync(from, to) } catch {} }, 60000)",
+      `const { renameSync, statSync } = require("node:fs")
+const [, kept, manifest, made] = process.argv
+setTimeout(() => { try { if (statSync(kept).mtimeMs === Number(made)) renameSync(kept, manifest) } catch {} }, 60_000)`,
       kept,
-      manifestFile
+      manifestFile,
+      String(statSync(kept).mtimeMs)
     ],
     { detached: true, stdio: "ignore" }
   ).unref()
