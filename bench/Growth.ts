@@ -98,6 +98,7 @@ export const run = async (
   return { tables: tables.join("\n"), charts }
 }
 
-if (import.meta.main) {
+// `import.meta.main` is not in Node 22.
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
   process.stdout.write(JSON.stringify(await measure(JSON.parse(process.argv[2]!) as Engine.StepShape)))
 }

@@ -22,6 +22,7 @@ let
         "src"
         "layers"
         "programs"
+        "bench"
         "package.json"
       ];
   };

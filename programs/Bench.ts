@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { spawn } from "node:child_process"
+import { extname } from "node:path"
 import { fileURLToPath } from "node:url"
 
 /** Failure of benchmarks that have printed the cause themselves. */
@@ -13,10 +14,13 @@ export class BenchError extends Schema.TaggedError<BenchError>()("BenchError", {
   }
 }
 
-/** Runs `bench/main.ts` with these arguments; returns its exit status. */
+/** The program beside this file: `.ts` in the sources, `.js` where they are compiled. */
+const main = fileURLToPath(new URL(`../bench/main${extname(import.meta.filename)}`, import.meta.url))
+
+/** Runs `bench/main` with these arguments; returns its exit status. */
 export const program = (args: ReadonlyArray<string>): Effect.Effect<number> =>
   Effect.callback<number>((resume) => {
-    const child = spawn(process.execPath, [fileURLToPath(new URL("../bench/main.ts", import.meta.url)), ...args], {
+    const child = spawn(process.execPath, [main, ...args], {
       stdio: "inherit"
     })
     child.on("error", () => resume(Effect.succeed(1)))

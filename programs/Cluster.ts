@@ -6,7 +6,7 @@ import { connect, createServer } from "node:net"
 import type { Address } from "../layers/cluster/Sockets.ts"
 import * as Manifest from "../src/run/Manifest.ts"
 import { artefacts } from "./RunSettings.ts"
-import { SettingsError } from "./Settings.ts"
+import { SettingsError } from "./SettingsError.ts"
 import { Workspace } from "./Workspace.ts"
 
 /** Options of the command line for a cluster. */

@@ -4,7 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Durable from "../src/run/Durable.ts"
-import * as Settings from "./Settings.ts"
+import { SettingsError } from "./SettingsError.ts"
 
 const tokens = /"(?:[^"\\]|\\.)*"|[{}[\],:]/g
 const deepest = 64
@@ -36,8 +36,8 @@ const faults = (json: string): ReadonlyArray<string> => {
 /** Reads settings; fails with the reason if the file cannot be read, is not JSON, or contains a setting twice. */
 export const read = Effect.fn("ConfigFile.read")(function*(path: string) {
   const fs = yield* FileSystem.FileSystem
-  const bad = (...problems: ReadonlyArray<string>) => new Settings.SettingsError({ source: path, problems })
-  if (path === "") return yield* new Settings.SettingsError({ source: "--config", problems: ["the path is empty"] })
+  const bad = (...problems: ReadonlyArray<string>) => new SettingsError({ source: path, problems })
+  if (path === "") return yield* new SettingsError({ source: "--config", problems: ["the path is empty"] })
   const content = yield* fs.readFileString(path).pipe(
     Effect.mapError((error) => bad(`it cannot be read: ${Durable.wordsOf(error)}`))
   )

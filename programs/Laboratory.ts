@@ -14,8 +14,9 @@ import { Progress } from "../src/run/Progress.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
 import * as Artefacts from "./Artefacts.ts"
 import * as Prepare from "./Prepare.ts"
+import type * as QuantizerNames from "./QuantizerNames.ts"
 import * as Quantizers from "./Quantizers.ts"
-import * as Settings from "./Settings.ts"
+import { SettingsError } from "./SettingsError.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
@@ -32,19 +33,19 @@ const codec = Artefacts.json(Schema.Struct({
 }))
 
 /** Trains and measures the named tokenizers, or reads the results of an earlier comparison of the run. */
-export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<Quantizers.Name>) {
+export const program = Effect.fn("laboratory")(function*(names: ReadonlyArray<QuantizerNames.Name>) {
   const { artefact, file, given, settings } = yield* Workspace
   // Data may contain a file of SIDs.
   const { given: own } = yield* Quantizers.chosen(settings)
   const { dataset, split } = yield* Prepare.program()
   if (names.includes("given") && own === undefined) {
-    return yield* new Settings.SettingsError({
+    return yield* new SettingsError({
       source: "--compare",
       problems: ["given: Expected tokenizer.given.path, an index.json, item key to tokens; the data bring none along"]
     })
   }
   const { items, version: embedded } = yield* Tokenize.items({ dataset, split })
-  const of = (quantizer: Quantizers.Name) =>
+  const of = (quantizer: QuantizerNames.Name) =>
     new Quantizers.TokenizerConfig({ ...settings.tokenizer, ...(own === undefined ? {} : { given: own }), quantizer })
   // Loaded here, because the worker's protocol would add 0.05 s to the start of every command.
   const TokenizerWorker = yield* Effect.promise(() => import("./TokenizerWorker.ts"))

@@ -3,7 +3,13 @@
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import { createRequire } from "node:module"
+import * as DuckDb from "../layers/duckdb/DuckDb.ts"
+import * as LanceDb from "../layers/lancedb/LanceDb.ts"
+import * as TarXz from "../layers/xz/TarXz.ts"
+import * as EmbeddingFiles from "../src/embedding/EmbeddingFiles.ts"
 import { EmbeddingStore } from "../src/embedding/EmbeddingStore.ts"
 import { TextEncoder } from "../src/embedding/TextEncoder.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
@@ -15,20 +21,33 @@ import * as Note from "./Note.ts"
 import * as Quantizers from "./Quantizers.ts"
 import { Workspace, type WorkspaceOptions } from "./Workspace.ts"
 
-// Libraries of databases and archives are loaded when a command needs them: help and wrong usage come without waiting.
-const tables = Layer.unwrap(
-  Effect.map(Effect.promise(() => import("../layers/duckdb/DuckDb.ts")), ({ layer }) => layer)
-)
-const archives = Layer.unwrap(Effect.map(Effect.promise(() => import("../layers/xz/TarXz.ts")), ({ layer }) => layer))
+const hasLanceDb = Effect.sync(() => {
+  try {
+    createRequire(import.meta.url).resolve("@lancedb/lancedb")
+    return true
+  } catch {
+    return false
+  }
+})
+
+/** The store in which the folder already has embeddings; in a new folder LanceDB, or files where it is not installed. */
 const embeddings = (folder: string) =>
-  Layer.unwrap(Effect.map(Effect.promise(() => import("../layers/lancedb/LanceDb.ts")), ({ layer }) => layer(folder)))
+  Layer.unwrap(Effect.gen(function*() {
+    const fs = yield* FileSystem.FileSystem
+    const names = yield* fs.readDirectory(folder).pipe(Effect.orElseSucceed((): ReadonlyArray<string> => []))
+    const inLanceDb = names.some((name) => name.endsWith(".lance")) ||
+      !names.some((name) => name.endsWith(".safetensors")) && (yield* hasLanceDb)
+    return inLanceDb ? LanceDb.layer(folder) : EmbeddingFiles.layer(folder)
+  }))
 
 const progress = Layer.unwrap(
   Effect.map(Note.Quiet, (quiet) => quiet ? Progress.layerSilent : Progress.layer(process.stderr))
 )
 
 /** The layers of importing, without a run. */
-export const importers = Layer.mergeAll(tables, archives, progress).pipe(Layer.provideMerge(NodeServices.layer))
+export const importers = Layer.mergeAll(DuckDb.layer, TarXz.layer, progress).pipe(
+  Layer.provideMerge(NodeServices.layer)
+)
 
 /**
  * Provides everything that a command needs, for one run on a device. A missing device fails before the run is touched.
@@ -50,7 +69,7 @@ export const layer = (options: WorkspaceOptions & { readonly device?: Devices.De
         )
         : encoder,
       options.readOnly === true ? EmbeddingStore.layerMemory : embeddings(file("embeddings")),
-      archives,
+      TarXz.layer,
       Checkpointer.layer(run),
       RunLog.layer(run),
       Quantizers.layer(
@@ -59,7 +78,7 @@ export const layer = (options: WorkspaceOptions & { readonly device?: Devices.De
       )
     )
   })).pipe(
-    Layer.provideMerge(Layer.merge(progress, tables)),
+    Layer.provideMerge(Layer.merge(progress, DuckDb.layer)),
     Layer.provideMerge(Workspace.layer(options)),
     Layer.provideMerge(Devices.devices[options.device ?? "cpu"]),
     Layer.provideMerge(NodeServices.layer)

@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Runtime from "effect/Runtime"
 import packageJson from "../package.json" with { type: "json" }
+import { MissingPackage } from "../src/run/Packages.ts"
 import * as Printable from "../src/text/Printable.ts"
 import { cli } from "./Commands.ts"
 import * as Telemetry from "./Telemetry.ts"
@@ -35,6 +36,7 @@ const told = (error: { readonly _tag: string; readonly message: string }): numbe
 
 const internal = (cause: Cause.Cause<never>): number => {
   const defect = Cause.squash(cause)
+  if (defect instanceof MissingPackage) return told(defect)
   process.stderr.write(
     `error: internal: ${Printable.text(defect instanceof Error ? defect.stack ?? defect.message : String(defect))}\n`
   )

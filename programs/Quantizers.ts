@@ -25,25 +25,7 @@ import * as RqVaeModel from "../src/sid/rqvae/RqVaeModel.ts"
 import { BadIndex, BadSetting, SidError } from "../src/sid/SidError.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
 import { type TensorRuntime } from "../src/tensor/TensorRuntime.ts"
-
-/** Names of the tokenizers. */
-export const names = [
-  "rq-kmeans",
-  "balanced",
-  "rq-vae",
-  "rq-vae-minionerec",
-  "rq-kmeans-plus",
-  "faiss-uniform",
-  "opq",
-  "fsq",
-  "random",
-  "hash",
-  "popularity",
-  "given"
-] as const
-
-/** Name of a tokenizer. */
-export type Name = (typeof names)[number]
+import { type Name, names } from "./QuantizerNames.ts"
 
 /** Parses names separated by commas; `all` means every tokenizer except `given` and `rq-vae-minionerec`. */
 export const parseNames = (text: string): Effect.Effect<ReadonlyArray<Name>, SidError> =>

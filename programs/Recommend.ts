@@ -23,13 +23,11 @@ import * as EvaluationFiles from "./EvaluationFiles.ts"
 import * as Fusion from "./Fusion.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
+import type * as RankingModels from "./RankingModels.ts"
 import * as RunSettings from "./RunSettings.ts"
-import { SettingsError } from "./Settings.ts"
+import { SettingsError } from "./SettingsError.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
-
-/** Names of the models that can be selected. */
-export const models = ["sft", "grpo", "sft+item-knn", "grpo+item-knn"] as const
 
 /** Request for recommendations, for a user or for a history. */
 export interface Question {
@@ -40,7 +38,7 @@ export interface Question {
   /** Number of recommendations, at least 1. */
   readonly count: number
   /** Model that ranks. @default the best by validation */
-  readonly model?: (typeof models)[number] | undefined
+  readonly model?: RankingModels.Name | undefined
 }
 
 /** Recommended item. */

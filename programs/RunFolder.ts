@@ -13,7 +13,7 @@ import * as RunLock from "../src/run/RunLock.ts"
 import * as RunLog from "../src/run/RunLog.ts"
 import * as Supervised from "../src/sft/Sft.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
-import * as Quantizers from "./Quantizers.ts"
+import * as QuantizerNames from "./QuantizerNames.ts"
 
 /** Subfolders of a run's folder. */
 const folders = ["checkpoints", "embeddings", "encoding", "laboratory"]
@@ -26,12 +26,12 @@ const phases = [Supervised.kind, TrainingState.mixtureOf(Group.kind), Group.kind
  */
 const own: ReadonlyArray<RegExp> = [
   "report\\.html|examples\\.json|evaluation\\.json|grpo-groups\\.json|laboratory\\.html|laboratory\\.json",
-  `laboratory/(${Quantizers.names.join("|")})(-[0-9a-f]{16})?\\.json`,
+  `laboratory/(${QuantizerNames.names.join("|")})(-[0-9a-f]{16})?\\.json`,
   `checkpoints/best-(${phases})\\.json`,
   `checkpoints/(\\.(${phases})-\\d+\\.partial|(${phases})-\\d+)/(commit\\.json|meta\\.json|tensors\\.safetensors)`,
   "sids\\.json|(quantizer|fusion|encoder)\\.safetensors",
-  // A table of the embeddings' database is a whole folder.
-  "embeddings/v\\d+_[0-9a-f]{32}\\.lance/.*",
+  // A table of the embeddings' database is a whole folder; without the database a version is one file.
+  "embeddings/v\\d+_[0-9a-f]{32}\\.(lance/.*|safetensors)",
   "encoding/[0-9a-f]{24}-\\d+\\.f32",
   "events\\.jsonl",
   "dataset\\.safetensors"

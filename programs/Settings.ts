@@ -18,6 +18,7 @@ import { SftConfig } from "../src/sft/Sft.ts"
 import { defaultEncoder, EncoderConfig } from "./Encoders.ts"
 import * as Quantizers from "./Quantizers.ts"
 import * as Rewards from "./Rewards.ts"
+import { SettingsError } from "./SettingsError.ts"
 
 /** Settings of the evaluation. */
 export class EvaluationConfig extends Schema.Class<EvaluationConfig>("sidereal/programs/EvaluationConfig")({
@@ -137,18 +138,6 @@ export class Settings extends Schema.Class<Settings>("sidereal/programs/Settings
 
 /** Part of the settings as in a file, before defaults. */
 export type PartialSettings = typeof Settings.Encoded
-
-/** Unusable settings. */
-export class SettingsError extends Schema.TaggedError<SettingsError>()("SettingsError", {
-  source: Schema.String,
-  problems: Schema.Array(Schema.String)
-}) {
-  override get message() {
-    return `${this.source} has settings that cannot be used:\n${
-      this.problems.map((problem) => `  - ${problem}`).join("\n")
-    }`
-  }
-}
 
 /** Settings with their source, which messages name. */
 export interface Part {

@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import packageJson from "../package.json" with { type: "json" }
-import { SettingsError } from "./Settings.ts"
+import { SettingsError } from "./SettingsError.ts"
 
 const endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT"
 const headers = "OTEL_EXPORTER_OTLP_HEADERS"

@@ -22,6 +22,7 @@ import * as DataHash from "./DataHash.ts"
 import * as RunFolder from "./RunFolder.ts"
 import * as RunSettings from "./RunSettings.ts"
 import * as Settings from "./Settings.ts"
+import { SettingsError } from "./SettingsError.ts"
 
 /** Options of the command line for a run. */
 export interface WorkspaceOptions {
@@ -60,15 +61,16 @@ export class Workspace extends Context.Service<
   static readonly layer = (options: WorkspaceOptions) => Layer.effect(Workspace, open(options))
 }
 
-/** Hash of the source files of the program, in the order of their names. */
+/** Hash of the files of the program, sources or compiled, in the order of their names. */
 const codeHash = Effect.fnUntraced(function*() {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const root = path.join(import.meta.dirname, "..")
+  const kind = path.extname(import.meta.filename)
   const parts: Array<string> = []
   for (const folder of ["layers", "programs", "src"]) {
     for (const name of (yield* fs.readDirectory(path.join(root, folder), { recursive: true })).toSorted()) {
-      if (name.endsWith(".ts")) parts.push(folder, name, yield* fs.readFileString(path.join(root, folder, name)))
+      if (name.endsWith(kind)) parts.push(folder, name, yield* fs.readFileString(path.join(root, folder, name)))
     }
   }
   return Manifest.hash([JSON.stringify(parts)])
@@ -111,13 +113,13 @@ const open = Effect.fn("Workspace.open")(function*(options: WorkspaceOptions) {
   const services = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
   const given = options.parts ?? [{ source: "the command line", settings: options.given }]
   if (options.run === "") {
-    return yield* new Settings.SettingsError({
+    return yield* new SettingsError({
       source: "the command line",
       problems: ["run: Expected a path, got \"\""]
     })
   }
   if (existing && fresh) {
-    return yield* new Settings.SettingsError({
+    return yield* new SettingsError({
       source: "the command line",
       problems: ["--fresh: this command reads a finished run; `sidereal demo --fresh` begins one again"]
     })

@@ -7,7 +7,6 @@
  */
 import * as NodeClusterSocket from "@effect/platform-node/NodeClusterSocket"
 import * as NodeCrypto from "@effect/platform-node/NodeCrypto"
-import * as PgClient from "@effect/sql-pg/PgClient"
 import * as EntityAddress from "effect/cluster/EntityAddress"
 import * as EntityId from "effect/cluster/EntityId"
 import * as MessageStorage from "effect/cluster/MessageStorage"
@@ -33,6 +32,7 @@ import { OfferedWeights } from "../../src/grpo/actor/OfferedWeights.ts"
 import { RolloutActor } from "../../src/grpo/RolloutActor.ts"
 import { type PublishedWeights } from "../../src/policy/PublishedWeights.ts"
 import { type RewardActor } from "../../src/reward/RewardActor.ts"
+import * as Packages from "../../src/run/Packages.ts"
 import * as RewardEntity from "./RewardEntity.ts"
 import * as RolloutEntity from "./RolloutEntity.ts"
 import * as Shards from "./Shards.ts"
@@ -60,7 +60,7 @@ export interface SocketOptions {
 export type Cluster = Sharding | Runners.Runners | MessageStorage.MessageStorage | RunnerStorage
 
 /** Failure of a process to join. */
-export type JoinError = SqlError.SqlError | SocketServer.SocketServerError
+export type JoinError = SqlError.SqlError | SocketServer.SocketServerError | Packages.MissingPackage
 
 /**
  * Intervals by which a dead process is detected within seconds: the driver pings every process each second, and a
@@ -89,6 +89,14 @@ const isAlive = Layer.effect(
     }))
 )
 
+/** Client of the database, whose package is loaded when a process joins. */
+const database = (url: string) =>
+  Layer.unwrap(
+    Packages.load(() => import("@effect/sql-pg/PgClient")).pipe(
+      Effect.map((PgClient) => PgClient.layer({ url: Redacted.make(url), applicationName: "sidereal" }))
+    )
+  )
+
 const layer = (
   { address, listen = address, name, url }: SocketOptions,
   assigned: ReadonlyArray<string>
@@ -111,7 +119,7 @@ const layer = (
     Layer.provide(RpcSerialization.layerSchemaBinary({ maxFrameSize: 256 * 1024 * 1024 })),
     // Below warnings, Effect logs the address at which the process listens; the programs print it themselves.
     Layer.provide(Layer.succeed(References.MinimumLogLevel, "Warn")),
-    Layer.provide(PgClient.layer({ url: Redacted.make(url), applicationName: "sidereal" }))
+    Layer.provide(database(url))
   )
 }
 

@@ -2,7 +2,7 @@
  * Tables through DuckDB, in memory: it parses, rejects rows that do not fit, and numbers users and items; what arrives
  * here are chunks of columns of numbers.
  */
-import { type DuckDBConnection, DuckDBInstance, type DuckDBVector } from "@duckdb/node-api"
+import type { DuckDBConnection, DuckDBVector } from "@duckdb/node-api"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -23,6 +23,7 @@ import {
   TableReader
 } from "../../src/catalog/reader/TableReader.ts"
 import * as TimedEvents from "../../src/catalog/reader/TimedEvents.ts"
+import * as Packages from "../../src/run/Packages.ts"
 import * as Progress from "../../src/run/Progress.ts"
 import * as RecordLines from "./RecordLines.ts"
 import * as Source from "./Source.ts"
@@ -481,6 +482,8 @@ export const layer: Layer.Layer<TableReader, CatalogError, FileSystem.FileSystem
     const connection = yield* Effect.acquireRelease(
       Effect.tryPromise({
         try: async () => {
+          // Loaded here, so that an installation without the package fails with a typed error.
+          const { DuckDBInstance } = await import("@duckdb/node-api")
           const connection = await (await DuckDBInstance.create(":memory:")).connect()
           await connection.run(`SET memory_limit = '${memory}'; SET temp_directory = ${quote(spill)}`)
           await connection.run(`SET threads = ${Math.min(threads, availableParallelism())}`)
@@ -491,7 +494,7 @@ export const layer: Layer.Layer<TableReader, CatalogError, FileSystem.FileSystem
           await connection.run("SET TimeZone = 'UTC'")
           return connection
         },
-        catch: unreadable("DuckDB")
+        catch: (cause) => unreadable("tables")(Packages.explain(cause))
       }),
       (connection) => Effect.sync(() => connection.closeSync())
     )

@@ -5,7 +5,6 @@
  * tokenizer's closing token kept. A text without a token gets a row of zeros. Every finished chunk is kept in a folder,
  * so a run that was stopped goes on where it was.
  */
-import { Tokenizer } from "@huggingface/tokenizers"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -13,11 +12,12 @@ import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
 import { availableParallelism } from "node:os"
-import * as ort from "onnxruntime-node"
+import type * as ort from "onnxruntime-node"
 import { BadFile, EmbeddingError, EncoderFailure } from "../../src/embedding/EmbeddingError.ts"
 import { checkModel, type EncoderModel, TextEncoder } from "../../src/embedding/TextEncoder.ts"
 import * as Matrix from "../../src/matrix/Matrix.ts"
 import * as Durable from "../../src/run/Durable.ts"
+import * as Packages from "../../src/run/Packages.ts"
 import { Progress } from "../../src/run/Progress.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
@@ -54,7 +54,23 @@ interface Encoded {
 const cut = <A>(list: ReadonlyArray<A>, most: number): ReadonlyArray<A> =>
   list.length <= most ? list : [...list.slice(0, most - 1), list.at(-1)!]
 
-const readTokenizer = Effect.fnUntraced(function*(folder: string) {
+/** Loads the packages, so that an installation without them fails with a typed error. */
+const packages = (encoder: string) =>
+  Effect.tryPromise({
+    try: async () => ({
+      Tokenizer: (await import("@huggingface/tokenizers")).Tokenizer,
+      ort: await import("onnxruntime-node")
+    }),
+    catch: (cause) =>
+      new EmbeddingError({ reason: new EncoderFailure({ encoder, detail: Packages.explain(cause).message }) })
+  })
+
+const detailOf = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
+
+const readTokenizer = Effect.fnUntraced(function*(
+  folder: string,
+  { Tokenizer }: Pick<Effect.Success<ReturnType<typeof packages>>, "Tokenizer">
+) {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const file = path.join(folder, "tokenizer.json")
@@ -65,7 +81,7 @@ const readTokenizer = Effect.fnUntraced(function*(folder: string) {
   )
   const tokenizer = yield* Effect.try({
     try: () => new Tokenizer(JSON.parse(text) as object, JSON.parse(config) as object),
-    catch: (cause) => bad(`it is no tokenizer: ${cause instanceof Error ? cause.message : String(cause)}`)
+    catch: (cause) => bad(`it is no tokenizer: ${detailOf(cause)}`)
   })
   return { tokenizer, text: text + config }
 })
@@ -82,13 +98,14 @@ export const layer = (
       const fs = yield* FileSystem.FileSystem
       const path = yield* Path.Path
       const progress = yield* Progress
-      const { text: tokenizerText, tokenizer } = yield* readTokenizer(config.path)
+      const { ort, ...library } = yield* packages(config.path)
+      const { text: tokenizerText, tokenizer } = yield* readTokenizer(config.path, library)
       const candidates = [path.join(config.path, "model.onnx"), path.join(config.path, "onnx", "model.onnx")]
       const there = yield* Effect.filter(candidates, (file) => fs.exists(file).pipe(Effect.orElseSucceed(() => false)))
       const file = there[0] ?? candidates[0]!
       const badModel = (cause: unknown) =>
         new EmbeddingError({
-          reason: new BadFile({ file, detail: cause instanceof Error ? cause.message : String(cause) })
+          reason: new BadFile({ file, detail: detailOf(cause) })
         })
       const graph = yield* fs.readFile(file).pipe(Effect.mapError(badModel))
       const session = yield* Effect.acquireRelease(
@@ -112,7 +129,7 @@ export const layer = (
         new EmbeddingError({
           reason: new EncoderFailure({
             encoder: file,
-            detail: cause instanceof Error ? cause.message : String(cause)
+            detail: detailOf(cause)
           })
         })
 

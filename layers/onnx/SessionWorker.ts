@@ -7,6 +7,7 @@
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads"
 import { type HostTensor } from "../../src/tensor/TensorProgram.ts"
 import { host as hostHere, type HostTensors, type Session, type SessionHost, type SessionOptions } from "./Session.ts"
+import * as SharedMemory from "./SharedMemory.ts"
 
 type Request =
   | { readonly op: "open"; readonly graph: Uint8Array }
@@ -21,8 +22,6 @@ interface Reply {
 
 const marker = "sidereal-sessions"
 
-const isShared = (data: HostTensor["data"]) => data.buffer instanceof SharedArrayBuffer
-
 const blank = (like: HostTensor): HostTensor => {
   const bytes = new SharedArrayBuffer(like.data.byteLength)
   const data = like.dtype === "float32"
@@ -35,7 +34,7 @@ const blank = (like: HostTensor): HostTensor => {
 
 /** Returns a tensor on shared memory: itself, or a copy. */
 export const share = (tensor: HostTensor): HostTensor => {
-  if (isShared(tensor.data)) return tensor
+  if (SharedMemory.isShared(tensor.data)) return tensor
   const copy = blank(tensor)
   ;(copy.data as Float32Array).set(tensor.data as Float32Array)
   return copy
@@ -81,7 +80,7 @@ export const host = (options: SessionOptions): SessionHost => {
         run: async (feeds, outputs) => {
           const targets: Record<string, HostTensor> = {}
           for (const [name, tensor] of Object.entries(outputs)) {
-            targets[name] = isShared(tensor.data) ? tensor : blank(tensor)
+            targets[name] = SharedMemory.isShared(tensor.data) ? tensor : blank(tensor)
           }
           await call({ op: "run", session: session!, feeds, outputs: targets })
           for (const [name, tensor] of Object.entries(outputs)) {

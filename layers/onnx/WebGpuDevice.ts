@@ -9,6 +9,7 @@ import * as ort from "onnxruntime-node"
 import { type DataType, type HostTensor } from "../../src/tensor/TensorProgram.ts"
 import { type Device } from "./Device.ts"
 import * as OnnxProto from "./OnnxProto.ts"
+import * as SharedMemory from "./SharedMemory.ts"
 
 const isOnDevice = (value: ort.Tensor) => value.location === "gpu-buffer"
 
@@ -51,7 +52,8 @@ export const make = async (): Promise<Device<ort.Tensor>> => {
     }
     return (await (await session).run({ x: tensor }))["y"]!
   }
-  const place = async ({ data, dtype, shape }: HostTensor) => {
+  const place = async (given: HostTensor) => {
+    const { data, dtype, shape } = await SharedMemory.isTaken() ? given : SharedMemory.unshared(given)
     const tensor = new ort.Tensor(dtype as "float32", data as Float32Array, shape)
     return dtype === "float32" && tensor.size > 0 ? copy(tensor, "gpu-buffer") : tensor
   }

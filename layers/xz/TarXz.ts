@@ -8,9 +8,9 @@ import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Stream from "effect/Stream"
-import xz from "xz-decompress"
 import { CatalogError, DamagedArchive, Unreadable } from "../../src/catalog/CatalogError.ts"
 import { Archive } from "../../src/catalog/reader/Archive.ts"
+import * as Packages from "../../src/run/Packages.ts"
 
 /** Status codes of xz-embedded in words. */
 const faults: Readonly<Record<string, string>> = {
@@ -30,14 +30,19 @@ const faultOf = (cause: unknown): string => {
 }
 
 const decompressed = (fs: FileSystem.FileSystem, file: string) =>
-  Stream.suspend(() => {
-    let unread: PlatformError.PlatformError | undefined
-    const packed = fs.stream(file).pipe(Stream.tapError((error) => Effect.sync(() => unread = error)))
-    return Stream.fromReadableStream({
-      evaluate: () => new xz.XzReadableStream(Stream.toReadableStream(packed)),
-      onError: (cause) => unread ?? new DamagedArchive({ file, detail: faultOf(cause) })
-    })
-  })
+  Stream.unwrap(
+    Effect.tryPromise({
+      try: () => import("xz-decompress"),
+      catch: (cause) => new Unreadable({ path: file, detail: Packages.explain(cause).message })
+    }).pipe(Effect.map(({ default: xz }) => {
+      let unread: PlatformError.PlatformError | undefined
+      const packed = fs.stream(file).pipe(Stream.tapError((error) => Effect.sync(() => unread = error)))
+      return Stream.fromReadableStream({
+        evaluate: () => new xz.XzReadableStream(Stream.toReadableStream(packed)),
+        onError: (cause) => unread ?? new DamagedArchive({ file, detail: faultOf(cause) })
+      })
+    }))
+  )
 
 /** Provides the unpacking of archives into temporary folders. */
 export const layer: Layer.Layer<Archive, never, FileSystem.FileSystem | Path.Path> = Layer.effect(
@@ -66,7 +71,7 @@ export const layer: Layer.Layer<Archive, never, FileSystem.FileSystem | Path.Pat
         })
         return yield* unpack.pipe(Effect.mapError((error) =>
           new CatalogError({
-            reason: error._tag === "DamagedArchive"
+            reason: error._tag === "DamagedArchive" || error._tag === "Unreadable"
               ? error
               : error._tag === "TarError"
               ? new DamagedArchive({ file, detail: error.message })

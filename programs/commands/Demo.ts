@@ -3,14 +3,15 @@
  */
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import * as Demo from "../Demo.ts"
-import * as Output from "../Output.ts"
-import { Workspace } from "../Workspace.ts"
+import * as Packages from "../../src/run/Packages.ts"
 import * as Root from "./Root.ts"
 
 /** The command `demo`. */
 export const command = Command.make("demo", {}, () =>
   Root.within(Effect.gen(function*() {
+    const [Demo, Output, { Workspace }] = yield* Packages.load(() =>
+      Promise.all([import("../Demo.ts"), import("../Output.ts"), import("../Workspace.ts")])
+    )
     const { file, run } = yield* Workspace
     const done = yield* Demo.program()
     yield* Output.result(

@@ -3,14 +3,15 @@
  */
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import * as Output from "../Output.ts"
-import * as Prepare from "../Prepare.ts"
-import * as Tokenize from "../Tokenize.ts"
+import * as Packages from "../../src/run/Packages.ts"
 import * as Root from "./Root.ts"
 
 /** The command `embed`. */
 export const command = Command.make("embed", {}, () =>
   Root.within(Effect.gen(function*() {
+    const [Prepare, Tokenize, Output] = yield* Packages.load(() =>
+      Promise.all([import("../Prepare.ts"), import("../Tokenize.ts"), import("../Output.ts")])
+    )
     const { matrix, version } = yield* Tokenize.embed(yield* Prepare.program())
     yield* Output.result(
       { version, rows: matrix.rows, width: matrix.width },

@@ -3,14 +3,16 @@
  */
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import * as Evaluate from "../Evaluate.ts"
-import * as Output from "../Output.ts"
+import * as Packages from "../../src/run/Packages.ts"
 import * as Root from "./Root.ts"
 
 /** The command `evaluate`. */
 export const command = Command.make("evaluate", {}, () =>
   Root.within(
     Effect.gen(function*() {
+      const [Evaluate, Output] = yield* Packages.load(() =>
+        Promise.all([import("../Evaluate.ts"), import("../Output.ts")])
+      )
       const record = yield* Evaluate.program()
       yield* Output.result(record, Output.describeRecord(record))
     }),

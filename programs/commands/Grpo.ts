@@ -5,9 +5,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Cluster from "../Cluster.ts"
-import * as Grpo from "../Grpo.ts"
-import * as Output from "../Output.ts"
+import * as Packages from "../../src/run/Packages.ts"
 import * as Root from "./Root.ts"
 import * as Worker from "./Worker.ts"
 
@@ -21,6 +19,9 @@ export const command = Command.make("grpo", {
   )
 }, ({ address, ahead, cluster }) =>
   Root.within(Effect.gen(function*() {
+    const [Cluster, Grpo, Output] = yield* Packages.load(() =>
+      Promise.all([import("../Cluster.ts"), import("../Grpo.ts"), import("../Output.ts")])
+    )
     const url = Option.getOrUndefined(cluster)
     const at = url === undefined
       ? undefined

@@ -5,12 +5,8 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Inspection from "../../src/catalog/Inspection.ts"
-import * as Inspect from "../Inspect.ts"
-import * as Layers from "../Layers.ts"
+import * as Packages from "../../src/run/Packages.ts"
 import * as Note from "../Note.ts"
-import * as Output from "../Output.ts"
-import * as Settings from "../Settings.ts"
 import * as Root from "./Root.ts"
 
 /** The command `data inspect`. */
@@ -22,6 +18,15 @@ export const command = Command.make("inspect", {
   )
 }, ({ path, write }) =>
   Effect.gen(function*() {
+    const [Inspect, Inspection, Layers, Output, Settings] = yield* Packages.load(() =>
+      Promise.all([
+        import("../Inspect.ts"),
+        import("../../src/catalog/Inspection.ts"),
+        import("../Layers.ts"),
+        import("../Output.ts"),
+        import("../Settings.ts")
+      ])
+    )
     const flags = yield* Root.command
     const importing = <A, E, R>(work: Effect.Effect<A, E, R>) =>
       work.pipe(Effect.provide(Layers.importers), Effect.provideService(Note.Quiet, flags.quiet))

@@ -5,8 +5,8 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Output from "../Output.ts"
-import * as Recommend from "../Recommend.ts"
+import * as Packages from "../../src/run/Packages.ts"
+import * as RankingModels from "../RankingModels.ts"
 import * as Root from "./Root.ts"
 
 /** The command `recommend`. */
@@ -17,12 +17,15 @@ export const command = Command.make("recommend", {
     Flag.withDescription("How many to print, at least 1 (default: 10)"),
     Flag.withDefault(10)
   ),
-  model: Flag.Literals("model", Recommend.models).pipe(
+  model: Flag.Literals("model", RankingModels.names).pipe(
     Flag.withDescription("Model that ranks (default: the best by validation, as `evaluate` chose)"),
     Flag.optional
   )
 }, ({ count, history, model, user }) =>
   Effect.gen(function*() {
+    const [Recommend, Output] = yield* Packages.load(() =>
+      Promise.all([import("../Recommend.ts"), import("../Output.ts")])
+    )
     const question = yield* Recommend.check({
       user: Option.getOrUndefined(user),
       history: Option.getOrUndefined(history),

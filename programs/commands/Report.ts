@@ -3,14 +3,14 @@
  */
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import * as Output from "../Output.ts"
-import * as Report from "../Report.ts"
+import * as Packages from "../../src/run/Packages.ts"
 import * as Root from "./Root.ts"
 
 /** The command `report`. */
 export const command = Command.make("report", {}, () =>
   Root.within(
     Effect.gen(function*() {
+      const [Report, Output] = yield* Packages.load(() => Promise.all([import("../Report.ts"), import("../Output.ts")]))
       const path = yield* Report.program()
       yield* Output.result({ report: path }, path)
     }),

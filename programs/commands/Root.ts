@@ -1,17 +1,17 @@
 /**
  * The root of the command line: the flags that every command shares, and the run that they describe.
+ *
+ * Commands import their programs when they are executed, so that help and wrong usage load no library.
  */
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as ConfigFile from "../ConfigFile.ts"
+import * as Packages from "../../src/run/Packages.ts"
 import * as Devices from "../Devices.ts"
-import * as Layers from "../Layers.ts"
 import * as Note from "../Note.ts"
-import * as Output from "../Output.ts"
-import * as Settings from "../Settings.ts"
-import { type WorkspaceOptions } from "../Workspace.ts"
+import type * as Settings from "../Settings.ts"
+import type { WorkspaceOptions } from "../Workspace.ts"
 
 /** Makes an optional text flag. */
 export const text = (name: string, description: string) =>
@@ -65,6 +65,9 @@ export const command = Command.make("sidereal").pipe(
 
 /** Collects the settings that were given, part by part: later parts win. */
 export const partsOf = Effect.fnUntraced(function*(flags: Flags) {
+  const [ConfigFile, Settings] = yield* Packages.load(() =>
+    Promise.all([import("../ConfigFile.ts"), import("../Settings.ts")])
+  )
   const config = Option.getOrUndefined(flags.config)
   const parts: ReadonlyArray<Settings.Part> = [
     ...(flags.quick ? [{ source: "--quick", settings: Settings.quick }] : []),
@@ -92,6 +95,7 @@ type Access = Pick<WorkspaceOptions, "existing" | "readOnly">
 export const within = <A, E, R>(work: Effect.Effect<A, E, R>, access: Access = { existing: false }) =>
   Effect.gen(function*() {
     const flags = yield* command
+    const [Layers, Output] = yield* Packages.load(() => Promise.all([import("../Layers.ts"), import("../Output.ts")]))
     const parts = yield* partsOf(flags)
     return yield* work.pipe(
       Effect.provide(Layers.layer({

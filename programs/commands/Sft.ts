@@ -3,13 +3,13 @@
  */
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
-import * as Output from "../Output.ts"
-import * as Sft from "../Sft.ts"
+import * as Packages from "../../src/run/Packages.ts"
 import * as Root from "./Root.ts"
 
 /** The command `sft`. */
 export const command = Command.make("sft", {}, () =>
   Root.within(Effect.gen(function*() {
+    const [Sft, Output] = yield* Packages.load(() => Promise.all([import("../Sft.ts"), import("../Output.ts")]))
     const report = yield* Sft.program()
     yield* Output.result(
       report,

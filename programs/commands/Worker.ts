@@ -5,7 +5,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Cluster from "../Cluster.ts"
+import * as Packages from "../../src/run/Packages.ts"
 import * as Root from "./Root.ts"
 
 /** Flags of a process of a cluster. */
@@ -21,9 +21,9 @@ export const command = Command.make("worker", {
   )
 }, ({ address, cluster }) =>
   Effect.gen(function*() {
+    const Cluster = yield* Packages.load(() => import("../Cluster.ts"))
     const at = yield* Cluster.meet({ url: cluster, address: Option.getOrUndefined(address) })
-    // Database drivers are loaded only when they are needed.
-    const { program } = yield* Effect.promise(() => import("../Worker.ts"))
+    const { program } = yield* Packages.load(() => import("../Worker.ts"))
     return yield* Effect.forever(Root.within(program({ at }), { existing: true, readOnly: true }))
   })).pipe(
     Command.withDescription("Draw rollouts for a run that `sidereal grpo --cluster` trains"),

@@ -109,32 +109,40 @@ export class EmbeddingStore extends Context.Service<EmbeddingStore, {
     return EmbeddingStore.of({
       put: (version, embeddings) =>
         check(embeddings).pipe(Effect.andThen(Effect.sync(() => void versions.set(version, embeddings)))),
-      get,
-      stream: (version, rows) =>
-        Stream.fromEffect(get(version)).pipe(
-          Stream.flatMap(({ keys, matrix }) =>
-            Stream.fromIterable(Array.from({ length: Math.ceil(keys.length / rows) }, (_, part) => ({
-              keys: keys.slice(part * rows, (part + 1) * rows),
-              matrix: {
-                rows: Math.min(rows, keys.length - part * rows),
-                width: matrix.width,
-                data: matrix.data.subarray(part * rows * matrix.width, (part + 1) * rows * matrix.width)
-              }
-            })))
-          )
-        ),
       has: (version) => Effect.sync(() => versions.has(version)),
-      nearest: (version, vector, count) =>
-        get(version).pipe(
-          Effect.tap(({ matrix }) => checkWidth(matrix.width, vector)),
-          Effect.map(({ keys, matrix }) =>
-            keys.map((key, i): Neighbour => ({ key, similarity: cosine(row(matrix, i), vector) }))
-              .toSorted((a, b) => b.similarity - a.similarity).slice(0, count)
-          )
-        )
+      ...reading(get)
     })
   })
 }
+
+/** Returns the functions of a store that read, given `get`, for stores that read a version as a whole. */
+export const reading = (get: EmbeddingStore["Service"]["get"]): Pick<
+  EmbeddingStore["Service"],
+  "get" | "stream" | "nearest"
+> => ({
+  get,
+  stream: (version, rows) =>
+    Stream.fromEffect(get(version)).pipe(
+      Stream.flatMap(({ keys, matrix }) =>
+        Stream.fromIterable(Array.from({ length: Math.ceil(keys.length / rows) }, (_, part) => ({
+          keys: keys.slice(part * rows, (part + 1) * rows),
+          matrix: {
+            rows: Math.min(rows, keys.length - part * rows),
+            width: matrix.width,
+            data: matrix.data.subarray(part * rows * matrix.width, (part + 1) * rows * matrix.width)
+          }
+        })))
+      )
+    ),
+  nearest: (version, vector, count) =>
+    get(version).pipe(
+      Effect.tap(({ matrix }) => checkWidth(matrix.width, vector)),
+      Effect.map(({ keys, matrix }) =>
+        keys.map((key, i): Neighbour => ({ key, similarity: cosine(row(matrix, i), vector) }))
+          .toSorted((a, b) => b.similarity - a.similarity).slice(0, count)
+      )
+    )
+})
 
 /** Fails unless there is one finite row per key. */
 export const check = ({ keys, matrix }: StoredEmbeddings): Effect.Effect<void, EmbeddingStoreError> => {

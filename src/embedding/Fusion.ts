@@ -8,8 +8,8 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { Matrix as Dense, SingularValueDecomposition } from "ml-matrix"
 import * as Matrix from "../matrix/Matrix.ts"
+import * as MlMatrix from "../matrix/MlMatrix.ts"
 import * as Pca from "../matrix/Pca.ts"
 import * as Safetensors from "../storage/Safetensors.ts"
 import { CollaborativeConfig } from "./Collaborative.ts"
@@ -171,6 +171,7 @@ const fitCorrelation = (
 ) => {
   const [left, right] = [whiten(text, known, ridge), whiten(collaborative, known, ridge)]
   const [a, b] = [project(text, left), project(collaborative, right)]
+  const { Matrix: Dense, SingularValueDecomposition } = MlMatrix.library()
   const cross = Dense.zeros(a.width, b.width)
   for (const r of known) {
     const [x, y] = [Matrix.row(a, r), Matrix.row(b, r)]
@@ -183,7 +184,7 @@ const fitCorrelation = (
   })
   const rank = Math.min(width, diagonal.length)
   const tensors = new Map<string, Safetensors.StoredTensor>()
-  const set = (name: string, half: Whitening, vectors: Dense) => {
+  const set = (name: string, half: Whitening, vectors: MlMatrix.Dense) => {
     const directions = vectors.subMatrix(0, vectors.rows - 1, 0, rank - 1)
     for (let c = 0; c < rank; c++) directions.mulColumn(c, Math.sqrt(diagonal[c]!))
     setWhitening(tensors, name, half)

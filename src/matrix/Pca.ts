@@ -1,8 +1,8 @@
 /**
  * Principal components, in float64.
  */
-import { EigenvalueDecomposition, Matrix as Dense } from "ml-matrix"
 import { type Matrix } from "./Matrix.ts"
+import * as MlMatrix from "./MlMatrix.ts"
 
 /** Axes that rows are projected on and reconstructed from. */
 export interface Axes {
@@ -19,7 +19,7 @@ export interface Pca extends Axes {
 }
 
 /** Computes the covariance [D, D] of rows around `mean`, divided by N. */
-export const covariance = ({ data, rows, width }: Matrix, mean: Float64Array): Dense => {
+export const covariance = ({ data, rows, width }: Matrix, mean: Float64Array): MlMatrix.Dense => {
   const sums = new Float64Array(width * width)
   const row = new Float64Array(width)
   for (let at = 0; at < data.length; at += width) {
@@ -31,7 +31,7 @@ export const covariance = ({ data, rows, width }: Matrix, mean: Float64Array): D
       for (let j = i; j < width; j++) sums[to + j]! += own * row[j]!
     }
   }
-  const out = Dense.zeros(width, width)
+  const out = MlMatrix.library().Matrix.zeros(width, width)
   for (let i = 0; i < width; i++) {
     for (let j = i; j < width; j++) {
       out.set(i, j, sums[i * width + j]! / rows)
@@ -51,9 +51,12 @@ export const meanOf = ({ data, rows, width }: Matrix): Float64Array => {
 /** Fits the first `rank` components to rows. */
 export const fit = (matrix: Matrix, rank: number): Pca => {
   const mean = meanOf(matrix)
-  const { eigenvectorMatrix, realEigenvalues } = new EigenvalueDecomposition(covariance(matrix, mean), {
-    assumeSymmetric: true
-  })
+  const { eigenvectorMatrix, realEigenvalues } = new (MlMatrix.library().EigenvalueDecomposition)(
+    covariance(matrix, mean),
+    {
+      assumeSymmetric: true
+    }
+  )
   const order = Array.from(realEigenvalues.keys()).toSorted((a, b) => realEigenvalues[b]! - realEigenvalues[a]!)
     .slice(0, rank)
   return {

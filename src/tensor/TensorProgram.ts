@@ -4,7 +4,7 @@
  * A compiling runtime calls the body with tracing tensors, an eager runtime with real ones; the body must therefore be
  * pure, read no values, and take its sizes from `tensor.shape`.
  */
-import { type Tensor } from "@tensorflow/tfjs"
+import type { Tensor } from "@tensorflow/tfjs"
 
 /** Element type of inputs and outputs. `bool` is stored as bytes 0 and 1. */
 export type DataType = "float32" | "int32" | "bool"

@@ -8,6 +8,7 @@ import * as Path from "effect/Path"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as LanceDb from "../../layers/lancedb/LanceDb.ts"
+import * as EmbeddingFiles from "../../src/embedding/EmbeddingFiles.ts"
 import { EmbeddingStore } from "../../src/embedding/EmbeddingStore.ts"
 
 const embeddings = (rows: ReadonlyArray<ReadonlyArray<number>>) => ({
@@ -21,9 +22,14 @@ const lance = (block?: number) =>
     return LanceDb.layer(yield* fs.makeTempDirectoryScoped(), block)
   })).pipe(Layer.provide(NodeServices.layer))
 
+const files = Layer.unwrap(
+  Effect.map(Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped()), EmbeddingFiles.layer)
+).pipe(Layer.provide(NodeServices.layer), Layer.orDie)
+
 for (
   const [name, layer] of [
     ["memory", EmbeddingStore.layerMemory],
+    ["files", files],
     ["LanceDB", lance()],
     ["LanceDB, two rows at a time", lance(24)]
   ] as const
@@ -81,6 +87,30 @@ for (
       }).pipe(Effect.provide(layer)))
   })
 }
+
+describe("EmbeddingStore in files", () => {
+  it.effect("is read by a later process, and notices files that are changed or cut off", () =>
+    Effect.gen(function*() {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const folder = yield* fs.makeTempDirectoryScoped()
+      const rows = embeddings([[1, 2], [3, 4], [5, 6]])
+      const opened = <A, E>(use: (store: EmbeddingStore["Service"]) => Effect.Effect<A, E>) =>
+        Effect.flatMap(EmbeddingStore, use).pipe(Effect.provide(EmbeddingFiles.layer(path.join(folder, "deep"))))
+      yield* opened((store) => store.put("v", rows))
+      assert.deepStrictEqual(yield* opened((store) => store.get("v")), rows)
+      const [name] = yield* fs.readDirectory(path.join(folder, "deep"))
+      const file = path.join(folder, "deep", name!)
+      const bytes = yield* fs.readFile(file)
+      const other = bytes.slice()
+      other[8 + Number(Buffer.from(bytes).readBigUInt64LE()) + 1]! ^= 1
+      for (const damaged of [other, bytes.slice(0, -1), bytes.slice(0, 4)]) {
+        yield* fs.writeFile(file, damaged)
+        const error = yield* Effect.flip(opened((store) => store.get("v")))
+        assert.strictEqual(error.reason._tag, "CorruptStore", error.message)
+      }
+    }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)))
+})
 
 describe("EmbeddingStore in LanceDB", () => {
   it.effect("notices rows that are missing", () =>

@@ -40,8 +40,8 @@ export const layer = (
   sids = index
 ): Layer.Layer<PolicyModel | PolicyParameters | Sids> =>
   layerOn(settings, sids).pipe(
-    Layer.orDie,
-    Layer.provide(runtime === "onnx" ? OnnxRuntime.layerCpu({ threads: 2 }) : Reference.layer)
+    Layer.provide(runtime === "onnx" ? OnnxRuntime.layerCpu({ threads: 2 }) : Reference.layer),
+    Layer.orDie
   )
 
 /** The same on the runtime of the context. */

@@ -7,6 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { Worker } from "node:worker_threads"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
+import * as QuantizerNames from "../../programs/QuantizerNames.ts"
 import * as Quantizers from "../../programs/Quantizers.ts"
 import * as TokenizerWorker from "../../programs/TokenizerWorker.ts"
 import { Progress } from "../../src/run/Progress.ts"
@@ -66,7 +67,7 @@ describe("TokenizerWorker", () => {
   )
 
   it("settings reach the thread as they were given", () => {
-    for (const quantizer of Quantizers.names) {
+    for (const quantizer of QuantizerNames.names) {
       const sent = config({
         quantizer,
         shape: { levels: 4 },

@@ -7,6 +7,7 @@ import { mkdtempSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
+import * as QuantizerNames from "../../programs/QuantizerNames.ts"
 import * as Quantizers from "../../programs/Quantizers.ts"
 import { type Matrix } from "../../src/matrix/Matrix.ts"
 import { Progress } from "../../src/run/Progress.ts"
@@ -58,7 +59,7 @@ const network = {
 } as const
 
 const layerOf = (
-  name: Quantizers.Name,
+  name: QuantizerNames.Name,
   items: number,
   shape: typeof Quantizer.SidShape.Encoded = {}
 ) =>
@@ -74,7 +75,7 @@ const layerOf = (
   ).pipe(Layer.provideMerge(services))
 
 // That of MiniOneRec is the same network as rq-vae, for an hour.
-const names = Quantizers.names.filter((name) => name !== "rq-vae-minionerec")
+const names = QuantizerNames.names.filter((name) => name !== "rq-vae-minionerec")
 
 const resolved = (policy: CollisionPolicy.CollisionPolicy, embeddings: Matrix) =>
   Effect.gen(function*() {

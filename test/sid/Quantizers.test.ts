@@ -7,6 +7,7 @@ import { writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
+import * as QuantizerNames from "../../programs/QuantizerNames.ts"
 import * as Quantizers from "../../programs/Quantizers.ts"
 import { type Matrix } from "../../src/matrix/Matrix.ts"
 import { Progress } from "../../src/run/Progress.ts"
@@ -43,7 +44,7 @@ writeFileSync(
   JSON.stringify(Object.fromEntries(items.keys.map((key, i) => [key, [`<a_${i % 8}>`, `<b_${Math.floor(i / 8)}>`]])))
 )
 
-const quick: Partial<Record<Quantizers.Name, typeof Quantizers.TokenizerConfig.Encoded>> = {
+const quick: Partial<Record<QuantizerNames.Name, typeof Quantizers.TokenizerConfig.Encoded>> = {
   "rq-vae": { rqVae: { epochs: 30, network: { layers: [16], skip: "both" }, batch: 64, warmupEpochs: 1 } },
   "rq-kmeans-plus": {
     rqKMeansPlus: {
@@ -61,7 +62,7 @@ const quick: Partial<Record<Quantizers.Name, typeof Quantizers.TokenizerConfig.E
   given: { given: { path: given } }
 }
 
-const layerOf = (name: Quantizers.Name, values: typeof Quantizers.TokenizerConfig.Encoded = {}) =>
+const layerOf = (name: QuantizerNames.Name, values: typeof Quantizers.TokenizerConfig.Encoded = {}) =>
   Quantizers.layer(
     Schema.decodeSync(Quantizers.TokenizerConfig)({
       quantizer: name,
@@ -72,7 +73,7 @@ const layerOf = (name: Quantizers.Name, values: typeof Quantizers.TokenizerConfi
     5
   ).pipe(Layer.provideMerge(services))
 
-const knowing: ReadonlySet<Quantizers.Name> = new Set(
+const knowing: ReadonlySet<QuantizerNames.Name> = new Set(
   [
     "rq-kmeans",
     "balanced",
@@ -85,7 +86,7 @@ const knowing: ReadonlySet<Quantizers.Name> = new Set(
 )
 
 describe("every quantizer", () => {
-  for (const name of Quantizers.names.filter((one) => one !== "rq-vae-minionerec")) {
+  for (const name of QuantizerNames.names.filter((one) => one !== "rq-vae-minionerec")) {
     it.effect(
       `${name}: trains, encodes, decodes, diagnoses, and is a function of the seed`,
       () =>

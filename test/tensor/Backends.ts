@@ -30,9 +30,9 @@ export const resident: Backend = [
 
 /** Every runtime by name; the compiling one on the processor stands first, the oracle second. */
 export const backends: ReadonlyArray<Backend> = [
-  ["onnx-cpu", OnnxRuntime.layerCpu({ threads: 2 })],
+  ["onnx-cpu", Layer.orDie(OnnxRuntime.layerCpu({ threads: 2 }))],
   ["reference", Reference.layer],
-  ["onnx-cpu on a worker thread", OnnxRuntime.layerCpu({ threads: 2, worker: true })],
+  ["onnx-cpu on a worker thread", Layer.orDie(OnnxRuntime.layerCpu({ threads: 2, worker: true }))],
   ...(await present("onnx-webgpu", OnnxRuntime.layerWebGpu)),
   ...(await present("tensorflow", TensorFlow.layer))
 ]

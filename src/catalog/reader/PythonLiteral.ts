@@ -1,8 +1,8 @@
 /**
  * Python literals: strings, numbers, True, False, None, lists, tuples, dictionaries. They are parsed, never evaluated.
  */
-// @ts-expect-error -- the package has no types
-import { unicodeName } from "unicode-name"
+import { createRequire } from "node:module"
+import * as Packages from "../../run/Packages.ts"
 
 /** Value of a literal; lone surrogates are kept. */
 export type PythonValue =
@@ -29,8 +29,14 @@ const escapes: Readonly<Record<string, string>> = {
   "\n": ""
 }
 
+const unicode = Packages.required<{ unicodeName(character: string): string | undefined }>(
+  "unicode-name",
+  createRequire(import.meta.url)
+)
+
 /** Returns the character of a Unicode name, by a linear search: such names are rare. */
 const characterOf = (name: string): string | undefined => {
+  const { unicodeName } = unicode()
   for (let code = 0x20; code < 0x3_0000; code++) {
     if (unicodeName(String.fromCodePoint(code)) === name.toUpperCase()) return String.fromCodePoint(code)
   }

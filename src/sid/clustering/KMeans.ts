@@ -4,7 +4,7 @@
  * Nearest centres are found by the tensor engine, `argmax_k x.c_k - |c_k|^2 / 2`, block by block; sums of members are
  * kept in float64. An empty cluster takes the row farthest from its centre, as scikit-learn does.
  */
-import * as tf from "@tensorflow/tfjs"
+import type * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type Matrix, take } from "../../matrix/Matrix.ts"
@@ -28,9 +28,9 @@ const program = TensorProgram.make({
   name: "kmeans.assign",
   inputs: { rows: TensorProgram.float32("N", "D"), centres: TensorProgram.float32("K", "D") },
   body: ({ centres, rows }) => {
-    const half = centres.square().sum(1).mul(tf.scalar(-0.5))
-    const scores = tf.matMul(rows as tf.Tensor2D, centres as tf.Tensor2D, false, true).add(half)
-    return { labels: tf.argMax(scores, 1), best: scores.max(1) }
+    const half = centres.square().sum(1).mul(-0.5)
+    const scores = rows.matMul(centres as tf.Tensor2D, false, true).add(half)
+    return { labels: scores.argMax(1), best: scores.max(1) }
   }
 })
 

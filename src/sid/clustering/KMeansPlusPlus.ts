@@ -4,7 +4,7 @@
  *
  * All distances come from one product of the rows with themselves, so rows are sampled down to a few thousand first.
  */
-import * as tf from "@tensorflow/tfjs"
+import type * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Matrix from "../../matrix/Matrix.ts"
@@ -22,7 +22,7 @@ export type Seed = (rows: Matrix.Matrix, k: number, sample: number, ...keys: Rea
 const program = TensorProgram.make({
   name: "kmeans.gram",
   inputs: { rows: TensorProgram.float32("N", "D") },
-  body: ({ rows }) => ({ gram: tf.matMul(rows as tf.Tensor2D, rows as tf.Tensor2D, false, true) })
+  body: ({ rows }) => ({ gram: rows.matMul(rows as tf.Tensor2D, false, true) })
 })
 
 /** Chooses K rows by their inner products [N, N]; returns their numbers. */

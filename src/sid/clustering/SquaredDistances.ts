@@ -1,7 +1,7 @@
 /**
  * Squared distances [N, K] of rows to centres.
  */
-import * as tf from "@tensorflow/tfjs"
+import type * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type Matrix } from "../../matrix/Matrix.ts"
@@ -33,7 +33,7 @@ const program = TensorProgram.make({
   name: "squared.distances",
   inputs: { rows: TensorProgram.float32("N", "D"), centres: TensorProgram.float32("K", "D") },
   body: ({ centres, rows }) => ({
-    squares: tf.matMul(rows as tf.Tensor2D, centres as tf.Tensor2D, false, true).mul(tf.scalar(-2))
+    squares: rows.matMul(centres as tf.Tensor2D, false, true).mul(-2)
       .add(centres.square().sum(1)).add(rows.square().sum(1, true))
   })
 })

@@ -8,8 +8,8 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { Matrix as Dense, SingularValueDecomposition } from "ml-matrix"
 import { type Matrix } from "../../matrix/Matrix.ts"
+import * as MlMatrix from "../../matrix/MlMatrix.ts"
 import * as Pca from "../../matrix/Pca.ts"
 import { TensorRuntime } from "../../tensor/TensorRuntime.ts"
 import * as KMeans from "../clustering/KMeans.ts"
@@ -113,6 +113,7 @@ const dealt = (pca: Pca.Pca, padded: number, levels: number): Matrix => {
 /** Returns the rotation R that brings `x R'` nearest to y, both [N, E]. */
 const procrustes = (x: Matrix, y: Matrix): Matrix => {
   const E = y.width
+  const { Matrix: Dense, SingularValueDecomposition } = MlMatrix.library()
   const cross = Dense.zeros(E, E)
   for (let r = 0; r < x.rows; r++) {
     for (let i = 0; i < E; i++) {
