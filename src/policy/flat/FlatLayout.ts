@@ -229,7 +229,7 @@ export const treeRow = 128
  */
 const packed = (lengths: ReadonlyArray<number>, capacity: number) => {
   const rows = Math.ceil(lengths.reduce((a, b) => a + b, 0) / capacity)
-  const filled = new Array<number>(rows).fill(0)
+  const filled = Array.from({ length: rows }, () => 0)
   const places = lengths.map(() => ({ row: 0, offset: 0 }))
   for (const g of lengths.map((_, g) => g).toSorted((a, b) => lengths[b]! - lengths[a]! || a - b)) {
     const row = filled.indexOf(Math.min(...filled))
