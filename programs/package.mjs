@@ -73,14 +73,17 @@ const published = (manifest) => {
   // Overrides do not hold in the tree of a dependent: packages that need them, and what only those use, are installed
   // by hand.
   const byHand = Object.keys(overrides).flatMap((name) => name === "@lancedb/lancedb" ? [name, "apache-arrow"] : [name])
+  // npm leaves an optional package out where the Node that runs npm is too old for it, and the checkout brings its own Node:
+  // there this one is required.
+  const { "@effect/platform-node": platform, ...required } = manifest.dependencies
+  const optional = { "@effect/platform-node": platform, ...manifest.optionalDependencies }
   const taken = Object.fromEntries(byHand.map((name) => [name, manifest.optionalDependencies[name]]))
   return {
     ...rest,
     exports,
     bin,
-    optionalDependencies: Object.fromEntries(
-      Object.entries(manifest.optionalDependencies).filter(([name]) => !byHand.includes(name))
-    ),
+    dependencies: required,
+    optionalDependencies: Object.fromEntries(Object.entries(optional).filter(([name]) => !byHand.includes(name))),
     peerDependencies: { ...manifest.peerDependencies, ...taken },
     peerDependenciesMeta: {
       ...manifest.peerDependenciesMeta,
