@@ -186,7 +186,7 @@ export const train = Effect.fn("Grpo.train")(
     const { breadth, ndcg, share } = yield* Mixture.settle(store, {
       before: untrained,
       shares: grpo.mixtures,
-      breadth: before.breadth,
+      start: before,
       measure: (share) =>
         Effect.map(rank, (ranked) => Validation.of(users, ranked, start, popularity, seed)).pipe(
           Effect.tap(({ breadth, ndcg }) => log.append(Mixture.event(bestStep, { share, ndcg, breadth })))

@@ -18,14 +18,18 @@ export interface Measured extends Pick<Validation, "ndcg" | "breadth"> {
 }
 
 /**
- * Returns the mixture with the best NDCG@10 among those whose breadth is at least `breadth`, the breadth before training;
- * if there is none, the broadest. Ties go to the earlier one.
+ * Returns the mixture with the best NDCG@10 among those whose breadth is at least that before training; if there is none,
+ * the broadest of those whose NDCG@10 is not below that before training. Ties go to the earlier one.
  */
-export const choose = (measured: readonly [Measured, ...ReadonlyArray<Measured>], breadth: number): Measured => {
-  const broad = measured.filter((one) => one.breadth >= breadth)
+export const choose = (
+  measured: readonly [Measured, ...ReadonlyArray<Measured>],
+  start: Pick<Validation, "ndcg" | "breadth">
+): Measured => {
+  const gained = measured.filter((one) => one.ndcg >= start.ndcg)
+  const broad = gained.filter((one) => one.breadth >= start.breadth)
   return broad.length > 0
     ? broad.reduce((best, one) => one.ndcg > best.ndcg ? one : best)
-    : measured.reduce((best, one) => one.breadth > best.breadth ? one : best)
+    : gained.reduce((best, one) => one.breadth > best.breadth ? one : best, gained[0] ?? measured[0])
 }
 
 /** Returns the evaluation weights of a state by parameter. */
@@ -57,12 +61,12 @@ export const settle: <E, R>(
   options: {
     readonly before: StoreState
     readonly shares: ReadonlyArray<number>
-    /** Breadth before training. */
-    readonly breadth: number
+    /** Validation before training. */
+    readonly start: Pick<Validation, "ndcg" | "breadth">
     readonly measure: (share: number) => Effect.Effect<Pick<Validation, "ndcg" | "breadth">, E, R>
   }
 ) => Effect.Effect<Measured, E | TensorError, R> = Effect.fn("Mixture.settle")(
-  function*(store, { before, breadth, measure, shares }) {
+  function*(store, { before, measure, shares, start }) {
     const measured = (share: number) => Effect.map(measure(share), ({ breadth, ndcg }) => ({ share, ndcg, breadth }))
     const after = yield* store.save
     const all: [Measured, ...Array<Measured>] = [yield* measured(1)]
@@ -70,7 +74,7 @@ export const settle: <E, R>(
       yield* set(store, before, after, share)
       all.push(yield* measured(share))
     }
-    const chosen = choose(all, breadth)
+    const chosen = choose(all, start)
     yield* set(store, before, after, chosen.share)
     return chosen
   }

@@ -39,8 +39,11 @@ describe("Mixture", () => {
       { share: 0.75, ndcg: 0.45, breadth: 0.3 },
       { share: 0.25, ndcg: 0.45, breadth: 0.3 }
     ] as const
-    const shareAt = (breadth: number) => Mixture.choose(measured, breadth).share
-    assert.deepStrictEqual([0.1, 0.2, 0.25, 0.3, 0.305, 0.4].map(shareAt), [1, 1, 0.75, 0.75, 0.5, 0.5])
+    const shareAt = (breadth: number, ndcg = 0.3) => Mixture.choose(measured, { breadth, ndcg }).share
+    assert.deepStrictEqual([0.1, 0.2, 0.25, 0.3, 0.305, 0.4].map((at) => shareAt(at)), [1, 1, 0.75, 0.75, 0.5, 0.5])
+    // What is worse than before training is not taken for its breadth.
+    assert.deepStrictEqual([0.25, 0.305, 0.4].map((at) => shareAt(at, 0.42)), [0.75, 0.75, 0.75])
+    assert.deepStrictEqual([shareAt(0.25, 0.46), shareAt(0.4, 0.46), shareAt(0.4, 0.9)], [1, 1, 1])
   })
 
   it.effect("is the mean of the evaluation weights, measured one by one, and replaces the best checkpoint", () =>
@@ -57,7 +60,7 @@ describe("Mixture", () => {
       const chosen = yield* Mixture.settle(store, {
         before,
         shares: [0.25, 0.5],
-        breadth: 0.3,
+        start: { ndcg: 0.1, breadth: 0.3 },
         measure: (share) =>
           Effect.map(values(store), (now) => {
             seen.push([share, now])
