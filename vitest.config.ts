@@ -5,7 +5,7 @@ export default defineConfig({
     include: process.env["SIDEREAL_LONG"] === "1" ? ["test/**/*.long.ts"] : ["test/**/*.test.ts", "examples/*.test.ts"],
     pool: "forks",
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000
+    testTimeout: 240_000,
+    hookTimeout: 240_000
   }
 })

@@ -153,7 +153,7 @@ describe("items that nothing was fitted on", () => {
             assert.isTrue(live.snapshot().items(leaf).includes(sids.length + row))
           }
           assert.strictEqual(live.size, texts.length)
-        }).pipe(Effect.provide(Layer.provideMerge(Layer.merge(layer, lsa({})), runtime))), 60_000)
+        }).pipe(Effect.provide(Layer.provideMerge(Layer.merge(layer, lsa({})), runtime))), 240_000)
     }
   }
 

@@ -168,6 +168,6 @@ describe("one rule for every model", () => {
             (ranks.reduce((sum, rank) =>
               sum + Rank.hit(rank, 10), 0) / ranks.length).toFixed(4)))
         assert.deepStrictEqual(hitRates, ["0.0344", "0.0807"])
-      }).pipe(Effect.provide(services)), 120_000)
+      }).pipe(Effect.provide(services)), 240_000)
   }
 })

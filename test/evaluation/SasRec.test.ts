@@ -176,7 +176,7 @@ describe("the decoder form of SASRec", () => {
           const tolerance = 1e-4 * Math.max(1, ...gradient.map(Math.abs))
           assert.isAtMost(distance((yield* outputs[key]!.read).data, gradient), tolerance, key)
         }
-      }).pipe(Effect.scoped, Effect.provide(layer)), 60_000)
+      }).pipe(Effect.scoped, Effect.provide(layer)), 240_000)
   }
 })
 
@@ -298,7 +298,7 @@ describe("training SASRec", () => {
         // By chance .38. Learned positions, as large as in the original, keep the published form from more.
         const least = "network" in settings ? 0.65 : 0.9
         assert.isAbove(yield* NextItemRank.meanNdcg(examples, scorer, false, 10), least)
-      }).pipe(Effect.scoped, Effect.provide(live)), 60_000)
+      }).pipe(Effect.scoped, Effect.provide(live)), 240_000)
   }
 
   it.effect("is a function of the seed, and leaves nothing alive", () =>
@@ -310,7 +310,7 @@ describe("training SASRec", () => {
       assert.deepStrictEqual(yield* scores(1), first)
       assert.isAbove(distance(yield* scores(2), first), 1e-3)
       assert.deepStrictEqual(yield* runtime.usage, { handles: 0, bytes: 0, executables: 0 })
-    }).pipe(Effect.provide(live)), 60_000)
+    }).pipe(Effect.provide(live)), 240_000)
 
   it.effect("goes on from a checkpoint as if it had not been stopped", () =>
     Effect.gen(function*() {
@@ -335,7 +335,7 @@ describe("training SASRec", () => {
         return yield* resume
       }).pipe(Effect.provide(Checkpointer.layerMemory))
       assert.deepStrictEqual(parts, whole)
-    }).pipe(Effect.provide(live)), 60_000)
+    }).pipe(Effect.provide(live)), 240_000)
 
   it.effect("ends when validation gets no better, with the best weights", () =>
     Effect.gen(function*() {
@@ -355,7 +355,7 @@ describe("training SASRec", () => {
       assert.isBelow(kept.length, 40)
       assert.strictEqual(last["sinceBest"], 2)
       assert.approximately(yield* NextItemRank.meanNdcg(hopeless, scorer, false, 10), last["best"] as number, 1e-9)
-    }).pipe(Effect.scoped, Effect.provide(Layer.merge(live, Checkpointer.layerMemory))), 60_000)
+    }).pipe(Effect.scoped, Effect.provide(Layer.merge(live, Checkpointer.layerMemory))), 240_000)
 })
 
 describe("what SASRec is trained on", () => {
@@ -367,7 +367,7 @@ describe("what SASRec is trained on", () => {
       const [best, latest] = [yield* checkpointer.best(SasRec.kind), yield* checkpointer.latest(SasRec.kind)]
       assert.strictEqual(latest!.meta["epoch"], 5)
       assert.strictEqual(best!.step, latest!.step)
-    }).pipe(Effect.scoped, Effect.provide(Layer.merge(live, Checkpointer.layerMemory))), 60_000)
+    }).pipe(Effect.scoped, Effect.provide(Layer.merge(live, Checkpointer.layerMemory))), 240_000)
 
   it.effect("must be items of the catalogue, and two of one user", () =>
     Effect.gen(function*() {
@@ -404,7 +404,7 @@ describe("the scorer", () => {
       const prior = ScorerPrior.make(yield* SasRec.train(nine, [], index.sids.length, config, 1), { weight: 1 })
       const mass = yield* prior.logMass(Prompt.ofItems(Int32Array.of(1, 2)), LeafSpace.ofTrie(index.trie))
       assert.approximately(mass.below(0), 0, 1e-9)
-    }).pipe(Effect.scoped, Effect.provide(live)), 60_000)
+    }).pipe(Effect.scoped, Effect.provide(live)), 240_000)
 
   it.effect(
     "knows nothing after an empty history, and refuses an item that it was not trained on",
@@ -430,7 +430,7 @@ describe("the scorer", () => {
       for (const i of [0, 63, 64, 149]) {
         assert.isAtMost(distance(all.subarray(i * items, (i + 1) * items), yield* data(scorer, [many[i]!])), 1e-6)
       }
-    }).pipe(Effect.scoped, Effect.provide(live)), 60_000)
+    }).pipe(Effect.scoped, Effect.provide(live)), 240_000)
 })
 
 describe("repeats", () => {
@@ -482,7 +482,7 @@ describe("repeats", () => {
       const calibrated = yield* Effect.flatMap(train(early, 1), (s) => data(s, asked))
       assert.isAbove(mass(trained), 0.1)
       assert.isBelow(mass(calibrated), 0.05)
-    }).pipe(Effect.scoped, Effect.provide(live)), 60_000)
+    }).pipe(Effect.scoped, Effect.provide(live)), 240_000)
 })
 
 describe("validation", () => {

@@ -266,7 +266,7 @@ describe("objectives against MiniOneRec and TRL", () => {
             dense,
             loss
           )
-        }).pipe(Effect.provide(layer)), 60_000)
+        }).pipe(Effect.provide(layer)), 240_000)
     }
 
     if (list(folder).includes(`${name}.trl.json`)) {
@@ -295,7 +295,7 @@ describe("objectives against MiniOneRec and TRL", () => {
               dense,
               expected.loss
             )
-          }).pipe(Effect.provide(layer)), 60_000)
+          }).pipe(Effect.provide(layer)), 240_000)
       }
     }
 

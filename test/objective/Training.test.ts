@@ -249,7 +249,7 @@ describe("a flat policy", () => {
         }
       }
     })
-  }, 60_000)
+  }, 240_000)
 
   it.effect("needs no reference and no behaviour where the objective needs none", () =>
     Effect.gen(function*() {

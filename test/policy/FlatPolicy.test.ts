@@ -452,7 +452,7 @@ describe("FlatPolicy", () => {
             )
           }))
         ) assert.closeTo(logProb, 1, 1e-5)
-      }).pipe(Effect.scoped, Effect.provide(layer("onnx", config, index))), 60_000)
+      }).pipe(Effect.scoped, Effect.provide(layer("onnx", config, index))), 240_000)
   }
 })
 
@@ -477,7 +477,7 @@ describe("FlatPolicy beyond 1,024 columns", () => {
       const sums = Array.from(found!.leaves, (leaf) => stepsIn(space, tree!, leaf).reduce((a, b) => a + b, 0))
       assert.isBelow(distance(sums, found!.logProbs), 1e-4)
     }).pipe(Effect.provide(layer("onnx", settings, wide)))
-  }, 60_000)
+  }, 240_000)
 
   it.effect("scores and takes gradients in parts as at once", () => {
     const groups = histories.map((history) => ({

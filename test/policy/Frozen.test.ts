@@ -140,7 +140,7 @@ describe("frozen parameters of a flat policy", () => {
       Effect.scoped,
       Effect.provide(layerOn().pipe(Layer.provideMerge(layer), Layer.orDie, Layer.provide(onnx)))
     )
-  }, 60_000)
+  }, 240_000)
 
   for (const [name, runtime] of [["onnx-cpu", onnx], resident] as const) {
     it.effect(`have no slots and stay what they are (${name})`, () =>

@@ -330,5 +330,5 @@ describe("a flat policy", () => {
           Layer.provide(noting)
         )
       )
-    ), 60_000)
+    ), 240_000)
 })

@@ -94,7 +94,7 @@ describe("a run without an average of the weights", () => {
     cpSync(at("without"), at("old"), { recursive: true })
     OldCheckpoint.age(at("old", "checkpoints"), "sft")
     for (const name of ["without", "weights", "old"]) await sidereal("grpo", "--run", at(name))
-  }, 120_000)
+  }, 240_000)
 
   it("is evaluated and recommends by its weights after SFT", () => {
     assert.deepStrictEqual(reports.get("without")!.sftOnly, reports.get("weights")!.sftOnly)

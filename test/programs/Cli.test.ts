@@ -306,4 +306,4 @@ describe("sidereal", () => {
       assert.include(out, "EXAMPLES")
     }
   })
-}, 180_000)
+}, 240_000)

@@ -46,7 +46,7 @@ beforeAll(async () => {
     })
   )
   await good("sft", "--run", base, "--data", join(folder, "shop"), "--config", config)
-}, 60_000)
+}, 240_000)
 
 /** The arguments of a copy of the supervised run with settings of GRPO. */
 const withSettings = (name: string, grpo: Given): ReadonlyArray<string> => {
@@ -180,7 +180,7 @@ describe("GRPO by its settings", () => {
         assert.isTrue(Object.values(fields).every(Number.isFinite), JSON.stringify(fields))
         assert.isTrue(says?.(fields) ?? fields["gradientNorm"]! > 0, JSON.stringify(fields))
       }
-    }, 60_000)
+    }, 240_000)
   }
 
   it("is refused where settings contradict each other, with the name of each", async () => {

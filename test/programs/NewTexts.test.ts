@@ -68,7 +68,7 @@ beforeAll(async () => {
   shop("shop", (item) => titles[item]!)
   await good("demo", "--run", run, "--data", at("shop"), "--config", config("settings.json"))
   await good("tokenize", "--run", run, "--compare", "random")
-}, 120_000)
+}, 240_000)
 
 describe("tokenize --text", () => {
   it("gives a new title the codes of its neighbours, and tells whether the leaf is free", async () => {
@@ -197,7 +197,7 @@ describe("an artefact of a run that is damaged", () => {
     assert.include(await refused("NoArtefact", "report", "--run", run), "run `sidereal evaluate --run")
     await good("evaluate", "--run", run)
     await good("report", "--run", run)
-  }, 60_000)
+  }, 240_000)
 
   it("is one too where no hash tells it: its content is checked", async () => {
     const broken: ReadonlyArray<readonly [string, ReadonlyArray<string>, (text: string) => string]> = [

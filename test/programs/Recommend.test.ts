@@ -95,4 +95,4 @@ describe("sidereal recommend", () => {
       for (const word of words) assert.include(error, word)
     }
   })
-}, 120_000)
+}, 240_000)

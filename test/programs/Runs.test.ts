@@ -165,7 +165,7 @@ describe("a run and what is not its own", () => {
       await refused("NotOurs", "sft", "--data", at("logs"), "--run", at("logs")),
       /logs holds files of something else \(events\.jsonl\); .*--run runs\/logs/
     )
-  }, 60_000)
+  }, 240_000)
 
   it("is all that a run and --fresh touch, in a folder of its own, in the data's, and behind a link", async () => {
     const outside = at("outside")
@@ -222,7 +222,7 @@ describe("a run and what is not its own", () => {
     }
     await refused("HoldsData", "data", "--run", at("mine"), "--data", at("mine", "notes.txt"), "--fresh")
     rmSync(at("shop", "inner"), { recursive: true })
-  }, 120_000)
+  }, 240_000)
 
   it("is refused, with the reason, when its manifest is none of ours or damaged, and named where one must be", async () => {
     const ours = { version: 1, created: "now", name: "x", seed: 1, settings: {}, versions: {}, hashes: {} }
@@ -343,7 +343,7 @@ describe("settings of a run", () => {
       evaluation: { beams: 30 }
     })
     assert.strictEqual((await good("sft", "--run", run, "--config", reversed)).notes, "")
-  }, 60_000)
+  }, 240_000)
 
   it("are checked before anything is made, each with its field, its value and its source", async () => {
     const cases: ReadonlyArray<readonly [unknown, ReadonlyArray<string>]> = [
@@ -502,7 +502,7 @@ describe("data that change", () => {
     appendFileSync(file, "\nu1,i5,1009999")
     const anew = JSON.parse((await good("data", "--run", run, "--fresh", "--json")).out)
     assert.strictEqual(anew.counts[0].count, 12 * 6 + 1)
-  }, 60_000)
+  }, 240_000)
 })
 
 describe("a finished run", () => {
@@ -541,7 +541,7 @@ describe("a finished run", () => {
     )
     assert.strictEqual(metaOf("grpo").step, 4)
     await refused("DoneAlready", "grpo", ...more({ grpo: { steps: 3 } }))
-  }, 60_000)
+  }, 240_000)
 
   it("goes on after an early stop when more is asked for", async () => {
     rmSync(run, { recursive: true, force: true })
@@ -553,5 +553,5 @@ describe("a finished run", () => {
     const { notes, out } = await good("sft", ...more({ sft: { epochs: 41 } }), "--json")
     assert.include(notes, `where it had stopped early after ${stopped.epochs} epochs`)
     assert.isAbove(JSON.parse(out).epochs, stopped.epochs)
-  }, 60_000)
+  }, 240_000)
 })

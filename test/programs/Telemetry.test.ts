@@ -168,7 +168,7 @@ describe("Telemetry", () => {
     Effect.gen(function*() {
       const env = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:1" }
       assert.isAbove((yield* sidereal(env, "data", "--quick", "--run", join(folder, "other"), "--json"))["items"]!, 0)
-    }), 30_000)
+    }), 240_000)
 
   it.live("live bytes are read from the runtime while it is open", () =>
     Effect.gen(function*() {

@@ -101,7 +101,7 @@ describe("TokenizerWorker", () => {
       )
       assert.instanceOf(diverged.reason, TensorError)
       assert.instanceOf(diverged.reason.reason, NonFinite)
-    }), 60_000)
+    }), 240_000)
 
   for (const [name, long] of [["between its steps", stepping], ["in the middle of one", deaf]] as const) {
     it.live(`an interruption ends the thread ${name}, and no other`, () =>
@@ -117,7 +117,7 @@ describe("TokenizerWorker", () => {
         assert.isBelow(performance.now() - since, 8000)
         assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(fiber)))
         assert.strictEqual((yield* Fiber.join(other)).codes.length, 60)
-      }), 60_000)
+      }), 240_000)
   }
 
   it.live("a thread that ends before it answers is an error that says so", () =>
@@ -134,5 +134,5 @@ describe("TokenizerWorker", () => {
       const killed = yield* Effect.flip(Fiber.join(fiber))
       assert.strictEqual(killed.reason._tag, "ThreadEnded")
       assert.include(killed.message, "the tokenizer fsq failed")
-    }), 60_000)
+    }), 240_000)
 })

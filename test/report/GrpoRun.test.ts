@@ -28,7 +28,7 @@ beforeAll(async () => {
   const settings = join(folder, "settings.json")
   writeFileSync(settings, JSON.stringify({ grpo: { rewards: { collaborative: 4, rule: 1 }, teacherWeights: [] } }))
   await good("demo", "--quick", "--run", run, "--config", settings)
-}, 120_000)
+}, 240_000)
 
 describe("a run with GRPO", () => {
   it("keeps groups whose numbers agree with each other", () => {
@@ -94,7 +94,7 @@ describe("a run with GRPO", () => {
       }
     }
     assert.include(page(), "Seconds by phase")
-  }, 60_000)
+  }, 240_000)
 
   it("keeps the same groups again when training is over, and loses them with --fresh", async () => {
     const kept = readFileSync(trace)
@@ -105,7 +105,7 @@ describe("a run with GRPO", () => {
     cpSync(run, other, { recursive: true })
     await good("data", "--run", other, "--fresh")
     assert.isFalse(existsSync(join(other, RewardTrace.file.name)))
-  }, 60_000)
+  }, 240_000)
 
   it("ends well when a reward fails for the report only, and says so", async () => {
     const kept = readFileSync(trace)
@@ -124,7 +124,7 @@ describe("a run with GRPO", () => {
     assert.isAbove(report.steps, 0)
     assert.include(notes.join("\n"), "the report will have no reward debugger, because the reward \"shaky\" failed")
     assert.isTrue(readFileSync(trace).equals(kept))
-  }, 60_000)
+  }, 240_000)
 
   it("has a report without groups, as older runs are, and refuses damaged ones", async () => {
     writeFileSync(trace, "{")
@@ -133,5 +133,5 @@ describe("a run with GRPO", () => {
     await good("report", "--run", run)
     assert.include(page(), "Seconds by phase")
     for (const absent of ["Reward debugger", "<script"]) assert.notInclude(page(), absent)
-  }, 60_000)
+  }, 240_000)
 })

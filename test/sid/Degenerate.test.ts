@@ -108,7 +108,7 @@ describe("embeddings that are equal, few or zero never stop a tokenizer", () => 
             if (policyName === "keep") continue
             assert.strictEqual(new Set(sids.map((sid) => sid.join())).size, embeddings.rows, policyName)
           }
-        }).pipe(Effect.provide(layerOf(name, embeddings.rows))), 60_000)
+        }).pipe(Effect.provide(layerOf(name, embeddings.rows))), 240_000)
     }
 
     if (name === "given") continue
@@ -116,7 +116,7 @@ describe("embeddings that are equal, few or zero never stop a tokenizer", () => 
       Effect.gen(function*() {
         const { sids } = yield* resolved(Quantizers.policies["nearest-free-leaf"], catalogues["300 items of 30 kinds"]!)
         assert.strictEqual(new Set(sids.map(([code]) => code)).size, 300)
-      }).pipe(Effect.provide(layerOf(name, 300, { levels: 1 }))), 60_000)
+      }).pipe(Effect.provide(layerOf(name, 300, { levels: 1 }))), 240_000)
 
     it.effect(`${name}: more items than SIDs is an error whose advice is right`, () =>
       Effect.gen(function*() {
@@ -139,6 +139,6 @@ describe("embeddings that are equal, few or zero never stop a tokenizer", () => 
           )
           assert.strictEqual(new Set(sids.map((sid) => sid.join())).size, 12)
         }
-      }), 60_000)
+      }), 240_000)
   }
 })

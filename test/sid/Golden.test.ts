@@ -157,7 +157,7 @@ describe("RqKMeans against what scikit-learn reaches on real texts", () => {
             1
           ).pipe(Layer.provide(layer), Layer.merge(NodeServices.layer))
         )
-      ), 60_000)
+      ), 240_000)
   }
 })
 

@@ -50,7 +50,7 @@ describe("RqVae.train", () => {
       const again = yield* run
       assert.deepStrictEqual(again.report, first.report)
       assert.deepStrictEqual([...again.codes.codes], [...first.codes.codes])
-    }).pipe(Effect.provide(layer)), 60_000)
+    }).pipe(Effect.provide(layer)), 240_000)
 
   it.effect("names the item and the component of a value that is not finite", () =>
     Effect.gen(function*() {

@@ -205,7 +205,7 @@ describe("RqVae with remedies against collapse", () => {
             return decoded.data.reduce((sum, x, i) => sum + (x - rows.data[i]!) ** 2, 0)
           }).pipe(Effect.scoped)
         assert.isBelow(yield* errorAfter(30), 0.97 * (yield* errorAfter(1)))
-      }).pipe(Effect.provide(onnx)), 60_000)
+      }).pipe(Effect.provide(onnx)), 240_000)
   }
 
   it.effect("restart puts unused codes where they are used", () =>
