@@ -137,8 +137,8 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
     })
 
     for (const phase of phases) {
-      if (!(yield* TrainingState.loadFinal(parameters, checkpointer, phase, settings[phase].optimizer))) continue
-      const { step } = (yield* checkpointer.best(phase))!
+      const step = yield* TrainingState.loadFinal(parameters, checkpointer, phase, settings[phase].optimizer)
+      if (step === undefined) continue
       yield* Effect.scoped(Effect.gen(function*() {
         const weights = yield* parameters.evaluation
         const tracker = progress.start(`weigh ${scorer.name} beside ${phase}`, sample.length, "users")

@@ -82,7 +82,10 @@ export interface GrpoHooks<E = never, R = never> {
   readonly stop?: ((selection: Selection.Selection, step: number) => boolean) | undefined
 }
 
-/** Trains the policy of the context by GRPO; afterwards its parameters are those of the best validation. */
+/**
+ * Trains the policy of the context by GRPO; afterwards its parameters are those of the best validation, or their mixture
+ * with those before training.
+ */
 export const train = Effect.fn("Grpo.train")(
   function*<E = never, R = never>(grpo: GrpoConfig, data: GrpoData, seed: number, hooks: GrpoHooks<E, R> = {}) {
     const store = yield* PolicyParameters
@@ -181,17 +184,18 @@ export const train = Effect.fn("Grpo.train")(
     const { best: bestNdcg, bestRound: bestStep, start: startNdcg } = selection
     tracker.finish(`NDCG@10 ${startNdcg.toFixed(4)} before, best ${bestNdcg.toFixed(4)} after step ${bestStep}`, step)
     yield* selection.finish
-    if (bestStep === 0) return { steps: step, startNdcg, bestNdcg, bestStep, share: 1 }
+    if (bestStep === 0 || grpo.mixtures.length === 0) {
+      return { steps: step, startNdcg, bestNdcg, bestStep, share: 1 }
+    }
 
-    const { breadth, ndcg, share } = yield* Mixture.settle(store, {
+    const settled = yield* Mixture.settle(store, {
       before: untrained,
       shares: grpo.mixtures,
       start: before,
-      measure: (share) =>
-        Effect.map(rank, (ranked) => Validation.of(users, ranked, start, popularity, seed)).pipe(
-          Effect.tap(({ breadth, ndcg }) => log.append(Mixture.event(bestStep, { share, ndcg, breadth })))
-        )
+      measure: Effect.map(rank, (ranked) => Validation.of(users, ranked, start, popularity, seed))
     })
+    yield* log.append(Mixture.event(bestStep, settled))
+    const { breadth, ndcg, share } = settled.chosen
     if (share < 1) {
       yield* TrainingState.saveMixture(store, kind, { step: bestStep, share, origin: data.origin })
       yield* Note.print(

@@ -169,7 +169,8 @@ export const program = Effect.fn("recommend")(function*(
     const whole = (yield* Sids).space
     const space = historyExcluded ? LeafSpace.without(whole, history) : whole
     const checkpointer = yield* Checkpointer
-    if (!(yield* TrainingState.loadFinal(parameters, checkpointer, phase, settings[phase].optimizer))) {
+    const step = yield* TrainingState.loadFinal(parameters, checkpointer, phase, settings[phase].optimizer)
+    if (step === undefined) {
       return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: phase }) })
     }
     const [ranked] = yield* (yield* LeafDecoder).decode(

@@ -71,6 +71,7 @@ const trace = Effect.fnUntraced(
       normalise: grpo.normaliseRewards,
       mode,
       temperature: grpo.objective.kind === "distillation" ? grpo.objective.temperature : null,
+      softening: grpo.objective.softening,
       groups: rollouts.map((rollout, g) =>
         GroupTrace.group(space, {
           rollout,

@@ -52,6 +52,12 @@ const set = (
   return store.restore({ version: after.version, weights, average: new Map(), slots: new Map() })
 }
 
+/** Mixtures that were validated, the trained parameters first, and the chosen one. */
+export interface Settled {
+  readonly chosen: Measured
+  readonly measured: ReadonlyArray<Measured>
+}
+
 /**
  * Chooses between the parameters of the store, which are those after training, and their mixtures with `before`, and
  * leaves the chosen ones in the store. `measure` validates the parameters that are in the store when it runs.
@@ -63,11 +69,11 @@ export const settle: <E, R>(
     readonly shares: ReadonlyArray<number>
     /** Validation before training. */
     readonly start: Pick<Validation, "ndcg" | "breadth">
-    readonly measure: (share: number) => Effect.Effect<Pick<Validation, "ndcg" | "breadth">, E, R>
+    readonly measure: Effect.Effect<Pick<Validation, "ndcg" | "breadth">, E, R>
   }
-) => Effect.Effect<Measured, E | TensorError, R> = Effect.fn("Mixture.settle")(
+) => Effect.Effect<Settled, E | TensorError, R> = Effect.fn("Mixture.settle")(
   function*(store, { before, measure, shares, start }) {
-    const measured = (share: number) => Effect.map(measure(share), ({ breadth, ndcg }) => ({ share, ndcg, breadth }))
+    const measured = (share: number) => Effect.map(measure, ({ breadth, ndcg }) => ({ share, ndcg, breadth }))
     const after = yield* store.save
     const all: [Measured, ...Array<Measured>] = [yield* measured(1)]
     for (const share of shares) {
@@ -76,13 +82,21 @@ export const settle: <E, R>(
     }
     const chosen = choose(all, start)
     yield* set(store, before, after, chosen.share)
-    return chosen
+    return { chosen, measured: all }
   }
 )
 
-/** Returns the event of a mixture's validation for the log of a run. */
-export const event = (step: number, { breadth, ndcg, share }: Measured): RunEvent => ({
+/** Returns the event of a choice for the log of a run. */
+export const event = (step: number, { chosen, measured }: Settled): RunEvent => ({
   kind: "grpo.mixture",
   step,
-  fields: { share, "NDCG@10": ndcg, breadth }
+  fields: {
+    share: chosen.share,
+    "NDCG@10": chosen.ndcg,
+    breadth: chosen.breadth,
+    ...Object.fromEntries(measured.flatMap(({ breadth, ndcg, share }) => [
+      [`NDCG@10 at ${share}`, ndcg],
+      [`breadth at ${share}`, breadth]
+    ]))
+  }
 })

@@ -70,6 +70,12 @@ export interface Prompts {
   draw(step: number, count: number): ReadonlyArray<RolloutPrompt>
 }
 
+/** Returns the `count` newest items of a history. */
+const newest = ({ items, times, user }: History, count: number): History => {
+  const from = items.length - count
+  return { user, items: items.subarray(from), ...(times === undefined ? {} : { times: times.subarray(from) }) }
+}
+
 /** Builds the prompts of the positions that the settings allow. */
 export const make = ({ sequences, times }: PromptData, config: PromptsConfig, seed: number): Prompts => {
   const unlabelled = config.positions === "unlabelled"
@@ -88,13 +94,11 @@ export const make = ({ sequences, times }: PromptData, config: PromptsConfig, se
   const positions = starts.at(-1)!
 
   const prompt = (ordinal: number, user: number, at: number): RolloutPrompt => {
-    const items = sequences[user]!
-    const from = Math.max(0, at - (config.window ?? at))
-    const own = times?.[user]?.subarray(from, at)
+    const history = { user, items: sequences[user]!.subarray(0, at), times: times?.[user]?.subarray(0, at) }
     return {
       ordinal,
-      history: { user, items: items.subarray(from, at), ...(own === undefined ? {} : { times: own }) },
-      target: unlabelled ? noTarget : items[at]!
+      history: newest(history, Math.min(at, config.window ?? at)),
+      target: unlabelled ? noTarget : sequences[user]![at]!
     }
   }
   /** Finds the user of a position by bisection. */
@@ -115,11 +119,7 @@ export const make = ({ sequences, times }: PromptData, config: PromptsConfig, se
     const next = Random.uniform(seed, 0x6792, step)
     return prompts.map((one) => {
       const [chosen, size] = [next() < config.shortShare, next()]
-      if (!chosen) return one
-      const { items, times: own, user } = one.history
-      const from = items.length - 1 - Math.floor(size * items.length)
-      const history = { user, items: items.subarray(from), ...(own === undefined ? {} : { times: own.subarray(from) }) }
-      return { ...one, history }
+      return chosen ? { ...one, history: newest(one.history, 1 + Math.floor(size * one.history.items.length)) } : one
     })
   }
 

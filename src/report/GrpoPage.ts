@@ -106,6 +106,23 @@ const details = (summary: string, content: ReadonlyArray<Markup>): Markup => {
     : html`<details><summary>${summary}</summary><div class="charts">${shown}</div></details>`
 }
 
+/** Describes the mean of weights that the latest training ended with, if it chose one. */
+const mixture = (events: ReadonlyArray<RunEvent>): Markup => {
+  const begun = events.findLastIndex(({ kind, step }) => kind === "grpo.validation" && step === 0)
+  const last = events.slice(begun + 1).findLast(({ kind }) => kind === "grpo.mixture")
+  if (last === undefined) return raw("")
+  const { fields } = last
+  const shares = Object.keys(fields).flatMap((name) => /^NDCG@10 at (.+)$/.exec(name)?.[1] ?? [])
+  return html`<p>Kept: the mean of the policy before and after training with the share ${String(fields["share"])} of the
+trained weights. Validation by share: ${
+    shares.map((share) =>
+      `${share}: NDCG@10 ${Number(fields[`NDCG@10 at ${share}`]).toFixed(4)}, the target in the list of ${
+        (100 * Number(fields[`breadth at ${share}`])).toFixed(1)
+      } % of the users`
+    ).join("; ")
+  }.</p>`
+}
+
 /** Renders the alarms, charts and tables of a log. */
 export const render = (events: ReadonlyArray<RunEvent>): Markup => {
   const steps = StepSeries.current(events, "grpo.step")
@@ -125,7 +142,7 @@ export const render = (events: ReadonlyArray<RunEvent>): Markup => {
           html`<li><strong>${String(fields["name"])}</strong> at step ${step}: ${String(fields["message"])}</li>`
         )
       }</ul>`
-  }
+  }${mixture(events)}
 <div class="charts">
 ${
     Chart.lines("Mean reward: weighted sum, and each before its weight", "step", [

@@ -141,16 +141,16 @@ const control = ({ name, weight }: GroupTrace["rewards"][number], r: number): Ma
 
 /** Renders the section, with its script and its data. */
 export const render = (trace: GroupTrace): Markup => {
-  const { groups, mode, normalise, objective, rewards, step, temperature } = trace
+  const { groups, mode, normalise, objective, rewards, softening, step, temperature } = trace
   const known = WhatIf.data(trace)
   const now = WhatIf.recompute(known, known.weights)
   return html`<h3>Reward debugger</h3>
-<p>Candidates of ${groups.length} validation users, drawn as in training by the policy of step ${step}. Before: its
-probability under the policy that training began with; after: under that of step ${step}. A total is the sum of the rewards
+<p>Candidates of ${groups.length} validation users, drawn as in training by the policy that was kept, of step ${step}.
+Before: its probability under the policy that training began with; after: under the one that was kept. A total is the sum of the rewards
 by weight${normalised[normalise]}; an advantage is ${modes[mode]}.${
     temperature === null
       ? raw("")
-      : html` The teacher of the distillation is softmax(log p(reference) + advantage / ${temperature}) over the candidates;
+      : html` The teacher of the distillation is softmax((log p(reference) + advantage / ${temperature}) / ${softening}) over the candidates;
 the policy beside it is softmax(log p) over the same.`
   } KL: of the policy from the reference, exact over the children of every node that the candidate passes, summed, in
 nats. Objective: ${objective}.</p>

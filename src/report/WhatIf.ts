@@ -12,6 +12,7 @@ export interface WhatIfData {
   readonly mode: GroupTrace["mode"]
   readonly normalise: GroupTrace["normalise"]
   readonly temperature: number | null
+  readonly softening: number
   /** Weights of the rewards in the run. */
   readonly weights: ReadonlyArray<number>
   readonly groups: ReadonlyArray<{
@@ -33,10 +34,11 @@ export interface WhatIfGroup {
 }
 
 /** Returns the numbers of a trace that `recompute` reads. */
-export const data = ({ groups, mode, normalise, rewards, temperature }: GroupTrace): WhatIfData => ({
+export const data = ({ groups, mode, normalise, rewards, softening, temperature }: GroupTrace): WhatIfData => ({
   mode,
   normalise,
   temperature,
+  softening,
   weights: rewards.map(({ weight }) => weight),
   groups: groups.map(({ candidates, parts }) => ({ parts, reference: candidates.map(({ reference }) => reference) }))
 })
@@ -46,7 +48,7 @@ export const data = ({ groups, mode, normalise, rewards, temperature }: GroupTra
  * program. Statistics over a batch are those over the groups of the trace.
  */
 export const recompute = (
-  { groups, mode, normalise, temperature }: WhatIfData,
+  { groups, mode, normalise, softening, temperature }: WhatIfData,
   weights: ReadonlyArray<number>
 ): ReadonlyArray<WhatIfGroup> => {
   const epsilon = 1e-4
@@ -117,7 +119,7 @@ export const recompute = (
     advantages: advantages[g]!,
     teacher: temperature === null
       ? []
-      : softmax(reference.map((logProb, c) => logProb + advantages[g]![c]! / temperature))
+      : softmax(reference.map((logProb, c) => (logProb + advantages[g]![c]! / temperature) / softening))
   }))
 }
 

@@ -7,6 +7,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Printable from "../text/Printable.ts"
 
 /** Tracker of one piece of work; both calls are cheap enough for an inner loop. */
@@ -63,16 +64,17 @@ export class Progress extends Context.Service<Progress, {
   /** Provides a display that shows nothing. */
   static readonly layerSilent: Layer.Layer<Progress> = Layer.sync(
     Progress,
-    () => Progress.of({ start: () => silent, part: () => silent })
+    () => silentDisplay
   )
 }
 
 const silent: Tracker = { update: () => {}, finish: () => {} }
+const silentDisplay = Progress.of({ start: () => silent, part: () => silent })
 
 /** Returns the display of the context, or a silent one where there is none. */
 export const orSilent: Effect.Effect<Progress["Service"]> = Effect.map(
   Effect.serviceOption(Progress),
-  (found) => found._tag === "Some" ? found.value : Progress.of({ start: () => silent, part: () => silent })
+  Option.getOrElse(() => silentDisplay)
 )
 
 const terminalInterval = 100

@@ -205,24 +205,28 @@ export const saveMixture = Effect.fn("TrainingState.saveMixture")(
   }
 )
 
+/** Loads the evaluation weights of a checkpoint; not meant for further training. */
+const load = (parameters: ParameterStore, checkpoint: Checkpoint, optimizer: AdamWConfig) =>
+  parameters.restore({ ...stateOf(checkpoint, optimizer), slots: new Map() })
+
 /**
- * Loads the weights that a phase ended with: the mixture that replaces its best checkpoint, or that checkpoint. Returns
- * false if there is none; not meant for further training.
+ * Loads the weights that a phase ended with, the mixture that replaces its best checkpoint or that checkpoint; not meant
+ * for further training. Returns the step of the best checkpoint; undefined if there is none.
  */
 export const loadFinal: (
   parameters: ParameterStore,
   checkpointer: Checkpointer["Service"],
   kind: string,
   optimizer: AdamWConfig
-) => Effect.Effect<boolean, RunError | TensorError> = Effect.fn("TrainingState.loadFinal")(
+) => Effect.Effect<number | undefined, RunError | TensorError> = Effect.fn("TrainingState.loadFinal")(
   function*(parameters, checkpointer, kind, optimizer) {
     const best = yield* checkpointer.best(kind)
-    if (best === undefined) return false
+    if (best === undefined) return undefined
     const mixture = yield* checkpointer.latest(mixtureOf(kind))
     const replaces = mixture !== undefined && mixture.step === best.step &&
       mixture.meta["origin"] === best.meta["origin"]
-    yield* parameters.restore({ ...stateOf(replaces ? mixture : best, optimizer), slots: new Map() })
-    return true
+    yield* load(parameters, replaces ? mixture : best, optimizer)
+    return best.step
   }
 )
 
@@ -236,7 +240,7 @@ export const loadBest: (
   function*(parameters, checkpointer, kind, optimizer) {
     const best = yield* checkpointer.best(kind)
     if (best === undefined) return false
-    yield* parameters.restore({ ...stateOf(best, optimizer), slots: new Map() })
+    yield* load(parameters, best, optimizer)
     return true
   }
 )

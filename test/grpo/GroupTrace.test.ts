@@ -139,6 +139,7 @@ describe("GroupTrace.group", () => {
       normalise: "batch",
       mode: "per-reward",
       temperature: 0.5,
+      softening: 2,
       groups: [observed(setting(1)), { ...observed(setting(2)), truth: null }]
     }
     const { codec } = RewardTrace.file

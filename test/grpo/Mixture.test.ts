@@ -56,31 +56,44 @@ describe("Mixture", () => {
       yield* TrainingState.save(store, "grpo", counters, true)
       const end = yield* values(store)
       const mean = (share: number) => start.map((x, i) => Math.fround((1 - share) * x + share * end[i]!))
-      const seen: Array<readonly [number, ReadonlyArray<number>]> = []
-      const chosen = yield* Mixture.settle(store, {
+      const seen: Array<ReadonlyArray<number>> = []
+      const { chosen, measured } = yield* Mixture.settle(store, {
         before,
         shares: [0.25, 0.5],
         start: { ndcg: 0.1, breadth: 0.3 },
-        measure: (share) =>
-          Effect.map(values(store), (now) => {
-            seen.push([share, now])
-            return { ndcg: share, breadth: share > 0.5 ? 0.2 : 0.3 }
-          })
+        measure: Effect.map(
+          values(store),
+          (now) => ({ ndcg: 0.1 + seen.push(now), breadth: seen.length === 1 ? 0.2 : 0.3 })
+        )
       })
-      assert.deepStrictEqual(chosen, { share: 0.5, ndcg: 0.5, breadth: 0.3 })
-      assert.deepStrictEqual(seen, [1, 0.25, 0.5].map((share) => [share, mean(share)] as const))
+      assert.deepStrictEqual(seen, [1, 0.25, 0.5].map(mean))
+      assert.deepStrictEqual(measured, [
+        { share: 1, ndcg: 1.1, breadth: 0.2 },
+        { share: 0.25, ndcg: 2.1, breadth: 0.3 },
+        { share: 0.5, ndcg: 3.1, breadth: 0.3 }
+      ])
+      assert.strictEqual(chosen, measured[2])
+      assert.deepStrictEqual(Mixture.event(6, { chosen, measured }).fields, {
+        share: 0.5,
+        "NDCG@10": 3.1,
+        breadth: 0.3,
+        "NDCG@10 at 1": 1.1,
+        "breadth at 1": 0.2,
+        "NDCG@10 at 0.25": 2.1,
+        "breadth at 0.25": 0.3,
+        "NDCG@10 at 0.5": 3.1,
+        "breadth at 0.5": 0.3
+      })
       assert.notDeepEqual(mean(0.5), end)
       assert.deepStrictEqual(yield* values(store), mean(0.5))
 
       yield* TrainingState.saveMixture(store, "grpo", { step: 6, share: 0.5, origin: 3 })
-      const load = Effect.fnUntraced(function*(how: typeof TrainingState.loadFinal) {
-        const loaded = yield* open
-        assert.isTrue(yield* how(loaded, checkpointer, "grpo", optimizer))
-        return yield* values(loaded)
-      })
-      assert.deepStrictEqual(yield* load(TrainingState.loadFinal), mean(0.5))
+      const loaded = yield* open
+      assert.strictEqual(yield* TrainingState.loadFinal(loaded, checkpointer, "grpo", optimizer), 6)
+      assert.deepStrictEqual(yield* values(loaded), mean(0.5))
       // Training goes on from the trained weights.
-      assert.deepStrictEqual(yield* load(TrainingState.loadBest), end)
+      assert.isTrue(yield* TrainingState.loadBest(loaded, checkpointer, "grpo", optimizer))
+      assert.deepStrictEqual(yield* values(loaded), end)
       const resumed = yield* open
       assert.deepStrictEqual(yield* TrainingState.resume(resumed, "grpo", optimizer, 3), counters)
       assert.deepStrictEqual(yield* values(resumed), end)
@@ -92,7 +105,8 @@ describe("Mixture", () => {
       const checkpointer = yield* Checkpointer
       const final = Effect.gen(function*() {
         const loaded = yield* open
-        return (yield* TrainingState.loadFinal(loaded, checkpointer, "grpo", optimizer)) ? yield* values(loaded) : []
+        const step = yield* TrainingState.loadFinal(loaded, checkpointer, "grpo", optimizer)
+        return step === undefined ? [] : yield* values(loaded)
       })
       assert.deepStrictEqual(yield* final, [])
       yield* TrainingState.saveMixture(store, "grpo", { step: 6, share: 0.5, origin: 3 })

@@ -62,6 +62,29 @@ describe("GrpoPage.render", () => {
     assert.include(anew, "No alarm was raised")
   })
 
+  it("says which mean of weights the latest training kept", () => {
+    const kept: RunEvent = {
+      kind: "grpo.mixture",
+      step: 2,
+      fields: {
+        share: 0.5,
+        "NDCG@10": 0.2,
+        breadth: 0.5,
+        "NDCG@10 at 1": 0.21,
+        "breadth at 1": 0.4,
+        "NDCG@10 at 0.5": 0.2,
+        "breadth at 0.5": 0.5
+      }
+    }
+    const events = [validation(0, 0), step(1, 1), step(2, 2), validation(2, 0.1)]
+    const { markup } = GrpoPage.render([...events, kept])
+    assert.include(markup, "with the share 0.5 of the")
+    assert.include(markup, "1: NDCG@10 0.2100, the target in the list of 40.0 % of the users; 0.5: NDCG@10 0.2000")
+    for (const none of [events, [...events, kept, validation(0, 0), step(1, 1)]]) {
+      assert.notInclude(GrpoPage.render(none).markup, "Kept: the mean")
+    }
+  })
+
   it("draws what was recorded, and adds up the seconds of each phase", () => {
     const { markup } = GrpoPage.render([validation(0, 0), step(1, 1), step(2, 2), validation(2, 0.1)])
     for (

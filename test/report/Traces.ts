@@ -28,6 +28,7 @@ export const trace = (
   return {
     step: 40,
     objective: law.temperature === null ? "grpo" : "distillation",
+    softening: 1,
     ...law,
     groups: groups.map((parts, g) => {
       const size = parts.find((part) => part !== null)?.length ?? 3

@@ -76,11 +76,12 @@ describe("WhatIf.recompute", () => {
   }
 
   it("makes the teacher of a distillation", () => {
-    for (const temperature of [0.25, 1, 3]) {
-      const trace = Traces.trace(Traces.parts(sizes, 4, 3), lawOf("raw", "none", temperature))
+    for (const [temperature, softening] of [[0.25, 1], [1, 2.5], [3, 0.5]] as const) {
+      const drawn = Traces.trace(Traces.parts(sizes, 4, 3), lawOf("raw", "none", temperature))
+      const trace = { ...drawn, softening }
       for (const [g, { advantages, teacher }] of WhatIf.recompute(WhatIf.data(trace), others).entries()) {
         const odds = trace.groups[g]!.candidates.map(({ reference }, c) =>
-          Math.exp(reference) * Math.exp(advantages[c]! / temperature)
+          (Math.exp(reference) * Math.exp(advantages[c]! / temperature)) ** (1 / softening)
         )
         const sum = odds.reduce((a, b) => a + b, 0)
         for (const [c, odd] of odds.entries()) assert.closeTo(teacher[c]!, odd / sum, 1e-12)

@@ -2,6 +2,7 @@
  * Groups of some prompts after GRPO: rewards and advantage of every candidate, and its probability before and after
  * training.
  */
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type TreeLogProbs } from "../../policy/PolicyModel.ts"
 import { type GroupRewards } from "../../reward/Reward.ts"
@@ -74,10 +75,12 @@ const law = {
   normalise: Schema.Literals(["none", "group", "batch"]),
   mode: Advantage.Mode,
   /**
-   * Temperature of a distillation, whose teacher is softmax(reference + advantage / temperature); null for other
-   * losses.
+   * Temperature of a distillation, whose teacher is softmax((reference + advantage / temperature) / softening); null for
+   * other losses.
    */
-  temperature: Schema.NullOr(Schema.Finite)
+  temperature: Schema.NullOr(Schema.Finite),
+  /** Softening of a distillation's teacher. @default 1 */
+  softening: Schema.Finite.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1)))
 }
 
 /** Groups of some prompts under one trained policy. */

@@ -94,7 +94,7 @@ const teach = (
  * import * as Distillation from "sidereal/objective/loss/Distillation"
  *
  * const objective = Distillation.make({ temperature: 0.5, reverse: 0.2 })
- * assert.equal(objective.name.startsWith("distillation"), true)
+ * assert.equal(objective.name, "distillation")
  * assert.deepEqual(objective.needs, { behaviour: false, reference: true })
  * assert.equal(Distillation.make({ reference: false }).needs.reference, false)
  * ```
@@ -102,7 +102,7 @@ const teach = (
 export const make = (
   { reference = true, rest = "none", reverse = 0, softening = 1, temperature = 1 }: DistillationOptions = {}
 ): Objective.GroupObjective => ({
-  name: rest === "none" ? "distillation" : `distillation-${rest}`,
+  name: "distillation",
   needs: { behaviour: false, reference },
   scalars: { temperature, softening, reverse },
   loss: (groups, { reverse: share, softening, temperature }) => {
