@@ -198,7 +198,7 @@ export const train = Effect.fn("Grpo.train")(
     const { breadth, ndcg, share } = settled.chosen
     if (share < 1) {
       yield* TrainingState.saveMixture(store, kind, { step: bestStep, share, origin: data.origin })
-      yield* Note.print(
+      yield* Note.stage(
         `grpo: the mean of the policy before (${1 - share}) and after training (${share}) is kept: NDCG@10 ` +
           `${ndcg.toFixed(4)}; the target is in the list of ${(100 * breadth).toFixed(1)} % of the users, ` +
           `${(100 * before.breadth).toFixed(1)} % before`
