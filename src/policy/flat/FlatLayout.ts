@@ -5,9 +5,10 @@
  * and the end has a probability like any code.
  */
 import { type SidIndex } from "../../sid/SidIndex.ts"
-import * as LeafSpace from "../../sid/trie/LeafSpace.ts"
+import { type LeafSpace } from "../../sid/trie/LeafSpace.ts"
 import * as Trie from "../../sid/trie/Trie.ts"
 import * as Random from "../../statistics/Random.ts"
+import * as CandidateTrees from "../tree/CandidateTrees.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
 import * as LevelHead from "./LevelHead.ts"
 
@@ -195,27 +196,15 @@ export const markLegal = (
  * Prompts with the trees of their candidates, packed into B `rows` of T `length` positions, with an explicit attention
  * mask.
  */
-export interface TreeRows {
+export interface TreeRows extends CandidateTrees.CandidateTrees {
   readonly rows: number
   readonly length: number
   readonly tokens: Int32Array
   readonly positions: Int32Array
   /** Additive attention mask, [B, 1, T, T]. */
   readonly mask: Float32Array
-  /** Index of the first inner node of each group, then the number R of all inner nodes, [P + 1]. */
-  readonly first: Int32Array
   /** Flat index into [B, T] of the position that predicts the children of each inner node, [R]. */
   readonly predictors: Int32Array
-  /** Trie node of each inner node, [R]. */
-  readonly nodes: Int32Array
-  /** Offsets into `edges`, [R + 1]: the edges of inner node r are `starts[r] .. starts[r + 1] - 1`. */
-  readonly starts: Int32Array
-  /** Edges of all inner nodes: the tokens of the children, then the end token if a SID ends at the node. */
-  readonly edges: Int32Array
-  /** Largest number of edges of a node, K. */
-  readonly widest: number
-  /** Index of the edge taken by candidate c of group g at step l, [g][c][l]. */
-  readonly paths: ReadonlyArray<ReadonlyArray<Int32Array>>
 }
 
 /**
@@ -247,7 +236,7 @@ const packed = (lengths: ReadonlyArray<number>, capacity: number) => {
  */
 export const trees = (
   index: SidIndex,
-  space: LeafSpace.LeafSpace,
+  space: LeafSpace,
   vocabulary: CompactVocabulary.CompactVocabulary,
   groups: ReadonlyArray<{ readonly history: Int32Array; readonly leaves: Int32Array }>,
   promptPositions: number,
@@ -255,19 +244,11 @@ export const trees = (
 ): TreeRows => {
   const parent = (node: number) => space.parent(node)
   const token = (node: number) => CompactVocabulary.token(vocabulary, space.level(node) - 1, space.code(node))
-  const plans = groups.map(({ history, leaves }) => {
-    const tokens = prompt(index, vocabulary, history, promptPositions)
-    const inner: Array<number> = []
-    const column = new Map<number, number>()
-    const visit = (node: number) => {
-      if (node <= 0 || column.has(node)) return
-      visit(parent(node))
-      column.set(node, inner.length)
-      inner.push(node)
-    }
-    for (const leaf of leaves) visit(space.childCount(leaf) > 0 ? leaf : parent(leaf))
-    return { tokens, inner, column, leaves }
-  })
+  const tree = CandidateTrees.make(space, groups, LevelHead.columns(vocabulary) - 1)
+  const plans = groups.map(({ history }, g) => ({
+    tokens: prompt(index, vocabulary, history, promptPositions),
+    inner: tree.nodes.subarray(tree.first[g]! + 1, tree.first[g + 1])
+  }))
   const lengths = plans.map((plan) => plan.tokens.length + plan.inner.length)
   const { length, places, rows } = packed(lengths, Math.max(treeRow, ...lengths))
   const size = rows * length
@@ -275,16 +256,12 @@ export const trees = (
   const positions = new Int32Array(size)
   const mask = new Float32Array(size * length).fill(masked)
   for (let at = 0; at < size; at++) mask[at * length + at % length] = 0
-  const first = [0]
-  const predictors: Array<number> = []
-  const nodes: Array<number> = []
-  const starts = [0]
-  const edges: Array<number> = []
-  const paths: Array<Array<Int32Array>> = []
+  const predictors = new Int32Array(tree.nodes.length)
   for (const [g, plan] of plans.entries()) {
     const { offset, row } = places[g]!
     const start = row * length + offset
     const prefix = plan.tokens.length
+    const column = new Map(Array.from(plan.inner, (node, i) => [node, i]))
     const see = (from: number, to: number) => {
       mask[(start + from) * length + offset + to] = 0
     }
@@ -293,52 +270,17 @@ export const trees = (
       positions[start + t] = t
       for (let s = 0; s < t; s++) see(t, s)
     }
-    /** Index of the edge to each child; `endOf` holds that of the end of each inner node. */
-    const edgeTo = new Map<number, number>()
-    const endOf = new Map<number, number>()
-    const predict = (position: number, node: number) => {
-      predictors.push(position)
-      nodes.push(node)
-      for (const child of LeafSpace.childNodes(space, node)) {
-        edgeTo.set(child, edges.length)
-        edges.push(space.code(child))
-      }
-      if (space.ends(node)) {
-        endOf.set(node, edges.length)
-        edges.push(LevelHead.columns(vocabulary) - 1)
-      }
-      starts.push(edges.length)
-    }
-    predict(start + prefix - 1, 0)
+    predictors[tree.first[g]!] = start + prefix - 1
     for (const [i, node] of plan.inner.entries()) {
       const at = prefix + i
       tokens[start + at] = token(node)
       positions[start + at] = prefix + space.level(node) - 1
       for (let s = 0; s < prefix; s++) see(at, s)
-      for (let up = parent(node); up > 0; up = parent(up)) see(at, prefix + plan.column.get(up)!)
-      predict(start + at, node)
+      for (let up = parent(node); up > 0; up = parent(up)) see(at, prefix + column.get(up)!)
+      predictors[tree.first[g]! + 1 + i] = start + at
     }
-    first.push(nodes.length)
-    paths.push(Array.from(plan.leaves, (leaf) => {
-      const path = LeafSpace.path(space, leaf).map((node) => edgeTo.get(node)!)
-      const end = endOf.get(leaf)
-      return Int32Array.from(end === undefined ? path : [...path, end])
-    }))
   }
-  return {
-    rows,
-    length,
-    tokens,
-    positions,
-    mask,
-    first: Int32Array.from(first),
-    predictors: Int32Array.from(predictors),
-    nodes: Int32Array.from(nodes),
-    starts: Int32Array.from(starts),
-    edges: Int32Array.from(edges),
-    widest: starts.reduce((most, start, r) => r === 0 ? most : Math.max(most, start - starts[r - 1]!), 1),
-    paths
-  }
+  return { ...tree, rows, length, tokens, positions, mask, predictors }
 }
 
 /** Returns the number of tokens of a prompt. */

@@ -2,13 +2,14 @@
  * Tensor programs of the flat policy: supervised step, prefill, extension, tree scores, group gradient.
  */
 import * as tf from "@tensorflow/tfjs"
-import * as Objective from "../../objective/Objective.ts"
+import { type GroupObjective } from "../../objective/Objective.ts"
 import * as Attention from "../../tensor/Attention.ts"
 import * as Autodiff from "../../tensor/Autodiff.ts"
 import * as LinearCrossEntropy from "../../tensor/LinearCrossEntropy.ts"
 import * as TensorProgram from "../../tensor/TensorProgram.ts"
 import { type OpenOptions } from "../PolicyModel.ts"
 import * as Transformer from "../transformer/Transformer.ts"
+import * as CandidateObjective from "../tree/CandidateObjective.ts"
 import type * as CompactVocabulary from "./CompactVocabulary.ts"
 import * as LevelHead from "./LevelHead.ts"
 
@@ -243,8 +244,7 @@ const treeInputs = (vocabulary: Vocabulary, parameters: Parameters) => ({
   mask: float32("B", 1, "T", "T"),
   ...LevelHead.inputs(vocabulary, "B", "T"),
   legal: bool("N", "W", LevelHead.columns(vocabulary)),
-  /** Flat indices of the edges of each inner node into the columns of the tiles. */
-  edges: int32("R", "K")
+  edges: CandidateObjective.edgesInput
 })
 
 /** Computes the log-probabilities of the columns of all tiles, flattened. */
@@ -263,9 +263,6 @@ const nodeLogProbs = (
   return tf.logSoftmax(LinearCrossEntropy.legalLogits(logits, inputs["legal"]!)).reshape([-1])
 }
 
-const gather = (table: tf.Tensor, indices: tf.Tensor): tf.Tensor =>
-  tf.gather(table, indices.reshape([-1])).reshape(indices.shape)
-
 /** Builds the program that returns the log-probabilities of the edges of candidate trees, [R, K]. */
 export const treeScores = (
   config: Transformer.DecoderConfig,
@@ -275,80 +272,31 @@ export const treeScores = (
   TensorProgram.make({
     name: "flat.treeScores",
     inputs: treeInputs(vocabulary, parameters),
-    body: (inputs: Inputs) => ({ logProbs: gather(nodeLogProbs(config, vocabulary, inputs, inputs), inputs["edges"]!) })
+    body: (inputs: Inputs) => ({
+      logProbs: CandidateObjective.gather(nodeLogProbs(config, vocabulary, inputs, inputs), inputs["edges"]!)
+    })
   })
-
-/** Returns the input name of an objective's scalar. */
-export const scalarName = (name: string) => `scalar.${name}`
-
-const terms = "term."
-
-/** Returns the terms of an objective from the outputs of its program. */
-export const termsOf = <A>(outputs: Readonly<Record<string, A>>): ReadonlyArray<readonly [name: string, term: A]> =>
-  Object.entries(outputs).flatMap(([key, output]) =>
-    key.startsWith(terms) ? [[key.slice(terms.length), output] as const] : []
-  )
 
 /** Builds the program that returns the loss of an objective over candidates, its terms and its gradients. */
 export const groupGradient = (
   config: Transformer.DecoderConfig,
   vocabulary: Vocabulary,
   parameters: Parameters,
-  objective: Objective.GroupObjective
-): Program => {
-  const scalars = Object.keys(objective.scalars)
-  return TensorProgram.make({
+  objective: GroupObjective
+): Program =>
+  TensorProgram.make({
     name: `flat.${objective.name}`,
-    inputs: {
-      ...treeInputs(vocabulary, parameters),
-      /** Flat index of each step's edge into the columns of the tiles. */
-      steps: int32("C", "L"),
-      stepMask: float32("C", "L"),
-      behaviour: float32("C", "L"),
-      reference: float32("C", "L"),
-      stepNode: int32("C", "L"),
-      advantages: float32("C"),
-      answer: float32("C"),
-      members: int32("P", "G"),
-      memberMask: float32("P", "G"),
-      totalCandidates: float32(),
-      totalSteps: float32(),
-      totalGroups: float32(),
-      nodeReference: float32("R", "K"),
-      edgeMask: float32("R", "K"),
-      visits: float32("R"),
-      ...Object.fromEntries(scalars.map((name) => [scalarName(name), float32()]))
-    },
+    inputs: { ...treeInputs(vocabulary, parameters), ...CandidateObjective.inputs(objective) },
     body: (inputs: Inputs) => {
-      const { auxiliary, gradients, value } = Autodiff.withAuxiliary((own) => {
-        const table = nodeLogProbs(config, vocabulary, { ...inputs, ...own }, inputs)
-        const computed = Objective.evaluate(objective, {
-          logProbs: gather(table, inputs["steps"]!).mul(inputs["stepMask"]!),
-          behaviour: inputs["behaviour"]!,
-          reference: inputs["reference"]!,
-          mask: inputs["stepMask"]!,
-          node: inputs["stepNode"]!,
-          advantages: inputs["advantages"]!,
-          answer: inputs["answer"]!,
-          members: { candidates: inputs["members"]!, mask: inputs["memberMask"]! },
-          total: {
-            candidates: inputs["totalCandidates"]!,
-            steps: inputs["totalSteps"]!,
-            groups: inputs["totalGroups"]!
-          },
-          nodes: {
-            logProbs: gather(table, inputs["edges"]!).mul(inputs["edgeMask"]!),
-            reference: inputs["nodeReference"]!,
-            legal: inputs["edgeMask"]!,
-            visits: inputs["visits"]!
-          }
-        }, Object.fromEntries(scalars.map((name) => [name, inputs[scalarName(name)]!])))
-        return {
-          loss: computed.loss,
-          auxiliary: Object.fromEntries(Object.entries(computed.terms).map(([name, term]) => [`${terms}${name}`, term]))
-        }
-      }, trained(parameters, inputs))
+      const { auxiliary, gradients, value } = Autodiff.withAuxiliary(
+        (own) =>
+          CandidateObjective.evaluate(
+            objective,
+            nodeLogProbs(config, vocabulary, { ...inputs, ...own }, inputs),
+            inputs
+          ),
+        trained(parameters, inputs)
+      )
       return { loss: value, ...auxiliary, ...gradients }
     }
   })
-}

@@ -10,67 +10,15 @@ import { masked } from "../../tensor/Attention.ts"
 import { hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
 import { type Executable, type TensorHandle } from "../../tensor/TensorRuntime.ts"
 import { ofTensor, PolicyError, UnscoredParent } from "../PolicyError.ts"
-import { type NodeScores, type OpenOptions, type PromptSession } from "../PolicyModel.ts"
+import { type OpenOptions, type PromptSession } from "../PolicyModel.ts"
 import { type Prompt } from "../Prompt.ts"
+import * as NodeLogits from "../tree/NodeLogits.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
 import { type FlatDecoder } from "./FlatDecoder.ts"
 import * as FlatLayout from "./FlatLayout.ts"
 import * as FlatPrograms from "./FlatPrograms.ts"
 import * as FlatPrompt from "./FlatPrompt.ts"
 import * as LevelHead from "./LevelHead.ts"
-
-/**
- * Outputs of a program for some nodes: the logits of each node's columns and, for the vocabulary normaliser,
- * log-sum-exps.
- */
-interface Scored {
-  readonly logits: Float32Array
-  readonly logSums: Float32Array | undefined
-}
-
-/** Returns scores from logits; `find` returns the outputs of a scored node, the offset of its columns and its row. */
-const nodeScores = (
-  spaces: ReadonlyArray<LeafSpace>,
-  columns: number,
-  find: (prompt: number, node: number) => { readonly scored: Scored; readonly base: number; readonly row: number }
-): NodeScores => {
-  const buffer = new Int32Array(Math.max(...spaces.map(({ width }) => width)))
-  /**
-   * Writes the logits of the children; returns their number, the logit of the end and the logarithm of the normaliser.
-   */
-  const write = (prompt: number, node: number, into: Float32Array) => {
-    const space = spaces[prompt]!
-    const count = space.children(node, buffer)
-    const { base, row, scored: { logits, logSums } } = find(prompt, node)
-    const end = count > 0 && space.ends(node) ? logits[base + columns - 1]! : -Infinity
-    let highest = end
-    for (let i = 0; i < count; i++) {
-      const value = logits[base + space.code(buffer[i]!)]!
-      into[i] = value
-      if (value > highest) highest = value
-    }
-    if (logSums !== undefined) return { count, end, logSum: logSums[row]! }
-    let sum = 0
-    for (let i = 0; i < count; i++) sum += Math.exp(into[i]! - highest)
-    if (end > -Infinity) sum += Math.exp(end - highest)
-    return { count, end, logSum: highest + Math.log(sum) }
-  }
-  const spare = new Float32Array(buffer.length)
-  return {
-    children: (prompt, node, into) => {
-      const { count, logSum } = write(prompt, node, into)
-      for (let i = 0; i < count; i++) into[i] = into[i]! - logSum
-      return count
-    },
-    end: (prompt, node) => {
-      const space = spaces[prompt]!
-      if (!space.ends(node)) return -Infinity
-      if (space.childCount(node) === 0) return 0
-      const { end, logSum } = write(prompt, node, spare)
-      return end - logSum
-    }
-  }
-}
 
 /** Lays out prompts as [B, T], padded on the right. */
 const promptFeeds = (prompts: ReadonlyArray<Int32Array>, length: number): Feeds => {
@@ -130,7 +78,7 @@ export const open = Effect.fn("PolicyModel.open")(function*(
   const read = Effect.fnUntraced(function*(outputs: Readonly<Record<string, TensorHandle>>) {
     const logits = (yield* outputs["logits"]!.read).data as Float32Array
     const logSums = normaliser === "vocabulary" ? (yield* outputs["logSums"]!.read).data as Float32Array : undefined
-    return { logits, logSums } satisfies Scored
+    return { logits, logSums } satisfies NodeLogits.Scored
   })
   const rootScores = yield* read(opened)
 
@@ -170,8 +118,8 @@ export const open = Effect.fn("PolicyModel.open")(function*(
     const asked = nodes.map((list) => list.filter((node) => node !== 0))
     const width = Math.max(...asked.map((list) => list.length))
     const rows = prompts.map(() => new Map<number, number>())
-    const scores = (scored: Scored, places: Int32Array) =>
-      nodeScores(spaces, columns, (prompt, node) => {
+    const scores = (scored: NodeLogits.Scored, places: Int32Array) =>
+      NodeLogits.scores(spaces, columns, (prompt, node) => {
         if (node === 0) return { scored: rootScores, base: roots.places[prompt]! * columns, row: prompt }
         const row = rows[prompt]!.get(node)!
         return { scored, base: places[row]! * columns, row }

@@ -6,12 +6,12 @@ import { type SidIndex } from "../../sid/SidIndex.ts"
 import * as Trie from "../../sid/trie/Trie.ts"
 import * as Dropout from "../../tensor/Dropout.ts"
 import { hostBool, hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
+import * as GradientParts from "../GradientParts.ts"
 import { ofTensor } from "../PolicyError.ts"
 import { type Gradient, type SupervisedBatch } from "../PolicyModel.ts"
 import { type TrainingExample } from "../Prompt.ts"
 import * as Transformer from "../transformer/Transformer.ts"
 import * as FlatDecoder from "./FlatDecoder.ts"
-import * as FlatGradient from "./FlatGradient.ts"
 import * as FlatLayout from "./FlatLayout.ts"
 import * as FlatPrompt from "./FlatPrompt.ts"
 import * as LevelHead from "./LevelHead.ts"
@@ -114,7 +114,7 @@ export const gradient = (decoder: FlatDecoder.FlatDecoder, share: number): Gradi
           ]))
         }
       }
-      return yield* FlatGradient.accumulate(
+      return yield* GradientParts.accumulate(
         store,
         executable,
         parts.map(({ batch, share = 1 }, part) => ({

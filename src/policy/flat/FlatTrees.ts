@@ -3,10 +3,10 @@
  */
 import * as Effect from "effect/Effect"
 import { type GroupObjective } from "../../objective/Objective.ts"
-import { type Feeds } from "../../optimizer/ParameterStore.ts"
 import { masked } from "../../tensor/Attention.ts"
 import * as ProgramCache from "../../tensor/ProgramCache.ts"
 import { hostBool, hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
+import * as GradientParts from "../GradientParts.ts"
 import { ofTensor } from "../PolicyError.ts"
 import {
   type CandidateGroup,
@@ -16,8 +16,8 @@ import {
   type TreeLogProbs,
   type Weights
 } from "../PolicyModel.ts"
+import * as CandidateObjective from "../tree/CandidateObjective.ts"
 import * as FlatDecoder from "./FlatDecoder.ts"
-import * as FlatGradient from "./FlatGradient.ts"
 import * as FlatLayout from "./FlatLayout.ts"
 import * as FlatPrograms from "./FlatPrograms.ts"
 import * as FlatPrompt from "./FlatPrompt.ts"
@@ -40,20 +40,14 @@ const treeFeeds = (
     promptPositions,
     masked
   )
-  const count = rows.nodes.length
   const levels = new Int32Array(rows.rows * rows.length).fill(-1)
   for (const [r, position] of rows.predictors.entries()) levels[position] = space.level(rows.nodes[r]!)
   const tiles = LevelHead.tiles(levels)
   const columns = LevelHead.columns(vocabulary)
   const bases = rows.predictors.map((position) => tiles.places[position]! * columns)
   const legal = clear(tiles.rows.length * columns)
-  const edges = new Int32Array(count * rows.widest)
   for (const [r, base] of bases.entries()) {
-    edges.fill(base, r * rows.widest, (r + 1) * rows.widest)
-    for (let e = rows.starts[r]!; e < rows.starts[r + 1]!; e++) {
-      edges[r * rows.widest + e - rows.starts[r]!] = base + rows.edges[e]!
-      legal[base + rows.edges[e]!] = 1
-    }
+    for (let e = rows.starts[r]!; e < rows.starts[r + 1]!; e++) legal[base + rows.edges[e]!] = 1
   }
   return {
     rows,
@@ -64,13 +58,10 @@ const treeFeeds = (
       mask: hostFloat32(rows.mask, rows.rows, 1, rows.length, rows.length),
       ...LevelHead.feeds(vocabulary, tiles, rows.rows, rows.length),
       legal: hostBool(legal, tiles.count, tiles.width, columns),
-      edges: hostInt32(edges, count, rows.widest)
+      edges: CandidateObjective.edges(rows, bases)
     }
   }
 }
-
-const candidatesOf = (groups: ReadonlyArray<CandidateGroup>): number =>
-  groups.reduce((sum, { leaves }) => sum + leaves.length, 0)
 
 /** Splits groups and histories, in order, into parts of at most `attention` cells; usually one part. */
 const partsOf = <Group extends CandidateGroup>(
@@ -138,104 +129,6 @@ export const score = Effect.fn("PolicyModel.score")(
   }
 )
 
-/** Counts of a whole batch, by which an objective divides the sums of a part. */
-interface Totals {
-  readonly candidates: number
-  readonly steps: number
-  readonly groups: number
-}
-
-const totalsOf = ({ space }: FlatDecoder.FlatDecoder, groups: ReadonlyArray<ScoredGroup>): Totals => ({
-  candidates: candidatesOf(groups),
-  steps: groups.reduce(
-    (sum, { forced = 0, leaves }) =>
-      leaves.reduce((steps, leaf) => steps + space.level(leaf) - forced + (space.childCount(leaf) > 0 ? 1 : 0), sum),
-    0
-  ),
-  groups: groups.length
-})
-
-/** Builds the feeds of an objective's program. */
-const groupFeeds = (
-  decoder: FlatDecoder.FlatDecoder,
-  groups: ReadonlyArray<ScoredGroup>,
-  histories: ReadonlyArray<Int32Array>,
-  objective: GroupObjective,
-  totals: Totals
-): Feeds => {
-  const { bases, feeds, rows } = treeFeeds(decoder, groups, histories)
-  const [count, widest] = [rows.nodes.length, rows.widest]
-  const candidates = candidatesOf(groups)
-  const longestPath = Math.max(1, ...rows.paths.flatMap((paths) => paths.map((path) => path.length)))
-  const table = () => new Float32Array(candidates * longestPath)
-  const [stepMask, behaviour, reference] = [table(), table(), table()]
-  const [steps, stepNode] = [new Int32Array(candidates * longestPath), new Int32Array(candidates * longestPath)]
-  const [advantages, answer] = [new Float32Array(candidates), new Float32Array(candidates)]
-  const largest = Math.max(...groups.map(({ leaves }) => leaves.length))
-  const members = new Int32Array(groups.length * largest)
-  const memberMask = new Float32Array(groups.length * largest)
-  const [nodeReference, edgeMask] = [new Float32Array(count * widest), new Float32Array(count * widest)]
-  const visits = new Float32Array(count)
-  const rowOf = new Int32Array(rows.edges.length)
-  for (let r = 0; r < count; r++) {
-    const [from, to] = [rows.starts[r]!, rows.starts[r + 1]!]
-    rowOf.fill(r, from, to)
-    edgeMask.fill(1, r * widest, r * widest + to - from)
-  }
-  let c = 0
-  for (const [g, scored] of groups.entries()) {
-    if (scored.reference !== undefined) {
-      const { logProbs, nodes, starts } = scored.reference
-      const known = new Map(Array.from(nodes, (node, i) => [node, starts[i]!]))
-      for (let r = rows.first[g]!; r < rows.first[g + 1]!; r++) {
-        const [from, length] = [known.get(rows.nodes[r]!)!, rows.starts[r + 1]! - rows.starts[r]!]
-        nodeReference.set(logProbs.subarray(from, from + length), r * widest)
-      }
-    }
-    for (const [i, path] of rows.paths[g]!.entries()) {
-      advantages[c] = scored.advantages[i]!
-      answer[c] = scored.answer?.[i] === true ? 1 : 0
-      members[g * largest + i] = c
-      memberMask[g * largest + i] = 1
-      for (const [l, edge] of path.entries()) {
-        const [at, r] = [c * longestPath + l, rowOf[edge]!]
-        steps[at] = bases[r]! + rows.edges[edge]!
-        stepNode[at] = r
-        if (l < (scored.forced ?? 0)) continue
-        stepMask[at] = 1
-        behaviour[at] = scored.behaviour?.[i]![l] ?? 0
-        reference[at] = nodeReference[r * widest + edge - rows.starts[r]!]!
-        visits[r]!++
-      }
-      c++
-    }
-  }
-  return {
-    ...feeds,
-    steps: hostInt32(steps, candidates, longestPath),
-    stepMask: hostFloat32(stepMask, candidates, longestPath),
-    behaviour: hostFloat32(behaviour, candidates, longestPath),
-    reference: hostFloat32(reference, candidates, longestPath),
-    advantages: hostFloat32(advantages, candidates),
-    stepNode: hostInt32(stepNode, candidates, longestPath),
-    answer: hostFloat32(answer, candidates),
-    members: hostInt32(members, groups.length, largest),
-    memberMask: hostFloat32(memberMask, groups.length, largest),
-    totalCandidates: hostFloat32(Float32Array.of(totals.candidates)),
-    totalSteps: hostFloat32(Float32Array.of(totals.steps)),
-    totalGroups: hostFloat32(Float32Array.of(totals.groups)),
-    nodeReference: hostFloat32(nodeReference, count, widest),
-    edgeMask: hostFloat32(edgeMask, count, widest),
-    visits: hostFloat32(visits, count),
-    ...Object.fromEntries(
-      Object.entries(objective.scalars).map(([name, value]) => [
-        FlatPrograms.scalarName(name),
-        hostFloat32(Float32Array.of(value))
-      ])
-    )
-  }
-}
-
 /** Compiles the gradient of an objective over groups, computed in parts of at most `attention` cells. */
 export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
   decoder: FlatDecoder.FlatDecoder,
@@ -255,16 +148,17 @@ export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
     accumulate: Effect.fn("PolicyModel.groupGradient.accumulate")(function*(store, parts) {
       yield* Effect.forEach(parts, ({ batch }) => checkNeeds(objective, batch), { discard: true })
       const histories = yield* Effect.forEach(parts, ({ batch }) => historiesOf(batch))
-      return yield* FlatGradient.accumulate(
+      return yield* GradientParts.accumulate(
         store,
         yield* program(FlatDecoder.frozenIn(store)),
         // An objective divides by the counts of the whole batch, so the sum over its parts is that of the batch.
         parts.flatMap(({ batch, share = 1 }, part) => {
-          const totals = totalsOf(decoder, batch)
+          const totals = CandidateObjective.totalsOf(decoder.space, batch)
           return partsOf(decoder, attention, batch, histories[part]!).map(({ groups, histories: own }) => ({
             share,
             get feeds() {
-              return groupFeeds(decoder, groups, own, objective, totals)
+              const { bases, feeds, rows } = treeFeeds(decoder, groups, own)
+              return { ...feeds, ...CandidateObjective.feeds(groups, rows, bases, objective, totals) }
             }
           }))
         })

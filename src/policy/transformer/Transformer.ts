@@ -130,7 +130,7 @@ export const parameters = (config: DecoderConfig, normal: () => number): Paramet
 
 /** Input of a forward pass: B rows of T positions. */
 export interface DecoderInput {
-  /** Token ids [B, T]. */
+  /** Token ids, [B, T], or states of the positions, [B, T, D], in place of rows of the embedding. */
   readonly tokens: tf.Tensor
   /** Rotary positions [B, T]. */
   readonly positions: tf.Tensor
@@ -178,7 +178,11 @@ export const forward = (config: DecoderConfig, weights: Weights, input: DecoderI
   }
   const linear = (x: tf.Tensor, name: string) => tf.matMul(x as tf.Tensor2D, weight(name) as tf.Tensor2D, false, true)
 
-  let x: tf.Tensor = drop(tf.gather(weight(embeddingName), input.tokens.reshape([rows])))
+  let x: tf.Tensor = drop(
+    input.tokens.rank === 3
+      ? input.tokens.reshape([rows, width])
+      : tf.gather(weight(embeddingName), input.tokens.reshape([rows]))
+  )
   const states: Array<tf.Tensor> = [x]
   const cache: Array<{ key: tf.Tensor; value: tf.Tensor }> = []
   for (let l = 0; l < layers; l++) {

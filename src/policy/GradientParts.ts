@@ -2,10 +2,10 @@
  * Gradients accumulated over the parts of a step.
  */
 import * as Effect from "effect/Effect"
-import { type Feeds, type ParameterStore } from "../../optimizer/ParameterStore.ts"
-import { type Executable } from "../../tensor/TensorRuntime.ts"
-import { ofTensor } from "../PolicyError.ts"
-import * as FlatPrograms from "./FlatPrograms.ts"
+import { type Feeds, type ParameterStore } from "../optimizer/ParameterStore.ts"
+import { type Executable } from "../tensor/TensorRuntime.ts"
+import { ofTensor } from "./PolicyError.ts"
+import * as CandidateObjective from "./tree/CandidateObjective.ts"
 
 /**
  * Runs one program over the parts of a step in order, accumulates their gradients in the store, and returns the sums of
@@ -20,7 +20,7 @@ export const accumulate = Effect.fnUntraced(
     const outputs = yield* store.differentiate(executable, parts)
     const sums: Record<string, number> = {}
     for (const [i, output] of outputs.entries()) {
-      for (const [name, term] of [["loss", output["loss"]!] as const, ...FlatPrograms.termsOf(output)]) {
+      for (const [name, term] of [["loss", output["loss"]!] as const, ...CandidateObjective.termsOf(output)]) {
         sums[name] = (sums[name] ?? 0) + parts[i]!.share * (yield* term.read).data[0]!
       }
     }
