@@ -55,7 +55,7 @@ const phases = [Supervised.kind, Group.kind] as const
 const together = 1024
 
 /** Evaluates the run's policies and keeps the record. */
-export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLayer = Policies.flat) {
+export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLayer = Policies.chosen) {
   const { keep, manifest, run, settings } = yield* Workspace
   const progress = yield* Progress
   const { dataset, split } = yield* Prepare.program()

@@ -346,7 +346,7 @@ const improve = Effect.fn("grpo")(function*(options: GrpoOptions) {
     }).pipe(Effect.provide(around(grpo, rewards, rollouts)))
   }).pipe(
     Effect.provide(
-      supervised.pipe(Layer.provideMerge(Policies.layer(options.policy ?? Policies.flat, dataset, index)))
+      supervised.pipe(Layer.provideMerge(Policies.layer(options.policy ?? Policies.chosen, dataset, index)))
     )
   )
 })

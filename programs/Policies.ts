@@ -9,6 +9,8 @@ import { LeafDecoder } from "../src/decode/LeafDecoder.ts"
 import { EmbeddingError, NoItemEmbeddings } from "../src/embedding/EmbeddingError.ts"
 import { ItemEmbeddings } from "../src/embedding/ItemEmbeddings.ts"
 import * as FlatPolicy from "../src/policy/flat/FlatPolicy.ts"
+import * as ItemPolicy from "../src/policy/item/ItemPolicy.ts"
+import * as ParallelPolicy from "../src/policy/parallel/ParallelPolicy.ts"
 import { type PolicyError } from "../src/policy/PolicyError.ts"
 import { type PolicyModel } from "../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
@@ -29,6 +31,21 @@ export type PolicyLayer = Layer.Layer<
 /** Flat policy, with one position per code. */
 export const flat: PolicyLayer = Layer.unwrap(
   Effect.map(Workspace, ({ settings }) => FlatPolicy.layer(settings.policy, settings.seed))
+)
+
+/** Item policy, with one position per item and a depth head. */
+export const item: PolicyLayer = Layer.unwrap(
+  Effect.map(Workspace, ({ settings }) => ItemPolicy.layer(settings.item, settings.seed))
+)
+
+/** Parallel policy, which writes all digits at once. */
+export const parallel: PolicyLayer = Layer.unwrap(
+  Effect.map(Workspace, ({ settings }) => ParallelPolicy.layer(settings.item, settings.seed))
+)
+
+/** Policy of the family in the settings. */
+export const chosen: PolicyLayer = Layer.unwrap(
+  Effect.map(Workspace, ({ settings }) => ({ flat, item, parallel })[settings.family])
 )
 
 /** Embeddings from which the SIDs of the run were made, read or computed at their first use. */

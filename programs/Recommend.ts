@@ -153,7 +153,7 @@ const decide = Effect.fnUntraced(function*(asked: Question["model"]) {
  */
 export const program = Effect.fn("recommend")(function*(
   question: Question,
-  policy: Policies.PolicyLayer = Policies.flat
+  policy: Policies.PolicyLayer = Policies.chosen
 ) {
   const { run, settings } = yield* Workspace
   const { dataset, split } = yield* Prepare.program()

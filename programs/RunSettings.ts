@@ -11,6 +11,7 @@ import type * as Manifest from "../src/run/Manifest.ts"
 import { DoneAlready, OtherSettings, RunError } from "../src/run/RunError.ts"
 import * as Supervised from "../src/sft/Sft.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
+import * as Recipes from "./Recipes.ts"
 import * as Settings from "./Settings.ts"
 
 /** Stages of a run, in order; each fixes the settings on which its results depend. */
@@ -38,7 +39,9 @@ const fixedBy: Readonly<Record<keyof Settings.PartialSettings, Stage | undefined
   lsa: "sids",
   fusion: "sids",
   tokenizer: "sids",
+  family: "sft",
   policy: "sft",
+  item: "sft",
   sft: "sft",
   grpo: "grpo",
   evaluation: undefined
@@ -122,7 +125,9 @@ export const plan = Effect.fn("RunSettings.plan")(function*(
   const same = now["data"] !== undefined && held?.["data"] !== undefined &&
     (yield* real(now["data"])) === (yield* real(held["data"]))
   // Naming the data before anything is made discards the old settings, so that one with which the import failed can go.
-  const base = held === undefined || (nothing && now["data"] !== undefined) ? {} : held
+  const base: Record<string, unknown> = held === undefined || (nothing && now["data"] !== undefined)
+    ? Recipes.of(now["family"])
+    : held
   const parts = [{ source: path.join(run, "manifest.json"), settings: base }, ...given]
   const partial = {
     ...Settings.merge(base, now),

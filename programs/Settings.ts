@@ -14,9 +14,11 @@ import { FusionConfig } from "../src/embedding/Fusion.ts"
 import { LsaConfig } from "../src/embedding/Lsa.ts"
 import { conflicts, GrpoConfig } from "../src/grpo/Grpo.ts"
 import { FlatPolicyConfig } from "../src/policy/flat/FlatPolicy.ts"
+import { ItemPolicyConfig } from "../src/policy/item/ItemPolicyConfig.ts"
 import { SftConfig } from "../src/sft/Sft.ts"
 import { defaultEncoder, EncoderConfig } from "./Encoders.ts"
 import * as Quantizers from "./Quantizers.ts"
+import * as Recipes from "./Recipes.ts"
 import * as Rewards from "./Rewards.ts"
 import { SettingsError } from "./SettingsError.ts"
 
@@ -129,7 +131,12 @@ export class Settings extends Schema.Class<Settings>("sidereal/programs/Settings
     fusion: FusionConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     lsa: LsaConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     tokenizer: Quantizers.TokenizerConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    /** Family of the policy. @default that of the recipe, of which a new run records a copy */
+    family: Schema.Literals(Recipes.families).pipe(Schema.withDecodingDefaultKey(Effect.succeed("flat" as const))),
+    /** Settings of the flat family. */
     policy: FlatPolicyConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    /** Settings of the families with one position per item: item and parallel. */
+    item: ItemPolicyConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     sft: SftConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     grpo: GrpoConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     evaluation: EvaluationConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))

@@ -140,7 +140,7 @@ export const train = Effect.fn("Sft.train")(
 )
 
 /** Trains the policy of the run, or resumes. */
-export const program = Effect.fn("sft")(function*(policy: Policies.PolicyLayer = Policies.flat) {
+export const program = Effect.fn("sft")(function*(policy: Policies.PolicyLayer = Policies.chosen) {
   const { settings } = yield* Workspace
   const { dataset, split } = yield* Prepare.program()
   const { index } = yield* Tokenize.program()

@@ -26,7 +26,7 @@ export interface WorkerOptions {
  * Draws rollouts until it is interrupted; returns when the settings of the run change, so that the caller can open the
  * run again. It reads the run's data and SIDs and writes nothing; weights come from the training process.
  */
-export const program = Effect.fn("worker")(function*({ at, policy = Policies.flat }: WorkerOptions) {
+export const program = Effect.fn("worker")(function*({ at, policy = Policies.chosen }: WorkerOptions) {
   const { run, settings } = yield* Workspace
   const prepared = yield* Prepare.program()
   const { index } = yield* Tokenize.program()

@@ -10,6 +10,7 @@ import * as Option from "effect/Option"
 import * as Packages from "../../src/run/Packages.ts"
 import * as Devices from "../Devices.ts"
 import * as Note from "../Note.ts"
+import * as Recipes from "../Recipes.ts"
 import type * as Settings from "../Settings.ts"
 import type { WorkspaceOptions } from "../Workspace.ts"
 
@@ -50,6 +51,10 @@ export const command = Command.make("sidereal").pipe(
       Flag.optional
     ),
     strict: toggle("strict", "Rows that cannot be used are an error instead of being counted"),
+    policy: Flag.Literals("policy", Recipes.families).pipe(
+      Flag.withDescription(`Family of the policy of a new run (default: ${Recipes.defaultFamily})`),
+      Flag.optional
+    ),
     seed: Flag.Int("seed").pipe(Flag.withDescription("Everything random follows from it (default: 1)"), Flag.optional),
     config: text("config", "JSON file with settings; flags win over it"),
     device: Flag.Literals("device", Devices.names).pipe(
@@ -78,6 +83,7 @@ export const partsOf = Effect.fnUntraced(function*(flags: Flags) {
         data: Option.getOrUndefined(flags.data),
         core: Option.getOrUndefined(flags.core),
         ...dataSettings(flags),
+        family: Option.getOrUndefined(flags.policy),
         seed: Option.getOrUndefined(flags.seed)
       })
     }

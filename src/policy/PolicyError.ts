@@ -15,6 +15,16 @@ export class Unsupported extends Schema.TaggedError<Unsupported>()("Unsupported"
   }
 }
 
+/** The embeddings of the items, which a policy reads as their content, are not available. */
+export class NoContent extends Schema.TaggedError<NoContent>()("NoContent", {
+  family: Schema.String,
+  detail: Schema.String
+}) {
+  override get message() {
+    return `the ${this.family} policy reads the embeddings of the items, which are not available: ${this.detail}; run \`sidereal embed\`, or use the flat policy`
+  }
+}
+
 /** A node that was passed to `score` before its parent. */
 export class UnscoredParent extends Schema.TaggedError<UnscoredParent>()("UnscoredParent", {
   prompt: Schema.Int,
@@ -41,7 +51,7 @@ export class MissingLogProbs extends Schema.TaggedError<MissingLogProbs>()("Miss
 
 /** Failure of a policy; `reason` says which. */
 export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError", {
-  reason: Schema.Union([TensorError, Unsupported, UnscoredParent, MissingLogProbs])
+  reason: Schema.Union([TensorError, Unsupported, NoContent, UnscoredParent, MissingLogProbs])
 }) {
   override get message() {
     return this.reason.message

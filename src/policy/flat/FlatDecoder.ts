@@ -14,6 +14,9 @@ import type * as Transformer from "../transformer/Transformer.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
 import * as FlatPrograms from "./FlatPrograms.ts"
 
+/** Name of the family. */
+export const family = "flat"
+
 /** Key of a compiled program; equal keys share one program. */
 export type ProgramKey =
   | {

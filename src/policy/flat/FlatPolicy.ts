@@ -15,7 +15,6 @@ import * as Transformer from "../transformer/Transformer.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
 import * as FlatDecoder from "./FlatDecoder.ts"
 import * as FlatLayout from "./FlatLayout.ts"
-import * as FlatPrompt from "./FlatPrompt.ts"
 import * as FlatSession from "./FlatSession.ts"
 import * as FlatSupervised from "./FlatSupervised.ts"
 import * as FlatTrees from "./FlatTrees.ts"
@@ -85,7 +84,7 @@ const make = (config: FlatPolicyConfig, seed: number, attention: number) =>
     const slots = Object.entries(specs()).map(([name, { shape, trainable = true }]) => ({ name, shape, trainable }))
     const decoder = yield* FlatDecoder.make(shape, slots, config.historyItems)
     return PolicyModel.of({
-      family: FlatPrompt.family,
+      family: FlatDecoder.family,
       get parameters() {
         return specs()
       },

@@ -9,15 +9,15 @@ import { type LeafSpace } from "../../sid/trie/LeafSpace.ts"
 import { masked } from "../../tensor/Attention.ts"
 import { hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
 import { type Executable, type TensorHandle } from "../../tensor/TensorRuntime.ts"
+import * as ItemPrompt from "../ItemPrompt.ts"
 import { ofTensor, PolicyError, UnscoredParent } from "../PolicyError.ts"
 import { type OpenOptions, type PromptSession } from "../PolicyModel.ts"
 import { type Prompt } from "../Prompt.ts"
 import * as NodeLogits from "../tree/NodeLogits.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
-import { type FlatDecoder } from "./FlatDecoder.ts"
+import * as FlatDecoder from "./FlatDecoder.ts"
 import * as FlatLayout from "./FlatLayout.ts"
 import * as FlatPrograms from "./FlatPrograms.ts"
-import * as FlatPrompt from "./FlatPrompt.ts"
 import * as LevelHead from "./LevelHead.ts"
 
 /** Lays out prompts as [B, T], padded on the right. */
@@ -51,7 +51,7 @@ interface Kept {
 
 /** Opens a session: computes the prompts and keeps their key-value cache until the Scope closes. */
 export const open = Effect.fn("PolicyModel.open")(function*(
-  decoder: FlatDecoder,
+  decoder: FlatDecoder.FlatDecoder,
   given: ReadonlyArray<Prompt>,
   options: OpenOptions
 ) {
@@ -63,9 +63,9 @@ export const open = Effect.fn("PolicyModel.open")(function*(
   const spaces = Array.isArray(options.space)
     ? options.space as ReadonlyArray<LeafSpace>
     : given.map(() => options.space as LeafSpace)
-  const prompts = (yield* Effect.forEach(given, FlatPrompt.items)).map((items) =>
-    FlatLayout.prompt(index, vocabulary, items, promptPositions)
-  )
+  const prompts = (yield* Effect.forEach(given, (prompt) => ItemPrompt.items(FlatDecoder.family, prompt))).map((
+    items
+  ) => FlatLayout.prompt(index, vocabulary, items, promptPositions))
   const batch = prompts.length
   const length = Math.max(...prompts.map((tokens) => tokens.length))
   const prefill = yield* program({ kind: "prefill", normaliser })

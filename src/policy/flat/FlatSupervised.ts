@@ -7,13 +7,13 @@ import * as Trie from "../../sid/trie/Trie.ts"
 import * as Dropout from "../../tensor/Dropout.ts"
 import { hostBool, hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
 import * as GradientParts from "../GradientParts.ts"
+import * as ItemPrompt from "../ItemPrompt.ts"
 import { ofTensor } from "../PolicyError.ts"
 import { type Gradient, type SupervisedBatch } from "../PolicyModel.ts"
 import { type TrainingExample } from "../Prompt.ts"
 import * as Transformer from "../transformer/Transformer.ts"
 import * as FlatDecoder from "./FlatDecoder.ts"
 import * as FlatLayout from "./FlatLayout.ts"
-import * as FlatPrompt from "./FlatPrompt.ts"
 import * as LevelHead from "./LevelHead.ts"
 
 const longestOf = (index: SidIndex, sequences: ReadonlyArray<FlatLayout.Sequence>): number =>
@@ -24,8 +24,8 @@ const longestOf = (index: SidIndex, sequences: ReadonlyArray<FlatLayout.Sequence
   }, 0)
 
 const sequenceOf = Effect.fnUntraced(function*(historyItems: number, { answer, prompt, weight }: TrainingExample) {
-  const items = yield* FlatPrompt.items(prompt)
-  const own = answer === "every-position" ? [] : yield* FlatPrompt.answered(answer)
+  const items = yield* ItemPrompt.items(FlatDecoder.family, prompt)
+  const own = answer === "every-position" ? [] : yield* ItemPrompt.answered(FlatDecoder.family, answer)
   const all = own.length === 0 ? items : Int32Array.from([...items, ...own])
   const kept = all.subarray(-historyItems)
   const given = own.length === 0 ? 0 : Math.max(0, items.length - (all.length - kept.length))

@@ -7,24 +7,18 @@ import { masked } from "../../tensor/Attention.ts"
 import * as ProgramCache from "../../tensor/ProgramCache.ts"
 import { hostBool, hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
 import * as GradientParts from "../GradientParts.ts"
+import * as ItemPrompt from "../ItemPrompt.ts"
 import { ofTensor } from "../PolicyError.ts"
-import {
-  type CandidateGroup,
-  checkNeeds,
-  type Gradient,
-  type ScoredGroup,
-  type TreeLogProbs,
-  type Weights
-} from "../PolicyModel.ts"
+import { type CandidateGroup, checkNeeds, type Gradient, type ScoredGroup, type Weights } from "../PolicyModel.ts"
 import * as CandidateObjective from "../tree/CandidateObjective.ts"
+import * as CandidateTrees from "../tree/CandidateTrees.ts"
 import * as FlatDecoder from "./FlatDecoder.ts"
 import * as FlatLayout from "./FlatLayout.ts"
 import * as FlatPrograms from "./FlatPrograms.ts"
-import * as FlatPrompt from "./FlatPrompt.ts"
 import * as LevelHead from "./LevelHead.ts"
 
 const historiesOf = (groups: ReadonlyArray<CandidateGroup>) =>
-  Effect.forEach(groups, ({ prompt }) => FlatPrompt.items(prompt))
+  Effect.forEach(groups, ({ prompt }) => ItemPrompt.items(FlatDecoder.family, prompt))
 
 /** Lays out trees with the feeds of every program over them; `bases` are the offsets of each inner node's columns. */
 const treeFeeds = (
@@ -100,17 +94,7 @@ const scorePart = Effect.fnUntraced(
     const { feeds, rows } = treeFeeds(decoder, groups, histories)
     const executable = yield* decoder.program({ kind: "treeScores" })
     const outputs = yield* executable.run({ ...weights.feeds, ...feeds })
-    const table = (yield* outputs["logProbs"]!.read).data
-    return groups.map((_, g): TreeLogProbs => {
-      const [from, to] = [rows.first[g]!, rows.first[g + 1]!]
-      const starts = rows.starts.slice(from, to + 1).map((start) => start - rows.starts[from]!)
-      const logProbs = new Float32Array(starts.at(-1)!)
-      for (let r = from; r < to; r++) {
-        const start = starts[r - from]!
-        for (let e = start; e < starts[r - from + 1]!; e++) logProbs[e] = table[r * rows.widest + e - start]!
-      }
-      return { nodes: rows.nodes.slice(from, to), starts, logProbs }
-    })
+    return CandidateTrees.split(rows, (yield* outputs["logProbs"]!.read).data as Float32Array)
   },
   Effect.scoped,
   Effect.catchTag("TensorError", (error) => Effect.fail(ofTensor(error)))

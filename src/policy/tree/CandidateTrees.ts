@@ -2,6 +2,7 @@
  * Trees of candidates: the inner nodes on the paths of every group's candidates, their edges and the candidates' paths.
  */
 import * as LeafSpace from "../../sid/trie/LeafSpace.ts"
+import { type TreeLogProbs } from "../PolicyModel.ts"
 
 /** Candidates of one group: trie nodes of leaves, [G]. */
 export interface Leaves {
@@ -73,3 +74,19 @@ export const make = (
     paths
   }
 }
+
+/** Returns the log-probabilities of each group's tree, from a table of the edges of all inner nodes, [R, K]. */
+export const split = (
+  { first, nodes, starts: all, widest }: CandidateTrees,
+  table: Float32Array
+): ReadonlyArray<TreeLogProbs> =>
+  Array.from(first.subarray(1), (to, g): TreeLogProbs => {
+    const from = first[g]!
+    const starts = all.slice(from, to + 1).map((start) => start - all[from]!)
+    const logProbs = new Float32Array(starts.at(-1)!)
+    for (let r = from; r < to; r++) {
+      const start = starts[r - from]!
+      for (let e = start; e < starts[r - from + 1]!; e++) logProbs[e] = table[r * widest + e - start]!
+    }
+    return { nodes: nodes.slice(from, to), starts, logProbs }
+  })

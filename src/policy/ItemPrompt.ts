@@ -1,15 +1,12 @@
 /**
- * Prompts and answers that a flat policy supports: items without text.
+ * Prompts and answers of policies that read and write items without text.
  */
 import * as Effect from "effect/Effect"
-import { PolicyError, Unsupported } from "../PolicyError.ts"
-import { type Prompt, type Segment } from "../Prompt.ts"
+import { PolicyError, Unsupported } from "./PolicyError.ts"
+import { type Prompt, type Segment } from "./Prompt.ts"
 
-/** Name of the family. */
-export const family = "flat"
-
-/** Returns the items of a history prompt; fails for a text prompt. */
-export const items = (prompt: Prompt): Effect.Effect<Int32Array, PolicyError> =>
+/** Returns the items of a history prompt; fails for a text prompt, in the name of the family. */
+export const items = (family: string, prompt: Prompt): Effect.Effect<Int32Array, PolicyError> =>
   prompt._tag === "History" ? Effect.succeed(prompt.history.items) : Effect.fail(
     new PolicyError({
       reason: new Unsupported({
@@ -20,8 +17,11 @@ export const items = (prompt: Prompt): Effect.Effect<Int32Array, PolicyError> =>
     })
   )
 
-/** Returns the items of an answer; fails for text. */
-export const answered = (segments: ReadonlyArray<Segment>): Effect.Effect<ReadonlyArray<number>, PolicyError> =>
+/** Returns the items of an answer; fails for text, in the name of the family. */
+export const answered = (
+  family: string,
+  segments: ReadonlyArray<Segment>
+): Effect.Effect<ReadonlyArray<number>, PolicyError> =>
   Effect.forEach(segments, (segment) =>
     typeof segment === "object" ? Effect.succeed(segment.item) : Effect.fail(
       new PolicyError({

@@ -1,0 +1,212 @@
+/**
+ * Supervised training of a policy with one position per item: the batches of an epoch and the gradient of a batch.
+ */
+import * as Effect from "effect/Effect"
+import * as Random from "../../statistics/Random.ts"
+import * as Autodiff from "../../tensor/Autodiff.ts"
+import * as Dropout from "../../tensor/Dropout.ts"
+import * as ProgramCache from "../../tensor/ProgramCache.ts"
+import { float32, hostFloat32, hostInt32, type HostTensor } from "../../tensor/TensorProgram.ts"
+import * as TensorProgram from "../../tensor/TensorProgram.ts"
+import * as FlatDecoder from "../flat/FlatDecoder.ts"
+import * as GradientParts from "../GradientParts.ts"
+import * as ItemPrompt from "../ItemPrompt.ts"
+import { ofTensor } from "../PolicyError.ts"
+import { type Gradient, type SupervisedBatch } from "../PolicyModel.ts"
+import { type TrainingExample } from "../Prompt.ts"
+import * as Transformer from "../transformer/Transformer.ts"
+import * as ItemModel from "./ItemModel.ts"
+import * as ItemNetwork from "./ItemNetwork.ts"
+import * as ItemRows from "./ItemRows.ts"
+import * as SampledClasses from "./SampledClasses.ts"
+
+const programName = "items.supervised"
+
+/** Sequence of items; the first `given` items have no loss, and the losses of the others are multiplied by `weight`. */
+interface Sequence {
+  readonly items: Int32Array
+  readonly given: number
+  readonly weight: number
+}
+
+const sequenceOf = Effect.fnUntraced(function*(
+  { family, settings: { historyItems } }: ItemModel.ItemModel,
+  { answer, prompt, weight }: TrainingExample
+) {
+  const items = yield* ItemPrompt.items(family, prompt)
+  const own = answer === "every-position" ? [] : yield* ItemPrompt.answered(family, answer)
+  const all = own.length === 0 ? items : Int32Array.from([...items, ...own])
+  const kept = all.subarray(-(historyItems + 1))
+  const given = own.length === 0 ? 0 : Math.max(0, items.length - (all.length - kept.length))
+  return { items: kept, given, weight } satisfies Sequence
+})
+
+/** Lays out rows of sequences; the targets of a sequence are its items, the inputs are its beginning and all but the last. */
+const batchOf = (
+  sequences: ReadonlyArray<Sequence>,
+  places: ReturnType<typeof ItemRows.assign>["places"],
+  rows: number,
+  length: number,
+  begin: number
+): SupervisedBatch => {
+  const inputs = sequences.map(({ items }) => items.subarray(0, -1))
+  const filled = ItemRows.fill(inputs, places, rows, length, begin)
+  const targets = new Int32Array(rows * length).fill(-1)
+  const weights = new Float32Array(rows * length)
+  let [losses, total] = [0, 0]
+  for (const [s, { given, items, weight }] of sequences.entries()) {
+    for (let t = given; t < items.length; t++) {
+      targets[filled.starts[s]! + t] = items[t]!
+      weights[filled.starts[s]! + t] = weight
+      losses++
+      total += weight
+    }
+  }
+  for (let i = 0; i < weights.length; i++) weights[i] = weights[i]! / (total > 0 ? total : 1)
+  return {
+    program: programName,
+    targets: losses,
+    feeds: {
+      ...ItemRows.feeds(filled),
+      targets: hostInt32(targets, rows, length),
+      weights: hostFloat32(weights, rows, length)
+    }
+  }
+}
+
+/**
+ * Packs the examples of an epoch into batches of about `batchItems` positions, in an order drawn from (seed, epoch);
+ * fails for text prompts and answers.
+ */
+export const plan = Effect.fnUntraced(function*(
+  model: ItemModel.ItemModel,
+  examples: ReadonlyArray<TrainingExample>,
+  seed: number,
+  epoch: number
+) {
+  const all = yield* Effect.forEach(examples, (example) => sequenceOf(model, example))
+  const order = Array.from(Random.permutation(all.length, seed, epoch), (which) => all[which]!)
+    .filter(({ items }) => items.length > 0)
+  const lengths = order.map(({ items }) => items.length)
+  const length = Math.max(ItemRows.rowLength, ...lengths)
+  const { places, rows } = ItemRows.assign(lengths, length)
+  const rowsPerBatch = Math.max(1, Math.round(model.settings.batchItems / length))
+  const members = Array.from({ length: Math.ceil(rows / rowsPerBatch) }, (): Array<number> => [])
+  for (const [s, { row }] of places.entries()) members[Math.floor(row / rowsPerBatch)]!.push(s)
+  return members.map((own, batch) => {
+    const first = batch * rowsPerBatch
+    return batchOf(
+      own.map((s) => order[s]!),
+      own.map((s) => ({ row: places[s]!.row - first, offset: places[s]!.offset })),
+      Math.min(rowsPerBatch, rows - first),
+      length,
+      model.shape.items
+    )
+  })
+})
+
+/** Dropout masks of a program: those of the transformer, of the item head's input and of the generator's. */
+const sitesOf = ({ shape: { config } }: ItemModel.ItemModel) =>
+  Array.from({ length: Transformer.dropoutSites(config) }, (_, site) => `dropout.${site}`)
+
+const program = (model: ItemModel.ItemModel, frozen: ReadonlyArray<string>, dropping: boolean) => {
+  const { head, settings: { itemWeight }, shape } = model
+  const { width } = shape.config
+  const sites = dropping ? sitesOf(model) : []
+  const generatorDrops = dropping && head.dropoutRows(shape, 1) > 0
+  return TensorProgram.make({
+    name: `${model.family}.supervised${dropping ? ".dropout" : ""}`,
+    inputs: {
+      ...ItemModel.inputs(model),
+      ...ItemNetwork.classInputs,
+      ...head.inputs(shape),
+      ...Object.fromEntries(sites.map((name) => [name, float32("B", "T", width)])),
+      ...(dropping ? { "dropout.head": float32("B", "T", width) } : {}),
+      ...(generatorDrops ? { "dropout.generator": float32("R", width) } : {})
+    },
+    body: (inputs: ItemNetwork.Inputs) => {
+      const { auxiliary, gradients, value } = Autodiff.withAuxiliary((own) => {
+        const weights = { ...inputs, ...own }
+        const states = ItemNetwork.states(shape, weights, inputs, sites.map((name) => inputs[name]!))
+        const seen = dropping ? states.mul(inputs["dropout.head"]!.reshape(states.shape)) : states
+        const item = ItemNetwork.itemLoss(shape, weights, inputs, seen)
+        const generated = head.loss(shape, weights, inputs, generatorDrops ? states : seen, inputs["dropout.generator"])
+        return {
+          loss: item.mul(itemWeight).add(generated),
+          auxiliary: { "term.item": item, [`term.${head.term}`]: generated }
+        }
+      }, ItemModel.trained(model, inputs, frozen))
+      return { loss: value, ...auxiliary, ...gradients }
+    }
+  })
+}
+
+/** Makes the gradient of the losses of both heads, each the mean cross-entropy per target, in nats. */
+export const gradient = Effect.fnUntraced(function*(model: ItemModel.ItemModel) {
+  const { head, settings, shape, space } = model
+  const { dropout: rates, negatives } = settings
+  const { width } = shape.config
+  const cache = yield* ProgramCache.make(
+    model.runtime,
+    ({ dropping, frozen }: { readonly frozen: ReadonlyArray<string>; readonly dropping: boolean }) =>
+      program(model, frozen, dropping)
+  )
+  const sites = sitesOf(model)
+  const [input, residual, heads] = [Dropout.make(1), Dropout.make(sites.length - 1), Dropout.make(1)]
+  const generator = Dropout.make(1)
+  const dropping = Math.max(rates.input, rates.residual, rates.head) > 0
+  const masksOf = (rows: number, length: number, seed: number, step: number): Record<string, HostTensor> => {
+    const size = rows * length * width
+    const masks = [
+      ...input.draw(seed, step, size, rates.input),
+      ...residual.draw(seed + 0x1000_0000, step, size, rates.residual)
+    ]
+    const [head_] = heads.draw(seed + 0x2000_0000, step, size, rates.head)
+    const generatorRows = head.dropoutRows(shape, rows * length)
+    return {
+      ...Object.fromEntries(masks.map((mask, site) => [sites[site]!, hostFloat32(mask, rows, length, width)])),
+      "dropout.head": hostFloat32(head_!, rows, length, width),
+      ...(generatorRows > 0
+        ? {
+          "dropout.generator": hostFloat32(
+            generator.draw(seed + 0x3000_0000, step, generatorRows * width, rates.head)[0]!,
+            generatorRows,
+            width
+          )
+        }
+        : {})
+    }
+  }
+  const result: Gradient<SupervisedBatch> = {
+    accumulate: Effect.fn("PolicyModel.supervised")(function*(store, parts, { seed, step }) {
+      const executable = yield* cache({ frozen: FlatDecoder.frozenIn(store), dropping }).pipe(Effect.mapError(ofTensor))
+      const feedsOf = ({ feeds: { targets, weights, ...rows } }: SupervisedBatch, part: number) => {
+        const [count, length] = rows["items"]!.shape as [number, number]
+        const given = { items: targets!.data as Int32Array, weights: weights!.data as Float32Array }
+        return {
+          ...model.catalogue,
+          ...rows,
+          ...SampledClasses.feeds(given.items, given.weights, {
+            items: shape.items,
+            negatives,
+            key: [seed, step, part, 0x5a3],
+            shape: [count, length]
+          }),
+          ...head.feeds(shape, space, given),
+          ...(dropping ? masksOf(count, length, seed + part * 0x1_0000, step) : {})
+        }
+      }
+      return yield* GradientParts.accumulate(
+        store,
+        executable,
+        parts.map(({ batch, share = 1 }, part) => ({
+          share,
+          get feeds() {
+            return feedsOf(batch, part)
+          }
+        }))
+      )
+    })
+  }
+  return result
+})

@@ -1,0 +1,148 @@
+/**
+ * Scores of all items from the logits of their digits: one look-up and addition per digit and item.
+ */
+import * as tf from "@tensorflow/tfjs"
+import * as Effect from "effect/Effect"
+import * as Autodiff from "../../tensor/Autodiff.ts"
+import * as ProgramCache from "../../tensor/ProgramCache.ts"
+import { float32, hostFloat32, hostInt32, int32 } from "../../tensor/TensorProgram.ts"
+import * as TensorProgram from "../../tensor/TensorProgram.ts"
+import * as ItemModel from "../item/ItemModel.ts"
+import * as ItemNetwork from "../item/ItemNetwork.ts"
+import { type Weights } from "../PolicyModel.ts"
+import { type Prompt } from "../Prompt.ts"
+import * as DigitHead from "./DigitHead.ts"
+
+/** Codes of the items as columns of the digits' logits. */
+export interface DigitColumns {
+  /** Column of each digit of each item, [N, L]; -1 beyond the end of a shorter SID. */
+  readonly columns: Int32Array
+  readonly levels: number
+  /** Number of columns of all digits. */
+  readonly width: number
+}
+
+/** Returns the columns of the items' codes. */
+export const columnsOf = ({ index, shape: { levels, vocabulary: { offsets, sizes } } }: ItemModel.ItemModel) => {
+  const columns = new Int32Array(index.sids.length * levels).fill(-1)
+  for (const [item, sid] of index.sids.entries()) {
+    for (const [level, code] of sid.entries()) columns[item * levels + level] = offsets[level]! - 1 + code
+  }
+  return { columns, levels, width: sizes.reduce((a, b) => a + b, 0) } satisfies DigitColumns
+}
+
+/** Sums a prompt's logits over the digits of every item, and adds the items' biases, [N]. */
+export const sum = ({ columns, levels }: DigitColumns, logits: Float32Array, biases: Float32Array): Float64Array => {
+  const scores = Float64Array.from(biases)
+  for (let item = 0, at = 0; item < scores.length; item++) {
+    let total = 0
+    for (let end = at + levels; at < end; at++) {
+      const column = columns[at]!
+      if (column >= 0) total += logits[column]!
+    }
+    scores[item] = scores[item]! + total
+  }
+  return scores
+}
+
+/** Adds derivatives by items' scores [N] to those by the digits' logits. */
+export const scatter = ({ columns, levels }: DigitColumns, pulls: Float64Array, into: Float64Array): void => {
+  for (let item = 0, at = 0; item < pulls.length; item++) {
+    const pull = pulls[item]!
+    for (let end = at + levels; at < end; at++) {
+      const column = columns[at]!
+      if (column >= 0) into[column]! += pull
+    }
+  }
+}
+
+const table = (
+  { shape }: ItemModel.ItemModel,
+  temperature: number,
+  weights: ItemNetwork.Inputs,
+  inputs: ItemNetwork.Inputs
+): tf.Tensor => {
+  const states = tf.gather(ItemNetwork.states(shape, weights, inputs), inputs["last"]!)
+  const scale = weights[DigitHead.names.scale]!.exp().mul(1 / shape.levels)
+  return DigitHead.logits(shape, temperature, weights, states).mul(scale)
+}
+
+/** Scores of prompts. */
+export interface Scored {
+  /** Returns the score of every item after a prompt, [N]: logarithms of probabilities up to a constant. */
+  readonly of: (prompt: number) => Float64Array
+}
+
+/** Makes the function that scores every item after prompts. */
+export const make = Effect.fnUntraced(function*(model: ItemModel.ItemModel, temperature: number) {
+  const columns = columnsOf(model)
+  const cache = yield* ProgramCache.make(model.runtime, (_: "digits") =>
+    TensorProgram.make({
+      name: `${model.family}.digits`,
+      inputs: { ...ItemModel.inputs(model), last: int32("P") },
+      body: (inputs: ItemNetwork.Inputs) => ({
+        digits: table(model, temperature, inputs, inputs),
+        biases: inputs[DigitHead.names.itemBias]!.add(tf.scalar(0))
+      })
+    }))
+  return Effect.fnUntraced(function*(prompts: ReadonlyArray<Prompt>, weights: Weights) {
+    const { feeds, last } = ItemModel.promptFeeds(model, yield* ItemModel.histories(model, prompts))
+    const executable = yield* cache("digits")
+    const outputs = yield* executable.run({ ...weights.feeds, ...feeds, last: hostInt32(last, last.length) })
+    const digits = (yield* outputs["digits"]!.read).data as Float32Array
+    const biases = (yield* outputs["biases"]!.read).data as Float32Array
+    const scored: Scored = {
+      of: (prompt) => sum(columns, digits.subarray(prompt * columns.width, (prompt + 1) * columns.width), biases)
+    }
+    return scored
+  }, Effect.scoped)
+})
+
+/** Builds the program whose gradient is that of the scores times given derivatives. */
+export const pullProgram = (
+  model: ItemModel.ItemModel,
+  temperature: number,
+  frozen: ReadonlyArray<string>
+): TensorProgram.TensorProgram =>
+  TensorProgram.make({
+    name: `${model.family}.pull`,
+    inputs: {
+      ...ItemModel.inputs(model),
+      last: int32("P"),
+      digitPulls: float32("P", columnsOf(model).width),
+      biasPulls: float32(model.shape.items)
+    },
+    body: (inputs: ItemNetwork.Inputs) => {
+      const { gradients, value } = Autodiff.valueAndGradients((own) => {
+        const weights = { ...inputs, ...own }
+        return table(model, temperature, weights, inputs).mul(inputs["digitPulls"]!).sum()
+          .add(weights[DigitHead.names.itemBias]!.mul(inputs["biasPulls"]!).sum())
+      }, ItemModel.trained(model, inputs, frozen))
+      return { value, ...gradients }
+    }
+  })
+
+/** Returns the feeds of `pullProgram` for derivatives by every item's score after each prompt, [P][N]. */
+export const pullFeeds = Effect.fnUntraced(function*(
+  model: ItemModel.ItemModel,
+  columns: DigitColumns,
+  prompts: ReadonlyArray<Prompt>,
+  pulls: ReadonlyArray<Float64Array>
+) {
+  const { feeds, last } = ItemModel.promptFeeds(model, yield* ItemModel.histories(model, prompts))
+  const digits = new Float32Array(prompts.length * columns.width)
+  const biases = new Float64Array(model.shape.items)
+  const row = new Float64Array(columns.width)
+  for (const [p, pull] of pulls.entries()) {
+    row.fill(0)
+    scatter(columns, pull, row)
+    digits.set(row, p * columns.width)
+    for (const [item, value] of pull.entries()) biases[item]! += value
+  }
+  return {
+    ...feeds,
+    last: hostInt32(last, last.length),
+    digitPulls: hostFloat32(digits, prompts.length, columns.width),
+    biasPulls: hostFloat32(Float32Array.from(biases), biases.length)
+  }
+})
