@@ -13,23 +13,35 @@ import * as RmsNorm from "../../tensor/RmsNorm.ts"
 import { type GeneratorHead } from "../item/GeneratorHead.ts"
 import * as ItemNetwork from "../item/ItemNetwork.ts"
 import { type Inputs, type ItemShape } from "../item/ItemNetwork.ts"
-import * as Transformer from "../transformer/Transformer.ts"
 
 /** Names of the parameters. */
 export const names = {
-  weight: "digits.weight",
-  bias: "digits.bias",
+  codes: "digits.codes.weight",
+  query: "digits.query.weight",
+  gate: "digits.gate.weight",
+  gateBias: "digits.gate.bias",
   scale: "digits.scale",
   itemBias: "digits.item.bias"
 } as const
 
+/** Shape of the head's scores. */
+export interface DigitShape {
+  /** Temperature of the cosines. */
+  readonly temperature: number
+  /** Components of the direction of a digit, E. */
+  readonly digitWidth: number
+}
+
 /** Returns the names, shapes and initial values of the parameters; `normal` returns standard normal draws. */
-export const parameters = (
-  { config: { width }, items, levels }: ItemShape,
+const parameters = (
+  { config: { vocabulary, width }, items, levels }: ItemShape,
+  { digitWidth }: DigitShape,
   normal: () => number
 ): ParameterSpecs => ({
-  [names.weight]: ItemNetwork.zeros(levels * width, width),
-  [names.bias]: ItemNetwork.drawn([levels * width], 0.02, normal),
+  [names.codes]: ItemNetwork.drawn([vocabulary, digitWidth], 0.05, normal),
+  [names.query]: ItemNetwork.drawn([levels * digitWidth, width], 0.02, normal),
+  [names.gate]: ItemNetwork.zeros(levels * digitWidth, width),
+  [names.gateBias]: ItemNetwork.drawn([levels * digitWidth], 0.02, normal),
   [names.scale]: ItemNetwork.zeros(1),
   [names.itemBias]: ItemNetwork.zeros(items)
 })
@@ -40,24 +52,30 @@ const unit = (rows: tf.Tensor): tf.Tensor => {
   return RmsNorm.apply(rows, tf.fill([width], 1 / Math.sqrt(width)), 1e-9)
 }
 
-/** Computes the directions of all digits after states [M, D], [M, L x D]; every digit's has length 1. */
-const directions = ({ config: { width }, levels }: ItemShape, weights: Inputs, states: tf.Tensor): tf.Tensor => {
+/** Computes the directions of all digits after states [M, D], [M, L x E]; every digit's has length 1. */
+const directions = (
+  { levels }: ItemShape,
+  { digitWidth }: DigitShape,
+  weights: Inputs,
+  states: tf.Tensor
+): tf.Tensor => {
   const rows = states.shape[0]!
-  const x = tf.matMul(states as tf.Tensor2D, weights[names.weight]! as tf.Tensor2D, false, true)
-    .add(weights[names.bias]!)
-  const u = x.mul(x.sigmoid()).reshape([rows, levels, width]).add(states.reshape([rows, 1, width]))
-  return unit(u.reshape([rows * levels, width])).reshape([rows, levels * width])
+  const linear = (name: string) => tf.matMul(states as tf.Tensor2D, weights[name]! as tf.Tensor2D, false, true)
+  const gate = linear(names.gate).add(weights[names.gateBias]!)
+  const u = gate.mul(gate.sigmoid()).add(linear(names.query))
+  return unit(u.reshape([rows * levels, digitWidth])).reshape([rows, levels * digitWidth])
 }
 
 /** Computes the logits of all codes of every digit, before scaling, [M, L x K], from states [M, D]. */
-export const logits = (shape: ItemShape, temperature: number, weights: Inputs, states: tf.Tensor): tf.Tensor => {
-  const { config: { width }, levels, vocabulary: { offsets, sizes } } = shape
-  const u = directions(shape, weights, states)
-  const codes = unit(weights[Transformer.embeddingName]!)
+export const logits = (shape: ItemShape, digits: DigitShape, weights: Inputs, states: tf.Tensor): tf.Tensor => {
+  const { levels, vocabulary: { offsets, sizes } } = shape
+  const { digitWidth, temperature } = digits
+  const u = directions(shape, digits, weights, states)
+  const codes = unit(weights[names.codes]!)
   return tf.concat(
     Array.from({ length: levels }, (_, level) => {
-      const own = tf.slice(u as tf.Tensor2D, [0, level * width], [-1, width])
-      const table = tf.slice(codes as tf.Tensor2D, [offsets[level]!, 0], [sizes[level]!, width])
+      const own = tf.slice(u as tf.Tensor2D, [0, level * digitWidth], [-1, digitWidth])
+      const table = tf.slice(codes as tf.Tensor2D, [offsets[level]!, 0], [sizes[level]!, digitWidth])
       return tf.matMul(own, table, false, true)
     }),
     1
@@ -67,31 +85,35 @@ export const logits = (shape: ItemShape, temperature: number, weights: Inputs, s
 /** Computes the weighted cross-entropy of the items' scores over the classes of `ItemNetwork.classInputs`. */
 const loss = (
   shape: ItemShape,
-  temperature: number,
+  digits: DigitShape,
   weights: Inputs,
   inputs: Inputs,
   states: tf.Tensor
 ): tf.Tensor => {
-  const { config: { width }, levels } = shape
+  const { levels } = shape
+  const { digitWidth, temperature } = digits
   const rows = states.shape[0]!
   const classes = inputs["classes"]!
   const count = classes.shape[0]!
-  const codes = unit(weights[Transformer.embeddingName]!)
-  const vectors = tf.gather(codes, ItemNetwork.tokensOf(inputs, classes).reshape([-1])).reshape([count, levels * width])
+  const codes = unit(weights[names.codes]!)
+  const vectors = tf.gather(codes, ItemNetwork.tokensOf(inputs, classes).reshape([-1])).reshape([
+    count,
+    levels * digitWidth
+  ])
   const scale = weights[names.scale]!.exp().mul(1 / (temperature * levels))
   return LinearCrossEntropy.loss(
-    ItemNetwork.withOne(directions(shape, weights, states).mul(scale)),
+    ItemNetwork.withOne(directions(shape, digits, weights, states).mul(scale)),
     ItemNetwork.withColumn(vectors, tf.gather(weights[names.itemBias]!, classes).add(inputs["corrections"]!)),
     { targets: inputs["labels"]!.reshape([rows]), weights: inputs["weights"]!.reshape([rows]) }
   )
 }
 
-/** Makes the head of the `parallel` family in supervised training, with a temperature of the cosines. */
-export const generator = (temperature: number): GeneratorHead => ({
+/** Makes the head of the `parallel` family in supervised training. */
+export const generator = (digits: DigitShape): GeneratorHead => ({
   term: "digits",
-  parameters,
+  parameters: (shape, normal) => parameters(shape, digits, normal),
   inputs: () => ({}),
   dropoutRows: () => 0,
-  loss: (shape, weights, inputs, states) => loss(shape, temperature, weights, inputs, states),
+  loss: (shape, weights, inputs, states) => loss(shape, digits, weights, inputs, states),
   feeds: () => ({})
 })

@@ -58,13 +58,13 @@ export const scatter = ({ columns, levels }: DigitColumns, pulls: Float64Array, 
 
 const table = (
   { shape }: ItemModel.ItemModel,
-  temperature: number,
+  digits: DigitHead.DigitShape,
   weights: ItemNetwork.Inputs,
   inputs: ItemNetwork.Inputs
 ): tf.Tensor => {
   const states = tf.gather(ItemNetwork.states(shape, weights, inputs), inputs["last"]!)
   const scale = weights[DigitHead.names.scale]!.exp().mul(1 / shape.levels)
-  return DigitHead.logits(shape, temperature, weights, states).mul(scale)
+  return DigitHead.logits(shape, digits, weights, states).mul(scale)
 }
 
 /** Scores of prompts. */
@@ -74,14 +74,14 @@ export interface Scored {
 }
 
 /** Makes the function that scores every item after prompts. */
-export const make = Effect.fnUntraced(function*(model: ItemModel.ItemModel, temperature: number) {
+export const make = Effect.fnUntraced(function*(model: ItemModel.ItemModel, digits: DigitHead.DigitShape) {
   const columns = columnsOf(model)
   const cache = yield* ProgramCache.make(model.runtime, (_: "digits") =>
     TensorProgram.make({
       name: `${model.family}.digits`,
       inputs: { ...ItemModel.inputs(model), last: int32("P") },
       body: (inputs: ItemNetwork.Inputs) => ({
-        digits: table(model, temperature, inputs, inputs),
+        digits: table(model, digits, inputs, inputs),
         biases: inputs[DigitHead.names.itemBias]!.add(tf.scalar(0))
       })
     }))
@@ -89,10 +89,10 @@ export const make = Effect.fnUntraced(function*(model: ItemModel.ItemModel, temp
     const { feeds, last } = ItemModel.promptFeeds(model, yield* ItemModel.histories(model, prompts))
     const executable = yield* cache("digits")
     const outputs = yield* executable.run({ ...weights.feeds, ...feeds, last: hostInt32(last, last.length) })
-    const digits = (yield* outputs["digits"]!.read).data as Float32Array
+    const logits = (yield* outputs["digits"]!.read).data as Float32Array
     const biases = (yield* outputs["biases"]!.read).data as Float32Array
     const scored: Scored = {
-      of: (prompt) => sum(columns, digits.subarray(prompt * columns.width, (prompt + 1) * columns.width), biases)
+      of: (prompt) => sum(columns, logits.subarray(prompt * columns.width, (prompt + 1) * columns.width), biases)
     }
     return scored
   }, Effect.scoped)
@@ -101,7 +101,7 @@ export const make = Effect.fnUntraced(function*(model: ItemModel.ItemModel, temp
 /** Builds the program whose gradient is that of the scores times given derivatives. */
 export const pullProgram = (
   model: ItemModel.ItemModel,
-  temperature: number,
+  digits: DigitHead.DigitShape,
   frozen: ReadonlyArray<string>
 ): TensorProgram.TensorProgram =>
   TensorProgram.make({
@@ -115,7 +115,7 @@ export const pullProgram = (
     body: (inputs: ItemNetwork.Inputs) => {
       const { gradients, value } = Autodiff.valueAndGradients((own) => {
         const weights = { ...inputs, ...own }
-        return table(model, temperature, weights, inputs).mul(inputs["digitPulls"]!).sum()
+        return table(model, digits, weights, inputs).mul(inputs["digitPulls"]!).sum()
           .add(weights[DigitHead.names.itemBias]!.mul(inputs["biasPulls"]!).sum())
       }, ItemModel.trained(model, inputs, frozen))
       return { value, ...gradients }
@@ -130,19 +130,19 @@ export const pullFeeds = Effect.fnUntraced(function*(
   pulls: ReadonlyArray<Float64Array>
 ) {
   const { feeds, last } = ItemModel.promptFeeds(model, yield* ItemModel.histories(model, prompts))
-  const digits = new Float32Array(prompts.length * columns.width)
+  const table = new Float32Array(prompts.length * columns.width)
   const biases = new Float64Array(model.shape.items)
   const row = new Float64Array(columns.width)
   for (const [p, pull] of pulls.entries()) {
     row.fill(0)
     scatter(columns, pull, row)
-    digits.set(row, p * columns.width)
+    table.set(row, p * columns.width)
     for (const [item, value] of pull.entries()) biases[item]! += value
   }
   return {
     ...feeds,
     last: hostInt32(last, last.length),
-    digitPulls: hostFloat32(digits, prompts.length, columns.width),
+    digitPulls: hostFloat32(table, prompts.length, columns.width),
     biasPulls: hostFloat32(Float32Array.from(biases), biases.length)
   }
 })

@@ -25,6 +25,7 @@ import {
 } from "../PolicyModel.ts"
 import * as CandidateObjective from "../tree/CandidateObjective.ts"
 import * as CandidateTrees from "../tree/CandidateTrees.ts"
+import type * as DigitHead from "./DigitHead.ts"
 import * as DigitScores from "./DigitScores.ts"
 import * as LeafMasses from "./LeafMasses.ts"
 import { type ScoreAll, spaceNodes } from "./MassSession.ts"
@@ -91,7 +92,7 @@ const together = 256
 /** Compiles the gradient of an objective over groups. */
 export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
   model: ItemModel.ItemModel,
-  temperature: number,
+  digits: DigitHead.DigitShape,
   scoreAll: ScoreAll,
   objective: GroupObjective
 ) {
@@ -100,7 +101,7 @@ export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
   const nodesOf = spaceNodes(model.shape.items)
   const cache = yield* ProgramCache.make(
     runtime,
-    (frozen: ReadonlyArray<string>) => DigitScores.pullProgram(model, temperature, frozen)
+    (frozen: ReadonlyArray<string>) => DigitScores.pullProgram(model, digits, frozen)
   )
   const objectiveProgram = yield* runtime.compile(TensorProgram.make({
     name: `${model.family}.${objective.name}`,

@@ -26,9 +26,8 @@ export const family = "parallel"
 
 const make = (config: ItemPolicyConfig, seed: number) =>
   Effect.gen(function*() {
-    const { temperature } = config
-    const model = yield* ItemModel.make(family, config, DigitHead.generator(temperature), seed, true)
-    const scoreAll = yield* DigitScores.make(model, temperature)
+    const model = yield* ItemModel.make(family, config, DigitHead.generator(config), seed, true)
+    const scoreAll = yield* DigitScores.make(model, config)
     return PolicyModel.of({
       family,
       get parameters() {
@@ -40,7 +39,7 @@ const make = (config: ItemPolicyConfig, seed: number) =>
       score: MassTrees.score(model, scoreAll),
       scoreItems: Option.some(yield* ItemScores.make(model)),
       supervised: ItemSupervised.gradient(model),
-      groupGradient: (objective) => MassTrees.groupGradient(model, temperature, scoreAll, objective)
+      groupGradient: (objective) => MassTrees.groupGradient(model, config, scoreAll, objective)
     })
   })
 
