@@ -158,7 +158,7 @@ describe("PeftFolder", () => {
         const { data, shape } = all.get(name)!
         all.delete(name)
         all.set(name.replace("lora_A", "lora_magnitude_vector\u001b[2J"), { dtype: "F32", shape, data })
-        all.set(name.replace("layers.0", "layers.1"), { dtype: "F32", shape: [...shape].reverse(), data })
+        all.set(name.replace("layers.0", "layers.1"), { dtype: "F32", shape: shape.toReversed(), data })
         const up = name.replace("lora_A", "lora_B")
         all.set(up, { ...all.get(up)!, data: Float32Array.from(all.get(up)!.data as Float32Array, () => NaN) })
         const integer = name.replace("self_attn.q_proj", "mlp.down_proj")
