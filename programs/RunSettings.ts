@@ -38,6 +38,7 @@ const fixedBy: Readonly<Record<keyof Settings.PartialSettings, Stage | undefined
   lsa: "sids",
   fusion: "sids",
   tokenizer: "sids",
+  base: "sft",
   policy: "sft",
   sft: "sft",
   grpo: "grpo",
