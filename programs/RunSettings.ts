@@ -39,6 +39,7 @@ const fixedBy: Readonly<Record<keyof Settings.PartialSettings, Stage | undefined
   lsa: "sids",
   fusion: "sids",
   tokenizer: "sids",
+  base: "sft",
   family: "sft",
   policy: "sft",
   item: "sft",

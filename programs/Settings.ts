@@ -69,17 +69,22 @@ const largestWeight = 1e6
 const noReward = "Expected the name of a reward"
 
 /** Checks of settings that involve several fields. */
-const combinations = ({ data, filter, grpo, lsa, shop, split }: {
+const combinations = ({ base, data, filter, grpo, lsa, policy, shop, split }: {
+  readonly base?: string
   readonly data?: string
   readonly filter: FilterConfig
   readonly grpo: GrpoConfig
   readonly lsa: LsaConfig
+  readonly policy: FlatPolicyConfig
   readonly shop: ShopConfig
   readonly split: SplitConfig
 }): Found => {
   const { complement, earlierComplement, taste, popularity, chance } = shop
   return [
     ...(data === "" ? problem("data", "Expected a path") : []),
+    ...(base === "" || (base === undefined && policy.lora !== undefined)
+      ? problem("base", "Expected the folder of a run, whose weights are the frozen base of policy.lora")
+      : []),
     ...(filter.from !== undefined && filter.to !== undefined && filter.from > filter.to
       ? problem("filter.from", `Expected a time not after filter.to, ${filter.to}`)
       : []),
@@ -131,6 +136,12 @@ export class Settings extends Schema.Class<Settings>("sidereal/programs/Settings
     fusion: FusionConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     lsa: LsaConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     tokenizer: Quantizers.TokenizerConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    /**
+     * Folder of another run over the same SIDs, from whose supervised weights `sft` starts; they are the frozen base of
+     * `policy.lora`, which needs one.
+     * @default initial weights drawn from the seed
+     */
+    base: Schema.optionalKey(Schema.String),
     /** Family of the policy. @default that of the recipe, of which a new run records a copy */
     family: Schema.Literals(Recipes.families).pipe(Schema.withDecodingDefaultKey(Effect.succeed("flat" as const))),
     /** Settings of the flat family. */
@@ -249,7 +260,7 @@ export const located = Effect.fnUntraced(function*(partial: Readonly<Record<stri
     if (key === undefined) return typeof value === "string" && value !== "" ? path.resolve(value) : value
     return isRecord(value) && value[key] !== undefined ? { ...value, [key]: resolved(value[key], rest) } : value
   }
-  return [["data"], ["encoder", "path"], ["tokenizer", "given", "path"]].reduce<Record<string, unknown>>(
+  return [["data"], ["base"], ["encoder", "path"], ["tokenizer", "given", "path"]].reduce<Record<string, unknown>>(
     (settings, at) => resolved(settings, at) as Record<string, unknown>,
     partial
   )
@@ -278,8 +289,11 @@ export const checkFiles = Effect.fnUntraced(function*(settings: Settings, parts:
       "tokenizer.given.path: Expected the path of an index.json, item key to tokens; the data bring none along"
     )
   }
+  if (settings.base !== undefined) yield* check("base", settings.base, "Directory")
   if (problems.length === 0) return
-  const giver = parts.findLast(({ settings }) => valueAt(settings, ["encoder"]) ?? valueAt(settings, ["tokenizer"]))
+  const giver = parts.findLast(({ settings }) =>
+    ["encoder", "tokenizer", "base"].some((field) => valueAt(settings, [field]) !== undefined)
+  )
   return yield* new SettingsError({ source: (giver ?? parts.at(-1))!.source, problems })
 })
 

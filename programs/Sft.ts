@@ -21,6 +21,7 @@ import { kind, type SftConfig, tokens } from "../src/sft/Sft.ts"
 import { NonFinite, TensorError } from "../src/tensor/TensorError.ts"
 import * as Selection from "../src/training/Selection.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
+import * as Base from "./Base.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
 import * as Tokenize from "./Tokenize.ts"
@@ -145,9 +146,12 @@ export const program = Effect.fn("sft")(function*(policy: Policies.PolicyLayer =
   const { dataset, split } = yield* Prepare.program()
   const { index } = yield* Tokenize.program()
   const { historyExcluded } = settings.evaluation
-  return yield* train(
-    settings.sft,
-    { sequences: split.train, times: split.trainTimes, validation: split.validation, historyExcluded },
-    settings.seed
-  ).pipe(Effect.provide(Policies.layer(policy, dataset, index)))
+  return yield* Base.load(index).pipe(
+    Effect.andThen(train(
+      settings.sft,
+      { sequences: split.train, times: split.trainTimes, validation: split.validation, historyExcluded },
+      settings.seed
+    )),
+    Effect.provide(Policies.layer(policy, dataset, index))
+  )
 })

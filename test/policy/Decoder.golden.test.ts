@@ -1,95 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
-import { join } from "node:path"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import * as AdamW from "../../src/optimizer/AdamW.ts"
 import * as Transformer from "../../src/policy/transformer/Transformer.ts"
-import { masked } from "../../src/tensor/Attention.ts"
 import * as Autodiff from "../../src/tensor/Autodiff.ts"
 import * as LinearCrossEntropy from "../../src/tensor/LinearCrossEntropy.ts"
-import * as ParameterBuffer from "../../src/tensor/ParameterBuffer.ts"
 import { float32, hostFloat32, hostInt32, int32, make } from "../../src/tensor/TensorProgram.ts"
 import { type TensorHandle, TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
-import { distance, golden, json, list, tensors } from "../Golden.ts"
+import { distance, json, list, tensors } from "../Golden.ts"
+import { forward, type Inputs, inputsOf, load, maskOf, models, positionsOf } from "./GoldenModel.ts"
 
-const models = join(golden, "lm", "models")
 const layer = OnnxRuntime.layerCpu({ threads: 2 })
-
-/** A Hugging Face configuration as ours. */
-const configOf = (name: string): Transformer.DecoderConfig => {
-  const hf = json(models, name, "hf", "config.json")
-  const rope = hf.rope_parameters ?? { rope_theta: hf.rope_theta, ...hf.rope_scaling }
-  const headWidth = hf.head_dim ?? hf.hidden_size / hf.num_attention_heads
-  return new Transformer.DecoderConfig({
-    vocabulary: hf.vocab_size,
-    width: hf.hidden_size,
-    layers: hf.num_hidden_layers,
-    heads: hf.num_attention_heads,
-    keyValueHeads: hf.num_key_value_heads,
-    headWidth,
-    feedForward: hf.intermediate_size,
-    maxPositions: 128,
-    ropeTheta: rope.rope_theta,
-    ...((rope.rope_type ?? rope.type) === "llama3"
-      ? {
-        ropeScaling: {
-          factor: rope.factor,
-          lowFrequencyFactor: rope.low_freq_factor,
-          highFrequencyFactor: rope.high_freq_factor,
-          originalPositions: rope.original_max_position_embeddings
-        }
-      }
-      : {}),
-    attentionBias: hf.model_type === "qwen2",
-    queryKeyNorm: hf.model_type === "qwen3",
-    tied: hf.tie_word_embeddings === true,
-    epsilon: hf.rms_norm_eps
-  })
-}
-
-const weightsOf = (name: string) => {
-  const folder = join(models, name, "hf")
-  return new Map(
-    list(folder).filter((file) => file.endsWith(".safetensors")).flatMap((file) => [...tensors(folder, file)])
-      .map(([key, { data, shape }]) => [key, { shape, data: data as Float32Array }])
-  )
-}
-
-const load = (name: string) => {
-  const config = configOf(name)
-  const buffer = ParameterBuffer.make(Transformer.parameters(config, () => 0))
-  assert.isUndefined(ParameterBuffer.load(buffer, "weights", weightsOf(name)))
-  return { config, buffer }
-}
-
-/** Causal mask that also hides padded columns; `present` is [B, T]. */
-const maskOf = (present: ArrayLike<number>, batch: number, length: number) => {
-  const mask = new Float32Array(batch * length * length).fill(masked)
-  for (let b = 0; b < batch; b++) {
-    for (let t = 0; t < length; t++) {
-      for (let s = 0; s <= t; s++) {
-        if (present[b * length + s] === 1 || s === t) mask[(b * length + t) * length + s] = 0
-      }
-    }
-  }
-  return hostFloat32(mask, batch, 1, length, length)
-}
-
-const positionsOf = (batch: number, length: number) =>
-  hostInt32(Int32Array.from({ length: batch * length }, (_, i) => i % length), batch, length)
-
-const inputsOf = (buffer: ParameterBuffer.ParameterBuffer) => ({
-  ...Object.fromEntries(buffer.slots.map((slot) => [slot.name, float32(...slot.shape)])),
-  tokens: int32("B", "T"),
-  positions: int32("B", "T"),
-  mask: float32("B", 1, "T", "T")
-})
-
-type Inputs = Readonly<Record<string, tf.Tensor>>
-
-const forward = (config: Transformer.DecoderConfig, weights: Inputs, x: Inputs) =>
-  Transformer.forward(config, weights, { tokens: x["tokens"]!, positions: x["positions"]!, mask: x["mask"]! })
 
 describe("Decoder against transformers", () => {
   if (list(models).length === 0) it.skipIf(true)("no model case is here", () => {})

@@ -39,7 +39,7 @@ const averaging = 0.9
 const adamW = Schema.decodeSync(AdamW.AdamWConfig)({ averaging })
 
 /** Optimizers by name: the fused one, and one with other slots for every group. */
-const optimizers: Readonly<Record<string, Optimizer.Optimizer>> = {
+export const optimizers: Readonly<Record<string, Optimizer.Optimizer>> = {
   "AdamW": Adam.adamW(adamW),
   "groups": Optimizer.of(
     Optimizer.groups(({ shape }) => shape.length > 1 ? "matrices" : "vectors", {
@@ -119,7 +119,7 @@ interface Outcome {
 }
 
 /** Trains one phase in a folder, with the policy of the context begun anew, on a file system that fails. */
-const harness = Effect.fnUntraced(function*(
+export const harness = Effect.fnUntraced(function*(
   phase: "sft" | "grpo",
   optimizer: Optimizer.Optimizer,
   reference: typeof ReferenceModel.layerFrozen

@@ -10,6 +10,8 @@ import { Sids } from "../../sid/Sids.ts"
 import * as Random from "../../statistics/Random.ts"
 import * as Attention from "../../tensor/Attention.ts"
 import { type TensorRuntime } from "../../tensor/TensorRuntime.ts"
+import * as Lora from "../lora/Lora.ts"
+import { LoraConfig } from "../lora/LoraConfig.ts"
 import { PolicyModel } from "../PolicyModel.ts"
 import * as Transformer from "../transformer/Transformer.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
@@ -46,15 +48,24 @@ export class FlatPolicyConfig extends Schema.Class<FlatPolicyConfig>("sidereal/p
     /** Dropout rate in training, 0 to 0.9. @default 0.2 */
     dropout: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(0.9)).pipe(
       Schema.withDecodingDefaultKey(Effect.succeed(0.2))
-    )
-  }).check(Schema.makeFilter(({ feedForward, heads, keyValueHeads, layers, width }) => [
+    ),
+    /** Adapters, which are trained while all other weights are frozen. @default none: all weights are trained */
+    lora: Schema.optionalKey(LoraConfig)
+  }).check(Schema.makeFilter(({ feedForward, heads, keyValueHeads, layers, lora, width }) => [
     ...(layers * width * (4 * width + 3 * feedForward) <= mostWeights
       ? []
       : [{ path: ["width"], issue: `Expected at most ${mostWeights} weights in ${layers} layers` }]),
     ...(width % (2 * heads) === 0
       ? []
       : [{ path: ["width"], issue: `Expected a multiple of ${2 * heads}, an even width for each of ${heads} heads` }]),
-    ...Transformer.groupIssues({ heads, keyValueHeads })
+    ...Transformer.groupIssues({ heads, keyValueHeads }),
+    ...(lora?.layers?.some((layer) => layer >= layers) === true
+      ? [{ path: ["lora", "layers"], issue: `Expected numbers from 0 to ${layers - 1}, of the ${layers} blocks` }]
+      : []),
+    // Its states have dropout of their own.
+    ...((lora?.dropout ?? 0) > 0
+      ? [{ path: ["lora", "dropout"], issue: "Expected 0 in a flat policy, whose states `dropout` drops" }]
+      : [])
   ]))
 ) {}
 
@@ -73,14 +84,18 @@ export const decoderConfig = (config: FlatPolicyConfig, index: SidIndex): Transf
     attentionBias: false,
     queryKeyNorm: false,
     tied: true,
-    epsilon: 1e-6
+    epsilon: 1e-6,
+    ...(config.lora === undefined ? {} : { lora: config.lora })
   })
 
 const make = (config: FlatPolicyConfig, seed: number, attention: number) =>
   Effect.gen(function*() {
     const { index } = yield* Sids
     const shape = decoderConfig(config, index)
-    const specs = () => Transformer.parameters(shape, Random.normal(seed, 0x1417))
+    const specs = () => {
+      const base = Transformer.parameters(shape, Random.normal(seed, 0x1417))
+      return shape.lora === undefined ? base : Lora.parameters(shape.lora, base, Random.uniform(seed, 0x10a4))
+    }
     const slots = Object.entries(specs()).map(([name, { shape, trainable = true }]) => ({ name, shape, trainable }))
     const decoder = yield* FlatDecoder.make(shape, slots, config.historyItems)
     return PolicyModel.of({

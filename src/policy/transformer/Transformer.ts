@@ -12,6 +12,8 @@ import { type ParameterSpec, type ParameterSpecs } from "../../tensor/ParameterB
 import * as RmsNorm from "../../tensor/RmsNorm.ts"
 import * as Rotary from "../../tensor/Rotary.ts"
 import * as SwiGlu from "../../tensor/SwiGlu.ts"
+import { LoraConfig } from "../lora/LoraConfig.ts"
+import * as LoraLayer from "../lora/LoraLayer.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 const withDefault = <A>(value: A) => Effect.succeed(value)
@@ -57,7 +59,9 @@ export class DecoderConfig extends Schema.Class<DecoderConfig>("sidereal/policy/
     /** Whether embedding and output share one matrix. @default true */
     tied: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(withDefault(true))),
     /** Added to the mean square in RMSNorm before the square root. @default 1e-6 */
-    epsilon: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(1e-6)))
+    epsilon: Schema.Finite.pipe(Schema.withDecodingDefaultKey(withDefault(1e-6))),
+    /** Adapters, whose specifications `Lora.parameters` returns. @default none */
+    lora: Schema.optionalKey(LoraConfig)
   }).check(Schema.makeFilter((config) => [
     ...(config.headWidth % 2 === 0
       ? []
@@ -142,6 +146,8 @@ export interface DecoderInput {
   readonly causalBlocks?: number | undefined
   /** Dropout masks, each [B, T, D]: one after the embedding, two per block. @default no dropout */
   readonly dropout?: ReadonlyArray<tf.Tensor> | undefined
+  /** Dropout masks of the inputs of adapters, each [B, T, in], by the name of the base weight. @default no dropout */
+  readonly adapterDropout?: Readonly<Record<string, tf.Tensor>> | undefined
 }
 
 /** Output of a forward pass. */
@@ -176,7 +182,10 @@ export const forward = (config: DecoderConfig, weights: Weights, input: DecoderI
     const mask = input.dropout?.[site++]
     return mask === undefined ? x : x.mul(mask.reshape([rows, width]))
   }
-  const linear = (x: tf.Tensor, name: string) => tf.matMul(x as tf.Tensor2D, weight(name) as tf.Tensor2D, false, true)
+  const linear = (x: tf.Tensor, name: string) => {
+    const y = tf.matMul(x as tf.Tensor2D, weight(name) as tf.Tensor2D, false, true)
+    return LoraLayer.add(config.lora, weights, { name, x, y, mask: input.adapterDropout?.[name] })
+  }
 
   let x: tf.Tensor = drop(
     input.tokens.rank === 3
