@@ -1,6 +1,7 @@
 /**
  * Examples as a terminal shows them: the tokens with a loss stand out from those that are given.
  */
+import * as FlatLayout from "../policy/flat/FlatLayout.ts"
 import { type TrainingExample } from "../policy/Prompt.ts"
 import * as TextCodec from "../policy/text/TextCodec.ts"
 import * as SidIndex from "../sid/SidIndex.ts"
@@ -33,9 +34,13 @@ export const ofText = (
 }
 
 /** Returns the spans of a sequence of items whose codes after the beginning are all targets, as the flat policy has it. */
-export const ofItems = (sids: ReadonlyArray<ArrayLike<number>>, items: Int32Array): ReadonlyArray<Span> => [
+export const ofItems = (index: SidIndex.SidIndex, items: Int32Array): ReadonlyArray<Span> => [
   { text: "<begin>", tokens: 1, loss: false },
-  ...Array.from(items, (item): Span => ({ text: SidIndex.format(sids[item]!), tokens: sids[item]!.length, loss: true }))
+  ...Array.from(items, (item): Span => {
+    const tokens = FlatLayout.itemLength(index, item)
+    const codes = index.sids[item]!
+    return { text: `${SidIndex.format(codes)}${tokens > codes.length ? "<end>" : ""}`, tokens, loss: true }
+  })
 ]
 
 /** Escape sequences of bold green and of the end of colours. */

@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import * as LetterFolder from "../../src/catalog/format/LetterFolder.ts"
-import * as Prompt from "../../src/policy/Prompt.ts"
+import type * as Prompt from "../../src/policy/Prompt.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
 import * as ItemTexts from "../../src/task/ItemTexts.ts"
 import * as Mixture from "../../src/task/Mixture.ts"
@@ -161,7 +161,7 @@ describe("mixtures", () => {
       assert.deepStrictEqual(epochs[3], Mixture.draw(mixed, 7, 3))
       assert.notDeepEqual(epochs[3], Mixture.draw(mixed, 8, 3))
       assert.notDeepEqual(epochs[3], epochs[4])
-      const counts = mixed.map(({ rows }) => new Array<number>(rows.count).fill(0))
+      const counts = mixed.map(({ rows }) => Array.from({ length: rows.count }, () => 0))
       for (const { row, source } of epochs.flat()) counts[source]![row]!++
       assert.deepStrictEqual(counts, [[12, 12, 12, 12], [3, 3, 3]])
       const order = epochs.map((epoch) => epoch.map(({ source }) => source).join(""))
