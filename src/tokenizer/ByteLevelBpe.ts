@@ -112,8 +112,14 @@ export const make = Effect.fn("ByteLevelBpe.make")(function*(definition: Tokeniz
       if (own?.special === true && options.skipSpecial === true) continue
       parts.push(own === undefined ? ByteAlphabet.bytes(token) : encoder.encode(token))
     }
+    const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
+    let at = 0
+    for (const part of parts) {
+      bytes.set(part, at)
+      at += part.length
+    }
     // A byte order mark is part of the text.
-    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(Buffer.concat(parts))
+    return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes)
   }
   const roleId = (token: string | undefined) => token === undefined ? undefined : idOf(token)
   const size = tokens.keys().reduce((most, id) => Math.max(most, id), -1) + 1

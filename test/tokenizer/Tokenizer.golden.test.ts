@@ -5,7 +5,7 @@ import { existsSync } from "node:fs"
 import { join } from "node:path"
 import * as ByteLevelBpe from "../../src/tokenizer/ByteLevelBpe.ts"
 import * as TokenizerFile from "../../src/tokenizer/TokenizerFile.ts"
-import { models } from "../Golden.ts"
+import { golden, json, list, models } from "../Golden.ts"
 import * as Published from "./Published.ts"
 
 interface Case {
@@ -61,4 +61,26 @@ describe("golden tokenizers", () => {
         if (plain.roles.eos !== undefined) assert.strictEqual(tokenizer.roles.eos, vocabulary.eos[1])
       }).pipe(Effect.provide(NodeServices.layer)))
   }
+})
+
+describe("the tokenizer of a golden model", () => {
+  const beam = join(golden, "lm", "beam")
+  const cases = list(beam).filter((name) => /^\d.*\.json$/.test(name))
+  it.effect(`reads the prompts of ${cases.length} searches from its folder`, (context) =>
+    Effect.gen(function*() {
+      if (cases.length === 0) return context.skip("no golden search was found")
+      const own = yield* ByteLevelBpe.make(yield* TokenizerFile.read(join(beam, "model")))
+      const { eosId, headerIds, newlineId } = json(beam, "catalogues.json")
+      assert.strictEqual(own.roles.eos, eosId)
+      assert.deepStrictEqual(Array.from(own.encode("### Response:\n")), headerIds)
+      assert.deepStrictEqual(Array.from(own.encode("\n")), [newlineId])
+      for (const name of cases) {
+        for (const { beams, promptIds, text } of json(beam, name).prompts) {
+          assert.deepStrictEqual(Array.from(own.encode(text)), promptIds)
+          for (const { sid, tokens, valid } of beams) {
+            if (valid) assert.strictEqual(own.decode(tokens, { skipSpecial: true }), `${sid}\n`)
+          }
+        }
+      }
+    }).pipe(Effect.provide(NodeServices.layer)))
 })
