@@ -18,6 +18,8 @@ import * as Prompt from "../src/policy/Prompt.ts"
 import { Progress } from "../src/run/Progress.ts"
 import { RunLog } from "../src/run/RunLog.ts"
 import { kind, type SftConfig, tokens } from "../src/sft/Sft.ts"
+import * as Random from "../src/statistics/Random.ts"
+import * as Show from "../src/task/Show.ts"
 import { NonFinite, TensorError } from "../src/tensor/TensorError.ts"
 import * as Selection from "../src/training/Selection.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
@@ -139,6 +141,23 @@ export const train = Effect.fn("Sft.train")(
   },
   Effect.scoped
 )
+
+/**
+ * Returns `count` training examples of the run, drawn by its seed, as spans with and without a loss. Nothing is trained;
+ * data and SIDs are prepared where the run lacks them.
+ */
+export const show = Effect.fn("Sft.show")(function*(count: number) {
+  const { settings } = yield* Workspace
+  const { split } = yield* Prepare.program()
+  const { index } = yield* Tokenize.program()
+  const users = Array.from(Random.permutation(split.train.length, settings.seed, 0))
+    .filter((user) => split.train[user]!.length > 0).slice(0, count)
+  return users.map((user) => ({
+    task: "history",
+    user,
+    spans: Show.ofItems(index, split.train[user]!.subarray(-settings.policy.historyItems))
+  }))
+})
 
 /** Trains the policy of the run, or resumes. */
 export const program = Effect.fn("sft")(function*(policy: Policies.PolicyLayer = Policies.chosen) {

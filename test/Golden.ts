@@ -14,6 +14,12 @@ export const golden = process.env["SIDEREAL_GOLDEN"] ?? beside("golden")
 /** The folder of real data sets. */
 export const data = process.env["SIDEREAL_DATA"] ?? beside("data")
 
+/** The folder of golden numbers beside the repository, where another folder may lack large files. */
+export const goldenBeside = beside("golden")
+
+/** The folder of published tokenizers and small weights. */
+export const models = beside("models")
+
 /** Names in a folder, sorted; none when the folder is absent. */
 export const list = (...path: ReadonlyArray<string>): ReadonlyArray<string> => {
   const folder = join(...path)
