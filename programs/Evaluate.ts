@@ -3,13 +3,16 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { type Dataset } from "../src/catalog/Dataset.ts"
 import * as Shop from "../src/catalog/shop/Shop.ts"
 import { type Example } from "../src/catalog/Split.ts"
 import type * as Prior from "../src/decode/Prior.ts"
+import * as ItemHeadScorer from "../src/evaluation/baseline/ItemHeadScorer.ts"
 import * as Popularity from "../src/evaluation/baseline/Popularity.ts"
 import * as Scorer from "../src/evaluation/baseline/Scorer.ts"
+import * as ScorerFusion from "../src/evaluation/baseline/ScorerFusion.ts"
 import * as EvaluationRecord from "../src/evaluation/EvaluationRecord.ts"
 import { type ModelRow, type WeightChoice } from "../src/evaluation/EvaluationRecord.ts"
 import * as Evaluator from "../src/evaluation/Evaluator.ts"
@@ -19,7 +22,7 @@ import * as Protocol from "../src/evaluation/Protocol.ts"
 import type * as Rank from "../src/evaluation/Rank.ts"
 import * as Slices from "../src/evaluation/Slices.ts"
 import * as Group from "../src/grpo/Grpo.ts"
-import { type Weights } from "../src/policy/PolicyModel.ts"
+import { PolicyModel, type Weights } from "../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
 import { Progress } from "../src/run/Progress.ts"
@@ -79,7 +82,8 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
     side.rankings.set(name, ranking)
     side.models.push(rowOf(name, ranking, seconds, longest))
   }
-  const baseline = Effect.fnUntraced(function*(fit: () => Scorer.Scorer) {
+  /** Ranks the test users by a scorer, in both history modes. */
+  const byScores = Effect.fnUntraced(function*(fit: () => Scorer.Scorer) {
     const { seconds, value: { rankings, scorer } } = yield* timed(Effect.gen(function*() {
       const scorer = fit()
       const tracker = progress.part(`evaluate ${scorer.name}`, examples.length, "users")
@@ -91,8 +95,8 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
     for (const [at, side] of sides.entries()) add(side, scorer.name, rankings[at]!, seconds / sides.length)
     return scorer
   })
-  yield* baseline(() => Popularity.fit(split.train, items))
-  const scorer = yield* baseline(() => Fusion.scorer(split, items))
+  yield* byScores(() => Popularity.fit(split.train, items))
+  const scorer = yield* byScores(() => Fusion.scorer(split, items))
   const choices: Array<WeightChoice> = []
 
   yield* Effect.gen(function*() {
@@ -136,6 +140,30 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
       users = exampleUsers(dataset, examples, lists)
     })
 
+    /** Ranks the test users by a policy's item head, alone and with the scorer at the weight chosen by validation. */
+    const rankItems = Effect.fnUntraced(function*(phase: string, weights: Weights) {
+      const { scoreItems } = yield* PolicyModel
+      if (Option.isNone(scoreItems)) return
+      const head = yield* byScores(() =>
+        ItemHeadScorer.make(EvaluationRecord.itemHeadName(phase), scoreItems.value, weights)
+      )
+      const fused = (weight: number) =>
+        ScorerFusion.make(
+          [{ scorer: head, weight: 1, scale: { kind: "logMass", epsilon: 1e-12 } }, { scorer, weight }],
+          EvaluationRecord.rowName(head.name, scorer.name)
+        )
+      const measured = yield* Effect.forEach(
+        fusionWeights,
+        (weight) =>
+          Effect.map(Evaluator.byScores(sample, fused(weight), historyExcluded), ({ ranks }) => ({
+            weight,
+            ndcg: Evaluator.perUserNdcg(ranks, 10).reduce((a, b) => a + b, 0)
+          }))
+      )
+      const [first, ...others] = measured
+      if (first !== undefined) yield* byScores(() => fused(PriorWeight.best([first, ...others]).weight))
+    })
+
     for (const phase of phases) {
       const step = yield* TrainingState.loadFinal(parameters, checkpointer, phase, settings[phase].optimizer)
       if (step === undefined) continue
@@ -150,6 +178,7 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
         tracker.finish(`weight ${chosen.weight}`)
         choices.push({ phase, step, ...chosen })
         yield* rank(phase, weights, Fusion.prior(scorer, chosen.weight))
+        yield* rankItems(phase, weights)
       }))
     }
   }).pipe(Effect.provide(Policies.layer(policy, dataset, index)))
@@ -167,7 +196,7 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
 
   if (settings.data === undefined) {
     const oracle = dataset.oracle ?? Shop.generate(settings.shop, settings.seed).oracle!
-    yield* baseline(() => Scorer.make("oracle", items, ({ items, user }, row) => row.set(oracle.scores(user, items))))
+    yield* byScores(() => Scorer.make("oracle", items, ({ items, user }, row) => row.set(oracle.scores(user, items))))
   }
 
   const [own, other] = sides.map((side) => ({
@@ -249,6 +278,7 @@ const differences = (
     [Supervised.kind, scorer],
     [Group.kind, scorer],
     [fused(Supervised.kind), scorer],
+    [EvaluationRecord.itemHeadName(Supervised.kind), Supervised.kind],
     [fused(Group.kind), scorer],
     [fused(Group.kind), fused(Supervised.kind)]
   ] as const
@@ -304,7 +334,14 @@ const exampleUsers = (
 
 const names: Readonly<Record<string, string>> = { grpo: "GRPO", sft: "SFT", "item-knn": "ItemKNN" }
 
-const nameOf = (row: string) => row.split(" + ").map((model) => names[model] ?? model).join(" + ")
+const itemHead = EvaluationRecord.itemHeadName("")
+
+const nameOf = (row: string) =>
+  row.split(" + ").map((model) =>
+    model.endsWith(itemHead)
+      ? `${names[model.slice(0, -itemHead.length)] ?? model}'s item head`
+      : names[model] ?? model
+  ).join(" + ")
 
 const signed = (value: number) => `${value < 0 ? "" : "+"}${value.toFixed(4)}`
 

@@ -80,6 +80,9 @@ export type Fusion = typeof Fusion.Type
 export const rowName = (phase: string, scorer?: string | undefined): string =>
   scorer === undefined ? phase : `${phase} + ${scorer}`
 
+/** Returns the name of the row of a policy's item head. */
+export const itemHeadName = (phase: string): string => `${phase} item head`
+
 /** Paired difference between two models on the same users. */
 const Difference = Schema.Struct({
   /** Names of the two rows with " - " between them. */
