@@ -1,9 +1,11 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import { join } from "node:path"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import * as AdamW from "../../src/optimizer/AdamW.ts"
+import * as CheckpointFolder from "../../src/policy/huggingface/CheckpointFolder.ts"
 import * as Transformer from "../../src/policy/transformer/Transformer.ts"
 import { masked } from "../../src/tensor/Attention.ts"
 import * as Autodiff from "../../src/tensor/Autodiff.ts"
@@ -16,52 +18,10 @@ import { distance, golden, json, list, tensors } from "../Golden.ts"
 const models = join(golden, "lm", "models")
 const layer = OnnxRuntime.layerCpu({ threads: 2 })
 
-/** A Hugging Face configuration as ours. */
-const configOf = (name: string): Transformer.DecoderConfig => {
-  const hf = json(models, name, "hf", "config.json")
-  const rope = hf.rope_parameters ?? { rope_theta: hf.rope_theta, ...hf.rope_scaling }
-  const headWidth = hf.head_dim ?? hf.hidden_size / hf.num_attention_heads
-  return new Transformer.DecoderConfig({
-    vocabulary: hf.vocab_size,
-    width: hf.hidden_size,
-    layers: hf.num_hidden_layers,
-    heads: hf.num_attention_heads,
-    keyValueHeads: hf.num_key_value_heads,
-    headWidth,
-    feedForward: hf.intermediate_size,
-    maxPositions: 128,
-    ropeTheta: rope.rope_theta,
-    ...((rope.rope_type ?? rope.type) === "llama3"
-      ? {
-        ropeScaling: {
-          factor: rope.factor,
-          lowFrequencyFactor: rope.low_freq_factor,
-          highFrequencyFactor: rope.high_freq_factor,
-          originalPositions: rope.original_max_position_embeddings
-        }
-      }
-      : {}),
-    attentionBias: hf.model_type === "qwen2",
-    queryKeyNorm: hf.model_type === "qwen3",
-    tied: hf.tie_word_embeddings === true,
-    epsilon: hf.rms_norm_eps
-  })
-}
-
-const weightsOf = (name: string) => {
-  const folder = join(models, name, "hf")
-  return new Map(
-    list(folder).filter((file) => file.endsWith(".safetensors")).flatMap((file) => [...tensors(folder, file)])
-      .map(([key, { data, shape }]) => [key, { shape, data: data as Float32Array }])
-  )
-}
-
-const load = (name: string) => {
-  const config = configOf(name)
-  const buffer = ParameterBuffer.make(Transformer.parameters(config, () => 0))
-  assert.isUndefined(ParameterBuffer.load(buffer, "weights", weightsOf(name)))
-  return { config, buffer }
-}
+const load = Effect.fnUntraced(function*(name: string) {
+  const folder = yield* CheckpointFolder.open(join(models, name, "hf"), { positions: 128 })
+  return { config: folder.config.decoder, buffer: ParameterBuffer.make(CheckpointFolder.parameters(folder)) }
+}, Effect.provide(NodeServices.layer))
 
 /** Causal mask that also hides padded columns; `present` is [B, T]. */
 const maskOf = (present: ArrayLike<number>, batch: number, length: number) => {
@@ -97,7 +57,7 @@ describe("Decoder against transformers", () => {
   for (const name of list(models)) {
     it.effect(`computes logits and hidden states: ${name}`, () =>
       Effect.gen(function*() {
-        const { buffer, config } = load(name)
+        const { buffer, config } = yield* load(name)
         const runtime = yield* TensorRuntime
         const expected = tensors(models, name, "forward.safetensors")
         const program = yield* runtime.compile(make({
@@ -152,7 +112,7 @@ describe("Decoder against transformers", () => {
 
     it.effect(`trains as torch does: loss, every gradient, three AdamW steps: ${name}`, () =>
       Effect.gen(function*() {
-        const { buffer, config } = load(name)
+        const { buffer, config } = yield* load(name)
         const runtime = yield* TensorRuntime
         const { loss: wantedLoss, train } = json(models, name, "case.json")
         const batchTensors = tensors(models, name, "forward.safetensors")
