@@ -52,8 +52,9 @@ const sameShape = (a: ReadonlyArray<number>, b: ReadonlyArray<number>) =>
 /** The tensor over an array; arrays that live long (weights, gradients) keep theirs. */
 const wrap = ({ data, dtype, shape }: HostTensor): ort.Tensor => {
   const known = wrappers.get(data)
-  if (known !== undefined && known.type === dtype && sameShape(known.dims, shape)) return known
-  const tensor = new ort.Tensor(dtype as "float32", data as Float32Array, shape)
+  const type = dtype === "bfloat16" ? "uint16" : dtype
+  if (known !== undefined && known.type === type && sameShape(known.dims, shape)) return known
+  const tensor = new ort.Tensor(type as "float32", data as Float32Array, shape)
   wrappers.set(data, tensor)
   return tensor
 }
@@ -100,7 +101,11 @@ const settings = ({ profile, provider, threads }: SessionOptions): ort.Inference
   graphOptimizationLevel: "basic",
   enableCpuMemArena: true,
   // Threads of one session must not spin while another session, or the host, has work to do.
-  extra: { session: { force_spinning_stop: "1" } },
+  extra: {
+    session: { force_spinning_stop: "1" },
+    // Graphs are recorded without duplicates but for the widenings of 16-bit weights, which are to stay apart.
+    optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" }
+  },
   logSeverityLevel: 3,
   ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile })
 })

@@ -3,7 +3,7 @@
  * model.safetensors.index.json.
  *
  * Opening reads the headers of the files and compares every name, shape and type with the configuration, before any
- * weight is read. Weights are read in parts of 4 MiB into their places, so that reading needs no second copy.
+ * weight is read. Weights are read in parts of 1 MiB into their places, so that reading needs no second copy.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -37,7 +37,7 @@ export interface CheckpointFolder {
 }
 
 /** Bytes that are read at once. */
-const part = 1 << 22
+const part = 1 << 20
 
 /** Largest header of a file, as in the safetensors library. */
 const mostHeader = 100_000_000
@@ -238,7 +238,7 @@ const cut = (file: string) => bad(file, "became shorter after it was opened")
 
 /**
  * Reads every tensor into the array that `into` returns for its name, such as a view of a parameter buffer. Beside the
- * weights, 4 MiB are needed. Fails for a weight that is not finite; the arrays are then partly written.
+ * weights, 1 MiB is needed. Fails for a weight that is not finite; the arrays are then partly written.
  */
 export const load = Effect.fn("CheckpointFolder.load")(function*(
   { tensors }: CheckpointFolder,
@@ -266,8 +266,11 @@ export const load = Effect.fn("CheckpointFolder.load")(function*(
   }
 })
 
-/** Reads a tensor at once; throws `CheckpointError`. */
-const readNow = (tensor: TensorPlace, values: Float32Array): void => {
+/** Function that takes a part of a tensor, at an element; returns an error for a weight that is not finite. */
+type Taker = (bytes: Uint8Array, at: number, count: number) => CheckpointError | undefined
+
+/** Reads a tensor at once, part by part; throws `CheckpointError`. */
+const readNow = (tensor: TensorPlace, take: Taker): void => {
   let opened: number
   try {
     opened = openSync(tensor.file, "r")
@@ -282,7 +285,7 @@ const readNow = (tensor: TensorPlace, values: Float32Array): void => {
         if (read === 0) throw cut(tensor.file)
         filled += read
       }
-      const error = accept(tensor, scratch.subarray(0, bytes), at, values.subarray(at, at + count))
+      const error = take(scratch.subarray(0, bytes), at, count)
       if (error !== undefined) throw error
     }
   } finally {
@@ -294,6 +297,11 @@ const readNow = (tensor: TensorPlace, values: Float32Array): void => {
 export interface ParameterOptions {
   /** Returns whether a parameter is trained. @default every one is */
   readonly trainable?: ((name: string) => boolean) | undefined
+  /**
+   * Whether frozen parameters that the files hold in bfloat16 are kept so, in half the memory; a runtime on the processor
+   * widens them at every use, which makes a run slower. Programs take them with `ParameterBuffer.inputs`. @default false
+   */
+  readonly halves?: boolean | undefined
 }
 
 /**
@@ -303,14 +311,31 @@ export interface ParameterOptions {
  */
 export const parameters = (
   { config, tensors }: CheckpointFolder,
-  { trainable = () => true }: ParameterOptions = {}
+  { halves = false, trainable = () => true }: ParameterOptions = {}
 ): ParameterSpecs => {
   const places = new Map(tensors.map((tensor) => [tensor.name, tensor]))
   return Object.fromEntries(
-    CheckpointTensors.expected(config.decoder).map(({ name, shape }): [string, ParameterSpec] => [name, {
-      shape,
-      trainable: trainable(name),
-      initialize: (values) => readNow(places.get(name)!, values)
-    }])
+    CheckpointTensors.expected(config.decoder).map(({ name, shape }): [string, ParameterSpec] => {
+      const place = places.get(name)!
+      const isTrained = trainable(name)
+      return [name, {
+        shape,
+        trainable: isTrained,
+        initialize: (values) =>
+          readNow(place, (bytes, at, count) => accept(place, bytes, at, values.subarray(at, at + count))),
+        ...(halves && !isTrained && place.dtype === "BF16"
+          ? {
+            storage: "bfloat16",
+            initializePatterns: (patterns) => {
+              const scratch = new Float32Array(Math.min(place.size, part / 2))
+              readNow(place, (bytes, at, count) => {
+                patterns.set(new Uint16Array(bytes.buffer, bytes.byteOffset, count), at)
+                return accept(place, bytes, at, scratch.subarray(0, count))
+              })
+            }
+          }
+          : {})
+      }]
+    })
   )
 }

@@ -11,6 +11,7 @@ import * as Path from "effect/Path"
 import * as Durable from "../../run/Durable.ts"
 import * as Safetensors from "../../storage/Safetensors.ts"
 import { type ParameterBuffer } from "../../tensor/ParameterBuffer.ts"
+import { widened } from "../../tensor/TensorProgram.ts"
 import * as CheckpointConfig from "./CheckpointConfig.ts"
 import { BadWeight, CheckpointError, Occupied } from "./CheckpointError.ts"
 import * as CheckpointFolder from "./CheckpointFolder.ts"
@@ -22,12 +23,15 @@ export type Weights = ReadonlyMap<
   { readonly shape: ReadonlyArray<number>; readonly data: Float32Array }
 >
 
-/** Returns the weights of a buffer, or with "average" their moving averages, as views: nothing is copied. */
+/**
+ * Returns the weights of a buffer, or with "average" their moving averages, as views: nothing is copied, except that
+ * those in bfloat16 are widened.
+ */
 export const weightsOf = (buffer: ParameterBuffer, region: "weights" | "average" = "weights"): Weights =>
   new Map(
-    Object.entries(buffer.tensors(region)).map(([name, { data, shape }]) => [
+    Object.entries(buffer.tensors(region)).map(([name, tensor]) => [
       name,
-      { shape, data: data as Float32Array }
+      { shape: tensor.shape, data: widened(tensor).data as Float32Array }
     ])
   )
 
