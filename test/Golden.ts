@@ -14,6 +14,9 @@ export const golden = process.env["SIDEREAL_GOLDEN"] ?? beside("golden")
 /** The folder of real data sets. */
 export const data = process.env["SIDEREAL_DATA"] ?? beside("data")
 
+/** The folder of trained models. */
+export const models = process.env["SIDEREAL_MODELS"] ?? beside("models")
+
 /** Names in a folder, sorted; none when the folder is absent. */
 export const list = (...path: ReadonlyArray<string>): ReadonlyArray<string> => {
   const folder = join(...path)

@@ -94,7 +94,10 @@ interface Idle {
 
 const idle: Array<Idle> = []
 
-const settings = ({ profile, provider, threads }: SessionOptions): ort.InferenceSession.SessionOptions => ({
+const settings = (
+  { profile, provider, threads }: SessionOptions,
+  graph: Uint8Array
+): ort.InferenceSession.SessionOptions => ({
   executionProviders: provider === "cpu" ? ["cpu"] : [provider, "cpu"],
   intraOpNumThreads: threads,
   interOpNumThreads: 1,
@@ -103,8 +106,10 @@ const settings = ({ profile, provider, threads }: SessionOptions): ort.Inference
   // Threads of one session must not spin while another session, or the host, has work to do.
   extra: {
     session: { force_spinning_stop: "1" },
-    // Graphs are recorded without duplicates but for the widenings of 16-bit weights, which are to stay apart.
-    optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" }
+    // Widenings of 16-bit weights must stay apart: one for all uses would be kept from the first to the last of them.
+    ...(Buffer.from(graph.buffer, graph.byteOffset, graph.byteLength).includes("BitCast")
+      ? { optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" } }
+      : {})
   },
   logSeverityLevel: 3,
   ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile })
@@ -117,7 +122,7 @@ export const host = (options: SessionOptions): SessionHost => ({
     const waiting = idle.findIndex((candidate) => candidate.key === key)
     const session = waiting >= 0 && options.profile === undefined
       ? idle.splice(waiting, 1)[0]!.session
-      : await ort.InferenceSession.create(graph, settings(options))
+      : await ort.InferenceSession.create(graph, settings(options, graph))
     const run = await SharedMemory.isTaken() ? runSealed : runCopied
     return {
       run: (feeds, outputs) => run(session, feeds, outputs),

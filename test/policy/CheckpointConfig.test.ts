@@ -149,6 +149,7 @@ describe("CheckpointConfig", () => {
     ["no width", { ...qwen2, hidden_size: undefined }, "hidden_size is nothing", "whole number"],
     ["a text as width", { ...qwen2, hidden_size: "32" }, "hidden_size is \"32\"", "whole number"],
     ["no layers", { ...qwen2, num_hidden_layers: 0 }, "num_hidden_layers is 0", "above 0"],
+    ["a billion layers", { ...qwen2, num_hidden_layers: 1e9 }, "num_hidden_layers is 1000000000", "at most 1000"],
     ["unequal groups", { ...qwen2, num_key_value_heads: 3 }, "num_key_value_heads is 3", "divisor of 4"],
     ["odd heads", { ...qwen2, head_dim: 7 }, "head_dim is 7", "even"],
     ["a negative epsilon", { ...qwen2, rms_norm_eps: -1 }, "rms_norm_eps is -1", "above 0"],

@@ -4,17 +4,16 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import * as CheckpointConfig from "../../src/policy/huggingface/CheckpointConfig.ts"
 import * as CheckpointFolder from "../../src/policy/huggingface/CheckpointFolder.ts"
 import * as CheckpointWriter from "../../src/policy/huggingface/CheckpointWriter.ts"
 import * as Transformer from "../../src/policy/transformer/Transformer.ts"
 import * as ParameterBuffer from "../../src/tensor/ParameterBuffer.ts"
+import { models } from "../Golden.ts"
 import * as Logits from "./Logits.ts"
 
-const folder = process.env["SIDEREAL_MODELS"] ?? fileURLToPath(new URL("../../../shared/models", import.meta.url))
-const model = join(folder, "stories260K")
+const model = join(models, "stories260K")
 
 /** Reads the file of llama2.c: seven numbers, then the weights, one kind after the other. */
 const read = () => {

@@ -54,6 +54,9 @@ const families: Readonly<Record<Family, Defaults>> = {
 /** Largest default number of positions: the table of angles is a constant of every program. */
 const mostPositions = 4096
 
+/** Largest number of layers: the names of all tensors are listed before they are compared with the files. */
+const mostLayers = 1000
+
 const dtypes: Readonly<Record<string, FloatType>> = { float32: "F32", float16: "F16", bfloat16: "BF16" }
 
 const dtypeNames: Readonly<Record<FloatType, string>> = { F32: "float32", F16: "float16", BF16: "bfloat16" }
@@ -213,6 +216,7 @@ const read = (json: unknown, { file = "config.json", positions }: ReadOptions): 
   const headWidth = settings.count("head_dim", defaults.headWidth(width, heads))
   if (headWidth % 2 !== 0) settings.invalid("head_dim", "an even number", headWidth)
   const layers = settings.count("num_hidden_layers")
+  if (layers > mostLayers) settings.invalid("num_hidden_layers", `at most ${mostLayers}`)
   const all = settings.count("max_position_embeddings", defaults.positions)
   const window = windowOf(settings, family, layers)
   const name = settings.value("dtype") ?? settings.value("torch_dtype") ?? "float32"

@@ -269,8 +269,8 @@ export const load = Effect.fn("CheckpointFolder.load")(function*(
 /** Function that takes a part of a tensor, at an element; returns an error for a weight that is not finite. */
 type Taker = (bytes: Uint8Array, at: number, count: number) => CheckpointError | undefined
 
-/** Reads a tensor at once, part by part; throws `CheckpointError`. */
-const readNow = (tensor: TensorPlace, take: Taker): void => {
+/** Reads a tensor at once, part by part into `scratch`; throws `CheckpointError`. */
+const readNow = (tensor: TensorPlace, scratch: Uint8Array, take: Taker): void => {
   let opened: number
   try {
     opened = openSync(tensor.file, "r")
@@ -278,7 +278,6 @@ const readNow = (tensor: TensorPlace, take: Taker): void => {
     throw bad(tensor.file, `cannot be read: ${(cause as Error).message}`)
   }
   try {
-    const scratch = new Uint8Array(Math.min(part, tensor.size * Safetensors.width[tensor.dtype]))
     for (const { at, bytes, count, from } of partsOf(tensor)) {
       for (let filled = 0; filled < bytes;) {
         const read = readSync(opened, scratch, filled, bytes - filled, from + filled)
@@ -299,7 +298,8 @@ export interface ParameterOptions {
   readonly trainable?: ((name: string) => boolean) | undefined
   /**
    * Whether frozen parameters that the files hold in bfloat16 are kept so, in half the memory; a runtime on the processor
-   * widens them at every use, which makes a run slower. Programs take them with `ParameterBuffer.inputs`. @default false
+   * widens them at every use, which takes longer where few positions are computed at once. Programs take them with
+   * `ParameterBuffer.inputs`. @default false
    */
   readonly halves?: boolean | undefined
 }
@@ -314,6 +314,9 @@ export const parameters = (
   { halves = false, trainable = () => true }: ParameterOptions = {}
 ): ParameterSpecs => {
   const places = new Map(tensors.map((tensor) => [tensor.name, tensor]))
+  let made: { readonly bytes: Uint8Array; readonly values: Float32Array } | undefined
+  /** Memory that all tensors use in turn: new memory for each would be freed much later. */
+  const memory = () => made ??= { bytes: new Uint8Array(part), values: new Float32Array(part / 2) }
   return Object.fromEntries(
     CheckpointTensors.expected(config.decoder).map(({ name, shape }): [string, ParameterSpec] => {
       const place = places.get(name)!
@@ -322,15 +325,19 @@ export const parameters = (
         shape,
         trainable: isTrained,
         initialize: (values) =>
-          readNow(place, (bytes, at, count) => accept(place, bytes, at, values.subarray(at, at + count))),
+          readNow(
+            place,
+            memory().bytes,
+            (bytes, at, count) => accept(place, bytes, at, values.subarray(at, at + count))
+          ),
         ...(halves && !isTrained && place.dtype === "BF16"
           ? {
             storage: "bfloat16",
             initializePatterns: (patterns) => {
-              const scratch = new Float32Array(Math.min(place.size, part / 2))
-              readNow(place, (bytes, at, count) => {
+              const { bytes, values } = memory()
+              readNow(place, bytes, (bytes, at, count) => {
                 patterns.set(new Uint16Array(bytes.buffer, bytes.byteOffset, count), at)
-                return accept(place, bytes, at, scratch.subarray(0, count))
+                return accept(place, bytes, at, values.subarray(0, count))
               })
             }
           }
