@@ -18,7 +18,7 @@ export const data = process.env["SIDEREAL_DATA"] ?? beside("data")
 export const goldenBeside = beside("golden")
 
 /** The folder of published tokenizers and small weights. */
-export const models = beside("models")
+export const models = process.env["SIDEREAL_MODELS"] ?? beside("models")
 
 /** Names in a folder, sorted; none when the folder is absent. */
 export const list = (...path: ReadonlyArray<string>): ReadonlyArray<string> => {

@@ -27,6 +27,8 @@ export interface Device<V> {
   readonly target: Target
   /** Values stay on the device; reading and placing them copies. */
   readonly resident: boolean
+  /** Weights may be fed in bfloat16; otherwise they are widened before they are placed. */
+  readonly halves: boolean
   open(graph: OnnxProto.Graph): Promise<DeviceSession<V>>
   /** Both answer at once where values lie in host memory: a run feeds dozens of them. */
   place(tensor: HostTensor): V | Promise<V>

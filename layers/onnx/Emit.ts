@@ -5,7 +5,16 @@
 import * as tf from "@tensorflow/tfjs"
 import * as OnnxProto from "./OnnxProto.ts"
 import { type Source } from "./SymbolicShape.ts"
-import { backendName, current, elementType, LoweringFailure, tensorOf, type Trace, traced } from "./TracingBackend.ts"
+import {
+  backendName,
+  current,
+  elementType,
+  halfOf,
+  LoweringFailure,
+  tensorOf,
+  type Trace,
+  traced
+} from "./TracingBackend.ts"
 
 /** The inputs of a kernel by the names that tfjs gives them; optional ones may be absent. */
 export type Inputs = Readonly<Record<string, tf.TensorInfo>>
@@ -263,8 +272,8 @@ export const slice = (
 ): tf.TensorInfo => {
   const axes = size.flatMap((length, axis) => length === x.shape[axis] ? [] : [axis])
   if (axes.length === 0) return x
-  const { splat, type, value } = traced(x)
-  if (splat) return tensorOf(value, size, type, true)
+  const source = traced(x)
+  if (source.splat) return tensorOf(source.value, size, source.type, true)
   const { graph } = current()
   const bounds = (at: (axis: number) => number): string => {
     const values = axes.map((axis) => bound(kernel, at(axis), x.shape[axis]!))
@@ -272,7 +281,11 @@ export const slice = (
   }
   const starts = bounds((axis) => begin[axis]!)
   const ends = bounds((axis) => begin[axis]! + size[axis]!)
-  return noteDerived(emit("Slice", [value, starts, ends, graph.integers(axes)], size, type), axes)
+  if (source.half !== undefined) {
+    const parts = [source.half, starts, ends, graph.integers(axes)]
+    return noteDerived(halfOf(graph.one("Slice", parts, { type: "uint16", shape: size }), size), axes)
+  }
+  return noteDerived(emit("Slice", [source.value, starts, ends, graph.integers(axes)], size, source.type), axes)
 }
 
 /** Takes every `strides[i]`-th entry from `begin[i]` on; `size` is the number of entries of the result. */

@@ -76,6 +76,19 @@ export class GraphBuilder {
     return names
   }
 
+  /** Records a node with one output that is not shared with an equal one, so that its value need not be kept for both. */
+  separate(
+    operator: string,
+    inputs: ReadonlyArray<string>,
+    output: Value,
+    attributes: Readonly<Record<string, OnnxProto.Attribute>>
+  ): string {
+    const name = `t${this.#count++}`
+    this.nodes.push({ operator, domain: "", inputs, outputs: [name], attributes })
+    this.values.set(name, output)
+    return name
+  }
+
   /** Records a node with one output. */
   one(
     operator: string,

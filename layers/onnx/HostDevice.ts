@@ -30,6 +30,7 @@ export const make = (options: SessionOptions & { readonly worker: boolean }): De
     name: `onnx-${options.provider}`,
     target: "cpu",
     resident: false,
+    halves: options.provider === "cpu",
     open: async (graph) => {
       const session = await sessions.open(OnnxProto.encode(graph, seal))
       return {

@@ -24,7 +24,7 @@ import {
   vector,
   where
 } from "./Emit.ts"
-import { current, elementType, LoweringFailure, tensorOf, traced } from "./TracingBackend.ts"
+import { current, elementType, LoweringFailure, tensorOf, traced, widen } from "./TracingBackend.ts"
 
 type Tensor = tf.TensorInfo
 
@@ -41,6 +41,13 @@ register("GatherV2", ({ indices, x }, { axis, batchDims }) => {
   const ids = castTo(indices!, "int32")
   const { type } = traced(x!)
   if (batch === 0) {
+    const { half } = traced(x!)
+    if (half !== undefined) {
+      // Only the rows that are read are widened.
+      const shape = [...outer, ...places, ...inner]
+      const rows = current().graph.one("Gather", [half, valueOf(ids)], { type: "uint16", shape }, { axis: at })
+      return tensorOf(widen(rows, shape), shape, "float32")
+    }
     return emit("Gather", [valueOf(x!), valueOf(ids)], [...outer, ...places, ...inner], type, { axis: at })
   }
   const lead = x!.shape.slice(0, batch)

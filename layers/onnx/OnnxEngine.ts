@@ -8,7 +8,7 @@ import { availableParallelism } from "node:os"
 import * as ort from "onnxruntime-node"
 import * as ProgramFeeds from "../../src/tensor/ProgramFeeds.ts"
 import { BackendFailure, BackendUnavailable, TensorError, UseAfterRelease } from "../../src/tensor/TensorError.ts"
-import { type HostTensor, type TensorProgram } from "../../src/tensor/TensorProgram.ts"
+import { type HostTensor, type TensorProgram, widened } from "../../src/tensor/TensorProgram.ts"
 import { type Feed, isHandle, type TensorHandle, TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 import { Ledger, liveBytes, observe } from "../../src/tensor/TensorUsage.ts"
 import { toTensorError } from "../../src/tensor/TraceFailure.ts"
@@ -36,6 +36,9 @@ export const waitingCalls = (backend: string): Metric.Gauge<number> =>
     description: "Calls that the worker thread of the tensor engine has not answered",
     attributes: { backend }
   })
+
+/** Returns whether a value is a host tensor in bfloat16. */
+const isHalf = (value: object): boolean => "dtype" in value && value.dtype === "bfloat16"
 
 const make = <V extends object>(device: Device<V>) =>
   Effect.gen(function*() {
@@ -66,7 +69,7 @@ const make = <V extends object>(device: Device<V>) =>
       function*<I extends string, O extends string>(program: TensorProgram<I, O>) {
         const started = performance.now()
         const compiled = yield* Effect.try({
-          try: () => trace(program, device.target, valueOf),
+          try: () => trace(program, device.target, valueOf, device.halves),
           catch: (cause) => toTensorError(device.name, program.name, cause)
         })
         const session = yield* Effect.acquireRelease(
@@ -75,6 +78,7 @@ const make = <V extends object>(device: Device<V>) =>
         )
         const isOpen = yield* ledger.executable()
         const names = Object.keys(program.inputs) as Array<I>
+        const inHalves = new Set(compiled.graph.inputs.flatMap(({ name, type }) => type === "uint16" ? [name] : []))
 
         const run = Effect.fnUntraced(function*(
           feeds: Readonly<Record<I, Feed>>,
@@ -97,12 +101,13 @@ const make = <V extends object>(device: Device<V>) =>
             for (const name of names) {
               const feed: Feed = feeds[name]
               const known = values.get(feed)
-              if (known !== undefined) {
+              const isWidened = !inHalves.has(inputName(name))
+              if (known !== undefined && !(isWidened && isHalf(known))) {
                 fed[inputName(name)] = known
                 continue
               }
               const host: HostTensor = isHandle(feed) ? yield* feed.read : feed
-              const placed = device.place(host)
+              const placed = device.place(isWidened ? widened(host) : host)
               const value = placed instanceof Promise ? yield* awaited(placed, program.name) : placed
               passing.push(value)
               fed[inputName(name)] = value
@@ -139,7 +144,7 @@ const make = <V extends object>(device: Device<V>) =>
     ) {
       const placed: Partial<Record<K, TensorHandle>> = {}
       for (const [name, tensor] of Object.entries<HostTensor>(tensors)) {
-        const made = device.place(tensor)
+        const made = device.place(device.halves ? tensor : widened(tensor))
         const value = made instanceof Promise ? yield* awaited(made, "place") : made
         placed[name as K] = yield* handle(name, tensor.shape, value, device.resident)
       }

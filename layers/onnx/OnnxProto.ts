@@ -1,11 +1,15 @@
 /**
- * Writes ONNX models: the part of protocol buffers and of onnx.proto (IR 9, opset 18) that a traced graph needs.
+ * Writes ONNX models: the part of protocol buffers and of onnx.proto (IR 9, opset 18) that a traced graph needs; a graph
+ * with 16-bit inputs needs IR 12 and opset 26.
  */
 
-/** Element types of a graph; `int64` is internal, for indices and shapes. */
-export type ElementType = "float32" | "int32" | "int64" | "bool"
+/**
+ * Element types of a graph; `int64` is internal, for indices and shapes. onnxruntime-node has no bfloat16, so such an
+ * input is fed as `uint16`.
+ */
+export type ElementType = "float32" | "int32" | "int64" | "bool" | "uint16" | "bfloat16"
 
-const elementCode: Record<ElementType, number> = { float32: 1, int32: 6, int64: 7, bool: 9 }
+const elementCode: Record<ElementType, number> = { float32: 1, uint16: 4, int32: 6, int64: 7, bool: 9, bfloat16: 16 }
 
 /** An attribute: an integer, a real `{ float }`, text, or a list of integers. */
 export type Attribute = number | { readonly float: number } | string | ReadonlyArray<number>
@@ -149,10 +153,11 @@ export const encode = (graph: Graph, seal?: string): Uint8Array => {
   for (const input of graph.inputs) body.message(11, writeValueInfo(input))
   if (seal !== undefined) body.message(12, writeSequenceInfo(seal))
   for (const output of graph.outputs) body.message(12, writeValueInfo(output))
+  const isNew = graph.nodes.some(({ operator }) => operator === "BitCast")
   return new Writer()
-    .int(1, 9)
+    .int(1, isNew ? 12 : 9)
     .message(7, body)
-    .message(8, new Writer().text(1, "").int(2, 18))
+    .message(8, new Writer().text(1, "").int(2, isNew ? 26 : 18))
     .message(8, new Writer().text(1, "com.microsoft").int(2, 1))
     .done()
 }

@@ -52,8 +52,9 @@ const sameShape = (a: ReadonlyArray<number>, b: ReadonlyArray<number>) =>
 /** The tensor over an array; arrays that live long (weights, gradients) keep theirs. */
 const wrap = ({ data, dtype, shape }: HostTensor): ort.Tensor => {
   const known = wrappers.get(data)
-  if (known !== undefined && known.type === dtype && sameShape(known.dims, shape)) return known
-  const tensor = new ort.Tensor(dtype as "float32", data as Float32Array, shape)
+  const type = dtype === "bfloat16" ? "uint16" : dtype
+  if (known !== undefined && known.type === type && sameShape(known.dims, shape)) return known
+  const tensor = new ort.Tensor(type as "float32", data as Float32Array, shape)
   wrappers.set(data, tensor)
   return tensor
 }
@@ -93,14 +94,23 @@ interface Idle {
 
 const idle: Array<Idle> = []
 
-const settings = ({ profile, provider, threads }: SessionOptions): ort.InferenceSession.SessionOptions => ({
+const settings = (
+  { profile, provider, threads }: SessionOptions,
+  graph: Uint8Array
+): ort.InferenceSession.SessionOptions => ({
   executionProviders: provider === "cpu" ? ["cpu"] : [provider, "cpu"],
   intraOpNumThreads: threads,
   interOpNumThreads: 1,
   graphOptimizationLevel: "basic",
   enableCpuMemArena: true,
   // Threads of one session must not spin while another session, or the host, has work to do.
-  extra: { session: { force_spinning_stop: "1" } },
+  extra: {
+    session: { force_spinning_stop: "1" },
+    // Widenings of 16-bit weights must stay apart: one for all uses would be kept from the first to the last of them.
+    ...(Buffer.from(graph.buffer, graph.byteOffset, graph.byteLength).includes("BitCast")
+      ? { optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" } }
+      : {})
+  },
   logSeverityLevel: 3,
   ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile })
 })
@@ -112,7 +122,7 @@ export const host = (options: SessionOptions): SessionHost => ({
     const waiting = idle.findIndex((candidate) => candidate.key === key)
     const session = waiting >= 0 && options.profile === undefined
       ? idle.splice(waiting, 1)[0]!.session
-      : await ort.InferenceSession.create(graph, settings(options))
+      : await ort.InferenceSession.create(graph, settings(options, graph))
     const run = await SharedMemory.isTaken() ? runSealed : runCopied
     return {
       run: (feeds, outputs) => run(session, feeds, outputs),

@@ -28,6 +28,8 @@ const blank = (like: HostTensor): HostTensor => {
     ? new Float32Array(bytes)
     : like.dtype === "int32"
     ? new Int32Array(bytes)
+    : like.dtype === "bfloat16"
+    ? new Uint16Array(bytes)
     : new Uint8Array(bytes)
   return { ...like, data }
 }

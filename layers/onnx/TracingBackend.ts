@@ -5,9 +5,9 @@
  * be compiled. The lowerings themselves stand in `Lowerings.ts` and `FusedLowerings.ts`.
  */
 import * as tf from "@tensorflow/tfjs"
-import { type DataType, type TensorProgram } from "../../src/tensor/TensorProgram.ts"
+import { type DataType, type TensorProgram, type TensorSpec } from "../../src/tensor/TensorProgram.ts"
 import { GraphBuilder } from "./GraphBuilder.ts"
-import type * as OnnxProto from "./OnnxProto.ts"
+import * as OnnxProto from "./OnnxProto.ts"
 import * as SymbolicShape from "./SymbolicShape.ts"
 
 /** The name under which the backend and its kernels are registered with tfjs. */
@@ -18,6 +18,8 @@ export interface Traced {
   readonly value: string
   readonly type: OnnxProto.ElementType
   readonly splat: boolean
+  /** Value in 16 bits of an input that is stored so; `value` then widens it once more at every use. */
+  readonly half?: string | undefined
 }
 
 /** The device that a graph is written for: operators that it lacks or gets wrong are replaced by others. */
@@ -112,6 +114,28 @@ class TracingBackend extends tf.KernelBackend {
 const backend = new TracingBackend()
 tf.registerBackend(backendName, () => backend)
 
+/** Returns the float32 value of a value in 16 bits. */
+export const widen = (half: string, shape: ReadonlyArray<number>): string => {
+  const { graph } = backend.current
+  const brain = graph.separate("BitCast", [half], { type: "bfloat16", shape }, { to: OnnxProto.codeOf("bfloat16") })
+  return graph.separate("Cast", [brain], { type: "float32", shape }, { to: OnnxProto.codeOf("float32") })
+}
+
+/** Makes a float32 tensor of a value in 16 bits, which is widened at every use. */
+export const halfOf = (half: string, shape: ReadonlyArray<number>): tf.TensorInfo => {
+  const dataId = {}
+  backend.data.set(dataId, {
+    type: "float32",
+    splat: false,
+    half,
+    // A widened matrix that is kept from the forward to the backward pass would cost what 16 bits save.
+    get value() {
+      return widen(half, shape)
+    }
+  })
+  return { dataId, shape: [...shape], dtype: "float32" }
+}
+
 /** Returns the element type of a tfjs type. */
 export const elementType = (dtype: tf.DataType): "float32" | "int32" | "bool" => {
   if (dtype === "float32" || dtype === "int32" || dtype === "bool") return dtype
@@ -133,7 +157,7 @@ export const tensorOf = (
 ): tf.TensorInfo => {
   const dataId = {}
   backend.data.set(dataId, { value, type, splat })
-  return { dataId, shape: [...shape], dtype: type === "int64" ? "int32" : type }
+  return { dataId, shape: [...shape], dtype: type === "int64" ? "int32" : type as tf.DataType }
 }
 
 /** Returns the graph name of a program's input; it differs from that of an output of the same name. */
@@ -154,15 +178,19 @@ export interface TracedOutput {
 }
 
 /**
- * Calls the body of a program once with traced tensors and returns the graph it described.
+ * Calls the body of a program once with traced tensors and returns the graph it described. With `halves`, inputs in
+ * bfloat16 are inputs of the graph in 16 bits, otherwise in float32.
  *
  * Throws what tfjs or a lowering throws; the runtime turns it into a typed error.
  */
 export const trace = <I extends string, O extends string>(
   program: TensorProgram<I, O>,
   target: Target,
-  materialize: (tensor: tf.TensorInfo) => string
+  materialize: (tensor: tf.TensorInfo) => string,
+  halves = false
 ): TracedProgram => {
+  const typeOf = ({ dtype }: TensorSpec): OnnxProto.ElementType =>
+    dtype === "bfloat16" ? halves ? "uint16" : "float32" : dtype
   const specs = Object.entries(program.inputs) as Array<[I, TensorProgram<I, O>["inputs"][I]]>
   const symbols = SymbolicShape.make(Object.fromEntries(specs.map(([name, spec]) => [inputName(name), spec])))
   const graph = new GraphBuilder()
@@ -176,7 +204,9 @@ export const trace = <I extends string, O extends string>(
   try {
     const tensors = Object.fromEntries(specs.map(([name, spec]) => {
       const shape = spec.shape.map(symbols.stand)
-      const info = tensorOf(graph.input(inputName(name), spec.dtype, shape), shape, spec.dtype)
+      const type = typeOf(spec)
+      const value = graph.input(inputName(name), type, shape)
+      const info = type === "uint16" ? halfOf(value, shape) : tensorOf(value, shape, type)
       return [name, engine.makeTensorFromTensorInfo(info)]
     })) as Record<I, tf.Tensor>
     const results = program.body(tensors) as Record<O, tf.Tensor>
@@ -192,7 +222,7 @@ export const trace = <I extends string, O extends string>(
     })
     const inputs = specs.map(([name, spec]) => ({
       name: inputName(name),
-      type: spec.dtype,
+      type: typeOf(spec),
       shape: spec.shape.map((dimension) => typeof dimension === "number" ? dimension : dimension.replaceAll(" ", ""))
     }))
     return {

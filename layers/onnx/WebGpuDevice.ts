@@ -63,6 +63,7 @@ export const make = async (): Promise<Device<ort.Tensor>> => {
     name: "onnx-webgpu",
     target: "webgpu",
     resident: true,
+    halves: false,
     open: async (graph) => {
       const session = await create(graph, "gpu-buffer")
       return {

@@ -7,7 +7,7 @@ import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import * as ProgramFeeds from "../../src/tensor/ProgramFeeds.ts"
 import { BackendFailure, TensorError, UseAfterRelease } from "../../src/tensor/TensorError.ts"
-import { type HostTensor, type TensorProgram } from "../../src/tensor/TensorProgram.ts"
+import { type DataType, type HostTensor, type TensorProgram, widened } from "../../src/tensor/TensorProgram.ts"
 import { type Feed, isHandle, type TensorHandle, TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 import { Ledger, liveBytes, observe } from "../../src/tensor/TensorUsage.ts"
 import { toTensorError } from "../../src/tensor/TraceFailure.ts"
@@ -33,8 +33,10 @@ const within = <A>(backend: string, body: () => A): A => {
   }
 }
 
-const toTensor = ({ data, dtype, shape }: HostTensor): tf.Tensor =>
-  tf.tensor((data as Float32Array).slice(), [...shape], dtype)
+const toTensor = (given: HostTensor): tf.Tensor => {
+  const { data, dtype, shape } = widened(given)
+  return tf.tensor((data as Float32Array).slice(), [...shape], dtype as DataType)
+}
 
 const toHost = (tensor: tf.Tensor): HostTensor => ({
   dtype: tensor.dtype as HostTensor["dtype"],

@@ -157,7 +157,8 @@ export class OptimizerSlots {
   /** Copies the state, or returns an error when the copy does not fit into memory. */
   save(): StoreState | TensorError {
     const { averages, buffer } = this
-    const bytes = [...this.held.values()].reduce((sum, { data }) => sum + data.byteLength, 4 * buffer.length)
+    const weights = 4 * (buffer.length + buffer.halves)
+    const bytes = [...this.held.values()].reduce((sum, { data }) => sum + data.byteLength, weights)
     const short = buffer.shortage([], bytes + (averages.size === 0 ? 0 : 4 * buffer.trainable))
     if (short !== undefined) return short
     const copy = (name: string, { data, shape }: HostTensor) =>
@@ -181,7 +182,7 @@ export class OptimizerSlots {
     const specs = Object.fromEntries([...slots].map(([slot, { shape }]) => [slot, { shape, start: 0 }]))
     const short = this.shortage(specs, ...(averaged.length > 0 ? ["average" as const] : []))
     if (short !== undefined) return short
-    for (const { name } of buffer.slots) buffer.view("weights", name).set(weights.get(name)!.data)
+    ParameterBuffer.write(buffer, "weights", weights)
     for (const { name } of averaged) buffer.view("average", name).set(average.get(name)!.data)
     this.held = new Map([...slots].map(([slot, { data, shape }]) => {
       const tensor = this.#place(slot, shape)

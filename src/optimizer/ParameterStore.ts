@@ -164,27 +164,36 @@ export const make: (
     const versioned = (feeds: Feeds): Weights => ({ version: slots.version, feeds })
     const version = Effect.sync(() => slots.version)
 
+    const [inHalves, inFloats] = [
+      buffer.slots.filter(({ storage }) => storage === "bfloat16"),
+      buffer.slots.filter(({ storage }) => storage === "float32")
+    ]
     /** Blocks of released snapshots: filling one again takes a fifth of the time that a new one takes. */
     const idle: Array<Readonly<Record<string, HostTensor>>> = []
     const block = (): Readonly<Record<string, HostTensor>> => {
       const memory = new SharedArrayBuffer(buffer.length * 4)
       return Object.fromEntries(
-        buffer.slots.map(({ name, offset, shape, size }) => [
+        inFloats.map(({ name, offset, shape, size }) => [
           name,
           Object.freeze(hostFloat32(new Float32Array(memory, offset * 4, size), ...shape))
         ])
       )
     }
-    /** Copies tensors into one block of shared memory, which is used again after the Scope has closed. */
+    /**
+     * Copies tensors into one block of shared memory, which is used again after the Scope has closed. Those in bfloat16,
+     * which no step changes, are not copied.
+     */
     const copied = (tensors: Readonly<Record<string, HostTensor>>) =>
       Effect.acquireRelease(
         Effect.sync(() => {
           const own = idle.pop() ?? block()
-          for (const { name } of buffer.slots) own[name]!.data.set(tensors[name]!.data)
+          for (const { name } of inFloats) own[name]!.data.set(tensors[name]!.data)
           return own
         }),
         (own) => Effect.sync(() => void idle.push(own))
-      ).pipe(Effect.map((own) => Object.freeze({ ...own })))
+      ).pipe(Effect.map((own) =>
+        Object.freeze({ ...own, ...Object.fromEntries(inHalves.map(({ name }) => [name, tensors[name]!])) })
+      ))
     const room = Effect.suspend(() => idle.length > 0 ? Effect.void : orFail(buffer.shortage([], buffer.length * 4)))
 
     const saved = Effect.suspend(() => {

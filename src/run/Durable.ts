@@ -62,13 +62,19 @@ export const makeFolder: (
   }
 )
 
-/** Writes a file and flushes it to the disk; never writes through a link. */
-export const writeFlushed = Effect.fn("Durable.writeFlushed")(function*(path: string, bytes: Uint8Array) {
+/**
+ * Writes parts one after the other to a file and flushes it to the disk; never writes through a link. A part is taken
+ * once the one before it is written.
+ */
+export const writeParts = Effect.fn("Durable.writeParts")(function*(path: string, parts: Iterable<Uint8Array>) {
   const fs = yield* FileSystem.FileSystem
   const file = yield* fs.open(path, { flag: "w", noFollow: true })
-  yield* file.writeAll(bytes)
+  for (const part of parts) yield* file.writeAll(part)
   yield* file.sync
 }, Effect.scoped)
+
+/** Writes a file and flushes it to the disk; never writes through a link. */
+export const writeFlushed = (path: string, bytes: Uint8Array) => writeParts(path, [bytes])
 
 /** Flushes the entries of a folder to the disk; does nothing on systems that cannot open folders. */
 export const flushFolder = Effect.fn("Durable.flushFolder")(function*(path: string) {

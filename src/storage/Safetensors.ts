@@ -6,7 +6,7 @@
 import * as Schema from "effect/Schema"
 import * as Half from "./Half.ts"
 
-/** Type of a stored tensor; `F16` and `BF16` are supported for reading only. */
+/** Type of a stored tensor; `encode` writes no `F16` and `BF16`, `convert` does. */
 export type StoredType = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "U8" | "BOOL"
 
 /** A tensor in memory, row-major. */
@@ -26,7 +26,20 @@ export class SafetensorsError extends Schema.TaggedError<SafetensorsError>()("Sa
   }
 }
 
-const width: Record<StoredType, number> = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, U8: 1, BOOL: 1 }
+/** Bytes per element by type. */
+export const width: Readonly<Record<StoredType, number>> = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  U8: 1,
+  BOOL: 1
+}
+
+/** Bytes before the JSON header, which hold its length. */
+export const headerStart = 8
 
 const sizeOf = (shape: ReadonlyArray<number>) => shape.reduce((a, b) => a * b, 1)
 
@@ -59,17 +72,69 @@ export const encode = (
     header[name] = { dtype, shape, data_offsets: [offset, offset + data.byteLength] }
     offset += data.byteLength
   }
-  const json = Buffer.from(JSON.stringify(header))
-  const padded = Math.ceil(json.length / 8) * 8
-  const out = Buffer.alloc(8 + padded + offset, 0x20)
-  out.writeBigUInt64LE(BigInt(padded), 0)
-  json.copy(out, 8)
-  let at = 8 + padded
+  const begin = beginning(header)
+  const out = new Uint8Array(begin.length + offset)
+  out.set(begin)
+  let at = begin.length
   for (const { data } of tensors.values()) {
     out.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at)
     at += data.byteLength
   }
   return out
+}
+
+/** Returns the bytes before the first tensor: the length of the header, then its JSON, padded to a multiple of 8. */
+const beginning = (header: Readonly<Record<string, unknown>>): Uint8Array => {
+  const json = Buffer.from(JSON.stringify(header))
+  const padded = Math.ceil(json.length / 8) * 8
+  const out = Buffer.alloc(headerStart + padded, 0x20)
+  out.writeBigUInt64LE(BigInt(padded), 0)
+  json.copy(out, headerStart)
+  return out
+}
+
+/** Types of numbers in which weights are stored. */
+export type FloatType = "F32" | "F16" | "BF16"
+
+/** Layout of a file of weights: its tensors in order, all of one type. */
+export interface FloatLayout {
+  readonly dtype: FloatType
+  readonly tensors: ReadonlyArray<{ readonly name: string; readonly shape: ReadonlyArray<number> }>
+}
+
+/** Encodes the bytes of a file before its first tensor; the tensors follow in order, without gaps. */
+export const encodeHeader = (
+  { dtype, tensors }: FloatLayout,
+  metadata: Readonly<Record<string, string>> = {}
+): Uint8Array => {
+  const header: Record<string, unknown> = Object.keys(metadata).length === 0 ? {} : { __metadata__: metadata }
+  let offset = 0
+  for (const { name, shape } of tensors) {
+    const size = sizeOf(shape) * width[dtype]
+    header[name] = { dtype, shape, data_offsets: [offset, offset + size] }
+    offset += size
+  }
+  return beginning(header)
+}
+
+/** Converts numbers to the bytes of a type; ties go to the even one. */
+export const convert = (numbers: Float32Array, dtype: FloatType): Uint8Array => {
+  if (dtype === "F32") return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength).slice()
+  const patterns = new Uint16Array(numbers.length)
+  if (dtype === "BF16") Half.writeBfloat16(numbers, patterns)
+  else Half.writeFloat16(numbers, patterns)
+  return new Uint8Array(patterns.buffer)
+}
+
+/** Writes the numbers that `bytes` holds in a type into `into`; the bytes begin at a multiple of their width. */
+export const widen = (bytes: Uint8Array, dtype: FloatType, into: Float32Array): void => {
+  const { buffer, byteLength, byteOffset } = bytes
+  if (dtype === "F32") into.set(new Float32Array(buffer, byteOffset, byteLength / 4))
+  else {
+    const patterns = new Uint16Array(buffer, byteOffset, byteLength / 2)
+    if (dtype === "BF16") Half.readBfloat16(patterns, into)
+    else Half.readFloat16(patterns, into)
+  }
 }
 
 const read = (dtype: StoredType, bytes: Uint8Array): StoredTensor["data"] => {
@@ -96,9 +161,6 @@ const fail = (tensor: string, detail: string): never => {
   throw new SafetensorsError({ tensor, detail })
 }
 
-/** Bytes before the JSON header, which hold its length. */
-export const headerStart = 8
-
 /**
  * Returns the length in bytes of the JSON header, from a file's first bytes and its size; throws `SafetensorsError`.
  */
@@ -117,29 +179,37 @@ export interface StoredEntry {
   readonly to: number
 }
 
+const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+
+const isSizes = (value: unknown): value is ReadonlyArray<number> => Array.isArray(value) && value.every(isSize)
+
 /** Parses a JSON header that is followed by `body` bytes; throws `SafetensorsError`. */
 export const entries = (json: Uint8Array, body: number): Map<string, StoredEntry> => {
-  let header: Record<string, unknown> = {}
+  let header: unknown
   try {
     header = JSON.parse(Buffer.from(json).toString("utf8"))
   } catch {
     fail("", "has a header that is not JSON")
   }
+  if (typeof header !== "object" || header === null || Array.isArray(header)) {
+    return fail("", "has a header that is not a JSON object")
+  }
   const found = new Map<string, StoredEntry>()
   for (const [name, entry] of Object.entries(header)) {
     if (name === "__metadata__") continue
-    const { data_offsets: offsets, dtype, shape } = entry as {
-      dtype: StoredType
-      shape: ReadonlyArray<number>
-      data_offsets: readonly [number, number]
+    const { data_offsets: offsets, dtype, shape } = Object(entry) as {
+      readonly [key in "data_offsets" | "dtype" | "shape"]?: unknown
     }
-    if (width[dtype] === undefined) fail(name, `has the unknown type ${String(dtype)}`)
-    const [from, to] = offsets
-    if (!(from >= 0 && to <= body && from <= to)) fail(name, `lies at ${from}..${to} of ${body} bytes`)
-    if (to - from !== sizeOf(shape) * width[dtype]) {
-      fail(name, `has ${to - from} bytes; [${shape.join(", ")}] of ${dtype} takes ${sizeOf(shape) * width[dtype]}`)
+    const bytes = Object.hasOwn(width, String(dtype)) ? width[dtype as StoredType] : undefined
+    if (bytes === undefined) return fail(name, `has the unknown type ${String(dtype)}`)
+    if (!isSizes(shape)) return fail(name, "has no list of sizes as its shape")
+    if (!isSizes(offsets) || offsets.length !== 2) return fail(name, "has no two data_offsets")
+    const [from, to] = offsets as unknown as readonly [number, number]
+    if (!(to <= body && from <= to)) fail(name, `lies at ${from}..${to} of ${body} bytes`)
+    if (to - from !== sizeOf(shape) * bytes) {
+      fail(name, `has ${to - from} bytes; [${shape.join(", ")}] of ${String(dtype)} takes ${sizeOf(shape) * bytes}`)
     }
-    found.set(name, { dtype, shape, from, to })
+    found.set(name, { dtype: dtype as StoredType, shape, from, to })
   }
   const ordered = [...found].toSorted(([, a], [, b]) => a.from - b.from || a.to - b.to)
   for (const [i, [name, { to }]] of ordered.entries()) {

@@ -12,16 +12,20 @@ export const widest = 2 ** 26
 
 /**
  * Returns the additive mask [B, 1, T, T] of packed rows: a position attends to the positions of its own segment up to
- * itself. `segments` and `positions` are [B, T]; positions count from 0 in every segment.
+ * itself, with a `window` to at most that many of them, itself included. `segments` and `positions` are [B, T];
+ * positions count from 0 in every segment.
  */
-export const packedMask = (segments: tf.Tensor, positions: tf.Tensor): tf.Tensor => {
+export const packedMask = (segments: tf.Tensor, positions: tf.Tensor, window?: number | undefined): tf.Tensor => {
   const [batch, length] = segments.shape as [number, number]
   const rows = (x: tf.Tensor) => x.reshape([batch, 1, length, 1])
   const columns = (x: tf.Tensor) => x.reshape([batch, 1, 1, length])
-  const seen = tf.logicalAnd(
+  const earlier = tf.logicalAnd(
     tf.equal(rows(segments), columns(segments)),
     tf.greaterEqual(rows(positions), columns(positions))
   )
+  const seen = window === undefined
+    ? earlier
+    : tf.logicalAnd(earlier, tf.less(rows(positions).sub(columns(positions)), tf.scalar(window, "int32")))
   return tf.where(seen, tf.zerosLike(seen.cast("float32")), tf.fill(seen.shape, masked))
 }
 

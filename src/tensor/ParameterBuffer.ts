@@ -4,11 +4,12 @@
  * Programs read weights from views of it and write gradients into views of it, on this thread or another, so a training
  * step copies nothing. Every region has its own memory, allocated at its first use, so inference allocates no
  * gradients. Parameters with weight decay come first, so that one pass of a kernel covers each group; frozen ones come
- * last and exist in the region of the weights only.
+ * last and exist in the region of the weights only, in 16 bits where their specification says so.
  */
+import * as Half from "../storage/Half.ts"
 import * as HostMemory from "./HostMemory.ts"
 import { NonFinite, OutOfMemory, ShapeMismatch, TensorError } from "./TensorError.ts"
-import { formatShape, hostFloat32, type HostTensor } from "./TensorProgram.ts"
+import { formatShape, hostBfloat16, hostFloat32, type HostTensor, type TensorSpec, widened } from "./TensorProgram.ts"
 import * as TrainingKernels from "./TrainingKernels.ts"
 
 /** Specification of one parameter: its shape, initial values, and whether it is trained and decayed. */
@@ -20,6 +21,10 @@ export interface ParameterSpec {
   readonly decay?: boolean | undefined
   /** Whether it has a gradient and slots. @default true */
   readonly trainable?: boolean | undefined
+  /** Type in which a frozen parameter is stored; its values are rounded to it. @default float32 */
+  readonly storage?: "float32" | "bfloat16" | undefined
+  /** Writes the initial bit patterns of a parameter in bfloat16. @default those of `initialize`, rounded */
+  readonly initializePatterns?: ((patterns: Uint16Array) => void) | undefined
 }
 
 /** Specifications of parameters, by name. */
@@ -37,13 +42,17 @@ const regions: ReadonlyArray<Region> = ["weights", "gradients", "first", "second
  */
 const stagger = 65 * 64
 
-/** Position of a parameter in a region; `offset` and `size` are in elements. */
+/**
+ * Position of a parameter in a region; `offset` and `size` are in elements. Parameters in bfloat16 have their own memory,
+ * in which their offsets count from 0.
+ */
 export interface Slot {
   readonly name: string
   readonly shape: ReadonlyArray<number>
   readonly offset: number
   readonly size: number
   readonly trainable: boolean
+  readonly storage: "float32" | "bfloat16"
 }
 
 /** A tensor of a saved state. */
@@ -57,8 +66,10 @@ export interface SavedTensor {
 export interface ParameterBuffer {
   /** Every parameter, frozen ones last. */
   readonly slots: ReadonlyArray<Slot>
-  /** Number of elements of the weights, with padding. */
+  /** Number of elements of the weights in float32, with padding. */
   readonly length: number
+  /** Number of elements of the weights in bfloat16. */
+  readonly halves: number
   /** Number of elements of every other region, which correspond to the first elements of the weights. */
   readonly trainable: number
   /** Number of first elements of a region to which weight decay applies. */
@@ -73,20 +84,31 @@ export interface ParameterBuffer {
   address(region: Region): number
   /** Returns a whole region. */
   flat(region: Region): Float32Array
-  /** Returns a view of a parameter's values in a region; throws a RangeError for an unknown name. */
+  /**
+   * Returns a view of a parameter's values in a region; throws a RangeError for an unknown name, and for a parameter in
+   * bfloat16, of which only `tensors` holds the bit patterns.
+   */
   view(region: Region, name: string): Float32Array
   /**
    * Returns all parameters of a region as feeds of a program; every call returns the same objects. In "average", a
    * frozen parameter is represented by its weights.
    */
   tensors(region: Region): Readonly<Record<string, HostTensor>>
-  /** Returns the views of all parameters in a region, into which programs write. */
+  /** Returns the views of all parameters in float32 in a region, into which programs write. */
   views(region: Region): Readonly<Record<string, Float32Array>>
 }
 
 const align = (size: number) => Math.ceil(size / 4) * 4
 
 const sizeOf = (shape: ReadonlyArray<number>) => shape.reduce((a, b) => a * b, 1)
+
+/** Writes the initial values of a parameter in bfloat16. */
+const initializeHalf = ({ initialize, initializePatterns }: ParameterSpec, patterns: Uint16Array): void => {
+  if (initializePatterns !== undefined) return initializePatterns(patterns)
+  const values = new Float32Array(patterns.length)
+  initialize(values)
+  Half.writeBfloat16(values, patterns)
+}
 
 interface Made {
   readonly memory: TrainingKernels.Memory
@@ -95,8 +117,12 @@ interface Made {
   readonly tensors: Readonly<Record<string, HostTensor>>
 }
 
+/** Returns the inputs of a program for parameters: each of its shape, in the type in which it is stored. */
+export const inputs = (slots: ReadonlyArray<Pick<Slot, "name" | "shape" | "storage">>): Record<string, TensorSpec> =>
+  Object.fromEntries(slots.map(({ name, shape, storage }) => [name, { dtype: storage, shape }]))
+
 /**
- * Lays out the parameters. The weights are initialised, and the average starts as a copy of them, at their first use.
+ * Lays out the parameters; throws a RangeError for a trainable parameter in bfloat16. The weights are initialised, and the average starts as a copy of them, at their first use.
  */
 export const make = (
   specs: ParameterSpecs,
@@ -105,31 +131,41 @@ export const make = (
   const entries = Object.entries(specs)
   const isTrainable = (spec: ParameterSpec) => spec.trainable ?? true
   const decays = (spec: ParameterSpec) => isTrainable(spec) && (spec.decay ?? spec.shape.length > 1)
+  const isHalf = (spec: ParameterSpec) => spec.storage === "bfloat16"
+  const wrong = entries.find(([, spec]) => isHalf(spec) && isTrainable(spec))
+  if (wrong !== undefined) {
+    throw new RangeError(`the parameter "${wrong[0]}" is in bfloat16; train it in float32, or freeze it`)
+  }
   const slots: Array<Slot> = []
-  let length = 0
+  const lengths = { float32: 0, bfloat16: 0 }
   const place = (belongs: (spec: ParameterSpec) => boolean): number => {
     for (const [name, spec] of entries) {
       if (!belongs(spec)) continue
       const size = sizeOf(spec.shape)
-      slots.push({ name, shape: spec.shape, offset: length, size, trainable: isTrainable(spec) })
-      length += align(size)
+      const storage = spec.storage ?? "float32"
+      slots.push({ name, shape: spec.shape, offset: lengths[storage], size, trainable: isTrainable(spec), storage })
+      lengths[storage] += align(size)
     }
-    return length
+    return lengths.float32
   }
   const decaying = place(decays)
   const trainable = place((spec) => isTrainable(spec) && !decays(spec))
-  place((spec) => !isTrainable(spec))
+  const length = place((spec) => !isTrainable(spec) && !isHalf(spec))
+  place(isHalf)
+  const halves = lengths.bfloat16
 
   const made = new Map<Region, Made>()
   const kernels = new Map<string, TrainingKernels.TrainingKernels>()
   const address = (region: Region) => regions.indexOf(region) * stagger
   const lengthOf = (region: Region) => region === "weights" ? length : trainable
-  const slotsOf = (region: Region) => region === "weights" ? slots : slots.filter((slot) => slot.trainable)
+  const bytesOf = (region: Region) => lengthOf(region) * 4 + (region === "weights" ? halves * 2 : 0)
+  const slotsOf = (region: Region) =>
+    slots.filter(({ storage, trainable }) => storage === "float32" && (region === "weights" || trainable))
 
   const shortage = (regions: ReadonlyArray<Region>, more = 0): TensorError | undefined => {
     const missing = regions.filter((region) => !made.has(region))
     const largest = Math.max(0, ...missing.map((region) => address(region) + lengthOf(region) * 4))
-    const purpose = `${missing.join(", ")}${more === 0 ? "" : " and more"} of ${length} parameters`
+    const purpose = `${missing.join(", ")}${more === 0 ? "" : " and more"} of ${length + halves} parameters`
     return largest > TrainingKernels.mostBytes
       ? new TensorError({
         reason: new OutOfMemory({
@@ -139,7 +175,7 @@ export const make = (
           limit: "block"
         })
       })
-      : HostMemory.check(purpose, missing.reduce((sum, region) => sum + lengthOf(region) * 4, more), available)
+      : HostMemory.check(purpose, missing.reduce((sum, region) => sum + bytesOf(region), more), available)
   }
 
   const of = (region: Region): Made => {
@@ -154,9 +190,22 @@ export const make = (
     const views = Object.fromEntries(
       own.map(({ name, offset, size }) => [name, new Float32Array(memory.buffer, start + offset * 4, size)])
     )
-    const tensors = Object.fromEntries(own.map(({ name, shape }) => [name, hostFloat32(views[name]!, ...shape)]))
+    const tensors: Record<string, HostTensor> = Object.fromEntries(
+      own.map(({ name, shape }) => [name, hostFloat32(views[name]!, ...shape)])
+    )
     if (region === "average") flat.set(of("weights").flat.subarray(0, trainable))
-    if (region === "weights") { for (const [name, spec] of entries) spec.initialize(views[name]!) }
+    if (region === "weights") {
+      const shared = new SharedArrayBuffer(halves * 2)
+      for (const { name, offset, shape, size, storage } of slots) {
+        if (storage === "float32") continue
+        const patterns = new Uint16Array(shared, offset * 2, size)
+        tensors[name] = hostBfloat16(patterns, ...shape)
+      }
+      for (const [name, spec] of entries) {
+        if (!isHalf(spec)) spec.initialize(views[name]!)
+        else initializeHalf(spec, tensors[name]!.data as Uint16Array)
+      }
+    }
     const result: Made = {
       memory,
       flat,
@@ -170,6 +219,7 @@ export const make = (
   const buffer: ParameterBuffer = {
     slots,
     length,
+    halves,
     trainable,
     decaying,
     count: slots.reduce((sum, slot) => slot.trainable ? sum + slot.size : sum, 0),
@@ -187,6 +237,11 @@ export const make = (
     view: (region, name) => {
       const found = of(region).views[name]
       if (found === undefined) {
+        if (slots.some((slot) => slot.name === name && slot.storage === "bfloat16")) {
+          throw new RangeError(
+            `the parameter "${name}" is in bfloat16; take its bit patterns from tensors("${region}")`
+          )
+        }
         throw new RangeError(
           `no parameter "${name}" in the ${region}; known: ${slotsOf(region).map((slot) => slot.name).join(", ")}`
         )
@@ -199,10 +254,13 @@ export const make = (
   return buffer
 }
 
+/** Values of parameters by name. */
+type Values = ReadonlyMap<string, { readonly shape: ReadonlyArray<number>; readonly data: ArrayLike<number> }>
+
 /** Returns an error unless every parameter is present in `values` with its shape and finite values. */
 export const mismatch = (
   slots: ReadonlyArray<Pick<Slot, "name" | "shape">>,
-  values: ReadonlyMap<string, { readonly shape: ReadonlyArray<number>; readonly data: ArrayLike<number> }>
+  values: Values
 ): TensorError | undefined => {
   for (const slot of slots) {
     const value = values.get(slot.name)
@@ -227,23 +285,39 @@ export const mismatch = (
   return undefined
 }
 
+const inRegion = (buffer: ParameterBuffer, region: Region) =>
+  buffer.slots.filter(({ trainable }) => region === "weights" || trainable)
+
+/** Writes values of a region that are known to match its parameters; those in bfloat16 are rounded. */
+export const write = (buffer: ParameterBuffer, region: Region, values: Values): void => {
+  const tensors = buffer.tensors(region)
+  for (const { name, storage } of inRegion(buffer, region)) {
+    const { data } = values.get(name)!
+    if (storage === "float32") buffer.view(region, name).set(data)
+    else Half.writeBfloat16(Float32Array.from(data), tensors[name]!.data as Uint16Array)
+  }
+}
+
 /** Replaces the values of a region, or returns the error of `mismatch`. */
-export const load = (
-  buffer: ParameterBuffer,
-  region: Region,
-  values: ReadonlyMap<string, { readonly shape: ReadonlyArray<number>; readonly data: ArrayLike<number> }>
-): TensorError | undefined => {
-  const views = Object.entries(buffer.views(region))
-  const error = mismatch(buffer.slots.filter(({ name }) => name in buffer.views(region)), values)
-  if (error === undefined) { for (const [name, view] of views) view.set(values.get(name)!.data) }
+export const load = (buffer: ParameterBuffer, region: Region, values: Values): TensorError | undefined => {
+  const error = mismatch(inRegion(buffer, region), values)
+  if (error === undefined) write(buffer, region, values)
   return error
 }
 
-/** Copies a region, by parameter name, for a checkpoint. */
-export const snapshot = (buffer: ParameterBuffer, region: Region): Map<string, SavedTensor> =>
-  new Map(
-    buffer.slots.filter(({ name }) => name in buffer.views(region)).map(({ name, shape }) => [
+/** Copies a region in float32, by parameter name, for a checkpoint. */
+export const snapshot = (buffer: ParameterBuffer, region: Region): Map<string, SavedTensor> => {
+  const tensors = buffer.tensors(region)
+  return new Map(
+    inRegion(buffer, region).map(({ name, shape, storage }) => [
       name,
-      { dtype: "F32" as const, shape, data: buffer.view(region, name).slice() }
+      {
+        dtype: "F32" as const,
+        shape,
+        data: storage === "float32"
+          ? buffer.view(region, name).slice()
+          : widened(tensors[name]!).data as Float32Array
+      }
     ])
   )
+}

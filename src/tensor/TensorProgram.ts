@@ -5,9 +5,16 @@
  * pure, read no values, and take its sizes from `tensor.shape`.
  */
 import type { Tensor } from "@tensorflow/tfjs"
+import * as Half from "../storage/Half.ts"
 
 /** Element type of inputs and outputs. `bool` is stored as bytes 0 and 1. */
 export type DataType = "float32" | "int32" | "bool"
+
+/**
+ * Element type in which a tensor is stored. The body of a program sees a `bfloat16` input as float32: a runtime over host
+ * memory widens it at each use, others when it is placed.
+ */
+export type StorageType = DataType | "bfloat16"
 
 /**
  * Size of one axis: a number, the name of a size known only at run time (`"B"`), or a sum of such names (`"P+N"`, the
@@ -17,15 +24,15 @@ export type Dimension = number | string
 
 /** Specification of one input: its type and shape. */
 export interface TensorSpec {
-  readonly dtype: DataType
+  readonly dtype: StorageType
   readonly shape: ReadonlyArray<Dimension>
 }
 
 /** A tensor in host memory, row-major. */
 export interface HostTensor {
-  readonly dtype: DataType
+  readonly dtype: StorageType
   readonly shape: ReadonlyArray<number>
-  readonly data: Float32Array | Int32Array | Uint8Array
+  readonly data: Float32Array | Int32Array | Uint8Array | Uint16Array
 }
 
 /** A program with input names `I` and output names `O`. */
@@ -74,6 +81,9 @@ export const int32 = (...shape: ReadonlyArray<Dimension>): TensorSpec => ({ dtyp
 /** Returns the specification of a boolean input. */
 export const bool = (...shape: ReadonlyArray<Dimension>): TensorSpec => ({ dtype: "bool", shape })
 
+/** Returns the specification of an input that is stored as bfloat16 and that the body sees as float32. */
+export const bfloat16 = (...shape: ReadonlyArray<Dimension>): TensorSpec => ({ dtype: "bfloat16", shape })
+
 /** Makes a host tensor of float32; `data` is not copied. */
 export const hostFloat32 = (data: Float32Array, ...shape: ReadonlyArray<number>): HostTensor => ({
   dtype: "float32",
@@ -94,6 +104,19 @@ export const hostBool = (data: Uint8Array, ...shape: ReadonlyArray<number>): Hos
   shape,
   data
 })
+
+/** Makes a host tensor of bfloat16 from bit patterns; `data` is not copied. */
+export const hostBfloat16 = (data: Uint16Array, ...shape: ReadonlyArray<number>): HostTensor => ({
+  dtype: "bfloat16",
+  shape,
+  data
+})
+
+/** Returns a tensor of bfloat16 as a new one of float32, any other tensor itself. */
+export const widened = (tensor: HostTensor): HostTensor =>
+  tensor.dtype === "bfloat16"
+    ? { dtype: "float32", shape: tensor.shape, data: Half.ofBfloat16(tensor.data as Uint16Array) }
+    : tensor
 
 /** Returns the names of run-time sizes in a dimension: two for `"P+N"`, none for a number. */
 export const symbols = (dimension: Dimension): ReadonlyArray<string> =>

@@ -1,17 +1,26 @@
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
+import { join } from "node:path"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import * as AdamW from "../../src/optimizer/AdamW.ts"
+import * as CheckpointFolder from "../../src/policy/huggingface/CheckpointFolder.ts"
 import * as Transformer from "../../src/policy/transformer/Transformer.ts"
 import * as Autodiff from "../../src/tensor/Autodiff.ts"
 import * as LinearCrossEntropy from "../../src/tensor/LinearCrossEntropy.ts"
+import * as ParameterBuffer from "../../src/tensor/ParameterBuffer.ts"
 import { float32, hostFloat32, hostInt32, int32, make } from "../../src/tensor/TensorProgram.ts"
 import { type TensorHandle, TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 import { distance, json, list, tensors } from "../Golden.ts"
-import { forward, type Inputs, inputsOf, load, maskOf, models, positionsOf } from "./GoldenModel.ts"
+import { forward, type Inputs, inputsOf, maskOf, models, positionsOf } from "./GoldenModel.ts"
 
 const layer = OnnxRuntime.layerCpu({ threads: 2 })
+
+const load = Effect.fnUntraced(function*(name: string) {
+  const folder = yield* CheckpointFolder.open(join(models, name, "hf"), { positions: 128 })
+  return { config: folder.config.decoder, buffer: ParameterBuffer.make(CheckpointFolder.parameters(folder)) }
+}, Effect.provide(NodeServices.layer))
 
 describe("Decoder against transformers", () => {
   if (list(models).length === 0) it.skipIf(true)("no model case is here", () => {})
@@ -19,7 +28,7 @@ describe("Decoder against transformers", () => {
   for (const name of list(models)) {
     it.effect(`computes logits and hidden states: ${name}`, () =>
       Effect.gen(function*() {
-        const { buffer, config } = load(name)
+        const { buffer, config } = yield* load(name)
         const runtime = yield* TensorRuntime
         const expected = tensors(models, name, "forward.safetensors")
         const program = yield* runtime.compile(make({
@@ -74,7 +83,7 @@ describe("Decoder against transformers", () => {
 
     it.effect(`trains as torch does: loss, every gradient, three AdamW steps: ${name}`, () =>
       Effect.gen(function*() {
-        const { buffer, config } = load(name)
+        const { buffer, config } = yield* load(name)
         const runtime = yield* TensorRuntime
         const { loss: wantedLoss, train } = json(models, name, "case.json")
         const batchTensors = tensors(models, name, "forward.safetensors")

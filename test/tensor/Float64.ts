@@ -5,7 +5,7 @@
  * evaluation it is `Float64Array`. Nothing of the traced code takes part.
  */
 import * as tf from "@tensorflow/tfjs"
-import { type DataType, type HostTensor } from "../../src/tensor/TensorProgram.ts"
+import { type DataType, type HostTensor, widened } from "../../src/tensor/TensorProgram.ts"
 
 /** A tensor whose real values are kept in float64. */
 export interface WideTensor {
@@ -15,7 +15,10 @@ export interface WideTensor {
 }
 
 /** The same values. */
-export const widen = ({ data, dtype, shape }: HostTensor): WideTensor => ({ dtype, shape, data: Array.from(data) })
+export const widen = (tensor: HostTensor): WideTensor => {
+  const { data, dtype, shape } = widened(tensor)
+  return { dtype: dtype as DataType, shape, data: Array.from(data) }
+}
 
 /** Runs tfjs in float64. */
 const inFloat64 = <A>(compute: () => A): A => {

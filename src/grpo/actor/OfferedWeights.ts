@@ -9,6 +9,7 @@ import { createHash } from "node:crypto"
 import { type Weights } from "../../optimizer/ParameterStore.ts"
 import * as Safetensors from "../../storage/Safetensors.ts"
 import { type TensorError } from "../../tensor/TensorError.ts"
+import { widened } from "../../tensor/TensorProgram.ts"
 import { isHandle } from "../../tensor/TensorRuntime.ts"
 import { WeightsName } from "./WeightsName.ts"
 
@@ -89,8 +90,8 @@ const make = (
 export const encode = Effect.fnUntraced(function*({ feeds, version }: Weights) {
   const tensors = new Map<string, Safetensors.StoredTensor>()
   for (const [name, feed] of Object.entries(feeds)) {
-    const { data, shape } = isHandle(feed) ? yield* feed.read : feed
-    tensors.set(name, { dtype: data instanceof Int32Array ? "I32" : "F32", shape, data })
+    const { data, shape } = widened(isHandle(feed) ? yield* feed.read : feed)
+    tensors.set(name, { dtype: data instanceof Int32Array ? "I32" : "F32", shape, data: data as Float32Array })
   }
   return Safetensors.encode(tensors, { version: String(version) })
 })

@@ -62,7 +62,7 @@ export const supervised = (
         const { hidden } = Transformer.forward(config, weights, {
           tokens: inputs["tokens"]!,
           positions: inputs["positions"]!,
-          mask: Attention.packedMask(inputs["segments"]!, inputs["positions"]!),
+          mask: Attention.packedMask(inputs["segments"]!, inputs["positions"]!, config.slidingWindow),
           causalBlocks: Transformer.causalBlocks(length),
           dropout: masks.map((name) => inputs[name]!)
         })
@@ -145,7 +145,7 @@ export const prefill = (
       const { cache, hidden } = Transformer.forward(config, inputs, {
         tokens: inputs["tokens"]!,
         positions: inputs["positions"]!,
-        mask: Attention.packedMask(inputs["segments"]!, inputs["positions"]!)
+        mask: Attention.packedMask(inputs["segments"]!, inputs["positions"]!, config.slidingWindow)
       })
       const final = tf.gather(hidden, inputs["last"]!)
       return { ...scores(config, vocabulary, normaliser, final, inputs), ...cacheOutputs(cache) }

@@ -1,5 +1,5 @@
 /**
- * The decoder of Llama, Qwen2 and Qwen3: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
+ * The decoder of Llama, Mistral, Qwen2 and Qwen3: RMSNorm, rotary positions, grouped-query attention, SwiGLU.
  *
  * One pure function over tensors serves training, prefill and decoding: the mask determines what each position attends
  * to, the cache holds earlier keys and values. Parameters have the names and the [out, in] layout of Hugging Face.
@@ -52,6 +52,11 @@ export class DecoderConfig extends Schema.Class<DecoderConfig>("sidereal/policy/
       highFrequencyFactor: Schema.Finite,
       originalPositions: Schema.Finite
     })),
+    /**
+     * Positions that a position attends to, itself and the ones before it, of Mistral; masks must hide the others.
+     * @default all
+     */
+    slidingWindow: Schema.optionalKey(Count),
     /** Biases on queries, keys and values (Qwen2). @default false */
     attentionBias: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(withDefault(false))),
     /** RMSNorm on the queries and keys of each head (Qwen3). @default false */
