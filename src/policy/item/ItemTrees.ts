@@ -131,7 +131,11 @@ export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
       inputs: { ...treeInputs(model), ...CandidateObjective.inputs(objective) },
       body: (inputs: ItemNetwork.Inputs) => {
         const { auxiliary, gradients, value } = Autodiff.withAuxiliary(
-          (own) => CandidateObjective.evaluate(objective, table(model, { ...inputs, ...own }, inputs), inputs),
+          (own) => {
+            const weights = { ...inputs, ...own }
+            const { auxiliary, loss } = CandidateObjective.evaluate(objective, table(model, weights, inputs), inputs)
+            return { auxiliary, loss: loss.add(ItemNetwork.untouched(weights)) }
+          },
           ItemModel.trained(model, inputs, frozen)
         )
         return { loss: value, ...auxiliary, ...gradients }
