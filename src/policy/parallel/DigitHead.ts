@@ -7,6 +7,7 @@
  * from the paper.
  */
 import * as tf from "@tensorflow/tfjs"
+import { fill } from "@tensorflow/tfjs"
 import * as LinearCrossEntropy from "../../tensor/LinearCrossEntropy.ts"
 import { type ParameterSpecs } from "../../tensor/ParameterBuffer.ts"
 import * as RmsNorm from "../../tensor/RmsNorm.ts"
@@ -49,7 +50,7 @@ const parameters = (
 /** Scales rows [M, D] to length 1. */
 const unit = (rows: tf.Tensor): tf.Tensor => {
   const width = rows.shape[1]!
-  return RmsNorm.apply(rows, tf.fill([width], 1 / Math.sqrt(width)), 1e-9)
+  return RmsNorm.apply(rows, fill([width], 1 / Math.sqrt(width)), 1e-9)
 }
 
 /** Computes the directions of all digits after states [M, D], [M, L x E]; every digit's has length 1. */
