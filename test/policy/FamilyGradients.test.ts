@@ -8,6 +8,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { ItemEmbeddings } from "../../src/embedding/ItemEmbeddings.ts"
 import * as Candidates from "../../src/grpo/rollout/Candidates.ts"
@@ -179,6 +180,50 @@ for (const family of itemFamilies) {
   }
 
   describe(`the ${family.name} policy`, () => {
+    for (const [name, index] of catalogues) {
+      it.effect(`has as its supervised losses what its scores say of the targets: ${name}`, () =>
+        Effect.gen(function*() {
+          const policy = yield* PolicyModel
+          const store = yield* PolicyParameters
+          const { space } = yield* Sids
+          const weights = yield* enliven
+          // Where SIDs are shared, a softmax over items says more than one over leaves: those items stay out.
+          const shared = (item: number) => index.leafOf.filter((leaf) => leaf === index.leafOf[item]).length > 1
+          const sequences = [[0, 5, 7, 3], [8], [1, 6, 5, 0, 3], []]
+          assert.isFalse(sequences.flat().some(shared))
+          const cases = sequences.flatMap((items, s) =>
+            items.map((item, t) => ({
+              prompt: Prompt.ofItems(Int32Array.from(items.slice(0, t))),
+              item,
+              weight: 1 + s
+            }))
+          )
+          const batches = yield* policy.plan(
+            sequences.map((items, user) => ({
+              ...Prompt.everyPosition({ user, items: Int32Array.from(items) }),
+              weight: 1 + user
+            })),
+            1,
+            0
+          )
+          const terms = yield* (yield* policy.supervised).accumulate(store, [{ batch: batches[0]! }], step)
+          const trees = yield* policy.score(
+            cases.map(({ item, prompt }) => ({ prompt, leaves: Int32Array.of(index.leafOf[item]!) })),
+            weights
+          )
+          const scores = yield* Option.getOrThrow(policy.scoreItems)(cases.map(({ prompt }) => prompt), weights)
+          const total = cases.reduce((sum, { weight }) => sum + weight, 0)
+          const mean = (of: (c: number) => number) =>
+            cases.reduce((sum, { weight }, c) => sum + weight * of(c), 0) / total
+          assert.closeTo(terms["item"]!, -mean((c) => scores.data[c * 9 + cases[c]!.item]!), 1e-5)
+          const generated = -mean((c) =>
+            Candidates.stepsIn(space, trees[c]!, index.leafOf[cases[c]!.item]!).reduce((a, b) => a + b, 0)
+          )
+          assert.closeTo(terms[family.local ? "sid" : "digits"]!, generated, 1e-5)
+          assert.isAbove(generated, 1)
+        }).pipe(Effect.scoped, Effect.provide(layer(family, index))))
+    }
+
     it.effect("takes forced steps, and those after them, as given", () =>
       Effect.gen(function*() {
         const policy = yield* PolicyModel

@@ -29,7 +29,7 @@ describe("SampledClasses", () => {
         negatives
       })
       assert.deepStrictEqual(classes.toSorted((a, b) => a - b), [0, 1, 2, 3, 4, 5, 6, 7, 8])
-      assert.deepStrictEqual(corrections, new Array<number>(9).fill(0))
+      assert.deepStrictEqual(corrections, Array.from({ length: 9 }, () => 0))
       assert.deepStrictEqual([0, 1, 2, 4].map((m) => classes[labels[m]!]), [4, 7, 4, 1])
       assert.deepStrictEqual(shapes, [[9], [1, 5]])
     })
