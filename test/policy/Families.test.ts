@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import { PolicyModel, type TreeLogProbs } from "../../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
 import * as Prompt from "../../src/policy/Prompt.ts"
-import { type SidIndex } from "../../src/sid/SidIndex.ts"
+import * as SidIndex from "../../src/sid/SidIndex.ts"
 import { Sids } from "../../src/sid/Sids.ts"
 import * as LeafSpace from "../../src/sid/trie/LeafSpace.ts"
 import { distance } from "../Golden.ts"
@@ -31,7 +31,7 @@ const sumOf = (logProbs: Iterable<number>) => Array.from(logProbs).reduce((sum, 
 const flatten = (rows: ReadonlyMap<number, { readonly children: Float32Array; readonly end: number }>) =>
   [...rows].toSorted(([a], [b]) => a - b).flatMap(([, { children, end }]) => [...children, Math.exp(end)])
 
-const treesOf = Effect.fnUntraced(function*(index: SidIndex, given: ReadonlyArray<ReadonlyArray<number>>) {
+const treesOf = Effect.fnUntraced(function*(index: SidIndex.SidIndex, given: ReadonlyArray<ReadonlyArray<number>>) {
   const policy = yield* PolicyModel
   const leaves = Int32Array.from(new Set(index.leafOf))
   return yield* policy.score(
@@ -45,7 +45,7 @@ const assertSame = (a: TreeLogProbs, b: TreeLogProbs) => {
   assert.isBelow(distance(a.logProbs, b.logProbs), 1e-5)
 }
 
-const contract = (family: Family, name: string, index: SidIndex) => {
+const contract = (family: Family, name: string, index: SidIndex.SidIndex) => {
   const provided = Effect.provide(layer(family, index))
 
   it.effect(`leaves sum to 1, and sessions say what trees do: ${name}`, () =>
@@ -256,6 +256,67 @@ for (const family of families) {
     for (const [name, index] of catalogues) contract(family, name, index)
   })
 }
+
+/** All 27 SIDs of three codes below 3: whatever the first codes, the same ones may follow. */
+const grid = SidIndex.make(
+  Array.from({ length: 27 }, (_, item) => Int32Array.of(Math.floor(item / 9), Math.floor(item / 3) % 3, item % 3)),
+  [3, 3, 3],
+  "none"
+)
+
+/** Every code may follow every first code, or the end. */
+const closed = SidIndex.make(
+  [[0], [1], [0, 0], [0, 1], [1, 0], [1, 1]].map((codes) => Int32Array.from(codes)),
+  [2, 2],
+  "keep"
+)
+
+for (const family of families.filter(({ local }) => local)) {
+  describe(`the ${family.name} policy`, () => {
+    it.effect("sees every earlier code, and where it stands", () =>
+      Effect.gen(function*() {
+        const { space } = yield* Sids
+        yield* enliven
+        const trees = yield* treesOf(grid, [[], [4], [3, 17, 21]])
+        for (const tree of trees) {
+          const rows = rowsOf(space, tree)
+          const row = (...codes: ReadonlyArray<number>) => rows.get(LeafSpace.find(space, codes))!.children
+          const apart = (one: Float32Array, other: Float32Array) => assert.isAbove(distance(one, other), 1e-3)
+          for (const code of [0, 1, 2]) {
+            const other = (code + 1) % 3
+            apart(row(code), row(other))
+            apart(row(code, other), row(other, code))
+            for (const second of [0, 1, 2]) {
+              apart(row(code, second), row(other, second))
+              apart(row(second, code), row(second, other))
+            }
+          }
+        }
+      }).pipe(Effect.provide(layer(family, grid))))
+  })
+}
+
+it.effect("an item policy counts the codes of a level and the end, each once, as the whole vocabulary of a node", () =>
+  Effect.gen(function*() {
+    const policy = yield* PolicyModel
+    const { space } = yield* Sids
+    const weights = yield* enliven
+    const given = [[], [4], [3, 5, 1]].map(ofItems)
+    const [children, vocabulary] = yield* Effect.forEach(
+      ["children", "vocabulary"] as const,
+      (normaliser) =>
+        Effect.flatMap(
+          policy.open(given, { weights, space, normaliser }),
+          (session) => walk(session, given.map(() => space))
+        )
+    )
+    for (const [p, rows] of children!.entries()) {
+      for (const node of LeafSpace.childNodes(space, 0)) {
+        const [one, other] = [rows.get(node)!, vocabulary![p]!.get(node)!]
+        assert.isBelow(distance([...one.children, one.end], [...other.children, other.end]), 1e-5)
+      }
+    }
+  }).pipe(Effect.scoped, Effect.provide(layer(itemFamilies[0]!, closed))))
 
 describe("PolicyModel.scoreItems", () => {
   for (const family of itemFamilies) {
