@@ -442,6 +442,8 @@ it.effect("an item policy scores trees and takes their gradient in parts of any 
     for (const cells of [1, 120]) assert.isBelow(distance(yield* within(cells), whole), 2e-5)
   }).pipe(
     Effect.scoped,
-    Effect.provide(itemFamilies[0]!.layerOn(plain).pipe(Layer.provideMerge(onnx))),
-    Effect.provide(ItemEmbeddings.layer(content(9)))
+    Effect.provide(Layer.merge(
+      itemFamilies[0]!.layerOn(plain).pipe(Layer.provideMerge(onnx)),
+      ItemEmbeddings.layer(content(9))
+    ))
   ))

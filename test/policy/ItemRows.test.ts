@@ -107,8 +107,10 @@ describe("ItemRows", () => {
       }
     }).pipe(
       Effect.scoped,
-      Effect.provide(itemFamilies[0]!.layerOn(index).pipe(Layer.provideMerge(onnx))),
-      Effect.provide(ItemEmbeddings.layer(content(9)))
+      Effect.provide(Layer.merge(
+        itemFamilies[0]!.layerOn(index).pipe(Layer.provideMerge(onnx)),
+        ItemEmbeddings.layer(content(9))
+      ))
     ))
 })
 
