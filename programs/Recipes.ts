@@ -3,19 +3,14 @@
  *
  * A run records its recipe in its manifest, so that later versions with other recipes continue it unchanged.
  */
+import * as Families from "./Families.ts"
 import type * as Settings from "./Settings.ts"
 
-/** Names of the families. */
-export const families = ["flat", "item", "parallel"] as const
-
-/** Name of a family. */
-export type Family = (typeof families)[number]
-
 /** Family of new runs. */
-export const defaultFamily: Family = "flat"
+export const defaultFamily: Families.Family = "flat"
 
 /** Settings of new runs by family. */
-export const recipes: Readonly<Record<Family, Settings.PartialSettings>> = {
+export const recipes: Readonly<Record<Families.Family, Settings.PartialSettings>> = {
   flat: { family: "flat" },
   item: { family: "item", sft: { epochs: 18 } },
   parallel: {
@@ -27,4 +22,4 @@ export const recipes: Readonly<Record<Family, Settings.PartialSettings>> = {
 
 /** Returns the recipe of a family by its name; that of new runs for a name that is not given or not known. */
 export const of = (family: unknown): Settings.PartialSettings =>
-  recipes[families.find((name) => name === family) ?? defaultFamily]
+  recipes[Families.families.find((name) => name === family) ?? defaultFamily]

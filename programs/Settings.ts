@@ -17,8 +17,8 @@ import { FlatPolicyConfig } from "../src/policy/flat/FlatPolicy.ts"
 import { ItemPolicyConfig } from "../src/policy/item/ItemPolicyConfig.ts"
 import { SftConfig } from "../src/sft/Sft.ts"
 import { defaultEncoder, EncoderConfig } from "./Encoders.ts"
+import * as Families from "./Families.ts"
 import * as Quantizers from "./Quantizers.ts"
-import * as Recipes from "./Recipes.ts"
 import * as Rewards from "./Rewards.ts"
 import { SettingsError } from "./SettingsError.ts"
 
@@ -143,7 +143,7 @@ export class Settings extends Schema.Class<Settings>("sidereal/programs/Settings
      */
     base: Schema.optionalKey(Schema.String),
     /** Family of the policy. @default that of the recipe, of which a new run records a copy */
-    family: Schema.Literals(Recipes.families).pipe(Schema.withDecodingDefaultKey(Effect.succeed("flat" as const))),
+    family: Schema.Literals(Families.families).pipe(Schema.withDecodingDefaultKey(Effect.succeed("flat" as const))),
     /** Settings of the flat family. */
     policy: FlatPolicyConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     /** Settings of the families with one position per item: item and parallel. */

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Packages from "../../src/run/Packages.ts"
 import * as Devices from "../Devices.ts"
+import * as Families from "../Families.ts"
 import * as Note from "../Note.ts"
 import * as Recipes from "../Recipes.ts"
 import type * as Settings from "../Settings.ts"
@@ -51,7 +52,7 @@ export const command = Command.make("sidereal").pipe(
       Flag.optional
     ),
     strict: toggle("strict", "Rows that cannot be used are an error instead of being counted"),
-    policy: Flag.Literals("policy", Recipes.families).pipe(
+    policy: Flag.Literals("policy", Families.families).pipe(
       Flag.withDescription(`Family of the policy of a new run (default: ${Recipes.defaultFamily})`),
       Flag.optional
     ),

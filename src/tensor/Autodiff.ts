@@ -7,17 +7,27 @@ import "./IndexGradients.ts"
 import "./LayoutGradients.ts"
 import "./ReductionGradients.ts"
 
-/** Returns the loss and its gradient for every parameter. */
+/**
+ * Returns the loss and its gradient for every parameter: zeros for one that the loss does not depend on. A loss that
+ * depends on none of them throws.
+ */
 export const valueAndGradients = <K extends string>(
   loss: (parameters: Readonly<Record<K, tf.Tensor>>) => tf.Tensor,
   parameters: Readonly<Record<K, tf.Tensor>>
 ): { readonly value: tf.Tensor; readonly gradients: Readonly<Record<K, tf.Tensor>> } => {
   const names = Object.keys(parameters) as Array<K>
   if (names.length === 0) return { value: loss(parameters), gradients: parameters }
-  const { grads, value } = tf.valueAndGrads((...xs: Array<tf.Tensor>) =>
-    loss(Object.fromEntries(names.map((name, i) => [name, xs[i]!])) as Record<K, tf.Tensor>).asScalar()
-  )(names.map((name) => parameters[name]))
-  return { value, gradients: Object.fromEntries(names.map((name, i) => [name, grads[i]!])) as Record<K, tf.Tensor> }
+  // `tf.valueAndGrads` would refuse a parameter without a gradient, such as that of a head of another loss.
+  const { grads, value } = tf.engine().gradients(
+    () => loss(parameters).asScalar(),
+    names.map((name) => parameters[name])
+  ) as { readonly value: tf.Tensor; readonly grads: ReadonlyArray<tf.Tensor | undefined> }
+  return {
+    value,
+    gradients: Object.fromEntries(
+      names.map((name, i) => [name, grads[i] ?? tf.fill(parameters[name].shape, 0)])
+    ) as Record<K, tf.Tensor>
+  }
 }
 
 /** Returns the loss, auxiliary tensors computed along with it, and the gradient for every parameter. */

@@ -69,7 +69,7 @@ export const inputs = (shape: ItemShape): Record<string, TensorSpec> => ({
   ...LevelHead.inputs(shape.vocabulary, "R")
 })
 
-/** Input of `loss` and `logProbs` besides `inputs`: the columns that exist for each place of the tiles. */
+/** Returns the input of `loss` and `logProbs` besides `inputs`: the columns that exist for each place of the tiles. */
 export const legalInput = ({ vocabulary }: ItemShape): TensorSpec => bool("N", "W", LevelHead.columns(vocabulary))
 
 /** Rows that predict the children of trie nodes. */

@@ -6,6 +6,7 @@
  * is such a sum with a projection of its own (Singh et al. 2024 show that SIDs alone lose what ids remember).
  */
 import * as tf from "@tensorflow/tfjs"
+import { fill } from "@tensorflow/tfjs"
 import { type Matrix } from "../../matrix/Matrix.ts"
 import { type SidIndex } from "../../sid/SidIndex.ts"
 import * as Attention from "../../tensor/Attention.ts"
@@ -144,7 +145,7 @@ export const states = (
 }
 
 /** Appends a column of ones to rows [M, D], [M, D + 1], for classes that end with their bias. */
-export const withOne = (rows: tf.Tensor): tf.Tensor => tf.concat([rows, tf.fill([rows.shape[0]!, 1], 1)], 1)
+export const withOne = (rows: tf.Tensor): tf.Tensor => tf.concat([rows, fill([rows.shape[0]!, 1], 1)], 1)
 
 /** Appends a column [S] to classes [S, D]. */
 export const withColumn = (classes: tf.Tensor, column: tf.Tensor): tf.Tensor =>

@@ -27,7 +27,7 @@ const program = (model: ItemModel.ItemModel) =>
 
 /** Makes the function that returns the log-probability of every item as the next one after each prompt, [P, N]. */
 export const make = Effect.fnUntraced(function*(model: ItemModel.ItemModel) {
-  const cache = yield* ProgramCache.make(model.runtime, (_: "items") => program(model))
+  const cache = yield* ProgramCache.make<"items">(model.runtime, () => program(model))
   return Effect.fn("PolicyModel.scoreItems")(
     function*(prompts: ReadonlyArray<Prompt>, weights: Weights) {
       const given = yield* ItemModel.histories(model, prompts)

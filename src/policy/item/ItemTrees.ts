@@ -97,7 +97,7 @@ const table = ({ shape }: ItemModel.ItemModel, weights: ItemNetwork.Inputs, inpu
 
 /** Makes the function that returns the log-probabilities of each group's tree. */
 export const score = Effect.fnUntraced(function*(model: ItemModel.ItemModel, cells: number = widest) {
-  const cache = yield* ProgramCache.make(model.runtime, (_: "trees") =>
+  const cache = yield* ProgramCache.make<"trees">(model.runtime, () =>
     TensorProgram.make({
       name: `${model.family}.trees`,
       inputs: treeInputs(model),

@@ -7,9 +7,11 @@
  * from the paper.
  */
 import * as tf from "@tensorflow/tfjs"
+import { fill } from "@tensorflow/tfjs"
 import * as LinearCrossEntropy from "../../tensor/LinearCrossEntropy.ts"
 import { type ParameterSpecs } from "../../tensor/ParameterBuffer.ts"
 import * as RmsNorm from "../../tensor/RmsNorm.ts"
+import * as CompactVocabulary from "../flat/CompactVocabulary.ts"
 import { type GeneratorHead } from "../item/GeneratorHead.ts"
 import * as ItemNetwork from "../item/ItemNetwork.ts"
 import { type Inputs, type ItemShape } from "../item/ItemNetwork.ts"
@@ -49,7 +51,16 @@ const parameters = (
 /** Scales rows [M, D] to length 1. */
 const unit = (rows: tf.Tensor): tf.Tensor => {
   const width = rows.shape[1]!
-  return RmsNorm.apply(rows, tf.fill([width], 1 / Math.sqrt(width)), 1e-9)
+  return RmsNorm.apply(rows, fill([width], 1 / Math.sqrt(width)), 1e-9)
+}
+
+/**
+ * Computes the directions of all codes, [V, E], each of length 1. That of the end, which fills up shorter SIDs, is 0, so
+ * that it adds nothing to the scores of their items.
+ */
+const codeVectors = ({ digitWidth }: DigitShape, weights: Inputs): tf.Tensor => {
+  const codes = tf.slice(weights[names.codes]! as tf.Tensor2D, [CompactVocabulary.end + 1, 0], [-1, digitWidth])
+  return tf.concat([fill([CompactVocabulary.end + 1, digitWidth], 0), unit(codes)], 0)
 }
 
 /** Computes the directions of all digits after states [M, D], [M, L x E]; every digit's has length 1. */
@@ -71,7 +82,7 @@ export const logits = (shape: ItemShape, digits: DigitShape, weights: Inputs, st
   const { levels, vocabulary: { offsets, sizes } } = shape
   const { digitWidth, temperature } = digits
   const u = directions(shape, digits, weights, states)
-  const codes = unit(weights[names.codes]!)
+  const codes = codeVectors(digits, weights)
   return tf.concat(
     Array.from({ length: levels }, (_, level) => {
       const own = tf.slice(u as tf.Tensor2D, [0, level * digitWidth], [-1, digitWidth])
@@ -95,7 +106,7 @@ const loss = (
   const rows = states.shape[0]!
   const classes = inputs["classes"]!
   const count = classes.shape[0]!
-  const codes = unit(weights[names.codes]!)
+  const codes = codeVectors(digits, weights)
   const vectors = tf.gather(codes, ItemNetwork.tokensOf(inputs, classes).reshape([-1])).reshape([
     count,
     levels * digitWidth

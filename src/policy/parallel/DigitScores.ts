@@ -76,7 +76,7 @@ export interface Scored {
 /** Makes the function that scores every item after prompts. */
 export const make = Effect.fnUntraced(function*(model: ItemModel.ItemModel, digits: DigitHead.DigitShape) {
   const columns = columnsOf(model)
-  const cache = yield* ProgramCache.make(model.runtime, (_: "digits") =>
+  const cache = yield* ProgramCache.make<"digits">(model.runtime, () =>
     TensorProgram.make({
       name: `${model.family}.digits`,
       inputs: { ...ItemModel.inputs(model), last: int32("P") },

@@ -1,0 +1,9 @@
+/**
+ * Policy families that a run can be given by name.
+ */
+
+/** Names of the families. */
+export const families = ["flat", "item", "parallel"] as const
+
+/** Name of a family. */
+export type Family = (typeof families)[number]
