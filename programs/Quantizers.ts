@@ -25,6 +25,7 @@ import * as RqVaeModel from "../src/sid/rqvae/RqVaeModel.ts"
 import { BadIndex, BadSetting, SidError } from "../src/sid/SidError.ts"
 import * as SidIndex from "../src/sid/SidIndex.ts"
 import { type TensorRuntime } from "../src/tensor/TensorRuntime.ts"
+import { type Family } from "./Families.ts"
 import { type Name, names } from "./QuantizerNames.ts"
 
 /** Parses names separated by commas; `all` means every tokenizer except `given` and `rq-vae-minionerec`. */
@@ -72,7 +73,7 @@ class GivenConfig extends Schema.Class<GivenConfig>("sidereal/programs/GivenConf
 
 /** Settings of the tokenizer and of the collision policy. */
 export class TokenizerConfig extends Schema.Class<TokenizerConfig>("sidereal/programs/TokenizerConfig")({
-  /** @default rq-kmeans, or `given` for data that have SIDs of their own (MiniOneRec's folders) */
+  /** @default rq-kmeans, opq for the parallel family, `given` for data that have SIDs of their own (MiniOneRec's folders) */
   quantizer: Schema.optionalKey(Schema.Literals(names)),
   shape: SidShape.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   /** @default nearest-free-leaf; `keep` for given SIDs */
@@ -86,12 +87,31 @@ export class TokenizerConfig extends Schema.Class<TokenizerConfig>("sidereal/pro
   given: Schema.optionalKey(GivenConfig)
 }) {}
 
-/** Returns the tokenizer's settings with its name and, if the data have one, the file of SIDs. */
+/** Levels of a tokenizer for the parallel family: digits that are written at once. */
+const digits = 16
+
+/**
+ * Returns the tokenizer's settings with its name and, if the data have one, the file of SIDs. For the parallel family a
+ * tokenizer without a name is `opq` with 16 levels, unless the settings ask for other than the usual 3.
+ */
 export const chosen = Effect.fnUntraced(function*(
-  { data, tokenizer }: { readonly data?: string | undefined; readonly tokenizer: TokenizerConfig }
+  { data, family, tokenizer }: {
+    readonly data?: string | undefined
+    readonly family: Family
+    readonly tokenizer: TokenizerConfig
+  }
 ) {
   const own = data === undefined ? undefined : yield* Import.ownIndex(data)
-  return own === undefined ? tokenizer : new TokenizerConfig({
+  if (own === undefined) {
+    return tokenizer.quantizer === undefined && family === "parallel"
+      ? new TokenizerConfig({
+        ...tokenizer,
+        quantizer: "opq",
+        shape: tokenizer.shape.levels === 3 ? new SidShape({ ...tokenizer.shape, levels: digits }) : tokenizer.shape
+      })
+      : tokenizer
+  }
+  return new TokenizerConfig({
     ...tokenizer,
     quantizer: tokenizer.quantizer ?? "given",
     given: tokenizer.given ?? Schema.decodeSync(GivenConfig)({ path: own })

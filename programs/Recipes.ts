@@ -6,20 +6,27 @@
 import * as Families from "./Families.ts"
 import type * as Settings from "./Settings.ts"
 
-/** Family of new runs. */
-export const defaultFamily: Families.Family = "flat"
-
-/** Settings of new runs by family. */
+/** Settings of new runs by family; `docs/recipe.md` has what was compared. */
 export const recipes: Readonly<Record<Families.Family, Settings.PartialSettings>> = {
   flat: { family: "flat" },
-  item: { family: "item", sft: { epochs: 18 } },
+  item: {
+    family: "item",
+    item: { batchItems: 256, dropout: { input: 0.4, residual: 0.5, head: 0.5 } },
+    sft: { epochs: 16 }
+  },
   parallel: {
     family: "parallel",
-    tokenizer: { quantizer: "opq", shape: { levels: 16 } },
-    sft: { epochs: 16, learningRate: { peak: 4e-3, warmupSteps: 100 }, optimizer: { averaging: 0.98 } }
+    item: { negatives: 512 },
+    sft: { epochs: 10, learningRate: { peak: 4e-3, warmupSteps: 100 }, optimizer: { averaging: 0.98 } }
   }
 }
 
-/** Returns the recipe of a family by its name; that of new runs for a name that is not given or not known. */
-export const of = (family: unknown): Settings.PartialSettings =>
-  recipes[Families.families.find((name) => name === family) ?? defaultFamily]
+/**
+ * Returns the recipe of a family by its name. Without a name it is that of `parallel` for data, and of `item` for the
+ * generated shop and for data that bring SIDs along, `hasSids`, which are too short for digits.
+ */
+export const of = (
+  family: unknown,
+  { hasData, hasSids }: { readonly hasData: boolean; readonly hasSids: boolean }
+): Settings.PartialSettings =>
+  recipes[Families.families.find((name) => name === family) ?? (hasData && !hasSids ? "parallel" : "item")]

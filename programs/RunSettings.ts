@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
+import * as Import from "../src/catalog/Import.ts"
 import * as Group from "../src/grpo/Grpo.ts"
 import * as Checkpointer from "../src/run/Checkpointer.ts"
 import * as Durable from "../src/run/Durable.ts"
@@ -126,8 +127,13 @@ export const plan = Effect.fn("RunSettings.plan")(function*(
   const same = now["data"] !== undefined && held?.["data"] !== undefined &&
     (yield* real(now["data"])) === (yield* real(held["data"]))
   // Naming the data before anything is made discards the old settings, so that one with which the import failed can go.
+  const recipe = Effect.gen(function*() {
+    const { data } = now
+    const own = typeof data === "string" && data !== "" ? yield* Import.ownIndex(data) : undefined
+    return Recipes.of(now["family"], { hasData: data !== undefined, hasSids: own !== undefined })
+  })
   const base: Record<string, unknown> = held === undefined || (nothing && now["data"] !== undefined)
-    ? Recipes.of(now["family"])
+    ? yield* recipe
     : held
   const parts = [{ source: path.join(run, "manifest.json"), settings: base }, ...given]
   const partial = {

@@ -318,6 +318,7 @@ export const changes = (before: unknown, now: unknown, field = ""): ReadonlyArra
 export const quick: PartialSettings = {
   shop: { users: 200, items: 120 },
   lsa: { width: 32 },
+  family: "flat",
   policy: { width: 64, layers: 2, heads: 4, keyValueHeads: 2, feedForward: 128, dropout: 0.1 },
   sft: {
     epochs: 3,

@@ -170,16 +170,6 @@ export const itemLogits = (
     true
   ).add(tf.gather(weights[names.bias]!, items))
 
-/**
- * Returns 0 as a function of the item head's parameters, so that a loss without the item head has a gradient, 0, for
- * them.
- */
-export const untouched = (weights: Inputs): tf.Tensor =>
-  [names.headContent, names.query, names.queryBias, names.bias]
-    .map((name) => weights[name]!.sum())
-    .reduce((sum, one) => sum.add(one))
-    .mul(0)
-
 /** Inputs of a cross-entropy over sampled items, for the positions of rows and S classes. */
 export const classInputs: Record<string, TensorSpec> = {
   /** Items of the classes, [S]. */

@@ -131,11 +131,7 @@ export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
       inputs: { ...treeInputs(model), ...CandidateObjective.inputs(objective) },
       body: (inputs: ItemNetwork.Inputs) => {
         const { auxiliary, gradients, value } = Autodiff.withAuxiliary(
-          (own) => {
-            const weights = { ...inputs, ...own }
-            const { auxiliary, loss } = CandidateObjective.evaluate(objective, table(model, weights, inputs), inputs)
-            return { auxiliary, loss: loss.add(ItemNetwork.untouched(weights)) }
-          },
+          (own) => CandidateObjective.evaluate(objective, table(model, { ...inputs, ...own }, inputs), inputs),
           ItemModel.trained(model, inputs, frozen)
         )
         return { loss: value, ...auxiliary, ...gradients }

@@ -117,7 +117,6 @@ export const pullProgram = (
         const weights = { ...inputs, ...own }
         return table(model, digits, weights, inputs).mul(inputs["digitPulls"]!).sum()
           .add(weights[DigitHead.names.itemBias]!.mul(inputs["biasPulls"]!).sum())
-          .add(ItemNetwork.untouched(weights))
       }, ItemModel.trained(model, inputs, frozen))
       return { value, ...gradients }
     }
