@@ -68,7 +68,10 @@ export const layer = (options: WorkspaceOptions & { readonly device?: Devices.De
           )
         )
         : encoder,
-      options.readOnly === true ? EmbeddingStore.layerMemory : embeddings(file("embeddings")),
+      // A store that is not there yet would be made.
+      options.readOnly === true && !(yield* (yield* FileSystem.FileSystem).exists(file("embeddings")))
+        ? EmbeddingStore.layerMemory
+        : embeddings(file("embeddings")),
       TarXz.layer,
       Checkpointer.layer(run),
       RunLog.layer(run),

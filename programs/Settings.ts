@@ -69,9 +69,10 @@ const largestWeight = 1e6
 const noReward = "Expected the name of a reward"
 
 /** Checks of settings that involve several fields. */
-const combinations = ({ base, data, filter, grpo, lsa, policy, shop, split }: {
+const combinations = ({ base, data, family, filter, grpo, lsa, policy, shop, split }: {
   readonly base?: string
   readonly data?: string
+  readonly family: string
   readonly filter: FilterConfig
   readonly grpo: GrpoConfig
   readonly lsa: LsaConfig
@@ -84,6 +85,9 @@ const combinations = ({ base, data, filter, grpo, lsa, policy, shop, split }: {
     ...(data === "" ? problem("data", "Expected a path") : []),
     ...(base === "" || (base === undefined && policy.lora !== undefined)
       ? problem("base", "Expected the folder of a run, whose weights are the frozen base of policy.lora")
+      : []),
+    ...(policy.lora !== undefined && family !== "flat"
+      ? problem("family", "Expected flat, the family of policy.lora")
       : []),
     ...(filter.from !== undefined && filter.to !== undefined && filter.from > filter.to
       ? problem("filter.from", `Expected a time not after filter.to, ${filter.to}`)

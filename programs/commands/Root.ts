@@ -11,7 +11,6 @@ import * as Packages from "../../src/run/Packages.ts"
 import * as Devices from "../Devices.ts"
 import * as Families from "../Families.ts"
 import * as Note from "../Note.ts"
-import * as Recipes from "../Recipes.ts"
 import type * as Settings from "../Settings.ts"
 import type { WorkspaceOptions } from "../Workspace.ts"
 

@@ -15,6 +15,7 @@ const settings = {
   lsa: { width: 8 },
   tokenizer: { shape: { levels: 2, codes: 8 } },
   policy,
+  family: "flat",
   sft: {
     epochs: 4,
     patience: 9,

@@ -32,6 +32,7 @@ const tiny = {
   shop: { users: 60, items: 50, meanExtraEvents: 4 },
   lsa: { width: 16 },
   tokenizer: { shape: { codes: 8 } },
+  family: "flat",
   policy: { width: 16, layers: 1, heads: 2, keyValueHeads: 1, feedForward: 24, batchTokens: 256, dropout: 0.2 },
   sft: { epochs: 3, epochsPerValidation: 1, validationUsers: 40, learningRate: { peak: 3e-3, warmupSteps: 4 } },
   grpo: { steps: 4, promptsPerStep: 8, groupSize: 6, stepsPerValidation: 2, validationUsers: 40 }

@@ -16,6 +16,7 @@ const models = ["encoder.safetensors", "fusion.safetensors", "quantizer.safetens
 const settings = {
   lsa: { width: 8 },
   tokenizer: { shape: { levels: 2, codes: 8 } },
+  family: "flat",
   policy: { width: 16, layers: 1, heads: 2, keyValueHeads: 1, feedForward: 16, batchTokens: 256, historyItems: 8 },
   sft: { epochs: 1, epochsPerValidation: 1, validationUsers: 10, validationBeams: 10 },
   grpo: { steps: 1, promptsPerStep: 4, groupSize: 4, stepsPerValidation: 1, validationUsers: 10, validationBeams: 10 },

@@ -64,6 +64,7 @@ const events = () => {
 const settings = {
   lsa: { width: 16 },
   tokenizer: { shape: { codes: 8 } },
+  family: "flat",
   policy: { width: 16, layers: 1, heads: 2, keyValueHeads: 1, feedForward: 24, batchTokens: 256 },
   sft: { epochs: 2, patience: 9, validationUsers: 30, learningRate: { peak: 0.01, warmupSteps: 2, floor: 0.05 } },
   grpo: { steps: 2, promptsPerStep: 8, groupSize: 4, stepsPerValidation: 1, validationUsers: 20 },

@@ -64,6 +64,7 @@ const table = (users: number, events: number, from = 0) =>
 const settings = {
   lsa: { width: 8 },
   tokenizer: { shape: { levels: 2, codes: 8 } },
+  family: "flat",
   policy: { width: 16, layers: 1, heads: 2, keyValueHeads: 1, feedForward: 16, batchTokens: 256, historyItems: 8 },
   sft: { epochs: 2, epochsPerValidation: 1, validationUsers: 10, validationBeams: 10, patience: 9 },
   grpo: { steps: 2, promptsPerStep: 4, groupSize: 4, stepsPerValidation: 1, validationUsers: 10, validationBeams: 10 },
