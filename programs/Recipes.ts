@@ -22,11 +22,11 @@ export const recipes: Readonly<Record<Families.Family, Settings.PartialSettings>
 }
 
 /**
- * Returns the recipe of a family by its name. Without a name it is that of `parallel` for data, and of `item` for the
+ * Returns the recipe of a family by its name. Without a name it is that of `parallel` for data, and of `flat` for the
  * generated shop and for data that bring SIDs along, `hasSids`, which are too short for digits.
  */
 export const of = (
   family: unknown,
   { hasData, hasSids }: { readonly hasData: boolean; readonly hasSids: boolean }
 ): Settings.PartialSettings =>
-  recipes[Families.families.find((name) => name === family) ?? (hasData && !hasSids ? "parallel" : "item")]
+  recipes[Families.families.find((name) => name === family) ?? (hasData && !hasSids ? "parallel" : "flat")]

@@ -49,12 +49,12 @@ describe("a run of a family with an item head", () => {
   }
 
   it("the recipe of a new run follows from its data, and is kept in its manifest", async () => {
-    assert.strictEqual(Recipes.of(undefined, { hasData: false, hasSids: false }).family, "item")
+    assert.strictEqual(Recipes.of(undefined, { hasData: false, hasSids: false }).family, "flat")
     assert.strictEqual(Recipes.of(undefined, { hasData: true, hasSids: false }).family, "parallel")
-    assert.strictEqual(Recipes.of(undefined, { hasData: true, hasSids: true }).family, "item")
-    assert.strictEqual(Recipes.of("flat", { hasData: true, hasSids: false }).family, "flat")
+    assert.strictEqual(Recipes.of(undefined, { hasData: true, hasSids: true }).family, "flat")
+    assert.strictEqual(Recipes.of("item", { hasData: true, hasSids: false }).family, "item")
     const run = join(folder, "kept")
     await good("data", "--run", run, "--config", settings)
-    assert.strictEqual(JSON.parse(readFileSync(join(run, "manifest.json"), "utf8")).settings.family, "item")
+    assert.strictEqual(JSON.parse(readFileSync(join(run, "manifest.json"), "utf8")).settings.family, "flat")
   })
 })
