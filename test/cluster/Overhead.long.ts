@@ -64,8 +64,8 @@ const learning = Layer.merge(
   })
 )
 
-/** Median of some times in milliseconds. */
-const median = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[values.length >> 1]!
+/** Lower quartile of some times in milliseconds: other work on the machine and collections lengthen the later ones. */
+const quartile = (values: ReadonlyArray<number>) => values.toSorted((a, b) => a - b)[values.length >> 2]!
 
 /** Time of the processor in milliseconds, of all threads: others may use the machine meanwhile. */
 const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -117,14 +117,14 @@ describe("actors of one process", () => {
         )
         const steps: Array<number> = []
         const calls: Array<number> = []
-        for (let i = 0; i < 30; i++) {
+        for (let i = 0; i < 40; i++) {
           steps.push((yield* Effect.provide(timed(step), direct)).time)
           calls.push((yield* Effect.provide(timed(draw), actors)).time)
         }
         process.stdout.write(
-          `${name}: a step ${median(steps).toFixed(2)} ms, mailboxes ${median(calls).toFixed(2)} ms\n`
+          `${name}: a step ${quartile(steps).toFixed(2)} ms, mailboxes ${quartile(calls).toFixed(2)} ms\n`
         )
-        assert.isAtMost(median(calls), 0.05 * median(steps))
+        assert.isAtMost(quartile(calls), 0.05 * quartile(steps))
       }).pipe(
         Effect.scoped,
         Effect.provide(learning.pipe(Layer.provideMerge(PublishedWeights.layer), Layer.provideMerge(policy)))
