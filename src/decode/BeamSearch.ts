@@ -102,6 +102,21 @@ class Best {
   }
 }
 
+const only = new Int32Array(1)
+
+/**
+ * Follows a beam to the leaf to which it leads without a choice, or returns it unchanged: each of these steps has the
+ * probability 1, so that the nodes between need not be scored.
+ */
+const toLeaf = (whole: LeafSpace.LeafSpace, beam: Beam): Beam => {
+  let at = beam
+  while (whole.childCount(at.node) === 1 && !whole.ends(at.node)) {
+    whole.children(at.node, only)
+    at = { ...at, node: only[0]!, step: 0, before: at }
+  }
+  return whole.childCount(at.node) === 0 ? { ...at, done: true } : beam
+}
+
 const root: Beam = { node: 0, score: 0, logProb: 0, step: 0, before: undefined, done: false }
 
 /**
@@ -136,8 +151,7 @@ const expander = (width: number, floor: number) => {
       const gained = prior === undefined ? step : step + share(prior.mass.below(child))
       const score = beam.score + gained
       if (score < floor || (best.full && score < best.worst)) continue
-      const done = whole.childCount(child) === 0
-      best.add({ node: child, score, logProb: beam.logProb + step, step, before: beam, done })
+      best.add(toLeaf(whole, { node: child, score, logProb: beam.logProb + step, step, before: beam, done: false }))
     }
     if (!space.ends(node)) return
     const step = scores.end(prompt, node)
