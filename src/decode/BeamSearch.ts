@@ -109,10 +109,11 @@ const only = new Int32Array(1)
  * probability 1, so that the nodes between need not be scored.
  */
 const toLeaf = (whole: LeafSpace.LeafSpace, beam: Beam): Beam => {
+  const { logProb, score } = beam
   let at = beam
   while (whole.childCount(at.node) === 1 && !whole.ends(at.node)) {
     whole.children(at.node, only)
-    at = { ...at, node: only[0]!, step: 0, before: at }
+    at = { node: only[0]!, score, logProb, step: 0, before: at, done: false }
   }
   return whole.childCount(at.node) === 0 ? { ...at, done: true } : beam
 }
