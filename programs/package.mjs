@@ -6,9 +6,10 @@
  * it stands, so it is replaced for as long as npm packs; a process that outlives an interrupted npm puts it back.
  */
 import { spawn, spawnSync } from "node:child_process"
-import { chmodSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, globSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
+import { minifySync } from "rolldown/utils"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 const manifestFile = join(root, "package.json")
@@ -36,6 +37,20 @@ const compile = (...options) => {
   if (status !== 0) fail("the sources cannot be compiled; the messages stand above")
 }
 
+/** Removes the white space of the compiled files; names stay, so that messages and stack traces name functions. */
+const condense = () => {
+  for (const file of globSync(join(dist, "**", "*.js"))) {
+    const text = readFileSync(file, "utf8")
+    const { code, errors } = minifySync(file, text, {
+      compress: false,
+      mangle: false,
+      codegen: { removeWhitespace: true }
+    })
+    if (errors.length > 0) fail(`${file} cannot be condensed: ${errors[0].message}`)
+    writeFileSync(file, code)
+  }
+}
+
 /**
  * Compiles to `dist`. Published files have neither source maps, which lead nowhere without the sources, nor comments in
  * JavaScript, which stand in the declarations.
@@ -46,6 +61,7 @@ const build = (published) => {
   if (published) {
     compile("--removeComments", "--declaration", "false", "--declarationMap", "false", "--sourceMap", "false")
     compile("--emitDeclarationOnly", "--declarationMap", "false")
+    condense()
   } else {
     compile()
   }
