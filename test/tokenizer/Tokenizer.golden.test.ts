@@ -27,7 +27,7 @@ const check = (tokenizer: ByteLevelBpe.Tokenizer, bare: ByteLevelBpe.Tokenizer, 
 }
 
 describe("golden tokenizers", () => {
-  if (Published.names.length === 0) it.skip("no golden tokenizer was found", () => {})
+  if (Published.names.length === 0) it.skipIf(true)("no golden tokenizer was found", () => {})
   for (const name of Published.names) {
     const { partialDecoding, strings, vocabulary } = Published.file(name, "strings")
     it.effect(`${name}: ids and decoding of ${strings.length} strings, and of characters cut short`, (context) =>

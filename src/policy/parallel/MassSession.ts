@@ -16,8 +16,11 @@ export type ScoreAll = (
   weights: Weights
 ) => Effect.Effect<Scored, TensorError | PolicyError>
 
+/** Function that returns the nodes of a space. */
+export type NodesOf = (space: LeafSpace) => LeafMasses.SpaceNodes
+
 /** Makes a function that returns the nodes of a space, found once per space. */
-export const spaceNodes = (items: number): (space: LeafSpace) => LeafMasses.SpaceNodes => {
+export const spaceNodes = (items: number): NodesOf => {
   const known = new WeakMap<LeafSpace, LeafMasses.SpaceNodes>()
   return (space) => {
     const found = known.get(space) ?? LeafMasses.nodesOf(space, items)
@@ -30,9 +33,8 @@ export const spaceNodes = (items: number): (space: LeafSpace) => LeafMasses.Spac
  * Makes the function that opens sessions. All probability is on items of the space, so that both normalisers are the
  * same.
  */
-export const make = (items: number, scoreAll: ScoreAll) => {
-  const nodesOf = spaceNodes(items)
-  return Effect.fn("PolicyModel.open")(function*(prompts: ReadonlyArray<Prompt>, options: OpenOptions) {
+export const make = (nodesOf: NodesOf, scoreAll: ScoreAll) =>
+  Effect.fn("PolicyModel.open")(function*(prompts: ReadonlyArray<Prompt>, options: OpenOptions) {
     const spaces = Array.isArray(options.space)
       ? options.space as ReadonlyArray<LeafSpace>
       : prompts.map(() => options.space as LeafSpace)
@@ -69,4 +71,3 @@ export const make = (items: number, scoreAll: ScoreAll) => {
     }
     return session
   }, Effect.catchTag("TensorError", (error) => Effect.fail(ofTensor(error))))
-}

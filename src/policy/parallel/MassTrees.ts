@@ -28,7 +28,7 @@ import * as CandidateTrees from "../tree/CandidateTrees.ts"
 import type * as DigitHead from "./DigitHead.ts"
 import * as DigitScores from "./DigitScores.ts"
 import * as LeafMasses from "./LeafMasses.ts"
-import { type ScoreAll, spaceNodes } from "./MassSession.ts"
+import { type NodesOf, type ScoreAll } from "./MassSession.ts"
 
 /** Column of the end of a SID among the edges of a node, larger than every code. */
 const endColumn = 2 ** 30
@@ -67,9 +67,8 @@ const treesOf = (
 }
 
 /** Makes the function that returns the log-probabilities of each group's tree. */
-export const score = (model: ItemModel.ItemModel, scoreAll: ScoreAll) => {
-  const nodesOf = spaceNodes(model.shape.items)
-  return Effect.fn("PolicyModel.score")(
+export const score = (model: ItemModel.ItemModel, nodesOf: NodesOf, scoreAll: ScoreAll) =>
+  Effect.fn("PolicyModel.score")(
     function*(groups: ReadonlyArray<CandidateGroup>, weights: Weights) {
       const scored = yield* scoreAll(groups.map(({ prompt }) => prompt), weights)
       const { table, trees: { first, nodes, starts } } = treesOf(model, nodesOf(model.space), groups, scored.of)
@@ -84,7 +83,6 @@ export const score = (model: ItemModel.ItemModel, scoreAll: ScoreAll) => {
     },
     Effect.catchTag("TensorError", (error) => Effect.fail(ofTensor(error)))
   )
-}
 
 /** Largest number of prompts whose gradient is computed at once. */
 const together = 256
@@ -93,12 +91,12 @@ const together = 256
 export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
   model: ItemModel.ItemModel,
   digits: DigitHead.DigitShape,
+  nodesOf: NodesOf,
   scoreAll: ScoreAll,
   objective: GroupObjective
 ) {
   const { runtime, space } = model
   const columns = DigitScores.columnsOf(model)
-  const nodesOf = spaceNodes(model.shape.items)
   const cache = yield* ProgramCache.make(
     runtime,
     (frozen: ReadonlyArray<string>) => DigitScores.pullProgram(model, digits, frozen)
