@@ -6,7 +6,20 @@
  */
 import { type Dimension, symbols } from "../../src/tensor/TensorProgram.ts"
 
-const primes = [100_003, 100_019, 100_043, 100_049, 100_057, 100_069, 100_103, 100_109, 100_129, 100_151]
+const primes = [
+  100_003,
+  100_019,
+  100_043,
+  100_049,
+  100_057,
+  100_069,
+  100_103,
+  100_109,
+  100_129,
+  100_151,
+  100_169,
+  100_183
+]
 
 /** One axis: a constant times run-time sizes (or sums of them), by name. */
 export interface Axis {

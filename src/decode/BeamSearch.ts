@@ -65,13 +65,20 @@ interface Beam {
   readonly logProb: number
   readonly step: number
   readonly before: Beam | undefined
+  /** Number of codes that followed the last step without a choice, each with the probability 1. */
+  readonly forced: number
   readonly done: boolean
 }
 
 const stepsOf = (beam: Beam): Float32Array => {
-  const steps: Array<number> = []
-  for (let at: Beam | undefined = beam; at?.before !== undefined; at = at.before) steps.push(at.step)
-  return Float32Array.from(steps.toReversed())
+  let count = 0
+  for (let at = beam; at.before !== undefined; at = at.before) count += 1 + at.forced
+  const steps = new Float32Array(count)
+  for (let at = beam; at.before !== undefined; at = at.before) {
+    count -= 1 + at.forced
+    steps[count] = at.step
+  }
+  return steps
 }
 
 /** List of the best beams so far in decreasing order of score; ties go to the lower trie node. */
@@ -109,16 +116,18 @@ const only = new Int32Array(1)
  * probability 1, so that the nodes between need not be scored.
  */
 const toLeaf = (whole: LeafSpace.LeafSpace, beam: Beam): Beam => {
-  const { logProb, score } = beam
-  let at = beam
-  while (whole.childCount(at.node) === 1 && !whole.ends(at.node)) {
-    whole.children(at.node, only)
-    at = { node: only[0]!, score, logProb, step: 0, before: at, done: false }
+  if (beam.done) return beam
+  let { node } = beam
+  let forced = 0
+  while (whole.childCount(node) === 1 && !whole.ends(node)) {
+    whole.children(node, only)
+    node = only[0]!
+    forced++
   }
-  return whole.childCount(at.node) === 0 ? { ...at, done: true } : beam
+  return whole.childCount(node) === 0 ? { ...beam, node, forced, done: true } : beam
 }
 
-const root: Beam = { node: 0, score: 0, logProb: 0, step: 0, before: undefined, done: false }
+const root: Beam = { node: 0, score: 0, logProb: 0, step: 0, before: undefined, forced: 0, done: false }
 
 /**
  * Returns a function that adds the allowed continuations of a beam to the best beams of its prompt. Most continuations
@@ -152,13 +161,13 @@ const expander = (width: number, floor: number) => {
       const gained = prior === undefined ? step : step + share(prior.mass.below(child))
       const score = beam.score + gained
       if (score < floor || (best.full && score < best.worst)) continue
-      best.add(toLeaf(whole, { node: child, score, logProb: beam.logProb + step, step, before: beam, done: false }))
+      best.add({ node: child, score, logProb: beam.logProb + step, step, before: beam, forced: 0, done: false })
     }
     if (!space.ends(node)) return
     const step = scores.end(prompt, node)
     const score = beam.score + step + (prior === undefined ? 0 : share(prior.mass.ending(node)))
     if (score < floor) return
-    best.add({ node, score, logProb: beam.logProb + step, step, before: beam, done: true })
+    best.add({ node, score, logProb: beam.logProb + step, step, before: beam, forced: 0, done: true })
   }
 }
 
@@ -224,8 +233,9 @@ export const search: (
       kept = kept.map((list, one) => {
         const best = new Best(beams)
         for (const beam of list) if (beam.done) best.add(beam)
-        for (const beam of open[one]!) expand(best, places[one]!, beam, searches[one]!.space, scores, priors[one])
-        return best.list
+        const { space } = searches[one]!
+        for (const beam of open[one]!) expand(best, places[one]!, beam, space, scores, priors[one])
+        return best.list.map((beam) => toLeaf(space.whole, beam))
       })
     }
     return kept.map((list) => ({

@@ -3,6 +3,7 @@
  */
 import type * as Effect from "effect/Effect"
 import { type Prompt } from "../policy/Prompt.ts"
+import * as Branches from "../sid/trie/Branches.ts"
 import { type LeafSpace } from "../sid/trie/LeafSpace.ts"
 import { type DecoderError } from "./DecoderError.ts"
 
@@ -33,55 +34,12 @@ export interface Prior {
 /** Returns a prior with another weight; searches with either compute the mass of a prompt once. */
 export const weighted = (prior: Prior, weight: number): Prior => ({ ...prior, weight })
 
-/** Nodes of a space, each after its parent, and its items with the nodes at which their SIDs end. */
-interface Tree {
-  readonly nodes: Int32Array
-  readonly parents: Int32Array
-  readonly items: Int32Array
-  readonly ends: Int32Array
-}
-
-const trees = new WeakMap<LeafSpace, Tree>()
-
-const treeOf = (space: LeafSpace): Tree => {
-  const known = trees.get(space)
-  if (known !== undefined) return known
-  const [nodes, parents, items, ends]: [Array<number>, Array<number>, Array<number>, Array<number>] = [
-    [0],
-    [-1],
-    [],
-    []
-  ]
-  const children = new Int32Array(space.width)
-  for (let at = 0; at < nodes.length; at++) {
-    const node = nodes[at]!
-    const count = space.children(node, children)
-    for (let i = 0; i < count; i++) {
-      nodes.push(children[i]!)
-      parents.push(node)
-    }
-    if (!space.ends(node)) continue
-    for (const item of space.items(node)) {
-      items.push(item)
-      ends.push(node)
-    }
-  }
-  const tree: Tree = {
-    nodes: Int32Array.from(nodes),
-    parents: Int32Array.from(parents),
-    items: Int32Array.from(items),
-    ends: Int32Array.from(ends)
-  }
-  trees.set(space, tree)
-  return tree
-}
-
 /** Sums the masses of items at and below every node of a space; `mass` returns that of an item, at least 0. */
 export const ofMasses = (space: LeafSpace, mass: (item: number) => number): LogMass => {
-  const { ends, items, nodes, parents } = treeOf(space)
-  const ending = new Float64Array(space.nodes)
-  for (let i = 0; i < items.length; i++) ending[ends[i]!] = ending[ends[i]!]! + mass(items[i]!)
-  const below = ending.slice()
-  for (let i = nodes.length - 1; i > 0; i--) below[parents[i]!] = below[parents[i]!]! + below[nodes[i]!]!
-  return { below: (node) => Math.log(below[node]!), ending: (node) => Math.log(ending[node]!) }
+  const branches = Branches.ofSpace(space)
+  const { at, below } = Branches.sum(branches, mass)
+  return {
+    below: (node) => Math.log(below[branches.of[node]!] ?? 0),
+    ending: (node) => space.ends(node) ? Math.log(at[branches.of[node]!]!) : -Infinity
+  }
 }

@@ -38,14 +38,19 @@ export const intervals = (
   )
   const means = metrics.map(() => new Float64Array(resamples))
   const share = informative.length / users
+  // The values of a user are neighbours, since a resample reads users in random order.
+  const width = metrics.length
+  const values = new Float64Array(informative.length * width)
+  for (const [i, u] of informative.entries()) for (let m = 0; m < width; m++) values[i * width + m] = metrics[m]![u]!
+  const sums = new Float64Array(width)
   for (let r = 0; r < resamples; r++) {
     const drawn = binomial(users, share, next)
-    const sums = new Float64Array(metrics.length)
+    sums.fill(0)
     for (let i = 0; i < drawn; i++) {
-      const u = informative[Math.floor(next() * informative.length)]!
-      for (let m = 0; m < metrics.length; m++) sums[m] = sums[m]! + metrics[m]![u]!
+      const at = Math.floor(next() * informative.length) * width
+      for (let m = 0; m < width; m++) sums[m] = sums[m]! + values[at + m]!
     }
-    for (let m = 0; m < metrics.length; m++) means[m]![r] = sums[m]! / users
+    for (let m = 0; m < width; m++) means[m]![r] = sums[m]! / users
   }
   return means.map((values) => {
     const sorted = values.toSorted()

@@ -76,8 +76,7 @@ for (const [name, missingOf] of filters) {
         const missing = missingOf(items)
         const allowed = Array.from({ length: items }, (_, item) => item).filter((item) => !missing.includes(item))
         const space = LeafSpace.without(LeafSpace.ofTrie(index.trie), missing)
-        const nodes = LeafMasses.nodesOf(space, items)
-        const masses = LeafMasses.of(nodes, scores)
+        const masses = LeafMasses.of(space, scores)
         const total = logSum(allowed.map((item) => scores[item]!))
         for (const item of allowed) assert.closeTo(masses.items[item]!, Math.exp(scores[item]! - total), 1e-12)
         for (const item of missing) assert.strictEqual(masses.items[item], 0)
@@ -111,22 +110,21 @@ for (const [name, missingOf] of filters) {
         const normal = Random.normal(seed, 4)
         const scores = Float64Array.from({ length: items }, () => 1.5 * normal())
         const space = LeafSpace.without(LeafSpace.ofTrie(index.trie), missingOf(items))
-        const nodes = LeafMasses.nodesOf(space, items)
         const steps = stepsOf(space).map((step) => ({ ...step, weight: normal() }))
         ends += steps.filter(({ child }) => child === undefined).length
         const value = () => {
-          const masses = LeafMasses.of(nodes, scores)
+          const masses = LeafMasses.of(space, scores)
           return steps.reduce((sum, { child, node, weight }) =>
             sum + weight *
               (child === undefined ? LeafMasses.toEnd(masses, node) : LeafMasses.toChild(masses, node, child)), 0)
         }
-        const pulls = LeafMasses.noPulls(nodes)
+        const masses = LeafMasses.of(space, scores)
+        const pulls = LeafMasses.noPulls(masses)
         for (const { child, node, weight } of steps) {
-          pulls.from[node]! += weight
-          if (child === undefined) pulls.end[node]! += weight
-          else pulls.to[child]! += weight
+          if (child === undefined) LeafMasses.pullEnd(masses, pulls, node, weight)
+          else LeafMasses.pullChild(masses, pulls, node, child, weight)
         }
-        const found = LeafMasses.pullBack(nodes, LeafMasses.of(nodes, scores), pulls)
+        const found = LeafMasses.pullBack(masses, pulls)
         for (let item = 0; item < items; item++) {
           const [kept, h] = [scores[item]!, 1e-5]
           scores[item] = kept + h
@@ -147,20 +145,18 @@ for (const [name, missingOf] of filters) {
 describe("LeafMasses", () => {
   it("stays finite where probabilities are below the least float64", () => {
     const index = SidIndex.make([[0, 0], [0, 1], [1], [1, 2]].map((codes) => Int32Array.from(codes)), [2, 3], "keep")
-    const nodes = LeafMasses.nodesOf(LeafSpace.ofTrie(index.trie), 4)
-    const masses = LeafMasses.of(nodes, Float64Array.of(5000, 0, -5000, -6000))
     const space = LeafSpace.ofTrie(index.trie)
-    const pulls = LeafMasses.noPulls(nodes)
+    const masses = LeafMasses.of(space, Float64Array.of(5000, 0, -5000, -6000))
+    const pulls = LeafMasses.noPulls(masses)
     for (const { child, node } of stepsOf(space)) {
       const logProb = child === undefined ? LeafMasses.toEnd(masses, node) : LeafMasses.toChild(masses, node, child)
       assert.isTrue(Number.isFinite(logProb))
       assert.isAtMost(logProb, 0)
-      pulls.from[node]! += 1
-      if (child === undefined) pulls.end[node]! += 1
-      else pulls.to[child]! += 1
+      if (child === undefined) LeafMasses.pullEnd(masses, pulls, node, 1)
+      else LeafMasses.pullChild(masses, pulls, node, child, 1)
     }
     assert.strictEqual(LeafMasses.toChild(masses, 0, LeafSpace.find(space, [0])), 0)
-    for (const pull of LeafMasses.pullBack(nodes, masses, pulls)) assert.isTrue(Number.isFinite(pull))
+    for (const pull of LeafMasses.pullBack(masses, pulls)) assert.isTrue(Number.isFinite(pull))
   })
 })
 

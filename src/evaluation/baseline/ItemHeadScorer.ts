@@ -17,9 +17,9 @@ export const make = (
 ): Scorer => ({
   name,
   scores: (histories) =>
-    Effect.map(scoreItems(histories.map(Prompt.ofHistory), weights), ({ data, rows, width }) => ({
-      rows,
-      width,
-      data: Float64Array.from(data, Math.exp)
-    })).pipe(Effect.mapError((error) => new ScorerError({ scorer: name, detail: error.message })))
+    Effect.map(scoreItems(histories.map(Prompt.ofHistory), weights), ({ data: logProbs, rows, width }) => {
+      const data = new Float64Array(logProbs.length)
+      for (let i = 0; i < data.length; i++) data[i] = Math.exp(logProbs[i]!)
+      return { rows, width, data }
+    }).pipe(Effect.mapError((error) => new ScorerError({ scorer: name, detail: error.message })))
 })

@@ -243,8 +243,7 @@ const treeInputs = (vocabulary: Vocabulary, parameters: Parameters) => ({
   positions: int32("B", "T"),
   mask: float32("B", 1, "T", "T"),
   ...LevelHead.inputs(vocabulary, "B", "T"),
-  legal: bool("N", "W", LevelHead.columns(vocabulary)),
-  edges: CandidateObjective.edgesInput
+  legal: bool("N", "W", LevelHead.columns(vocabulary))
 })
 
 /** Computes the log-probabilities of the columns of all tiles, flattened. */
@@ -271,7 +270,7 @@ export const treeScores = (
 ): Program =>
   TensorProgram.make({
     name: "flat.treeScores",
-    inputs: treeInputs(vocabulary, parameters),
+    inputs: { ...treeInputs(vocabulary, parameters), edges: CandidateObjective.edgesInput },
     body: (inputs: Inputs) => ({
       logProbs: CandidateObjective.gather(nodeLogProbs(config, vocabulary, inputs, inputs), inputs["edges"]!)
     })

@@ -51,8 +51,7 @@ const treeFeeds = (
       positions: hostInt32(rows.positions, rows.rows, rows.length),
       mask: hostFloat32(rows.mask, rows.rows, 1, rows.length, rows.length),
       ...LevelHead.feeds(vocabulary, tiles, rows.rows, rows.length),
-      legal: hostBool(legal, tiles.count, tiles.width, columns),
-      edges: CandidateObjective.edges(rows, bases)
+      legal: hostBool(legal, tiles.count, tiles.width, columns)
     }
   }
 }
@@ -91,9 +90,13 @@ const scorePart = Effect.fnUntraced(
     histories: ReadonlyArray<Int32Array>,
     weights: Weights
   ) {
-    const { feeds, rows } = treeFeeds(decoder, groups, histories)
+    const { bases, feeds, rows } = treeFeeds(decoder, groups, histories)
     const executable = yield* decoder.program({ kind: "treeScores" })
-    const outputs = yield* executable.run({ ...weights.feeds, ...feeds })
+    const outputs = yield* executable.run({
+      ...weights.feeds,
+      ...feeds,
+      edges: CandidateObjective.edges(rows, bases)
+    })
     return CandidateTrees.split(rows, (yield* outputs["logProbs"]!.read).data as Float32Array)
   },
   Effect.scoped,

@@ -53,8 +53,7 @@ const treeInputs = (model: ItemModel.ItemModel) => ({
   ...ItemModel.inputs(model),
   last: int32("P"),
   ...DepthHead.inputs(model.shape),
-  "depth.legal": DepthHead.legalInput(model.shape),
-  edges: CandidateObjective.edgesInput
+  "depth.legal": DepthHead.legalInput(model.shape)
 })
 
 /** Lays out groups with the feeds of every program over them; `bases` are the offsets of each inner node's columns. */
@@ -81,8 +80,7 @@ const treeFeeds = Effect.fnUntraced(function*(model: ItemModel.ItemModel, groups
       ...feeds,
       last: hostInt32(last, last.length),
       ...depth,
-      "depth.legal": hostBool(legal, tiles.count, tiles.width, columns),
-      edges: CandidateObjective.edges(trees, bases)
+      "depth.legal": hostBool(legal, tiles.count, tiles.width, columns)
     }
   }
 })
@@ -100,14 +98,18 @@ export const score = Effect.fnUntraced(function*(model: ItemModel.ItemModel, cel
   const cache = yield* ProgramCache.make<"trees">(model.runtime, () =>
     TensorProgram.make({
       name: `${model.family}.trees`,
-      inputs: treeInputs(model),
+      inputs: { ...treeInputs(model), edges: CandidateObjective.edgesInput },
       body: (inputs: ItemNetwork.Inputs) => ({
         logProbs: CandidateObjective.gather(table(model, inputs, inputs), inputs["edges"]!)
       })
     }))
   const scorePart = Effect.fnUntraced(function*(groups: ReadonlyArray<CandidateGroup>, weights: Weights) {
-    const { feeds, trees } = yield* treeFeeds(model, groups)
-    const outputs = yield* (yield* cache("trees")).run({ ...weights.feeds, ...feeds })
+    const { bases, feeds, trees } = yield* treeFeeds(model, groups)
+    const outputs = yield* (yield* cache("trees")).run({
+      ...weights.feeds,
+      ...feeds,
+      edges: CandidateObjective.edges(trees, bases)
+    })
     return CandidateTrees.split(trees, (yield* outputs["logProbs"]!.read).data as Float32Array)
   }, Effect.scoped)
   return Effect.fn("PolicyModel.score")(

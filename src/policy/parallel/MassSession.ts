@@ -16,30 +16,17 @@ export type ScoreAll = (
   weights: Weights
 ) => Effect.Effect<Scored, TensorError | PolicyError>
 
-/** Function that returns the nodes of a space. */
-export type NodesOf = (space: LeafSpace) => LeafMasses.SpaceNodes
-
-/** Makes a function that returns the nodes of a space, found once per space. */
-export const spaceNodes = (items: number): NodesOf => {
-  const known = new WeakMap<LeafSpace, LeafMasses.SpaceNodes>()
-  return (space) => {
-    const found = known.get(space) ?? LeafMasses.nodesOf(space, items)
-    known.set(space, found)
-    return found
-  }
-}
-
 /**
  * Makes the function that opens sessions. All probability is on items of the space, so that both normalisers are the
  * same.
  */
-export const make = (nodesOf: NodesOf, scoreAll: ScoreAll) =>
+export const make = (scoreAll: ScoreAll) =>
   Effect.fn("PolicyModel.open")(function*(prompts: ReadonlyArray<Prompt>, options: OpenOptions) {
     const spaces = Array.isArray(options.space)
       ? options.space as ReadonlyArray<LeafSpace>
       : prompts.map(() => options.space as LeafSpace)
     const scored = yield* scoreAll(prompts, options.weights)
-    const masses = spaces.map((space, p) => LeafMasses.of(nodesOf(space), scored.of(p)))
+    const masses = spaces.map((space, p) => LeafMasses.of(space, scored.of(p)))
     const buffer = new Int32Array(spaces.reduce((most, { width }) => Math.max(most, width), 1))
     const known = prompts.map(() => new Set<number>())
     const scores: NodeScores = {

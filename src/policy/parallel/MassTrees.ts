@@ -28,7 +28,7 @@ import * as CandidateTrees from "../tree/CandidateTrees.ts"
 import type * as DigitHead from "./DigitHead.ts"
 import * as DigitScores from "./DigitScores.ts"
 import * as LeafMasses from "./LeafMasses.ts"
-import { type NodesOf, type ScoreAll } from "./MassSession.ts"
+import { type ScoreAll } from "./MassSession.ts"
 
 /** Column of the end of a SID among the edges of a node, larger than every code. */
 const endColumn = 2 ** 30
@@ -36,7 +36,6 @@ const endColumn = 2 ** 30
 /** Trees of groups with the masses of their prompts, and the log-probabilities of all edges. */
 const treesOf = (
   { space }: ItemModel.ItemModel,
-  nodes: LeafMasses.SpaceNodes,
   groups: ReadonlyArray<CandidateGroup>,
   scoresOf: (group: number) => Float64Array
 ) => {
@@ -44,7 +43,7 @@ const treesOf = (
   const table = new Float32Array(trees.edges.length)
   const children = new Int32Array(space.width)
   const masses = groups.map((_, g) => {
-    const own = LeafMasses.of(nodes, scoresOf(g))
+    const own = LeafMasses.of(space, scoresOf(g))
     for (let r = trees.first[g]!; r < trees.first[g + 1]!; r++) {
       const node = trees.nodes[r]!
       space.children(node, children)
@@ -67,11 +66,11 @@ const treesOf = (
 }
 
 /** Makes the function that returns the log-probabilities of each group's tree. */
-export const score = (model: ItemModel.ItemModel, nodesOf: NodesOf, scoreAll: ScoreAll) =>
+export const score = (model: ItemModel.ItemModel, scoreAll: ScoreAll) =>
   Effect.fn("PolicyModel.score")(
     function*(groups: ReadonlyArray<CandidateGroup>, weights: Weights) {
       const scored = yield* scoreAll(groups.map(({ prompt }) => prompt), weights)
-      const { table, trees: { first, nodes, starts } } = treesOf(model, nodesOf(model.space), groups, scored.of)
+      const { table, trees: { first, nodes, starts } } = treesOf(model, groups, scored.of)
       return groups.map((_, g): TreeLogProbs => {
         const [from, to] = [first[g]!, first[g + 1]!]
         return {
@@ -91,7 +90,6 @@ const together = 256
 export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
   model: ItemModel.ItemModel,
   digits: DigitHead.DigitShape,
-  nodesOf: NodesOf,
   scoreAll: ScoreAll,
   objective: GroupObjective
 ) {
@@ -105,7 +103,6 @@ export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
     name: `${model.family}.${objective.name}`,
     inputs: {
       table: float32("E"),
-      edges: CandidateObjective.edgesInput,
       ...CandidateObjective.inputs(objective)
     },
     body: (inputs: Inputs) => {
@@ -124,12 +121,10 @@ export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
     totals: CandidateObjective.Totals
   ) {
     const scored = yield* scoreAll(groups.map(({ prompt }) => prompt), weights)
-    const nodes = nodesOf(space)
-    const { ends, masses, table, trees } = treesOf(model, nodes, groups, scored.of)
+    const { ends, masses, table, trees } = treesOf(model, groups, scored.of)
     const bases = new Int32Array(trees.nodes.length)
     const outputs = yield* objectiveProgram.run({
       table: hostFloat32(table, table.length),
-      edges: CandidateObjective.edges(trees, bases),
       ...CandidateObjective.feeds(groups, trees, bases, objective, totals)
     })
     const derivatives = (yield* outputs["pulls"]!.read).data
@@ -137,18 +132,16 @@ export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
     for (const [name, term] of CandidateObjective.termsOf(outputs)) terms[name] = (yield* term.read).data[0]!
     const children = new Int32Array(space.width)
     const pulls = masses.map((own, g) => {
-      const { end, from, to } = LeafMasses.noPulls(nodes)
+      const pulls = LeafMasses.noPulls(own)
       for (let r = trees.first[g]!; r < trees.first[g + 1]!; r++) {
         const node = trees.nodes[r]!
         space.children(node, children)
         for (let e = trees.starts[r]!; e < trees.starts[r + 1]!; e++) {
-          const value = derivatives[e]!
-          from[node]! += value
-          if (ends[e] === 1) end[node]! += value
-          else to[children[e - trees.starts[r]!]!]! += value
+          if (ends[e] === 1) LeafMasses.pullEnd(own, pulls, node, derivatives[e]!)
+          else LeafMasses.pullChild(own, pulls, node, children[e - trees.starts[r]!]!, derivatives[e]!)
         }
       }
-      return LeafMasses.pullBack(nodes, own, { end, from, to })
+      return LeafMasses.pullBack(own, pulls)
     })
     return { terms, pulls }
   }, Effect.scoped)

@@ -27,7 +27,6 @@ export const family = "parallel"
 const make = (config: ItemPolicyConfig, seed: number) =>
   Effect.gen(function*() {
     const model = yield* ItemModel.make(family, config, DigitHead.generator(config), seed, true)
-    const nodesOf = MassSession.spaceNodes(model.shape.items)
     const scoreAll = yield* DigitScores.make(model, config)
     return PolicyModel.of({
       family,
@@ -35,12 +34,12 @@ const make = (config: ItemPolicyConfig, seed: number) =>
         return model.parameters
       },
       positions: (prompt) => ItemModel.positions(model, prompt),
-      open: MassSession.make(nodesOf, scoreAll),
+      open: MassSession.make(scoreAll),
       plan: (examples, seed, epoch) => ItemSupervised.plan(model, examples, seed, epoch),
-      score: MassTrees.score(model, nodesOf, scoreAll),
+      score: MassTrees.score(model, scoreAll),
       scoreItems: Option.some(yield* ItemScores.make(model)),
       supervised: ItemSupervised.gradient(model),
-      groupGradient: (objective) => MassTrees.groupGradient(model, config, nodesOf, scoreAll, objective)
+      groupGradient: (objective) => MassTrees.groupGradient(model, config, scoreAll, objective)
     })
   })
 

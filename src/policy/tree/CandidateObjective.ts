@@ -29,22 +29,48 @@ export const gather = (table: tf.Tensor, indices: tf.Tensor): tf.Tensor =>
 /** Input of `edges`: the flat index of each edge of each inner node into the table of log-probabilities. */
 export const edgesInput: TensorSpec = int32("R", "K")
 
+const edgesOf = (trees: CandidateTrees, bases: Int32Array, nodes: ReadonlyArray<number>): HostTensor => {
+  const { edges: columns, starts, widest } = trees
+  const indices = new Int32Array(nodes.length * widest)
+  for (const [row, r] of nodes.entries()) {
+    const base = bases[r]!
+    indices.fill(base, row * widest, (row + 1) * widest)
+    for (let e = starts[r]!; e < starts[r + 1]!; e++) indices[row * widest + e - starts[r]!] = base + columns[e]!
+  }
+  return hostInt32(indices, nodes.length, widest)
+}
+
 /**
  * Builds the feed of the edges; `bases` are the offsets of each inner node's columns in the table of log-probabilities,
  * [R].
  */
-export const edges = (trees: CandidateTrees, bases: Int32Array): HostTensor => {
-  const { edges: columns, nodes: { length: count }, starts, widest } = trees
-  const indices = new Int32Array(count * widest)
-  for (const [r, base] of bases.entries()) {
-    indices.fill(base, r * widest, (r + 1) * widest)
-    for (let e = starts[r]!; e < starts[r + 1]!; e++) indices[r * widest + e - starts[r]!] = base + columns[e]!
+export const edges = (trees: CandidateTrees, bases: Int32Array): HostTensor =>
+  edgesOf(trees, bases, Array.from(trees.nodes.keys()))
+
+/**
+ * Rows of the inner nodes in the tables of an objective, [M, K]. Nodes with a single edge share one row: their step has
+ * the probability 1 under any weights, so that each contributes 0 to an entropy or a divergence.
+ */
+const rowsOf = ({ nodes: { length: count }, starts }: CandidateTrees) => {
+  const rows = new Int32Array(count)
+  /** An inner node of each row. */
+  const nodes: Array<number> = []
+  let shared = -1
+  for (let r = 0; r < count; r++) {
+    const single = starts[r + 1]! - starts[r]! === 1
+    if (single && shared >= 0) rows[r] = shared
+    else {
+      rows[r] = nodes.push(r) - 1
+      if (single) shared = rows[r]!
+    }
   }
-  return hostInt32(indices, count, widest)
+  return { rows, nodes }
 }
 
-/** Returns the inputs of an objective besides the edges, over C candidates in P groups, with R inner nodes of K edges. */
+/** Returns the inputs of an objective over C candidates in P groups, with M rows of K edges. */
 export const inputs = (objective: Objective.GroupObjective): Record<string, TensorSpec> => ({
+  /** Flat index of each edge of each row of nodes into the table of log-probabilities. */
+  edges: int32("M", "K"),
   /** Flat index of each step's edge into the table of log-probabilities. */
   steps: int32("C", "L"),
   stepMask: float32("C", "L"),
@@ -58,9 +84,9 @@ export const inputs = (objective: Objective.GroupObjective): Record<string, Tens
   totalCandidates: float32(),
   totalSteps: float32(),
   totalGroups: float32(),
-  nodeReference: float32("R", "K"),
-  edgeMask: float32("R", "K"),
-  visits: float32("R"),
+  nodeReference: float32("M", "K"),
+  edgeMask: float32("M", "K"),
+  visits: float32("M"),
   ...Object.fromEntries(Object.keys(objective.scalars).map((name) => [scalarName(name), float32()]))
 })
 
@@ -116,7 +142,7 @@ export const totalsOf = (space: LeafSpace, groups: ReadonlyArray<ScoredGroup>): 
 })
 
 /**
- * Builds the feeds of an objective besides the edges. `bases` are the offsets of each inner node's columns in the table
+ * Builds the feeds of an objective. `bases` are the offsets of each inner node's columns in the table
  * of log-probabilities, [R]; `totals` are the counts of the whole batch of which the groups are a part.
  */
 export const feeds = (
@@ -126,7 +152,9 @@ export const feeds = (
   objective: Objective.GroupObjective,
   totals: Totals
 ): Record<string, HostTensor> => {
-  const [count, widest] = [trees.nodes.length, trees.widest]
+  const { widest } = trees
+  const { nodes, rows } = rowsOf(trees)
+  const count = nodes.length
   const candidates = candidatesOf(groups)
   const longestPath = Math.max(1, ...trees.paths.flatMap((paths) => paths.map((path) => path.length)))
   const table = () => new Float32Array(candidates * longestPath)
@@ -138,20 +166,18 @@ export const feeds = (
   const memberMask = new Float32Array(groups.length * largest)
   const [nodeReference, edgeMask] = [new Float32Array(count * widest), new Float32Array(count * widest)]
   const visits = new Float32Array(count)
-  const rowOf = new Int32Array(trees.edges.length)
-  for (let r = 0; r < count; r++) {
-    const [from, to] = [trees.starts[r]!, trees.starts[r + 1]!]
-    rowOf.fill(r, from, to)
-    edgeMask.fill(1, r * widest, r * widest + to - from)
-  }
+  /** Inner node of each edge, and its log-probability under the reference. */
+  const nodeOf = new Int32Array(trees.edges.length)
+  const edgeReference = new Float32Array(trees.edges.length)
+  for (let r = 0; r < rows.length; r++) nodeOf.fill(r, trees.starts[r]!, trees.starts[r + 1]!)
   let c = 0
   for (const [g, scored] of groups.entries()) {
     if (scored.reference !== undefined) {
-      const { logProbs, nodes, starts } = scored.reference
-      const known = new Map(Array.from(nodes, (node, i) => [node, starts[i]!]))
+      const { logProbs, starts } = scored.reference
+      const known = new Map(Array.from(scored.reference.nodes, (node, i) => [node, starts[i]!]))
       for (let r = trees.first[g]!; r < trees.first[g + 1]!; r++) {
-        const [from, length] = [known.get(trees.nodes[r]!)!, trees.starts[r + 1]! - trees.starts[r]!]
-        nodeReference.set(logProbs.subarray(from, from + length), r * widest)
+        const [from, start] = [known.get(trees.nodes[r]!)!, trees.starts[r]!]
+        edgeReference.set(logProbs.subarray(from, from + trees.starts[r + 1]! - start), start)
       }
     }
     for (const [i, path] of trees.paths[g]!.entries()) {
@@ -160,19 +186,25 @@ export const feeds = (
       members[g * largest + i] = c
       memberMask[g * largest + i] = 1
       for (const [l, edge] of path.entries()) {
-        const [at, r] = [c * longestPath + l, rowOf[edge]!]
+        const [at, r] = [c * longestPath + l, nodeOf[edge]!]
         steps[at] = bases[r]! + trees.edges[edge]!
-        stepNode[at] = r
+        stepNode[at] = rows[r]!
         if (l < (scored.forced ?? 0)) continue
         stepMask[at] = 1
         behaviour[at] = scored.behaviour?.[i]![l] ?? 0
-        reference[at] = nodeReference[r * widest + edge - trees.starts[r]!]!
-        visits[r]!++
+        reference[at] = edgeReference[edge]!
+        visits[rows[r]!]!++
       }
       c++
     }
   }
+  for (const [row, r] of nodes.entries()) {
+    const [from, to] = [trees.starts[r]!, trees.starts[r + 1]!]
+    if (to - from > 1) nodeReference.set(edgeReference.subarray(from, to), row * widest)
+    edgeMask.fill(1, row * widest, row * widest + to - from)
+  }
   return {
+    edges: edgesOf(trees, bases, nodes),
     steps: hostInt32(steps, candidates, longestPath),
     stepMask: hostFloat32(stepMask, candidates, longestPath),
     behaviour: hostFloat32(behaviour, candidates, longestPath),
