@@ -66,12 +66,15 @@ export interface Family {
   readonly local: boolean
 }
 
-const items = (policy: typeof ItemPolicy | typeof ParallelPolicy): Family => ({
+const items = (
+  policy: typeof ItemPolicy | typeof ParallelPolicy,
+  digitWidth: ItemPolicyConfig["digitWidth"] = settings.digitWidth
+): Family => ({
   name: policy.family,
   local: policy.family === "item",
   layerOn: (index, own = settings) =>
     PolicyParameters.layer.pipe(
-      Layer.provideMerge(policy.layer(own, 11)),
+      Layer.provideMerge(policy.layer(new ItemPolicyConfig({ ...own, digitWidth }), 11)),
       Layer.provide(ItemEmbeddings.layer(content(index.sids.length))),
       Layer.provideMerge(Sids.layer(index)),
       Layer.orDie
@@ -80,7 +83,11 @@ const items = (policy: typeof ItemPolicy | typeof ParallelPolicy): Family => ({
 })
 
 /** The families with one position per item. */
-export const itemFamilies: ReadonlyArray<Family> = [items(ItemPolicy), items(ParallelPolicy)]
+export const itemFamilies: ReadonlyArray<Family> = [
+  items(ItemPolicy),
+  items(ParallelPolicy),
+  items(ParallelPolicy, "tied")
+]
 
 /** All families. */
 export const families: ReadonlyArray<Family> = [

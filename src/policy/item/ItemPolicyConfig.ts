@@ -41,8 +41,14 @@ export class ItemPolicyConfig extends Schema.Class<ItemPolicyConfig>("sidereal/p
     itemWeight: Weight.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
     /** Uniform negatives of a softmax over items; a catalogue with fewer items is not sampled. @default 2048 */
     negatives: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(2048))),
-    /** Components of the direction of a digit, for the parallel family. @default 64 */
-    digitWidth: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(64))),
+    /**
+     * Components of the direction of a digit, for the parallel family; "tied" takes those of the codes' embedding in the
+     * input, of `width` components, as the directions of the codes.
+     * @default 64
+     */
+    digitWidth: Schema.Union([Count, Schema.Literal("tied")]).pipe(
+      Schema.withDecodingDefaultKey(Effect.succeed(64 as const))
+    ),
     /** Temperature of the cosines of digits, for the parallel family. @default 0.05 */
     temperature: Schema.Finite.check(Schema.isGreaterThan(0)).pipe(
       Schema.withDecodingDefaultKey(Effect.succeed(0.05))

@@ -1,7 +1,8 @@
 /**
  * Head of the parallel family: all digits of the next item are written at once, independently given the history.
  *
- * For digit k, `u_k = h + silu(W_k h + b_k)`, and the logit of code c is the cosine of `u_k` and the code's embedding, over a
+ * For digit k, `u_k = q_k + silu(W_k h + b_k)`, where q_k is a projection of the state h, or h itself where the codes'
+ * directions are those of the input; and the logit of code c is the cosine of `u_k` and the code's embedding, over a
  * temperature (Hou et al. 2025, RPG). An item's score is the mean of the logits of its digits times `exp(a)`, plus a
  * bias of the item; training is a softmax over items of this score, not over the codes of each digit, which differs
  * from the paper.
@@ -15,6 +16,7 @@ import * as CompactVocabulary from "../flat/CompactVocabulary.ts"
 import { type GeneratorHead } from "../item/GeneratorHead.ts"
 import * as ItemNetwork from "../item/ItemNetwork.ts"
 import { type Inputs, type ItemShape } from "../item/ItemNetwork.ts"
+import * as Transformer from "../transformer/Transformer.ts"
 
 /** Names of the parameters. */
 export const names = {
@@ -30,23 +32,33 @@ export const names = {
 export interface DigitShape {
   /** Temperature of the cosines. */
   readonly temperature: number
-  /** Components of the direction of a digit, E. */
-  readonly digitWidth: number
+  /** Components of the direction of a digit, E; "tied" for the directions of the codes' embedding in the input. */
+  readonly digitWidth: number | "tied"
 }
+
+/** Returns the number of components of a direction, E. */
+const widthOf = ({ config: { width } }: ItemShape, { digitWidth }: DigitShape): number =>
+  digitWidth === "tied" ? width : digitWidth
 
 /** Returns the names, shapes and initial values of the parameters; `normal` returns standard normal draws. */
 const parameters = (
-  { config: { vocabulary, width }, items, levels }: ItemShape,
-  { digitWidth }: DigitShape,
+  shape: ItemShape,
+  digits: DigitShape,
   normal: () => number
-): ParameterSpecs => ({
-  [names.codes]: ItemNetwork.drawn([vocabulary, digitWidth], 0.05, normal),
-  [names.query]: ItemNetwork.drawn([levels * digitWidth, width], 0.02, normal),
-  [names.gate]: ItemNetwork.zeros(levels * digitWidth, width),
-  [names.gateBias]: ItemNetwork.drawn([levels * digitWidth], 0.02, normal),
-  [names.scale]: ItemNetwork.zeros(1),
-  [names.itemBias]: ItemNetwork.zeros(items)
-})
+): ParameterSpecs => {
+  const { config: { vocabulary, width }, items, levels } = shape
+  const components = levels * widthOf(shape, digits)
+  return {
+    ...(digits.digitWidth === "tied" ? {} : {
+      [names.codes]: ItemNetwork.drawn([vocabulary, digits.digitWidth], 0.05, normal),
+      [names.query]: ItemNetwork.drawn([components, width], 0.02, normal)
+    }),
+    [names.gate]: ItemNetwork.zeros(components, width),
+    [names.gateBias]: ItemNetwork.drawn([components], 0.02, normal),
+    [names.scale]: ItemNetwork.zeros(1),
+    [names.itemBias]: ItemNetwork.zeros(items)
+  }
+}
 
 /** Scales rows [M, D] to length 1. */
 const unit = (rows: tf.Tensor): tf.Tensor => {
@@ -58,31 +70,39 @@ const unit = (rows: tf.Tensor): tf.Tensor => {
  * Computes the directions of all codes, [V, E], each of length 1. That of the end, which fills up shorter SIDs, is 0, so
  * that it adds nothing to the scores of their items.
  */
-const codeVectors = ({ digitWidth }: DigitShape, weights: Inputs): tf.Tensor => {
-  const codes = tf.slice(weights[names.codes]! as tf.Tensor2D, [CompactVocabulary.end + 1, 0], [-1, digitWidth])
-  return tf.concat([fill([CompactVocabulary.end + 1, digitWidth], 0), unit(codes)], 0)
+const codeVectors = (shape: ItemShape, digits: DigitShape, weights: Inputs): tf.Tensor => {
+  const width = widthOf(shape, digits)
+  const all = weights[digits.digitWidth === "tied" ? Transformer.embeddingName : names.codes]! as tf.Tensor2D
+  const codes = tf.slice(all, [CompactVocabulary.end + 1, 0], [-1, width])
+  return tf.concat([fill([CompactVocabulary.end + 1, width], 0), unit(codes)], 0)
 }
 
 /** Computes the directions of all digits after states [M, D], [M, L x E]; every digit's has length 1. */
 const directions = (
-  { levels }: ItemShape,
-  { digitWidth }: DigitShape,
+  shape: ItemShape,
+  digits: DigitShape,
   weights: Inputs,
   states: tf.Tensor
 ): tf.Tensor => {
+  const { levels } = shape
+  const digitWidth = widthOf(shape, digits)
   const rows = states.shape[0]!
   const linear = (name: string) => tf.matMul(states as tf.Tensor2D, weights[name]! as tf.Tensor2D, false, true)
   const gate = linear(names.gate).add(weights[names.gateBias]!)
-  const u = gate.mul(gate.sigmoid()).add(linear(names.query))
+  const query = digits.digitWidth === "tied"
+    ? tf.concat(Array.from({ length: levels }, () => states), 1)
+    : linear(names.query)
+  const u = gate.mul(gate.sigmoid()).add(query)
   return unit(u.reshape([rows * levels, digitWidth])).reshape([rows, levels * digitWidth])
 }
 
 /** Computes the logits of all codes of every digit, before scaling, [M, L x K], from states [M, D]. */
 export const logits = (shape: ItemShape, digits: DigitShape, weights: Inputs, states: tf.Tensor): tf.Tensor => {
   const { levels, vocabulary: { offsets, sizes } } = shape
-  const { digitWidth, temperature } = digits
+  const { temperature } = digits
+  const digitWidth = widthOf(shape, digits)
   const u = directions(shape, digits, weights, states)
-  const codes = codeVectors(digits, weights)
+  const codes = codeVectors(shape, digits, weights)
   return tf.concat(
     Array.from({ length: levels }, (_, level) => {
       const own = tf.slice(u as tf.Tensor2D, [0, level * digitWidth], [-1, digitWidth])
@@ -102,11 +122,12 @@ const loss = (
   states: tf.Tensor
 ): tf.Tensor => {
   const { levels } = shape
-  const { digitWidth, temperature } = digits
+  const { temperature } = digits
+  const digitWidth = widthOf(shape, digits)
   const rows = states.shape[0]!
   const classes = inputs["classes"]!
   const count = classes.shape[0]!
-  const codes = codeVectors(digits, weights)
+  const codes = codeVectors(shape, digits, weights)
   const vectors = tf.gather(codes, ItemNetwork.tokensOf(inputs, classes).reshape([-1])).reshape([
     count,
     levels * digitWidth
