@@ -1,5 +1,5 @@
 /**
- * Policy families that a run can be given by name.
+ * Policy families and their sizes that a run can be given by name.
  */
 
 /** Names of the families. */
@@ -7,3 +7,9 @@ export const families = ["flat", "item", "parallel"] as const
 
 /** Name of a family. */
 export type Family = (typeof families)[number]
+
+/** Names of the sizes of a new policy. */
+export const sizes = ["tiny", "small", "base"] as const
+
+/** Name of a size. */
+export type Size = (typeof sizes)[number]

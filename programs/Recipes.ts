@@ -21,6 +21,22 @@ export const recipes: Readonly<Record<Families.Family, Settings.PartialSettings>
   }
 }
 
+/** Names of the sizes, and the shapes of the policies that they stand for; `small` is the default. */
+export const sizes = {
+  tiny: {
+    policy: { width: 64, layers: 2, heads: 2, keyValueHeads: 1, feedForward: 172 },
+    item: { width: 64, layers: 1, heads: 2, feedForward: 128, digitWidth: 32 }
+  },
+  small: {
+    policy: { width: 128, layers: 4, heads: 4, keyValueHeads: 2, feedForward: 344 },
+    item: { width: 128, layers: 2, heads: 4, feedForward: 256, digitWidth: 64 }
+  },
+  base: {
+    policy: { width: 256, layers: 6, heads: 8, keyValueHeads: 4, feedForward: 688 },
+    item: { width: 256, layers: 3, heads: 8, feedForward: 512, digitWidth: 128 }
+  }
+} as const satisfies Readonly<Record<Families.Size, Settings.PartialSettings>>
+
 /**
  * Returns the recipe of a family by its name. Without a name it is that of `parallel` for data, and of `flat` for the
  * generated shop and for data that bring SIDs along, `hasSids`, which are too short for digits.

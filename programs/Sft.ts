@@ -131,7 +131,12 @@ export const train = Effect.fn("Sft.train")(
     }
     tracker.finish(`best NDCG@10 ${selection.best.toFixed(4)} after epoch ${selection.bestRound}`, step)
     yield* selection.finish
+    const { slots } = store.buffer
+    const sizeOf = (some: typeof slots) => some.reduce((sum, { size }) => sum + size, 0)
     return {
+      family: policy.family,
+      parameters: sizeOf(slots),
+      trained: sizeOf(slots.filter(({ trainable }) => trainable)),
       steps: step,
       epochs: epoch,
       bestEpoch: selection.bestRound,

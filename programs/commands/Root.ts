@@ -55,6 +55,10 @@ export const command = Command.make("sidereal").pipe(
       Flag.withDescription("Family of the policy of a new run (default: flat for the shop, parallel for data)"),
       Flag.optional
     ),
+    size: Flag.Literals("size", Families.sizes).pipe(
+      Flag.withDescription("Size of the policy of a new run (default: small); settings in --config win over it"),
+      Flag.optional
+    ),
     seed: Flag.Int("seed").pipe(Flag.withDescription("Everything random follows from it (default: 1)"), Flag.optional),
     config: text("config", "JSON file with settings; flags win over it"),
     device: Flag.Literals("device", Devices.names).pipe(
@@ -70,12 +74,14 @@ export const command = Command.make("sidereal").pipe(
 
 /** Collects the settings that were given, part by part: later parts win. */
 export const partsOf = Effect.fnUntraced(function*(flags: Flags) {
-  const [ConfigFile, Settings] = yield* Packages.load(() =>
-    Promise.all([import("../ConfigFile.ts"), import("../Settings.ts")])
+  const [ConfigFile, Recipes, Settings] = yield* Packages.load(() =>
+    Promise.all([import("../ConfigFile.ts"), import("../Recipes.ts"), import("../Settings.ts")])
   )
   const config = Option.getOrUndefined(flags.config)
+  const size = Option.getOrUndefined(flags.size)
   const parts: ReadonlyArray<Settings.Part> = [
     ...(flags.quick ? [{ source: "--quick", settings: Settings.quick }] : []),
+    ...(size === undefined ? [] : [{ source: `--size ${size}`, settings: Recipes.sizes[size] }]),
     ...(config === undefined ? [] : [{ source: config, settings: yield* ConfigFile.read(config) }]),
     {
       source: "the command line",

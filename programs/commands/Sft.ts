@@ -25,6 +25,11 @@ const show = Effect.fnUntraced(function*(count: number) {
   }
 })
 
+const count = (value: number) => value.toLocaleString("en-US")
+
+const parametersOf = ({ parameters, trained }: { readonly parameters: number; readonly trained: number }) =>
+  `${count(parameters)} parameters${trained === parameters ? "" : `, ${count(trained)} trained`}`
+
 /** The command `sft`. */
 export const command = Command.make("sft", {
   show: Flag.Int("show").pipe(
@@ -39,9 +44,8 @@ export const command = Command.make("sft", {
     const report = yield* Sft.program()
     yield* Output.result(
       report,
-      `SFT: ${report.steps} steps, ${report.epochs} epochs, best validation NDCG@10 ${
-        report.bestNdcg.toFixed(4)
-      } after epoch ${report.bestEpoch}`
+      `SFT of the ${report.family} policy (${parametersOf(report)}): ${report.steps} steps, ${report.epochs} epochs, ` +
+        `best validation NDCG@10 ${report.bestNdcg.toFixed(4)} after epoch ${report.bestEpoch}`
     )
   }))).pipe(
     Command.withDescription("Train the policy on histories, or resume the training"),

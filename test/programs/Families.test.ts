@@ -2,10 +2,12 @@
  * Runs of the families with one position per item, from nothing to recommendations.
  */
 import { afterAll, assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Recipes from "../../programs/Recipes.ts"
+import * as Settings from "../../programs/Settings.ts"
 import { good } from "./CommandLine.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "sidereal-families-"))
@@ -56,5 +58,30 @@ describe("a run of a family with an item head", () => {
     const run = join(folder, "kept")
     await good("data", "--run", run, "--config", settings)
     assert.strictEqual(JSON.parse(readFileSync(join(run, "manifest.json"), "utf8")).settings.family, "flat")
+  })
+
+  it("a size stands for the shapes of all families, beneath the settings of a file; small is the default", async () => {
+    const [small, none] = await Effect.runPromise(
+      Effect.all([Settings.decode(Recipes.sizes.small, "small"), Settings.decode({}, "none")])
+    )
+    assert.deepStrictEqual(small, none)
+    const own = join(folder, "own.json")
+    writeFileSync(
+      own,
+      JSON.stringify({
+        shop: { users: 60, items: 40 },
+        policy: { layers: 1 },
+        sft: { epochs: 1, epochsPerValidation: 1, validationUsers: 5 }
+      })
+    )
+    const run = join(folder, "sized")
+    const report = JSON.parse((await good("sft", "--run", run, "--config", own, "--size", "tiny", "--json")).out)
+    const { policy } = JSON.parse(readFileSync(join(run, "manifest.json"), "utf8")).settings
+    assert.deepStrictEqual(policy, { ...Recipes.sizes.tiny.policy, layers: 1 })
+    // One block of width 64 with two query heads and one for keys and values, besides the rows of the embedding.
+    const block = 64 * (64 + 32 + 32 + 64 + 3 * 172) + 2 * 64
+    const rows = (report.parameters - block - 64) / 64
+    assert.isTrue(Number.isInteger(rows) && rows > 20 && rows < 200, String(rows))
+    assert.strictEqual(report.trained, report.parameters)
   })
 })
