@@ -52,7 +52,6 @@ export const chosen: PolicyLayer = Layer.unwrap(
 const embeddings = ItemEmbeddings.layerLazy(
   Prepare.program().pipe(
     Effect.flatMap(Tokenize.embed),
-    Effect.map(({ matrix }) => matrix),
     Effect.mapError((error) =>
       error instanceof EmbeddingError
         ? error

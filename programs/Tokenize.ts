@@ -28,9 +28,10 @@ import { artefacts } from "./RunSettings.ts"
 import { Workspace } from "./Workspace.ts"
 
 /**
- * Returns embeddings of all items and the function that embeds new texts in the same space. Embeddings are read from
- * the store if they were made from the same texts and, with fusion, the same training events. If the texts have no
- * information, the embeddings are those of the events alone, with or without fusion.
+ * Returns embeddings of all items, a function that returns those of the texts alone, half-whitened, and one that embeds
+ * new texts in the same space. Embeddings are read from the store if they were made from the same texts and, with
+ * fusion, the same training events. If the texts have no information, the embeddings are those of the events alone,
+ * with or without fusion.
  */
 export const embed = Effect.fn("embed")(function*({ dataset, split }: Prepare.Prepared) {
   const encoder = yield* TextEncoder
@@ -72,7 +73,7 @@ export const embed = Effect.fn("embed")(function*({ dataset, split }: Prepare.Pr
       Manifest.hash([JSON.stringify(["without texts", fusion.collaborative, seed, keys]), ...events]),
       together ? Effect.map(collaborative, Fusion.halfWhiten) : Effect.sync(() => Unknown.embed(keys.length, seed))
     )
-    return { ...found, embedTexts: undefined }
+    return { ...found, text: () => found.matrix, embedTexts: undefined }
   })
   if (settings.encoder.kind !== "precomputed" && !dataset.items.some(hasText)) {
     return yield* withoutTexts("no item has a text of its own")
@@ -94,7 +95,8 @@ export const embed = Effect.fn("embed")(function*({ dataset, split }: Prepare.Pr
       ? rows
       : yield* new EmbeddingError({ reason: new UnknownText({ text: empty }) })
   })
-  if (fusion.kind === "none") return { ...text, embedTexts: encode }
+  const ofText = () => Fusion.halfWhiten(text.matrix)
+  if (fusion.kind === "none") return { ...text, text: ofText, embedTexts: encode }
   const version = Manifest.hash([JSON.stringify([text.version, fusion, seed]), ...events])
   const fused = yield* Effect.cached(
     Effect.map(collaborative, (rows) => Fusion.fit(text.matrix, rows, fusion))
@@ -103,6 +105,7 @@ export const embed = Effect.fn("embed")(function*({ dataset, split }: Prepare.Pr
   const found = yield* stored(version, Effect.andThen(fusionModel, Effect.map(fused, ({ embeddings }) => embeddings)))
   return {
     ...found,
+    text: ofText,
     embedTexts: Effect.fnUntraced(function*(...given: Parameters<typeof encode>) {
       const rows = yield* encode(...given)
       const model = yield* fusionModel

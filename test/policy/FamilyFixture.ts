@@ -46,10 +46,10 @@ export const settings = Schema.decodeSync(ItemPolicyConfig)({
   dropout: { input: 0, residual: 0, head: 0 }
 })
 
-/** Returns embeddings of `items` items, [N, 5]. */
-export const content = (items: number): Matrix => {
+/** Returns embeddings of `items` items, [N, width]. */
+export const content = (items: number, width = 5): Matrix => {
   const normal = Random.normal(items, 41)
-  return { rows: items, width: 5, data: Float32Array.from({ length: items * 5 }, normal) }
+  return { rows: items, width, data: Float32Array.from({ length: items * width }, normal) }
 }
 
 /** Services of a policy. */

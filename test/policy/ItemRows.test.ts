@@ -5,10 +5,12 @@ import { ItemEmbeddings } from "../../src/embedding/ItemEmbeddings.ts"
 import * as DepthHead from "../../src/policy/item/DepthHead.ts"
 import * as ItemModel from "../../src/policy/item/ItemModel.ts"
 import * as ItemNetwork from "../../src/policy/item/ItemNetwork.ts"
+import { ItemPolicyConfig } from "../../src/policy/item/ItemPolicyConfig.ts"
 import * as ItemRows from "../../src/policy/item/ItemRows.ts"
 import { PolicyModel } from "../../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
 import * as Prompt from "../../src/policy/Prompt.ts"
+import { Sids } from "../../src/sid/Sids.ts"
 import * as Random from "../../src/statistics/Random.ts"
 import { make } from "../../src/tensor/TensorProgram.ts"
 import { TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
@@ -165,4 +167,26 @@ for (const family of itemFamilies) {
       assert.notDeepEqual(second.targets, first.targets)
       assert.deepStrictEqual(second.targets.toSorted(), first.targets.toSorted())
     }).pipe(Effect.provide(layer(family))))
+}
+
+for (const [which, width] of [["fused", 5], ["text", 3]] as const) {
+  it.effect(`the content of an item is its ${which} embedding when the settings say so`, () =>
+    Effect.gen(function*() {
+      const { catalogue, shape } = yield* ItemModel.make(
+        "item",
+        new ItemPolicyConfig({ ...settings, content: which }),
+        DepthHead.generator,
+        11,
+        false
+      )
+      assert.strictEqual(shape.contentWidth, width)
+      const found = catalogue["catalogue.content"]!
+      assert.deepStrictEqual(found.shape, [10, width])
+      const given = content(9, width).data
+      const scale = (found.data[0] as number) / given[0]!
+      for (const [i, value] of given.entries()) assert.closeTo(found.data[i] as number, scale * value, 1e-6)
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(Layer.mergeAll(onnx, Sids.layer(index), ItemEmbeddings.layer(content(9), content(9, 3))))
+    ))
 }

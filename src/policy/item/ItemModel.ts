@@ -89,9 +89,10 @@ export const make = Effect.fnUntraced(function*(
   const runtime = yield* TensorRuntime
   const { index, space } = yield* Sids
   const embeddings = yield* ItemEmbeddings
-  const content = yield* embeddings.matrix.pipe(
+  const { matrix, text } = yield* embeddings.all.pipe(
     Effect.mapError((error) => new PolicyError({ reason: new NoContent({ family, detail: error.message }) }))
   )
+  const content = settings.content === "text" ? text() : matrix
   const vocabulary = CompactVocabulary.make(index)
   const shape: ItemNetwork.ItemShape = {
     config: ItemPolicyConfig.decoderConfig(settings, vocabulary.size, tied),

@@ -37,6 +37,13 @@ export class ItemPolicyConfig extends Schema.Class<ItemPolicyConfig>("sidereal/p
     /** Positions (items) per training batch. @default 1024 */
     batchItems: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1024))),
     dropout: ItemDropout.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    /**
+     * Content of an item beside its id and codes: the embedding from which its SID was made, or that of its text alone.
+     * @default fused
+     */
+    content: Schema.Literals(["fused", "text"]).pipe(
+      Schema.withDecodingDefaultKey(Effect.succeed("fused" as const))
+    ),
     /** Weight of the item head's loss beside that of the SIDs. @default 1 */
     itemWeight: Weight.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
     /** Uniform negatives of a softmax over items; a catalogue with fewer items is not sampled. @default 2048 */
