@@ -17,6 +17,7 @@ import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import * as Prompt from "../src/policy/Prompt.ts"
 import { Progress } from "../src/run/Progress.ts"
 import { RunLog } from "../src/run/RunLog.ts"
+import * as Augmentation from "../src/sft/Augmentation.ts"
 import { kind, type SftConfig, tokens } from "../src/sft/Sft.ts"
 import * as Random from "../src/statistics/Random.ts"
 import * as Show from "../src/task/Show.ts"
@@ -90,7 +91,8 @@ export const train = Effect.fn("Sft.train")(
     let [step, epoch, stopped] = [selection.step, selection.round, false]
     const tracker = progress.start("sft", steps, "steps", step)
     while (epoch < config.epochs && !selection.isExhausted && !stopped) {
-      const batches = yield* policy.plan(examples, seed, epoch)
+      const augmented = Augmentation.apply(config.augmentation, examples, seed, epoch)
+      const batches = yield* policy.plan(augmented, seed, epoch)
       let lossSum = 0
       for (const [i, batch] of batches.entries()) {
         const { loss } = yield* gradient.accumulate(store, [{ batch }], { seed, step })

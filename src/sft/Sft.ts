@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import * as BeamSearch from "../decode/BeamSearch.ts"
 import * as AdamW from "../optimizer/AdamW.ts"
 import * as LearningRate from "../optimizer/LearningRate.ts"
+import { AugmentationConfig } from "./Augmentation.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
@@ -25,6 +26,12 @@ export class SftConfig extends Schema.Class<SftConfig>("sidereal/sft/SftConfig")
   validationBeams: Count.check(Schema.isLessThanOrEqualTo(BeamSearch.most)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(20))
   ),
+  /**
+   * Augmentation of the training sequences. The schedule of the learning rate has the steps of the sequences without
+   * it; shorter sequences take fewer steps, and end above the floor.
+   * @default none
+   */
+  augmentation: AugmentationConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   /** Learning-rate schedule. @default peak 1e-3, warm-up 200 steps, cosine to 0.05 of the peak */
   learningRate: LearningRate.LearningRateConfig.pipe(
     Schema.withDecodingDefaultKey(Effect.succeed({}))

@@ -66,6 +66,7 @@ const sft = (optimizer: Optimizer.Optimizer) =>
       patience: 4,
       epochsPerValidation: 1,
       validationBeams: 3,
+      augmentation: { itemDrop: 0.2, subSequence: 0.3 },
       learningRate: { peak: 0.1, warmupSteps: 0, decay: "constant" },
       optimizer: adamW
     }),
