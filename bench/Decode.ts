@@ -64,7 +64,8 @@ export const flat = (width: number): FlatPolicy.FlatPolicyConfig => {
     feedForward,
     historyItems: 50,
     batchTokens: 2048,
-    dropout: 0
+    dropout: 0,
+    labelSmoothing: 0
   })
 }
 

@@ -51,7 +51,8 @@ const report = (done: number) => {
 
 const compile = Effect.flatMap(
   TensorRuntime,
-  (runtime) => runtime.compile(FlatPrograms.supervised(config, vocabulary, buffer.slots, length, false))
+  (runtime) =>
+    runtime.compile(FlatPrograms.supervised(config, vocabulary, buffer.slots, { length, dropout: false, smoothing: 0 }))
 )
 
 const steps = Effect.gen(function*() {

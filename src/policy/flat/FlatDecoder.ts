@@ -23,6 +23,7 @@ export type ProgramKey =
     readonly kind: "supervised"
     readonly length: number
     readonly dropout: boolean
+    readonly smoothing: number
     readonly frozen: ReadonlyArray<string>
   }
   | { readonly kind: "treeScores" }
@@ -76,7 +77,7 @@ export const make = Effect.fnUntraced(function*(
     switch (key.kind) {
       case "supervised": {
         const parameters = parametersWith(slots, key.frozen)
-        return FlatPrograms.supervised(config, vocabulary, parameters, key.length, key.dropout)
+        return FlatPrograms.supervised(config, vocabulary, parameters, key)
       }
       case "treeScores":
         return FlatPrograms.treeScores(config, vocabulary, slots)

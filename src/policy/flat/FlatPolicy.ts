@@ -49,6 +49,14 @@ export class FlatPolicyConfig extends Schema.Class<FlatPolicyConfig>("sidereal/p
     dropout: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(0.9)).pipe(
       Schema.withDecodingDefaultKey(Effect.succeed(0.2))
     ),
+    /**
+     * Label smoothing in supervised training, 0 to 0.9: share of the target distribution that is uniform over the children
+     * of a node.
+     * @default 0
+     */
+    labelSmoothing: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(0.9)).pipe(
+      Schema.withDecodingDefaultKey(Effect.succeed(0))
+    ),
     /** Adapters, which are trained while all other weights are frozen. @default none: all weights are trained */
     lora: Schema.optionalKey(LoraConfig)
   }).check(Schema.makeFilter(({ feedForward, heads, keyValueHeads, layers, lora, width }) => [
@@ -109,7 +117,7 @@ const make = (config: FlatPolicyConfig, seed: number, attention: number) =>
       plan: (examples, seed, epoch) => FlatSupervised.plan(decoder, config.batchTokens, examples, seed, epoch),
       score: (groups, weights) => FlatTrees.score(decoder, attention, groups, weights),
       scoreItems: Option.none(),
-      supervised: Effect.sync(() => FlatSupervised.gradient(decoder, config.dropout)),
+      supervised: Effect.sync(() => FlatSupervised.gradient(decoder, config.dropout, config.labelSmoothing)),
       groupGradient: (objective) => FlatTrees.groupGradient(decoder, attention, objective)
     })
   })

@@ -32,13 +32,18 @@ const weightInputs = (parameters: Parameters): Record<string, TensorProgram.Tens
 const trained = (parameters: Parameters, inputs: Inputs): Inputs =>
   Object.fromEntries(parameters.flatMap(({ name, trainable }) => trainable ? [[name, inputs[name]!]] : []))
 
-/** Builds the program that returns the loss of packed rows of `length` positions and its gradients. */
+/**
+ * Builds the program that returns the loss of packed rows of `length` positions, with label smoothing, and its gradients.
+ */
 export const supervised = (
   config: Transformer.DecoderConfig,
   vocabulary: Vocabulary,
   parameters: Parameters,
-  length: number,
-  dropout: boolean
+  { dropout, length, smoothing }: {
+    readonly length: number
+    readonly dropout: boolean
+    readonly smoothing: number
+  }
 ): Program => {
   const sites = dropout ? Transformer.dropoutSites(config) : 0
   const masks = Array.from({ length: sites }, (_, site) => `dropout.${site}`)
@@ -75,7 +80,8 @@ export const supervised = (
         return LinearCrossEntropy.loss(rows, classes, {
           targets: inputs["targets"]!,
           weights: inputs["weights"]!,
-          legal: inputs["legal"]!
+          legal: inputs["legal"]!,
+          smoothing
         })
       }, trained(parameters, inputs))
       return { loss: value, ...gradients }

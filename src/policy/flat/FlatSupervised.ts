@@ -86,8 +86,14 @@ const labels = (
   }
 }
 
-/** Makes the gradient of the cross-entropy over the legal next tokens, with the dropout rate `share`. */
-export const gradient = (decoder: FlatDecoder.FlatDecoder, share: number): Gradient<SupervisedBatch> => {
+/**
+ * Makes the gradient of the cross-entropy over the legal next tokens, with the dropout rate `share` and label smoothing.
+ */
+export const gradient = (
+  decoder: FlatDecoder.FlatDecoder,
+  share: number,
+  smoothing: number
+): Gradient<SupervisedBatch> => {
   const { config, program } = decoder
   const dropout = Dropout.make(Transformer.dropoutSites(config))
   return {
@@ -98,6 +104,7 @@ export const gradient = (decoder: FlatDecoder.FlatDecoder, share: number): Gradi
         kind: "supervised",
         length,
         dropout: dropping,
+        smoothing,
         frozen: FlatDecoder.frozenIn(store)
       }).pipe(Effect.mapError(ofTensor))
       const feedsOf = ({ feeds: { nodes, targets, weights, ...feeds } }: SupervisedBatch, part: number) => {

@@ -23,7 +23,7 @@ import {
 } from "../../tensor/TensorProgram.ts"
 import * as LevelHead from "../flat/LevelHead.ts"
 import * as Transformer from "../transformer/Transformer.ts"
-import { type GeneratorHead, type Targets } from "./GeneratorHead.ts"
+import { type GeneratorHead, type LossOptions, type Targets } from "./GeneratorHead.ts"
 import { drawn, type Inputs, type ItemShape } from "./ItemNetwork.ts"
 
 const prefix = "depth.prefix.weight"
@@ -163,7 +163,7 @@ export const loss = (
   weights: Inputs,
   inputs: Inputs,
   states: tf.Tensor,
-  dropout?: tf.Tensor
+  { dropout, smoothing }: LossOptions
 ): tf.Tensor => {
   const { classes, rows } = LevelHead.operands(
     shape.vocabulary,
@@ -174,7 +174,8 @@ export const loss = (
   return LinearCrossEntropy.loss(rows, classes, {
     targets: inputs["depth.targets"]!,
     weights: inputs["depth.weights"]!,
-    legal: inputs["depth.legal"]!
+    legal: inputs["depth.legal"]!,
+    smoothing
   })
 }
 

@@ -15,6 +15,14 @@ export interface Targets {
   readonly weights: Float32Array
 }
 
+/** Options of the loss of a head. */
+export interface LossOptions {
+  /** Dropout mask of the head, [rows, D]. @default no dropout */
+  readonly dropout?: tf.Tensor | undefined
+  /** Share of the target distribution that is uniform over the classes of each softmax. */
+  readonly smoothing: number
+}
+
 /** Head that writes SIDs after the states of positions. */
 export interface GeneratorHead {
   /** Name of its term of the loss. */
@@ -31,7 +39,7 @@ export interface GeneratorHead {
     weights: Inputs,
     inputs: Inputs,
     states: tf.Tensor,
-    dropout: tf.Tensor | undefined
+    options: LossOptions
   ) => tf.Tensor
   /** Returns the feeds of its inputs; every position predicts at most one item of `space`. */
   readonly feeds: (shape: ItemShape, space: LeafSpace, targets: Targets) => Record<string, HostTensor>

@@ -183,14 +183,21 @@ export const classInputs: Record<string, TensorSpec> = {
 }
 
 /** Computes the weighted cross-entropy of the item head over the classes of `classInputs`. */
-export const itemLoss = (shape: ItemShape, weights: Inputs, inputs: Inputs, hidden: tf.Tensor): tf.Tensor => {
+export const itemLoss = (
+  shape: ItemShape,
+  weights: Inputs,
+  inputs: Inputs,
+  hidden: tf.Tensor,
+  smoothing: number
+): tf.Tensor => {
   const classes = inputs["classes"]!
+  const rows = hidden.shape[0]!
   return LinearCrossEntropy.loss(
     withOne(queries(weights, hidden)),
     withColumn(
       vectors(shape, weights, inputs, classes, names.headContent),
       tf.gather(weights[names.bias]!, classes).add(inputs["corrections"]!)
     ),
-    { targets: inputs["labels"]!.reshape([hidden.shape[0]!]), weights: inputs["weights"]!.reshape([hidden.shape[0]!]) }
+    { targets: inputs["labels"]!.reshape([rows]), weights: inputs["weights"]!.reshape([rows]), smoothing }
   )
 }

@@ -38,6 +38,12 @@ export class ItemPolicyConfig extends Schema.Class<ItemPolicyConfig>("sidereal/p
     batchItems: Count.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1024))),
     dropout: ItemDropout.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     /**
+     * Label smoothing in supervised training, 0 to 0.9: share of the target distribution that is uniform over the classes
+     * of each softmax, which are the children of a node, or items.
+     * @default 0
+     */
+    labelSmoothing: Share.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
+    /**
      * Content of an item beside its id and codes: the embedding from which its SID was made, or that of its text alone.
      * @default fused
      */

@@ -110,7 +110,7 @@ const sitesOf = ({ shape: { config } }: ItemModel.ItemModel) =>
   Array.from({ length: Transformer.dropoutSites(config) }, (_, site) => `dropout.${site}`)
 
 const program = (model: ItemModel.ItemModel, frozen: ReadonlyArray<string>, dropping: boolean) => {
-  const { head, settings: { itemWeight }, shape } = model
+  const { head, settings: { itemWeight, labelSmoothing: smoothing }, shape } = model
   const { width } = shape.config
   const sites = dropping ? sitesOf(model) : []
   const generatorDrops = dropping && head.dropoutRows(shape, 1) > 0
@@ -129,8 +129,11 @@ const program = (model: ItemModel.ItemModel, frozen: ReadonlyArray<string>, drop
         const weights = { ...inputs, ...own }
         const states = ItemNetwork.states(shape, weights, inputs, sites.map((name) => inputs[name]!))
         const seen = dropping ? states.mul(inputs["dropout.head"]!.reshape(states.shape)) : states
-        const item = ItemNetwork.itemLoss(shape, weights, inputs, seen)
-        const generated = head.loss(shape, weights, inputs, generatorDrops ? states : seen, inputs["dropout.generator"])
+        const item = ItemNetwork.itemLoss(shape, weights, inputs, seen, smoothing)
+        const generated = head.loss(shape, weights, inputs, generatorDrops ? states : seen, {
+          dropout: inputs["dropout.generator"],
+          smoothing
+        })
         return {
           loss: item.mul(itemWeight).add(generated),
           auxiliary: { "term.item": item, [`term.${head.term}`]: generated }

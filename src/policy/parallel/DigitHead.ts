@@ -119,7 +119,8 @@ const loss = (
   digits: DigitShape,
   weights: Inputs,
   inputs: Inputs,
-  states: tf.Tensor
+  states: tf.Tensor,
+  smoothing: number
 ): tf.Tensor => {
   const { levels } = shape
   const { temperature } = digits
@@ -136,7 +137,7 @@ const loss = (
   return LinearCrossEntropy.loss(
     ItemNetwork.withOne(directions(shape, digits, weights, states).mul(scale)),
     ItemNetwork.withColumn(vectors, tf.gather(weights[names.itemBias]!, classes).add(inputs["corrections"]!)),
-    { targets: inputs["labels"]!.reshape([rows]), weights: inputs["weights"]!.reshape([rows]) }
+    { targets: inputs["labels"]!.reshape([rows]), weights: inputs["weights"]!.reshape([rows]), smoothing }
   )
 }
 
@@ -146,6 +147,6 @@ export const generator = (digits: DigitShape): GeneratorHead => ({
   parameters: (shape, normal) => parameters(shape, digits, normal),
   inputs: () => ({}),
   dropoutRows: () => 0,
-  loss: (shape, weights, inputs, states) => loss(shape, digits, weights, inputs, states),
+  loss: (shape, weights, inputs, states, { smoothing }) => loss(shape, digits, weights, inputs, states, smoothing),
   feeds: () => ({})
 })

@@ -9,18 +9,10 @@ import { type Readout } from "./SasRecNetwork.ts"
 const logitsOf = ({ classes, states }: Readout, chosen: tf.Tensor): tf.Tensor =>
   states.mul(tf.gather(classes, chosen)).sum(-1)
 
-/**
- * Computes the mean cross entropy of the targets [M] over all N items, with label smoothing (Szegedy et al. 2016):
- * `(1 - smoothing) -log p(target) + smoothing mean_j -log p(j)`, p the softmax over the items.
- */
-export const crossEntropy = (readout: Readout, targets: tf.Tensor, smoothing: number): tf.Tensor => {
-  const { classes, states } = readout
+/** Computes the mean cross entropy of the targets [M] over all N items, with label smoothing. */
+export const crossEntropy = ({ classes, states }: Readout, targets: tf.Tensor, smoothing: number): tf.Tensor => {
   const ones = tf.onesLike(targets.cast("float32"))
-  const sharp = LinearCrossEntropy.loss(states, classes, { targets, weights: ones.div(ones.sum()) })
-  if (smoothing === 0) return sharp
-  // The smoothing term is linear in the logits; their mean is the product of the state with the mean class.
-  const mean = tf.matMul(states, classes.mean(0, true) as tf.Tensor2D, false, true).reshape(targets.shape)
-  return sharp.add(logitsOf(readout, targets).sub(mean).mean().mul(tf.scalar(smoothing)))
+  return LinearCrossEntropy.loss(states, classes, { targets, weights: ones.div(ones.sum()), smoothing })
 }
 
 /**
