@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Catalogue } from "../src/catalog/Catalogue.ts"
 import { type Dataset } from "../src/catalog/Dataset.ts"
+import * as Split from "../src/catalog/Split.ts"
 import { LeafDecoder } from "../src/decode/LeafDecoder.ts"
 import { EmbeddingError, NoItemEmbeddings } from "../src/embedding/EmbeddingError.ts"
 import { ItemEmbeddings } from "../src/embedding/ItemEmbeddings.ts"
@@ -33,15 +34,30 @@ export const flat: PolicyLayer = Layer.unwrap(
   Effect.map(Workspace, ({ settings }) => FlatPolicy.layer(settings.policy, settings.seed))
 )
 
+/** Times of the first training events of items, where the policy reads ages and users' times can be compared. */
+const firstTimes = Effect.gen(function*() {
+  const { settings } = yield* Workspace
+  const dataset = yield* Catalogue
+  if (settings.item.time !== "gaps-and-ages" || dataset.comparableTimes === false) return undefined
+  // Data that cannot be split are refused before there is a catalogue.
+  const split = yield* Effect.orDie(Split.split(dataset, settings.split))
+  return Split.firstTimes(split, dataset.items.length)
+})
+
+/** Builds a layer of a family with one position per item from the settings. */
+const withTimes = (family: typeof ItemPolicy | typeof ParallelPolicy): PolicyLayer =>
+  Layer.unwrap(
+    Effect.gen(function*() {
+      const { settings } = yield* Workspace
+      return family.layer(settings.item, settings.seed, yield* firstTimes)
+    })
+  )
+
 /** Item policy, with one position per item and a depth head. */
-export const item: PolicyLayer = Layer.unwrap(
-  Effect.map(Workspace, ({ settings }) => ItemPolicy.layer(settings.item, settings.seed))
-)
+export const item: PolicyLayer = withTimes(ItemPolicy)
 
 /** Parallel policy, which writes all digits at once. */
-export const parallel: PolicyLayer = Layer.unwrap(
-  Effect.map(Workspace, ({ settings }) => ParallelPolicy.layer(settings.item, settings.seed))
-)
+export const parallel: PolicyLayer = withTimes(ParallelPolicy)
 
 /** Policy of the family in the settings. */
 export const chosen: PolicyLayer = Layer.unwrap(

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { CatalogError, EmptyHistory, UnknownUser } from "../src/catalog/CatalogError.ts"
 import { type Dataset } from "../src/catalog/Dataset.ts"
+import { type History } from "../src/catalog/History.ts"
 import * as TitleSearch from "../src/catalog/TitleSearch.ts"
 import { LeafDecoder } from "../src/decode/LeafDecoder.ts"
 import * as EvaluationRecord from "../src/evaluation/EvaluationRecord.ts"
@@ -80,11 +81,15 @@ export const check = (question: Question): Effect.Effect<Question, SettingsError
     : Effect.fail(new SettingsError({ source: "the command line", problems }))
 }
 
-const historyOf = (dataset: Dataset, question: Question): Int32Array | CatalogError => {
-  if (question.history !== undefined) return TitleSearch.history(dataset.items, question.history)
+/** Returns the history of a question with its times, which those of titles lack. */
+const historyOf = (dataset: Dataset, question: Question): History | CatalogError => {
+  if (question.history !== undefined) {
+    const items = TitleSearch.history(dataset.items, question.history)
+    return items instanceof CatalogError ? items : { user: -1, items }
+  }
   if (question.user === undefined) return new CatalogError({ reason: new EmptyHistory() })
   const user = dataset.userKeys.indexOf(question.user)
-  return user >= 0 ? dataset.sequences[user]! : new CatalogError({
+  return user >= 0 ? { user: -1, items: dataset.sequences[user]!, times: dataset.times?.[user] } : new CatalogError({
     reason: new UnknownUser({ user: question.user, examples: dataset.userKeys.slice(0, 3) })
   })
 }
@@ -167,18 +172,18 @@ export const program = Effect.fn("recommend")(function*(
   return yield* Effect.gen(function*() {
     const parameters = yield* PolicyParameters
     const whole = (yield* Sids).space
-    const space = historyExcluded ? LeafSpace.without(whole, history) : whole
+    const space = historyExcluded ? LeafSpace.without(whole, history.items) : whole
     const checkpointer = yield* Checkpointer
     const step = yield* TrainingState.loadFinal(parameters, checkpointer, phase, settings[phase].optimizer)
     if (step === undefined) {
       return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: phase }) })
     }
     const [ranked] = yield* (yield* LeafDecoder).decode(
-      [{ prompt: Prompt.ofItems(history), count: question.count, space, prior }],
+      [{ prompt: Prompt.ofHistory(history), count: question.count, space, prior }],
       yield* parameters.evaluation
     )
     const answer: Answer = {
-      history: Array.from(history, (item) => dataset.items[item]!.title),
+      history: Array.from(history.items, (item) => dataset.items[item]!.title),
       model: EvaluationRecord.rowName(phase, prior?.name),
       weight,
       reason,

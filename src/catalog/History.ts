@@ -11,6 +11,12 @@ export interface History {
   readonly times?: Float64Array | undefined
 }
 
+/** Returns the latest events of a history, at most `count`. */
+export const latest = ({ items, times, user }: History, count: number): History => {
+  const from = Math.max(0, items.length - count)
+  return { user, items: items.subarray(from), ...(times === undefined ? {} : { times: times.subarray(from) }) }
+}
+
 /** Returns the history of an example. */
 export const of = (
   { history, times, user }: {

@@ -112,6 +112,19 @@ export const chronological = (dataset: Dataset, window: number): Split => {
   return { name: "chronological", ...trainingPart(dataset, lengths), validation, test }
 }
 
+/** Returns the time of the first training event of each of `items` items, NaN for none; undefined without times. */
+export const firstTimes = ({ train, trainTimes }: Split, items: number): Float64Array | undefined => {
+  if (trainTimes === undefined) return undefined
+  const first = new Float64Array(items).fill(NaN)
+  for (const [user, sequence] of train.entries()) {
+    for (const [at, item] of sequence.entries()) {
+      const time = trainTimes[user]![at]!
+      if (!(first[item]! <= time)) first[item] = time
+    }
+  }
+  return first
+}
+
 /** Splits a data set; fails with `NoSplit` where the data do not support the split. */
 export const split = (dataset: Dataset, { kind, window }: SplitConfig): Effect.Effect<Split, CatalogError> => {
   const fail = (wanted: string, detail: string) =>

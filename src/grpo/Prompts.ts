@@ -6,7 +6,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { type History } from "../catalog/History.ts"
+import * as History from "../catalog/History.ts"
 import * as Random from "../statistics/Random.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
@@ -46,7 +46,7 @@ export const noTarget = -1
 export interface RolloutPrompt {
   /** Number of the prompt in its step, from 0; (step, ordinal) identifies the rollout in any process. */
   readonly ordinal: number
-  readonly history: History
+  readonly history: History.History
   /** Item number, or `noTarget`. */
   readonly target: number
 }
@@ -70,12 +70,6 @@ export interface Prompts {
   draw(step: number, count: number): ReadonlyArray<RolloutPrompt>
 }
 
-/** Returns the `count` newest items of a history. */
-const newest = ({ items, times, user }: History, count: number): History => {
-  const from = items.length - count
-  return { user, items: items.subarray(from), ...(times === undefined ? {} : { times: times.subarray(from) }) }
-}
-
 /** Builds the prompts of the positions that the settings allow. */
 export const make = ({ sequences, times }: PromptData, config: PromptsConfig, seed: number): Prompts => {
   const unlabelled = config.positions === "unlabelled"
@@ -97,7 +91,7 @@ export const make = ({ sequences, times }: PromptData, config: PromptsConfig, se
     const history = { user, items: sequences[user]!.subarray(0, at), times: times?.[user]?.subarray(0, at) }
     return {
       ordinal,
-      history: newest(history, Math.min(at, config.window ?? at)),
+      history: History.latest(history, config.window ?? at),
       target: unlabelled ? noTarget : sequences[user]![at]!
     }
   }
@@ -119,7 +113,9 @@ export const make = ({ sequences, times }: PromptData, config: PromptsConfig, se
     const next = Random.uniform(seed, 0x6792, step)
     return prompts.map((one) => {
       const [chosen, size] = [next() < config.shortShare, next()]
-      return chosen ? { ...one, history: newest(one.history, 1 + Math.floor(size * one.history.items.length)) } : one
+      return chosen
+        ? { ...one, history: History.latest(one.history, 1 + Math.floor(size * one.history.items.length)) }
+        : one
     })
   }
 

@@ -120,5 +120,17 @@ describe("Split", () => {
       )
     }
     assert.isUndefined(Split.leaveOneOut(dataset).trainTimes)
+    const split = Split.leaveOneOut(timed)
+    const events = split.train.flatMap((items, user) =>
+      Array.from(items, (item, at) => ({ item, time: timed.times[user]![at]! }))
+    )
+    const first = Split.firstTimes(split, 31)!
+    for (const [item, time] of first.entries()) {
+      const own = events.filter((event) => event.item === item).map((event) => event.time)
+      assert.deepStrictEqual(time, own.length === 0 ? NaN : Math.min(...own))
+    }
+    assert.isNaN(first[30])
+    assert.isAbove(first.filter((time) => time >= 0).length, 20)
+    assert.isUndefined(Split.firstTimes(Split.leaveOneOut(dataset), 30))
   })
 })

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { PolicyModel, type TreeLogProbs } from "../../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
-import * as Prompt from "../../src/policy/Prompt.ts"
+import type * as Prompt from "../../src/policy/Prompt.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
 import { Sids } from "../../src/sid/Sids.ts"
 import * as LeafSpace from "../../src/sid/trie/LeafSpace.ts"
@@ -20,11 +20,13 @@ import {
   layer,
   leavesOf,
   rowsOf,
+  timed,
+  timedFamilies,
   walk
 } from "./FamilyFixture.ts"
 
 const histories = [[], [4], [3, 7, 1], [8, 2, 6, 0], [5, 5]]
-const ofItems = (items: ReadonlyArray<number>) => Prompt.ofItems(Int32Array.from(items))
+const ofItems = timed
 const prompts = histories.map(ofItems)
 
 const sumOf = (logProbs: Iterable<number>) => Array.from(logProbs).reduce((sum, value) => sum + Math.exp(value), 0)
@@ -251,8 +253,8 @@ const contract = (family: Family, name: string, index: SidIndex.SidIndex) => {
     }).pipe(Effect.scoped, provided))
 }
 
-for (const family of families) {
-  describe(`the ${family.name} policy`, () => {
+for (const family of [...families, ...timedFamilies]) {
+  describe(`the ${family.name} policy${timedFamilies.includes(family) ? " that reads times" : ""}`, () => {
     for (const [name, index] of catalogues) contract(family, name, index)
   })
 }
@@ -319,7 +321,7 @@ it.effect("an item policy counts the codes of a level and the end, each once, as
   }).pipe(Effect.scoped, Effect.provide(layer(itemFamilies[0]!, closed))))
 
 describe("PolicyModel.scoreItems", () => {
-  for (const family of itemFamilies) {
+  for (const family of [...itemFamilies, ...timedFamilies]) {
     it.effect(`is a distribution over items after each prompt, however many there are: ${family.name}`, () =>
       Effect.gen(function*() {
         const policy = yield* PolicyModel

@@ -14,6 +14,7 @@ import { ItemPolicyConfig } from "../../src/policy/item/ItemPolicyConfig.ts"
 import * as ParallelPolicy from "../../src/policy/parallel/ParallelPolicy.ts"
 import { type PolicyModel, type PromptSession, type TreeLogProbs } from "../../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
+import * as Prompt from "../../src/policy/Prompt.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
 import { Sids } from "../../src/sid/Sids.ts"
 import * as LeafSpace from "../../src/sid/trie/LeafSpace.ts"
@@ -66,15 +67,27 @@ export interface Family {
   readonly local: boolean
 }
 
+/** Times of events, each further from the one before it than the next: by the number of events that follow. */
+export const timesOf = (count: number): Float64Array =>
+  Float64Array.from({ length: count }, (_, t) => 1e12 - 5000 * 3 ** (count - t))
+
+/** A prompt of items with their times. */
+export const timed = (items: ReadonlyArray<number>): Prompt.Prompt =>
+  Prompt.ofHistory({ user: -1, items: Int32Array.from(items), times: timesOf(items.length) })
+
+/** Times of the first events of nine items, of which the last has none. */
+export const firstTimes = Float64Array.from({ length: 9 }, (_, item) => item === 8 ? NaN : 1e12 - 2000 * 3 ** item)
+
 const items = (
   policy: typeof ItemPolicy | typeof ParallelPolicy,
-  digitWidth: ItemPolicyConfig["digitWidth"] = settings.digitWidth
+  digitWidth: ItemPolicyConfig["digitWidth"] = settings.digitWidth,
+  time: ItemPolicyConfig["time"] = settings.time
 ): Family => ({
   name: policy.family,
   local: policy.family === "item",
   layerOn: (index, own = settings) =>
     PolicyParameters.layer.pipe(
-      Layer.provideMerge(policy.layer(new ItemPolicyConfig({ ...own, digitWidth }), 11)),
+      Layer.provideMerge(policy.layer(new ItemPolicyConfig({ ...own, digitWidth, time }), 11, firstTimes)),
       Layer.provide(ItemEmbeddings.layer(content(index.sids.length))),
       Layer.provideMerge(Sids.layer(index)),
       Layer.orDie
@@ -87,6 +100,12 @@ export const itemFamilies: ReadonlyArray<Family> = [
   items(ItemPolicy),
   items(ParallelPolicy),
   items(ParallelPolicy, "tied")
+]
+
+/** The same, reading times. */
+export const timedFamilies: ReadonlyArray<Family> = [
+  items(ItemPolicy, settings.digitWidth, "gaps-and-ages"),
+  items(ParallelPolicy, settings.digitWidth, "gaps-and-ages")
 ]
 
 /** All families. */

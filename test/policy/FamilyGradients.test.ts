@@ -28,7 +28,19 @@ import { Sids } from "../../src/sid/Sids.ts"
 import * as Random from "../../src/statistics/Random.ts"
 import { TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 import { distance } from "../Golden.ts"
-import { catalogues, content, enliven, itemFamilies, layer, onnx, prefixed, settings } from "./FamilyFixture.ts"
+import {
+  catalogues,
+  content,
+  enliven,
+  itemFamilies,
+  layer,
+  onnx,
+  prefixed,
+  settings,
+  timed,
+  timedFamilies,
+  timesOf
+} from "./FamilyFixture.ts"
 import { index as plain } from "./Fixture.ts"
 
 const step = { seed: 3, step: 5 }
@@ -76,7 +88,7 @@ const compare = Effect.fnUntraced(function*<E, R>(
     const weights = buffer.view("weights", name)
     const kept = weights.slice()
     for (const direction of directionsOf(gradient, at)) {
-      const h = 0.02
+      const h = 0.01
       const moved = Effect.fnUntraced(function*(by: number) {
         direction.forEach((value, i) => (weights[i] = kept[i]! + by * value))
         return (yield* loss).loss
@@ -103,7 +115,7 @@ const groupsOf = Effect.fnUntraced(function*(index: SidIndex) {
   const { buffer } = yield* PolicyParameters
   const chosen = [[0, 1, 4, 5], [0, 5, 6, 7], [8, 2, 6, 1], [3, 7, 5, 0]]
   const groups = histories.map((items, g) => ({
-    prompt: Prompt.ofItems(Int32Array.from(items)),
+    prompt: timed(items),
     leaves: Int32Array.from(chosen[g]!, (item) => index.leafOf[item]!)
   }))
   const trees = yield* policy.score(groups, { version: 0, feeds: buffer.tensors("weights") })
@@ -126,14 +138,24 @@ const objectives = {
 }
 
 const examples = [[0, 4, 7], [8], [2, 3, 5, 6, 1, 0], [5, 5]].map((items, user): Prompt.TrainingExample => ({
-  ...Prompt.everyPosition({ user, items: Int32Array.from(items) }),
+  ...Prompt.everyPosition({ user, items: Int32Array.from(items), times: timesOf(items.length) }),
   weight: 1 + user
 }))
 
-for (const family of itemFamilies) {
+/** One family with the settings of all options, and without any. */
+const cases = [
+  ...itemFamilies.map((family) => ({ family, what: family.name, own: shallow })),
+  ...timedFamilies.map((family) => ({
+    family,
+    what: `${family.name}, times and smoothed targets`,
+    own: new ItemPolicyConfig({ ...shallow, labelSmoothing: 0.3 })
+  }))
+]
+
+for (const { family, own, what } of cases) {
   for (const [name, index] of catalogues) {
-    describe(`the gradients of the ${family.name} policy: ${name}`, () => {
-      const provided = Effect.provide(layer(family, index, shallow))
+    describe(`the gradients of the policy: ${what}, ${name}`, () => {
+      const provided = Effect.provide(layer(family, index, own))
 
       it.effect("of the supervised loss, for every parameter", () =>
         Effect.gen(function*() {
@@ -178,8 +200,10 @@ for (const family of itemFamilies) {
       }
     })
   }
+}
 
-  describe(`the ${family.name} policy`, () => {
+for (const family of [...itemFamilies, ...timedFamilies]) {
+  describe(`the ${family.name} policy${timedFamilies.includes(family) ? " that reads times" : ""}`, () => {
     for (const [name, index] of catalogues) {
       it.effect(`has as its supervised losses what its scores say of the targets: ${name}`, () =>
         Effect.gen(function*() {
@@ -193,14 +217,19 @@ for (const family of itemFamilies) {
           assert.isFalse(sequences.flat().some(shared))
           const cases = sequences.flatMap((items, s) =>
             items.map((item, t) => ({
-              prompt: Prompt.ofItems(Int32Array.from(items.slice(0, t))),
+              // Times of the history alone: the target's is not there to be read.
+              prompt: Prompt.ofHistory({
+                user: s,
+                items: Int32Array.from(items.slice(0, t)),
+                times: timesOf(items.length).slice(0, t)
+              }),
               item,
               weight: 1 + s
             }))
           )
           const batches = yield* policy.plan(
             sequences.map((items, user) => ({
-              ...Prompt.everyPosition({ user, items: Int32Array.from(items) }),
+              ...Prompt.everyPosition({ user, items: Int32Array.from(items), times: timesOf(items.length) }),
               weight: 1 + user
             })),
             1,

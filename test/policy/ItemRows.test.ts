@@ -92,7 +92,7 @@ describe("ItemRows", () => {
         body: (inputs: ItemNetwork.Inputs) => ({ states: ItemNetwork.states(model.shape, inputs, inputs) })
       }))
       const run = Effect.fnUntraced(function*(histories: ReadonlyArray<Int32Array>) {
-        const { feeds, last } = ItemModel.promptFeeds(model, histories)
+        const { feeds, last } = ItemModel.promptFeeds(model, histories.map((items) => ({ items })))
         const { states } = yield* program.run({ ...weights, ...feeds })
         const data = (yield* states.read).data as Float32Array
         return histories.map((history, p) =>

@@ -3,6 +3,7 @@
  */
 import type * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
+import * as History from "../../catalog/History.ts"
 import { ItemEmbeddings } from "../../embedding/ItemEmbeddings.ts"
 import { type SidIndex } from "../../sid/SidIndex.ts"
 import { Sids } from "../../sid/Sids.ts"
@@ -15,6 +16,7 @@ import * as CompactVocabulary from "../flat/CompactVocabulary.ts"
 import * as ItemPrompt from "../ItemPrompt.ts"
 import { NoContent, PolicyError } from "../PolicyError.ts"
 import { type Prompt } from "../Prompt.ts"
+import * as EventTimes from "./EventTimes.ts"
 import { type GeneratorHead } from "./GeneratorHead.ts"
 import * as ItemNetwork from "./ItemNetwork.ts"
 import * as ItemPolicyConfig from "./ItemPolicyConfig.ts"
@@ -28,6 +30,8 @@ export interface ItemModel {
   readonly index: SidIndex
   readonly space: LeafSpace
   readonly head: GeneratorHead
+  /** Time of the first training event of each item, [N], NaN for none; undefined where times are not known. */
+  readonly firstTimes: Float64Array | undefined
   /** Initial parameters; every read draws the same values. */
   readonly parameters: ParameterSpecs
   /** Names and shapes of the weights. */
@@ -49,7 +53,7 @@ export interface Slot {
 export const inputs = ({ shape, slots }: ItemModel): Record<string, TensorSpec> => ({
   ...Object.fromEntries(slots.map((slot) => [slot.name, float32(...slot.shape)])),
   ...ItemNetwork.catalogueInputs(shape),
-  ...ItemNetwork.rowInputs("T")
+  ...ItemNetwork.rowInputs(shape, "T")
 })
 
 /** Returns the weights among the inputs of a program that have a gradient; those named in `frozen` have none. */
@@ -62,29 +66,44 @@ export const trained = (
     slots.flatMap(({ name, trainable }) => trainable && !frozen.includes(name) ? [[name, inputs[name]!]] : [])
   )
 
-/** Returns the latest items of the history of each prompt; fails for text prompts. */
+/** Returns the latest events of the history of each prompt; fails for text prompts. */
 export const histories = ({ family, settings }: ItemModel, prompts: ReadonlyArray<Prompt>) =>
   Effect.forEach(
     prompts,
-    (prompt) => Effect.map(ItemPrompt.items(family, prompt), (items) => items.subarray(-settings.historyItems))
+    (prompt) =>
+      Effect.map(ItemPrompt.history(family, prompt), (history) => History.latest(history, settings.historyItems))
   )
 
 /** Packs prompts into rows; returns their feeds and the flat position of the last item of each, [P]. */
-export const promptFeeds = ({ catalogue, shape }: ItemModel, given: ReadonlyArray<Int32Array>) => {
-  const rows = ItemRows.pack(given, shape.items)
+export const promptFeeds = (model: ItemModel, given: ReadonlyArray<EventTimes.Events>) => {
+  const rows = ItemRows.pack(given.map(({ items }) => items), model.shape.items)
   return {
-    last: rows.starts.map((start, p) => start + given[p]!.length),
-    feeds: { ...catalogue, ...ItemRows.feeds(rows) }
+    last: rows.starts.map((start, p) => start + given[p]!.items.length),
+    feeds: { ...model.catalogue, ...rowFeeds(model, rows, given) }
   }
 }
 
-/** Builds the state of a policy whose parameters are drawn from `seed`. */
+/** Returns the feeds of the positions of rows into which events are packed. */
+export const rowFeeds = (
+  { firstTimes, shape }: ItemModel,
+  rows: ItemRows.ItemRows,
+  given: ReadonlyArray<EventTimes.Events>
+): Record<string, HostTensor> => ({
+  ...ItemRows.feeds(rows),
+  ...EventTimes.feeds(shape.time, rows, given, firstTimes)
+})
+
+/**
+ * Builds the state of a policy whose parameters are drawn from `seed`. `firstTimes` are the times of the first training
+ * event of each item, from which ages count.
+ */
 export const make = Effect.fnUntraced(function*(
   family: string,
   settings: ItemPolicyConfig.ItemPolicyConfig,
   head: GeneratorHead,
   seed: number,
-  tied: boolean
+  tied: boolean,
+  firstTimes?: Float64Array
 ) {
   const runtime = yield* TensorRuntime
   const { index, space } = yield* Sids
@@ -99,7 +118,8 @@ export const make = Effect.fnUntraced(function*(
     vocabulary,
     items: index.sids.length,
     levels: index.levels,
-    contentWidth: content.width
+    contentWidth: content.width,
+    time: settings.time
   }
   const specs = (): ParameterSpecs => {
     const normal = Random.normal(seed, 0x17e3)
@@ -112,6 +132,7 @@ export const make = Effect.fnUntraced(function*(
     index,
     space,
     head,
+    firstTimes,
     get parameters() {
       return specs()
     },

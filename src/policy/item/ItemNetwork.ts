@@ -2,7 +2,8 @@
  * Network of policies with one position per item: a transformer over item states, and a head that scores items.
  *
  * The state of an item is the sum of an embedding of its own, the mean of the embeddings of its codes times the root of
- * their number, and a projection of its content, the embedding from which its SID was made; a class of the item head
+ * their number, a projection of its content, the embedding from which its SID was made, and optionally vectors of the
+ * times of its event (`EventTimes`); a class of the item head
  * is such a sum with a projection of its own (Singh et al. 2024 show that SIDs alone lose what ids remember).
  */
 import * as tf from "@tensorflow/tfjs"
@@ -15,6 +16,7 @@ import { type ParameterSpec, type ParameterSpecs } from "../../tensor/ParameterB
 import { float32, hostFloat32, hostInt32, type HostTensor, int32, type TensorSpec } from "../../tensor/TensorProgram.ts"
 import * as CompactVocabulary from "../flat/CompactVocabulary.ts"
 import * as Transformer from "../transformer/Transformer.ts"
+import * as EventTimes from "./EventTimes.ts"
 
 /** Shape of the network over a catalogue of N items. */
 export interface ItemShape {
@@ -26,6 +28,8 @@ export interface ItemShape {
   readonly levels: number
   /** Components of an item's content, C. */
   readonly contentWidth: number
+  /** Times of events that positions read. */
+  readonly time: EventTimes.TimeInputs
 }
 
 /** Tensors by name. */
@@ -54,7 +58,7 @@ export const zeros = (...shape: ReadonlyArray<number>): ParameterSpec => ({ shap
 
 /** Returns the names, shapes and initial values of the parameters; `normal` returns standard normal draws. */
 export const parameters = (
-  { config, contentWidth, items }: ItemShape,
+  { config, contentWidth, items, time }: ItemShape,
   normal: () => number
 ): ParameterSpecs => ({
   ...Transformer.parameters(config, normal),
@@ -63,7 +67,8 @@ export const parameters = (
   [names.headContent]: drawn([config.width, contentWidth], 0.05, normal),
   [names.query]: drawn([config.width, config.width], 0.02, normal),
   [names.queryBias]: zeros(config.width),
-  [names.bias]: zeros(items)
+  [names.bias]: zeros(items),
+  ...EventTimes.parameters(time, config.width)
 })
 
 /** Returns the inputs that describe the catalogue: the codes' tokens and the content of every item, N + 1 rows. */
@@ -96,10 +101,11 @@ export const catalogueFeeds = (shape: ItemShape, index: SidIndex, content: Matri
 }
 
 /** Returns the inputs of the positions of packed rows. */
-export const rowInputs = (length: number | string): Record<string, TensorSpec> => ({
+export const rowInputs = ({ time }: ItemShape, length: number | string): Record<string, TensorSpec> => ({
   items: int32("B", length),
   positions: int32("B", length),
-  segments: int32("B", length)
+  segments: int32("B", length),
+  ...EventTimes.inputs(time, length)
 })
 
 /** Gathers the tokens of the codes of items [M], [M, L]. */
@@ -135,7 +141,8 @@ export const states = (
   dropout?: ReadonlyArray<tf.Tensor>
 ): tf.Tensor => {
   const [rows, length] = inputs["items"]!.shape as [number, number]
-  const embedded = vectors(shape, weights, inputs, inputs["items"]!.reshape([rows * length]), names.content)
+  const items = vectors(shape, weights, inputs, inputs["items"]!.reshape([rows * length]), names.content)
+  const embedded = EventTimes.add(shape.time, weights, inputs, items)
   return Transformer.forward(shape.config, weights, {
     tokens: embedded.reshape([rows, length, shape.config.width]),
     positions: inputs["positions"]!,

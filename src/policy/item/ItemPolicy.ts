@@ -20,9 +20,9 @@ import * as ItemTrees from "./ItemTrees.ts"
 /** Name of the family. */
 export const family = "item"
 
-const make = (config: ItemPolicyConfig, seed: number) =>
+const make = (config: ItemPolicyConfig, seed: number, firstTimes?: Float64Array) =>
   Effect.gen(function*() {
-    const model = yield* ItemModel.make(family, config, DepthHead.generator, seed, false)
+    const model = yield* ItemModel.make(family, config, DepthHead.generator, seed, false, firstTimes)
     return PolicyModel.of({
       family,
       get parameters() {
@@ -38,9 +38,13 @@ const make = (config: ItemPolicyConfig, seed: number) =>
     })
   })
 
-/** Builds the item policy for the catalogue of the context, its initial weights drawn from `seed`. */
+/**
+ * Builds the item policy for the catalogue of the context, its initial weights drawn from `seed`. Ages count from
+ * `firstTimes`, the times of the first training event of each item, [N]; without them none is known.
+ */
 export const layer = (
   config: ItemPolicyConfig,
-  seed: number
+  seed: number,
+  firstTimes?: Float64Array
 ): Layer.Layer<PolicyModel, PolicyError, TensorRuntime | Sids | ItemEmbeddings> =>
-  Layer.effect(PolicyModel, make(config, seed))
+  Layer.effect(PolicyModel, make(config, seed, firstTimes))

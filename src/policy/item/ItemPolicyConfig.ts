@@ -4,6 +4,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Transformer from "../transformer/Transformer.ts"
+import * as EventTimes from "./EventTimes.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 const Share = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(0.9))
@@ -50,6 +51,12 @@ export class ItemPolicyConfig extends Schema.Class<ItemPolicyConfig>("sidereal/p
     content: Schema.Literals(["fused", "text"]).pipe(
       Schema.withDecodingDefaultKey(Effect.succeed("fused" as const))
     ),
+    /**
+     * Times of the events that are read: none, the gap of each event to the one before it, or that and the time since the
+     * first training event of its item; both in buckets that double.
+     * @default none
+     */
+    time: EventTimes.TimeInputs,
     /** Weight of the item head's loss beside that of the SIDs. @default 1 */
     itemWeight: Weight.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
     /** Uniform negatives of a softmax over items; a catalogue with fewer items is not sampled. @default 2048 */

@@ -2,6 +2,7 @@
  * Supervised training of a policy with one position per item: the batches of an epoch and the gradient of a batch.
  */
 import * as Effect from "effect/Effect"
+import * as History from "../../catalog/History.ts"
 import * as Random from "../../statistics/Random.ts"
 import * as Autodiff from "../../tensor/Autodiff.ts"
 import * as Dropout from "../../tensor/Dropout.ts"
@@ -15,6 +16,7 @@ import { ofTensor } from "../PolicyError.ts"
 import { type Gradient, type SupervisedBatch } from "../PolicyModel.ts"
 import { type TrainingExample } from "../Prompt.ts"
 import * as Transformer from "../transformer/Transformer.ts"
+import type * as EventTimes from "./EventTimes.ts"
 import * as ItemModel from "./ItemModel.ts"
 import * as ItemNetwork from "./ItemNetwork.ts"
 import * as ItemRows from "./ItemRows.ts"
@@ -22,9 +24,8 @@ import * as SampledClasses from "./SampledClasses.ts"
 
 const programName = "items.supervised"
 
-/** Sequence of items; the first `given` items have no loss, and the losses of the others are multiplied by `weight`. */
-interface Sequence {
-  readonly items: Int32Array
+/** Sequence of events; the first `given` items have no loss, and the losses of the others are multiplied by `weight`. */
+interface Sequence extends EventTimes.Events {
   readonly given: number
   readonly weight: number
 }
@@ -33,24 +34,29 @@ const sequenceOf = Effect.fnUntraced(function*(
   { family, settings: { historyItems } }: ItemModel.ItemModel,
   { answer, prompt, weight }: TrainingExample
 ) {
-  const items = yield* ItemPrompt.items(family, prompt)
+  const history = yield* ItemPrompt.history(family, prompt)
   const own = answer === "every-position" ? [] : yield* ItemPrompt.answered(family, answer)
-  const all = own.length === 0 ? items : Int32Array.from([...items, ...own])
-  const kept = all.subarray(-(historyItems + 1))
-  const given = own.length === 0 ? 0 : Math.max(0, items.length - (all.length - kept.length))
-  return { items: kept, given, weight } satisfies Sequence
+  const all = own.length === 0 ? history : {
+    ...history,
+    items: Int32Array.from([...history.items, ...own]),
+    // The times of answers are not known.
+    times: history.times && Float64Array.from([...history.times, ...own.map(() => NaN)])
+  }
+  const { items, times } = History.latest(all, historyItems + 1)
+  const given = own.length === 0 ? 0 : Math.max(0, history.items.length - (all.items.length - items.length))
+  return { items, times, given, weight } satisfies Sequence
 })
 
 /** Lays out rows of sequences; the targets of a sequence are its items, the inputs are its beginning and all but the last. */
 const batchOf = (
+  model: ItemModel.ItemModel,
   sequences: ReadonlyArray<Sequence>,
   places: ReturnType<typeof ItemRows.assign>["places"],
   rows: number,
-  length: number,
-  begin: number
+  length: number
 ): SupervisedBatch => {
-  const inputs = sequences.map(({ items }) => items.subarray(0, -1))
-  const filled = ItemRows.fill(inputs, places, rows, length, begin)
+  const inputs = sequences.map(({ items, times }) => ({ items: items.subarray(0, -1), times }))
+  const filled = ItemRows.fill(inputs.map(({ items }) => items), places, rows, length, model.shape.items)
   const targets = new Int32Array(rows * length).fill(-1)
   const weights = new Float32Array(rows * length)
   let [losses, total] = [0, 0]
@@ -67,7 +73,7 @@ const batchOf = (
     program: programName,
     targets: losses,
     feeds: {
-      ...ItemRows.feeds(filled),
+      ...ItemModel.rowFeeds(model, filled, inputs),
       targets: hostInt32(targets, rows, length),
       weights: hostFloat32(weights, rows, length)
     }
@@ -96,11 +102,11 @@ export const plan = Effect.fnUntraced(function*(
   return members.map((own, batch) => {
     const first = batch * rowsPerBatch
     return batchOf(
+      model,
       own.map((s) => order[s]!),
       own.map((s) => ({ row: places[s]!.row - first, offset: places[s]!.offset })),
       Math.min(rowsPerBatch, rows - first),
-      length,
-      model.shape.items
+      length
     )
   })
 })

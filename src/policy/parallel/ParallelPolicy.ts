@@ -24,9 +24,9 @@ import * as MassTrees from "./MassTrees.ts"
 /** Name of the family. */
 export const family = "parallel"
 
-const make = (config: ItemPolicyConfig, seed: number) =>
+const make = (config: ItemPolicyConfig, seed: number, firstTimes?: Float64Array) =>
   Effect.gen(function*() {
-    const model = yield* ItemModel.make(family, config, DigitHead.generator(config), seed, true)
+    const model = yield* ItemModel.make(family, config, DigitHead.generator(config), seed, true, firstTimes)
     const scoreAll = yield* DigitScores.make(model, config)
     return PolicyModel.of({
       family,
@@ -43,9 +43,13 @@ const make = (config: ItemPolicyConfig, seed: number) =>
     })
   })
 
-/** Builds the parallel policy for the catalogue of the context, its initial weights drawn from `seed`. */
+/**
+ * Builds the parallel policy for the catalogue of the context, its initial weights drawn from `seed`. Ages count from
+ * `firstTimes`, the times of the first training event of each item, [N]; without them none is known.
+ */
 export const layer = (
   config: ItemPolicyConfig,
-  seed: number
+  seed: number,
+  firstTimes?: Float64Array
 ): Layer.Layer<PolicyModel, PolicyError, TensorRuntime | Sids | ItemEmbeddings> =>
-  Layer.effect(PolicyModel, make(config, seed))
+  Layer.effect(PolicyModel, make(config, seed, firstTimes))
