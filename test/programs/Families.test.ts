@@ -3,7 +3,7 @@
  */
 import { afterAll, assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Recipes from "../../programs/Recipes.ts"
@@ -49,6 +49,41 @@ describe("a run of a family with an item head", () => {
       assert.isTrue(sids.every((codes) => family === "item" ? codes.length >= 3 : codes.length >= 16))
     })
   }
+
+  it("reads the times of a user's events, and takes a history of titles as one without", async () => {
+    const data = join(folder, "dated")
+    mkdirSync(data)
+    const day = 86_400
+    const events = Array.from({ length: 60 * 6 }, (_, i) => {
+      const [user, event] = [Math.floor(i / 6), i % 6]
+      return `u${user},i${(user * 3 + event * (1 + user % 2)) % 20},${1_300_000_000 + day * (user + event * event)}`
+    })
+    writeFileSync(join(data, "events.csv"), `user_id,item_id,timestamp\n${events.join("\n")}\n`)
+    const titles = Array.from({ length: 20 }, (_, i) => `i${i},${["red", "blue", "green"][i % 3]} thing ${i}\n`)
+    writeFileSync(join(data, "items.csv"), `item_id,title\n${titles.join("")}`)
+    const probabilities = Effect.fnUntraced(function*(time: string) {
+      const own = join(folder, `${time}.json`)
+      const given = JSON.parse(readFileSync(settings, "utf8"))
+      writeFileSync(own, JSON.stringify({ ...given, shop: {}, item: { ...given.item, time } }))
+      const run = join(folder, `dated-${time}`)
+      yield* Effect.promise(() => good("demo", "--run", run, "--config", own, "--data", data, "--policy", "item"))
+      const ask = (...how: ReadonlyArray<string>) =>
+        Effect.promise(() => good("recommend", "--run", run, "--model", "grpo", "--json", ...how)).pipe(
+          Effect.map(({ out }) => JSON.parse(out))
+        )
+      const user = yield* ask("--user", "u7")
+      const titles = yield* ask("--history", user.history.join("; "))
+      assert.deepStrictEqual(titles.history, user.history)
+      const of = (answer: { readonly recommendations: ReadonlyArray<{ readonly probability: number }> }) =>
+        answer.recommendations.map(({ probability }) => probability)
+      return [of(user), of(titles)]
+    })
+    const [none, same] = await Effect.runPromise(probabilities("none"))
+    assert.deepStrictEqual(none, same)
+    const [dated, undated] = await Effect.runPromise(probabilities("gaps-and-ages"))
+    assert.strictEqual(dated!.length, undated!.length)
+    assert.notDeepEqual(dated, undated)
+  })
 
   it("the recipe of a new run follows from its data, and is kept in its manifest", async () => {
     assert.strictEqual(Recipes.of(undefined, { hasData: false, hasSids: false }).family, "flat")
