@@ -44,7 +44,7 @@ export const load = Effect.fn("Base.load")(function*({ codebookSizes, sids }: Si
   const same = String(others.codebookSizes) === String(codebookSizes) && others.sids.length === sids.length &&
     sids.every((codes, item) => String(codes) === String(others.sids[item]))
   if (!same) return yield* refuse("a run with the same SIDs, from the same data, encoder, tokenizer and seed")
-  const { average, weights } = TrainingState.stateOf(best, sft.optimizer)
+  const weights = TrainingState.evaluationOf(best, sft.optimizer)
   if ([...weights.keys()].some((name) => name.startsWith(LoraLayer.prefix))) {
     return yield* refuse("a run without policy.lora, whose weights are whole")
   }
@@ -52,7 +52,7 @@ export const load = Effect.fn("Base.load")(function*({ codebookSizes, sids }: Si
   const { weights: initial } = yield* store.save
   yield* store.restore({
     version: 0,
-    weights: new Map([...initial, ...weights, ...average]),
+    weights: new Map([...initial, ...weights]),
     average: new Map(),
     slots: new Map()
   })

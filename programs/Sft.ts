@@ -86,7 +86,18 @@ export const train = Effect.fn("Sft.train")(
       rounds: config.epochs,
       every: config.epochsPerValidation,
       patience: config.patience,
-      optimizer: config.optimizer
+      optimizer: config.optimizer,
+      averaged: config.averagedCheckpoints
+    })
+    const validate = Effect.gen(function*() {
+      const validating = progress.part("sft validation", users.length, "users")
+      const ranked = yield* Effect.scoped(
+        Effect.flatMap(
+          store.evaluation,
+          (weights) => PolicyRanking.rankAll(users, weights, { ...ranking, progress: validating.update })
+        )
+      ).pipe(Effect.ensuring(Effect.sync(() => validating.finish())))
+      return PolicyRanking.meanNdcg(ranked, 10)
     })
     let [step, epoch, stopped] = [selection.step, selection.round, false]
     const tracker = progress.start("sft", steps, "steps", step)
@@ -115,14 +126,7 @@ export const train = Effect.fn("Sft.train")(
       epoch++
       stopped = hooks.stop?.(selection, epoch) ?? false
       if (selection.isDue(epoch) || stopped) {
-        const validating = progress.part("sft validation", users.length, "users")
-        const ranked = yield* Effect.scoped(
-          Effect.flatMap(
-            store.evaluation,
-            (weights) => PolicyRanking.rankAll(users, weights, { ...ranking, progress: validating.update })
-          )
-        ).pipe(Effect.ensuring(Effect.sync(() => validating.finish())))
-        const ndcg = PolicyRanking.meanNdcg(ranked, 10)
+        const ndcg = yield* validate
         yield* log.append({
           kind: "sft.validation",
           step,
@@ -130,6 +134,10 @@ export const train = Effect.fn("Sft.train")(
         })
         yield* selection.observe(ndcg, { step, round: epoch })
       }
+    }
+    const averaged = yield* selection.average(validate)
+    if (averaged !== undefined) {
+      yield* log.append({ kind: "sft.average", step, fields: { epoch, "NDCG@10": averaged } })
     }
     tracker.finish(`best NDCG@10 ${selection.best.toFixed(4)} after epoch ${selection.bestRound}`, step)
     yield* selection.finish

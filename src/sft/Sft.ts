@@ -27,6 +27,14 @@ export class SftConfig extends Schema.Class<SftConfig>("sidereal/sft/SftConfig")
     Schema.withDecodingDefaultKey(Effect.succeed(20))
   ),
   /**
+   * Number of the best validations whose weights are averaged at the end; the average is validated and kept if it is
+   * better. Checkpoints and memory hold as many copies of the weights; 1 averages nothing.
+   * @default 1
+   */
+  averagedCheckpoints: Count.check(Schema.isLessThanOrEqualTo(100)).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(1))
+  ),
+  /**
    * Augmentation of the training sequences. The schedule of the learning rate has the steps of the sequences without
    * it; shorter sequences take fewer steps, and end above the floor.
    * @default none

@@ -6,11 +6,13 @@
  */
 import * as Effect from "effect/Effect"
 import { type AdamWConfig } from "../optimizer/AdamW.ts"
+import { type SavedTensors } from "../optimizer/OptimizerSlots.ts"
 import { type ParameterStore } from "../optimizer/ParameterStore.ts"
 import { PolicyParameters } from "../policy/PolicyParameters.ts"
 import { Checkpointer } from "../run/Checkpointer.ts"
 import { type RunError } from "../run/RunError.ts"
 import { type TensorError } from "../tensor/TensorError.ts"
+import * as CheckpointAverage from "./CheckpointAverage.ts"
 import * as TrainingState from "./TrainingState.ts"
 
 /** Options of a selection. */
@@ -31,6 +33,8 @@ export interface SelectionOptions {
   readonly origin?: number | undefined
   /** Further models whose states checkpoints keep. @default none */
   readonly companions?: TrainingState.Companions | undefined
+  /** Number k of the best validations whose weights are kept for `average`; checkpoints keep them, too. @default 1 */
+  readonly averaged?: number | undefined
 }
 
 /** Selection of one training loop; its numbers are updated by `observe`. */
@@ -54,6 +58,12 @@ export interface Selection {
     boolean,
     RunError | TensorError
   >
+  /**
+   * Scores the mean of the weights of the k best validations and keeps it as the best, in a checkpoint of the last round,
+   * if its score is better; training that is continued later goes on from the weights before. Returns the score; undefined
+   * if fewer than two are kept.
+   */
+  average<E, R>(score: Effect.Effect<number, E, R>): Effect.Effect<number | undefined, E | RunError | TensorError, R>
   /** Loads the weights of the best score. */
   readonly finish: Effect.Effect<void, RunError | TensorError>
 }
@@ -61,17 +71,23 @@ export interface Selection {
 /** Starts a phase after another one: the weights are set to the previous phase's evaluation weights, at version 0. */
 const begin = Effect.fnUntraced(function*(store: ParameterStore) {
   if ((yield* store.version) === 0) return
-  const { average, weights } = yield* store.save
-  yield* store.restore({ version: 0, weights: new Map([...weights, ...average]), average: new Map(), slots: new Map() })
+  const weights = TrainingState.evaluationWeights(yield* store.save)
+  yield* store.restore({ version: 0, weights, average: new Map(), slots: new Map() })
 })
 
 /** Resumes from the latest checkpoint of the kind, or starts from the parameters' current evaluation weights. */
 export const open: (
   options: SelectionOptions
 ) => Effect.Effect<Selection, RunError | TensorError, PolicyParameters | Checkpointer> = Effect.fn("Selection.open")(
-  function*({ companions, every, kind, optimizer, origin, patience = Infinity, rounds }) {
+  function*({ averaged = 1, companions: others, every, kind, optimizer, origin, patience = Infinity, rounds }) {
     const store = yield* PolicyParameters
     const checkpointer = yield* Checkpointer
+    const best = CheckpointAverage.make(store, averaged)
+    const companions = { ...others, ...best.companions }
+    const save = (isBest: boolean, instead?: SavedTensors) =>
+      TrainingState.save(store, kind, state, isBest, companions, instead).pipe(
+        Effect.provideService(Checkpointer, checkpointer)
+      )
     let state = yield* TrainingState.resume(store, kind, optimizer, origin, companions)
     if (state.step === 0) yield* begin(store)
     // Training that had stopped early continues when more rounds are requested than before.
@@ -106,10 +122,24 @@ export const open: (
           start: state.start < 0 ? score : state.start,
           ...(improved ? { best: score, bestEpoch: round, sinceBest: 0 } : { sinceBest: state.sinceBest + 1 })
         }
-        yield* TrainingState.save(store, kind, state, improved, companions).pipe(
-          Effect.provideService(Checkpointer, checkpointer)
-        )
+        yield* best.offer(score)
+        yield* save(improved)
         return improved
+      }),
+      average: Effect.fnUntraced(function*(measure) {
+        const mean = best.mean()
+        if (mean === undefined) return undefined
+        const trained = yield* store.save
+        const weights = new Map([...trained.weights, ...mean])
+        const score = yield* store.restore({ ...trained, weights, average: new Map(), slots: new Map() }).pipe(
+          Effect.andThen(measure)
+        )
+        yield* store.restore(trained)
+        if (score > state.best) {
+          state = { ...state, best: score, bestEpoch: state.epoch }
+          yield* save(true, mean)
+        }
+        return score
       }),
       finish: Effect.asVoid(TrainingState.loadBest(store, checkpointer, kind, optimizer))
     }

@@ -105,18 +105,31 @@ export const stateOf = ({ meta, step, tensors }: Checkpoint, optimizer: AdamWCon
   }
 }
 
-/** Writes a checkpoint of the parameters and counters. */
+/** Returns the weights by which a state is evaluated, of every parameter. */
+export const evaluationWeights = ({ average, weights }: Pick<StoreState, "weights" | "average">): SavedTensors =>
+  new Map([...weights, ...average])
+
+/** Part of a checkpoint with the weights that are evaluated instead of those of its state. */
+const evaluated = "evaluated"
+
+/** Returns the weights by which a checkpoint is evaluated, of every parameter. */
+export const evaluationOf = (checkpoint: Checkpoint, optimizer: AdamWConfig): SavedTensors =>
+  new Map([...evaluationWeights(stateOf(checkpoint, optimizer)), ...parts(checkpoint.tensors, evaluated)])
+
+/** Writes a checkpoint of the parameters and counters, with weights that are evaluated instead of theirs if given. */
 export const save: (
   parameters: ParameterStore,
   kind: string,
   counters: Counters,
   isBest: boolean,
-  companions?: Companions
+  companions?: Companions,
+  instead?: SavedTensors
 ) => Effect.Effect<void, RunError | TensorError, Checkpointer> = Effect.fn("TrainingState.save")(
-  function*(parameters, kind, counters, isBest, companions = {}) {
+  function*(parameters, kind, counters, isBest, companions = {}, instead = new Map()) {
     const checkpointer = yield* Checkpointer
     const state = yield* parameters.save
     const tensors = new Map(tensorsOf(state))
+    for (const [name, tensor] of instead) tensors.set(`${evaluated}/${name}`, tensor)
     const meta: Record<string, unknown> = { ...counters, [versionKey()]: state.version }
     for (const [name, companion] of Object.entries(companions)) {
       const kept = yield* companion.save
@@ -133,15 +146,13 @@ export const begin = (
   parameters: ParameterStore,
   checkpoint: Checkpoint,
   optimizer: AdamWConfig
-): Effect.Effect<void, TensorError> => {
-  const { average, weights } = stateOf(checkpoint, optimizer)
-  return parameters.restore({
+): Effect.Effect<void, TensorError> =>
+  parameters.restore({
     version: 0,
-    weights: new Map([...weights, ...average]),
+    weights: evaluationOf(checkpoint, optimizer),
     average: new Map(),
     slots: new Map()
   })
-}
 
 /**
  * Returns whether a checkpoint started from another step than `origin`, because the previous phase has a new best
@@ -206,8 +217,13 @@ export const saveMixture = Effect.fn("TrainingState.saveMixture")(
 )
 
 /** Loads the evaluation weights of a checkpoint; not meant for further training. */
-const load = (parameters: ParameterStore, checkpoint: Checkpoint, optimizer: AdamWConfig) =>
-  parameters.restore({ ...stateOf(checkpoint, optimizer), slots: new Map() })
+const load = (parameters: ParameterStore, checkpoint: Checkpoint, optimizer: AdamWConfig) => {
+  const state = { ...stateOf(checkpoint, optimizer), slots: new Map() }
+  const instead = parts(checkpoint.tensors, evaluated)
+  return parameters.restore(
+    instead.size === 0 ? state : { ...state, weights: evaluationOf(checkpoint, optimizer), average: new Map() }
+  )
+}
 
 /**
  * Loads the weights that a phase ended with, the mixture that replaces its best checkpoint or that checkpoint; not meant

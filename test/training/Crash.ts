@@ -59,13 +59,14 @@ const validation = sequences.map((items, user) => ({
   target: items.at(-1)!
 }))
 
-const sft = (optimizer: Optimizer.Optimizer) =>
+const sft = (optimizer: Optimizer.Optimizer, averagedCheckpoints: number) =>
   SftProgram.train(
     Schema.decodeSync(Sft.SftConfig)({
       epochs: 4,
       patience: 4,
       epochsPerValidation: 1,
       validationBeams: 3,
+      averagedCheckpoints,
       augmentation: { itemDrop: 0.2, subSequence: 0.3 },
       learningRate: { peak: 0.1, warmupSteps: 0, decay: "constant" },
       optimizer: adamW
@@ -123,7 +124,8 @@ interface Outcome {
 export const harness = Effect.fnUntraced(function*(
   phase: "sft" | "grpo",
   optimizer: Optimizer.Optimizer,
-  reference: typeof ReferenceModel.layerFrozen
+  reference: typeof ReferenceModel.layerFrozen,
+  averaged = 1
 ) {
   const parameters = yield* PolicyParameters
   const files = yield* FileSystem.FileSystem
@@ -140,7 +142,7 @@ export const harness = Effect.fnUntraced(function*(
     yield* TrainingState.begin(parameters, supervised(weights), adamW)
     const saver = yield* saverOf(fileSystem, run)
     const exit = yield* Effect.exit(
-      (phase === "sft" ? Effect.asVoid(sft(optimizer)) : Effect.asVoid(grpo(optimizer, reference))).pipe(
+      (phase === "sft" ? Effect.asVoid(sft(optimizer, averaged)) : Effect.asVoid(grpo(optimizer, reference))).pipe(
         Effect.provide([
           Layer.succeed(Checkpointer, saver),
           RunLog.layerMemory,
@@ -179,26 +181,41 @@ export const harness = Effect.fnUntraced(function*(
   }
 })
 
+/** Phases with what differs from the defaults. */
+const cases: ReadonlyArray<{
+  readonly phase: "sft" | "grpo"
+  readonly reference?: typeof ReferenceModel.layerFrozen
+  readonly averaged?: number
+  readonly only?: string
+  readonly more?: string
+}> = [
+  { phase: "sft" },
+  { phase: "sft", averaged: 3, only: "AdamW", more: ", averaged checkpoints" },
+  { phase: "grpo" },
+  {
+    phase: "grpo",
+    reference: ReferenceModel.layerMixup({ every: 2, alpha: 0.6 }),
+    only: "AdamW",
+    more: ", moving reference"
+  }
+]
+
 /** Every phase with every optimizer, cut off at every operation on its files. */
 export const atEvery = (fault: FailingFiles.Fault): unknown =>
   describe(`training that is cut off at a file operation (${fault}) and goes on`, () => {
     for (
-      const [phase, reference] of [
-        ["sft", ReferenceModel.layerFrozen],
-        ["grpo", ReferenceModel.layerFrozen],
-        ["grpo", ReferenceModel.layerMixup({ every: 2, alpha: 0.6 })]
-      ] as const
+      const { averaged = 1, more = "", only, phase, reference = ReferenceModel.layerFrozen } of cases
     ) {
       for (const [name, optimizer] of Object.entries(optimizers)) {
-        const moving = reference === ReferenceModel.layerFrozen ? "" : ", moving reference"
-        if (moving !== "" && name !== "AdamW") continue
-        it.effect(`ends as if it had not been, at every operation: ${phase}, ${name}${moving}`, () =>
+        if (only !== undefined && name !== only) continue
+        it.effect(`ends as if it had not been, at every operation: ${phase}, ${name}${more}`, () =>
           Effect.gen(function*() {
             const fs = yield* FileSystem.FileSystem
             const folder = yield* fs.makeTempDirectoryScoped()
-            const training = yield* harness(phase, optimizer, reference)
+            const training = yield* harness(phase, optimizer, reference, averaged)
             const whole = yield* training.whole(join(folder, "whole"))
-            assert.notStrictEqual(whole.latest!.step, whole.best!.step)
+            // A kept average is in the latest checkpoint; else the best is another one.
+            assert.strictEqual(whole.latest!.step === whole.best!.step, averaged > 1)
             let points = 0
             for (let at = 0;; at++) {
               const run = join(folder, String(at))
