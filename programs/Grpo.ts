@@ -47,7 +47,6 @@ import * as RewardTrace from "./RewardTrace.ts"
 import * as RolloutPlace from "./RolloutPlace.ts"
 import * as Rollouts from "./Rollouts.ts"
 import * as RunSettings from "./RunSettings.ts"
-import { SettingsError } from "./SettingsError.ts"
 import * as Teachers from "./Teachers.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
@@ -259,15 +258,6 @@ const improve = Effect.fn("grpo")(function*(options: GrpoOptions) {
   const prepared = yield* Prepare.program()
   const { dataset, split } = prepared
   const { index } = yield* Tokenize.program()
-  if (options.at !== undefined && settings.grpo.teacher !== "item-knn" && Teachers.isNeeded(settings.grpo)) {
-    return yield* new SettingsError({
-      source: run,
-      problems: [
-        `grpo.teacher: Expected "item-knn" with --cluster, got ${JSON.stringify(settings.grpo.teacher)}; workers fit ` +
-        "counts alone"
-      ]
-    })
-  }
   const teacher = yield* Effect.cached(Teachers.make(settings.grpo.teacher, prepared))
   const embeddings = Effect.map(Tokenize.embed(prepared), ({ matrix }) => matrix)
   /** Returns the rewards of the settings, with the weight of the collaborative reward multiplied by `factor`. */
