@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Control from "../../programs/Control.ts"
@@ -206,6 +206,9 @@ describe("the control of GRPO", () => {
       assert.isAbove(again.startNdcg, first.startNdcg)
       assert.isAtLeast(again.seconds, 0.2)
       assert.include((await good("evaluate", ...args, "--json")).out, "sft continued - sft")
+      assert.isTrue(readdirSync(join(run, "checkpoints")).some((name) => name.startsWith("control-")))
+      await good("data", ...args, "--fresh")
+      assert.isFalse(existsSync(join(run, "checkpoints")))
     })
   }
 })
