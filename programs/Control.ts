@@ -28,6 +28,7 @@ import * as TrainingState from "../src/training/TrainingState.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
 import * as RunSettings from "./RunSettings.ts"
+import { SettingsError } from "./SettingsError.ts"
 import * as Sft from "./Sft.ts"
 import * as Tokenize from "./Tokenize.ts"
 import * as Trial from "./Trial.ts"
@@ -152,7 +153,11 @@ export const program = Effect.fn("control")(function*({ policy = Policies.chosen
   if (start === undefined) return yield* missing(supervised)
   const done = (yield* RunSettings.madeBy(run)).grpo.latest?.step ?? 0
   if (seconds === undefined && done === 0) return yield* missing(group)
-  const { events } = yield* (yield* RunLog).read
+  const wanted = seconds ?? secondsOf((yield* (yield* RunLog).read).events, done)
+  if (wanted <= 0) {
+    const problem = `seconds: Expected --seconds, because the log of ${run} has no steps of GRPO`
+    return yield* new SettingsError({ source: "the command line", problems: [problem] })
+  }
   const { mixtures, steps, stepsPerValidation, validationBeams, validationUsers } = settings.grpo
   const config: ControlConfig = {
     epochs: settings.sft.epochs,
@@ -161,7 +166,7 @@ export const program = Effect.fn("control")(function*({ policy = Policies.chosen
     mixtures,
     validationBeams,
     validationUsers,
-    seconds: seconds ?? secondsOf(events, done),
+    seconds: wanted,
     validations: Math.ceil((done === 0 ? steps : done) / stepsPerValidation),
     origin: start.step
   }

@@ -196,6 +196,12 @@ describe("the control of GRPO", () => {
       assert.isTrue(ci95[0] <= difference && difference <= ci95[1])
       if (family !== "flat") return
 
+      const log = join(run, "events.jsonl")
+      const lines = readFileSync(log, "utf8")
+      writeFileSync(log, lines.split("\n").filter((line) => !line.includes("grpo.step")).join("\n"))
+      assert.include(await refused("SettingsError", "control", ...args), "has no steps of GRPO")
+      writeFileSync(log, lines)
+
       // After a better policy of SFT the control belongs to another one.
       write(12)
       await good("sft", ...args)
