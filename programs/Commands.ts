@@ -3,6 +3,7 @@
  */
 import * as Command from "effect/cli/Command"
 import * as Bench from "./commands/Bench.ts"
+import * as Control from "./commands/Control.ts"
 import * as Data from "./commands/Data.ts"
 import * as Demo from "./commands/Demo.ts"
 import * as Embed from "./commands/Embed.ts"
@@ -24,6 +25,7 @@ export const cli = Root.command.pipe(
     Tokenize.command,
     Sft.command,
     Grpo.command,
+    Control.command,
     Worker.command,
     Evaluate.command,
     Recommend.command,

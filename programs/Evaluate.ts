@@ -11,6 +11,7 @@ import { type Example } from "../src/catalog/Split.ts"
 import type * as Prior from "../src/decode/Prior.ts"
 import * as ItemHeadScorer from "../src/evaluation/baseline/ItemHeadScorer.ts"
 import * as Popularity from "../src/evaluation/baseline/Popularity.ts"
+import * as SasRecScorer from "../src/evaluation/baseline/sasrec/SasRecScorer.ts"
 import * as Scorer from "../src/evaluation/baseline/Scorer.ts"
 import * as ScorerFusion from "../src/evaluation/baseline/ScorerFusion.ts"
 import * as EvaluationRecord from "../src/evaluation/EvaluationRecord.ts"
@@ -33,8 +34,10 @@ import * as Bootstrap from "../src/statistics/Bootstrap.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
 import * as EvaluationFiles from "./EvaluationFiles.ts"
 import * as Fusion from "./Fusion.ts"
+import * as Note from "./Note.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
+import * as RunSasRec from "./RunSasRec.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
@@ -61,9 +64,10 @@ const together = 1024
 export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLayer = Policies.chosen) {
   const { keep, manifest, run, settings } = yield* Workspace
   const progress = yield* Progress
-  const { dataset, split } = yield* Prepare.program()
+  const prepared = yield* Prepare.program()
+  const { dataset, split } = prepared
   const { index } = yield* Tokenize.program()
-  const { beams, fusionUsers, fusionWeights, historyExcluded } = settings.evaluation
+  const { baselines, beams, fusionUsers, fusionWeights, historyExcluded, prior } = settings.evaluation
   const examples = split.test
   const items = dataset.items.length
   const slices = Slices.all(examples, split.train, items)
@@ -96,7 +100,11 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
     return scorer
   })
   yield* byScores(() => Popularity.fit(split.train, items))
-  const scorer = yield* byScores(() => Fusion.scorer(split, items))
+  const itemKnn = yield* byScores(() => Fusion.itemKnn(split, items))
+  const isAsked = prior === "sasrec" || baselines.includes("sasrec")
+  const trained = isAsked ? yield* RunSasRec.train(prepared) : undefined
+  const sasRec = trained === undefined ? undefined : yield* byScores(() => trained)
+  const scorer = prior === "sasrec" && sasRec !== undefined ? sasRec : itemKnn
   const choices: Array<WeightChoice> = []
 
   yield* Effect.gen(function*() {
@@ -104,11 +112,13 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
     const checkpointer = yield* Checkpointer
     const sample = TrainingState.sample(split.validation, fusionUsers, settings.seed)
 
-    /** Ranks the test users by a policy alone and with its prior, in both history modes. */
-    const rank = Effect.fnUntraced(function*(kind: string, weights: Weights, prior: Prior.Prior) {
+    /** Ranks the test users by a policy alone and, if it has one, with its prior, in both history modes. */
+    const rank = Effect.fnUntraced(function*(kind: string, weights: Weights, prior?: Prior.Prior) {
       const variants = sides.flatMap((side) => [
         { side, name: kind, historyExcluded: side.excluded, prior: undefined },
-        { side, name: EvaluationRecord.rowName(kind, scorer.name), historyExcluded: side.excluded, prior }
+        ...(prior === undefined
+          ? []
+          : [{ side, name: EvaluationRecord.rowName(kind, scorer.name), historyExcluded: side.excluded, prior }])
       ])
       const results = variants.map((variant) => ({ ...variant, ranks: [], sids: [], top: [] } as VariantResult))
       const lists: Array<ReturnType<typeof PolicyRanking.rankedItems>> = []
@@ -137,7 +147,7 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
         add(side, name, { ranks, top }, share, beams)
         if (side === sides[0]) sidLevel.push(rowOf(name, { ranks: sids, top }, share, beams))
       }
-      users = exampleUsers(dataset, examples, lists)
+      return lists
     })
 
     /** Ranks the test users by a policy's item head, alone and with the scorer at the weight chosen by validation. */
@@ -164,7 +174,19 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
       if (first !== undefined) yield* byScores(() => fused(PriorWeight.best([first, ...others]).weight))
     })
 
+    /** Ranks the test users by the control of GRPO, alone, if it went on from the supervised policy as it is. */
+    const rankControl = Effect.gen(function*() {
+      const best = yield* checkpointer.best(Supervised.continued)
+      if (best === undefined) return
+      if (TrainingState.isStale(best.meta, (yield* checkpointer.best(Supervised.kind))?.step)) {
+        return yield* Note.print(`the control went on from another policy of sft; \`sidereal control\` restarts it`)
+      }
+      yield* TrainingState.loadFinal(parameters, checkpointer, Supervised.continued, settings.sft.optimizer)
+      yield* rank(EvaluationRecord.continuedName, yield* parameters.evaluation)
+    }).pipe(Effect.scoped)
+
     for (const phase of phases) {
+      if (phase === Group.kind) yield* rankControl
       const step = yield* TrainingState.loadFinal(parameters, checkpointer, phase, settings[phase].optimizer)
       if (step === undefined) continue
       yield* Effect.scoped(Effect.gen(function*() {
@@ -177,7 +199,11 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
         })
         tracker.finish(`weight ${chosen.weight}`)
         choices.push({ phase, step, ...chosen })
-        yield* rank(phase, weights, Fusion.prior(scorer, chosen.weight))
+        users = exampleUsers(
+          dataset,
+          examples,
+          yield* rank(phase, weights, Fusion.prior(scorer, chosen.weight))
+        )
         yield* rankItems(phase, weights)
       }))
     }
@@ -232,7 +258,7 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
   yield* keep(EvaluationFiles.record.name, record, EvaluationFiles.record.codec)
   yield* keep(EvaluationFiles.examples.name, users, EvaluationFiles.examples.codec)
   return record
-})
+}, Effect.scoped)
 
 /** Rows and rankings of one history mode during the evaluation. */
 interface Side {
@@ -263,8 +289,8 @@ const inOrder = (rows: ReadonlyArray<ModelRow>): ReadonlyArray<ModelRow> => {
 }
 
 /**
- * Computes paired differences: each phase minus the previous one and minus the prior's scorer, each fused model minus
- * it.
+ * Computes paired differences: each phase minus the previous one, minus the prior's scorer and minus SASRec, each fused
+ * model minus the scorer.
  */
 const differences = (
   rankings: ReadonlyMap<string, Evaluator.Ranking>,
@@ -275,8 +301,13 @@ const differences = (
   const fused = (phase: string) => EvaluationRecord.rowName(phase, scorer)
   const pairs = [
     [Group.kind, Supervised.kind],
+    [EvaluationRecord.continuedName, Supervised.kind],
+    [Group.kind, EvaluationRecord.continuedName],
     [Supervised.kind, scorer],
     [Group.kind, scorer],
+    ...(scorer === SasRecScorer.name
+      ? []
+      : [[Supervised.kind, SasRecScorer.name], [Group.kind, SasRecScorer.name]] as const),
     [fused(Supervised.kind), scorer],
     [EvaluationRecord.itemHeadName(Supervised.kind), Supervised.kind],
     [fused(Group.kind), scorer],
@@ -332,7 +363,13 @@ const exampleUsers = (
   })
 }
 
-const names: Readonly<Record<string, string>> = { grpo: "GRPO", sft: "SFT", "item-knn": "ItemKNN" }
+const names: Readonly<Record<string, string>> = {
+  grpo: "GRPO",
+  sft: "SFT",
+  [EvaluationRecord.continuedName]: "SFT continued",
+  "item-knn": "ItemKNN",
+  sasrec: "SASRec"
+}
 
 const itemHead = EvaluationRecord.itemHeadName("")
 

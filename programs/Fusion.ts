@@ -1,19 +1,30 @@
 /**
- * Fusion of ItemKNN with a policy, as a prior of its decoder, and the choice of the model with which a run recommends.
+ * Fusion of a scorer with a policy, as a prior of its decoder, and the choice of the model with which a run recommends.
  */
+import * as Effect from "effect/Effect"
 import { type Split } from "../src/catalog/Split.ts"
 import type * as Prior from "../src/decode/Prior.ts"
 import * as ItemKnn from "../src/evaluation/baseline/ItemKnn.ts"
+import * as SasRecScorer from "../src/evaluation/baseline/sasrec/SasRecScorer.ts"
 import { type Scorer } from "../src/evaluation/baseline/Scorer.ts"
 import * as ScorerPrior from "../src/evaluation/baseline/ScorerPrior.ts"
 import * as EvaluationRecord from "../src/evaluation/EvaluationRecord.ts"
 import * as PriorWeight from "../src/evaluation/PriorWeight.ts"
+import type * as Prepare from "./Prepare.ts"
+import * as RunSasRec from "./RunSasRec.ts"
 
 /** Share of the prior's mass that is uniform over all items. */
 const share = ScorerPrior.defaultShare
 
-/** Fits the scorer on which the prior is built. */
-export const scorer = (split: Split, items: number): Scorer => ItemKnn.fit(split.train, items)
+/** Fits ItemKNN to the training sequences. */
+export const itemKnn = (split: Split, items: number): Scorer => ItemKnn.fit(split.train, items)
+
+/** Makes the scorer of this name on which an evaluation has built its prior; SASRec is read from the run. */
+export const scorer = Effect.fnUntraced(function*(name: string, prepared: Prepare.Prepared) {
+  return name === SasRecScorer.name
+    ? yield* RunSasRec.read(prepared, "evaluate")
+    : itemKnn(prepared.split, prepared.dataset.items.length)
+})
 
 /** Makes the prior of a scorer with a weight. */
 export const prior = (scorer: Scorer, weight: number): Prior.Prior => ScorerPrior.make(scorer, { share, weight })

@@ -8,10 +8,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { type Example } from "../src/catalog/Split.ts"
 import * as Popularity from "../src/evaluation/baseline/Popularity.ts"
-import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
 import * as Advantage from "../src/grpo/Advantage.ts"
 import { advantageOf, GrpoConfig, isUnanswerable, kind } from "../src/grpo/Grpo.ts"
-import * as Mixture from "../src/grpo/Mixture.ts"
 import * as Alarms from "../src/grpo/monitoring/Alarms.ts"
 import * as Phases from "../src/grpo/monitoring/Phases.ts"
 import * as StepRecord from "../src/grpo/monitoring/StepRecord.ts"
@@ -47,9 +45,9 @@ import * as RewardTrace from "./RewardTrace.ts"
 import * as RolloutPlace from "./RolloutPlace.ts"
 import * as Rollouts from "./Rollouts.ts"
 import * as RunSettings from "./RunSettings.ts"
-import { SettingsError } from "./SettingsError.ts"
 import * as Teachers from "./Teachers.ts"
 import * as Tokenize from "./Tokenize.ts"
+import * as Trial from "./Trial.ts"
 import { Workspace } from "./Workspace.ts"
 
 /** Data of GRPO. */
@@ -95,31 +93,15 @@ export const train = Effect.fn("Grpo.train")(
     const { positions } = yield* PolicyModel
     const log = yield* RunLog
     const progress = yield* Progress
-    const { index, space } = yield* Sids
-    const users = TrainingState.sample(data.validation, grpo.validationUsers, seed)
-    const popularity = Popularity.count(data.sequences, index.sids.length)
+    const { space } = yield* Sids
     const prompts = Prompts.make(data, grpo.prompts, seed)
     const asked = grpo.promptsPerStep * grpo.rollout.overGeneration
     const advantage = advantageOf(grpo)
     const isAnchor = ({ rollout }: DynamicSampling.RewardedRollout) =>
       grpo.objective.anchor > 0 && rollout.hits.includes(true)
     const phases = Phases.make()
-    const rank = phases.time(
-      "validation",
-      Effect.scoped(Effect.flatMap(store.evaluation, (weights) => {
-        const validating = progress.part("grpo validation", users.length, "users")
-        return PolicyRanking.rankAll(users, weights, {
-          beams: grpo.validationBeams,
-          historyExcluded: data.historyExcluded,
-          progress: validating.update
-        }).pipe(Effect.ensuring(Effect.sync(() => validating.finish())))
-      }))
-    )
-
-    // Every validation is compared with the rankings by the policy before training, in a resumed run too.
-    const untrained = yield* store.save
-    const start = yield* rank
-    const before = Validation.of(users, start, start, popularity, seed)
+    const trial = yield* phases.time("validation", Trial.make(kind, grpo, data, seed))
+    const { before } = trial
     const selection = yield* Selection.open({
       kind,
       rounds: grpo.steps,
@@ -130,8 +112,8 @@ export const train = Effect.fn("Grpo.train")(
     })
     const records: Array<RunEvent> = []
     const validate = Effect.fnUntraced(function*(step: number) {
-      const validation = step === 0 ? before : Validation.of(users, yield* rank, start, popularity, seed)
-      yield* log.append(Validation.event(step, validation))
+      const validation = step === 0 ? before : yield* phases.time("validation", trial.measure)
+      yield* log.append(Validation.event(kind, step, validation))
       for (const alarm of Alarms.of(step, records, validation, before)) {
         yield* log.append(Alarms.event(alarm))
         yield* hooks.onAlarm?.(alarm) ?? Note.print(`grpo: ${alarm.name} at step ${step}: ${alarm.message}`)
@@ -184,26 +166,7 @@ export const train = Effect.fn("Grpo.train")(
     const { best: bestNdcg, bestRound: bestStep, start: startNdcg } = selection
     tracker.finish(`NDCG@10 ${startNdcg.toFixed(4)} before, best ${bestNdcg.toFixed(4)} after step ${bestStep}`, step)
     yield* selection.finish
-    if (bestStep === 0 || grpo.mixtures.length === 0) {
-      return { steps: step, startNdcg, bestNdcg, bestStep, share: 1 }
-    }
-
-    const settled = yield* Mixture.settle(store, {
-      before: untrained,
-      shares: grpo.mixtures,
-      start: before,
-      measure: Effect.map(rank, (ranked) => Validation.of(users, ranked, start, popularity, seed))
-    })
-    yield* log.append(Mixture.event(bestStep, settled))
-    const { breadth, ndcg, share } = settled.chosen
-    if (share < 1) {
-      yield* TrainingState.saveMixture(store, kind, { step: bestStep, share, origin: data.origin })
-      yield* Note.stage(
-        `grpo: the mean of the policy before (${1 - share}) and after training (${share}) is kept: NDCG@10 ` +
-          `${ndcg.toFixed(4)}; the target is in the list of ${(100 * breadth).toFixed(1)} % of the users, ` +
-          `${(100 * before.breadth).toFixed(1)} % before`
-      )
-    }
+    const { ndcg = bestNdcg, share = 1 } = (yield* trial.settle(bestStep)) ?? {}
     return { steps: step, startNdcg, bestNdcg: ndcg, bestStep, share }
   }
 )
@@ -259,15 +222,6 @@ const improve = Effect.fn("grpo")(function*(options: GrpoOptions) {
   const prepared = yield* Prepare.program()
   const { dataset, split } = prepared
   const { index } = yield* Tokenize.program()
-  if (options.at !== undefined && settings.grpo.teacher !== "item-knn" && Teachers.isNeeded(settings.grpo)) {
-    return yield* new SettingsError({
-      source: run,
-      problems: [
-        `grpo.teacher: Expected "item-knn" with --cluster, got ${JSON.stringify(settings.grpo.teacher)}; workers fit ` +
-        "counts alone"
-      ]
-    })
-  }
   const teacher = yield* Effect.cached(Teachers.make(settings.grpo.teacher, prepared))
   const embeddings = Effect.map(Tokenize.embed(prepared), ({ matrix }) => matrix)
   /** Returns the rewards of the settings, with the weight of the collaborative reward multiplied by `factor`. */

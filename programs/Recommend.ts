@@ -98,6 +98,8 @@ const historyOf = (dataset: Dataset, question: Question): History | CatalogError
 interface Choice {
   readonly phase: (typeof phases)[number]
   readonly weight: number
+  /** Name of the prior's scorer. */
+  readonly scorer: string
   readonly reason: string
 }
 
@@ -106,7 +108,7 @@ const phases = [Supervised.kind, Group.kind] as const
 
 /** Chooses the model: the requested one, else the best by the run's evaluation, else the latest policy alone. */
 const decide = Effect.fnUntraced(function*(asked: Question["model"]) {
-  const { kept, run } = yield* Workspace
+  const { kept, run, settings } = yield* Workspace
   const made = yield* RunSettings.madeBy(run)
   const trained = phases.filter((phase) => made[phase].best !== undefined)
   const latest = trained.at(-1)
@@ -117,25 +119,27 @@ const decide = Effect.fnUntraced(function*(asked: Question["model"]) {
     Effect.catchReason("RunError", "NoArtefact", () => Effect.succeed(undefined))
   )
   const fusion = record?.fusion
+  const scorer = fusion?.scorer ?? settings.evaluation.prior
   if (asked !== undefined) {
     const phase = phases.find((phase) => asked.startsWith(phase))!
     if (!trained.includes(phase)) return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: phase }) })
     const reason = "as asked"
-    if (asked === phase) return { phase, weight: 0, reason } satisfies Choice
-    const chosen = fusion?.choices.find((one) => one.phase === phase)
+    if (asked === phase) return { phase, weight: 0, scorer, reason } satisfies Choice
+    const chosen = asked === `${phase}+${scorer}` ? fusion?.choices.find((one) => one.phase === phase) : undefined
     return chosen === undefined
       ? yield* new SettingsError({
         source: "the command line",
         problems: [
-          `model: ${asked} has no weight yet in ${run}; run \`sidereal evaluate --run ${run}\`, which chooses it, or ` +
-          `use --model ${phase}`
+          `model: ${asked} has no weight yet in ${run}; run \`sidereal evaluate --run ${run}\`, which chooses that of ` +
+          `evaluation.prior (${settings.evaluation.prior}), or use --model ${phase}`
         ]
       })
-      : { phase, weight: chosen.weight, reason } satisfies Choice
+      : { phase, weight: chosen.weight, scorer, reason } satisfies Choice
   }
   const alone = (why: string): Choice => ({
     phase: latest,
     weight: 0,
+    scorer,
     reason: `${why}; \`sidereal evaluate --run ${run}\` chooses by validation`
   })
   if (fusion === undefined) return alone("the run has no evaluation that chose a model")
@@ -148,6 +152,7 @@ const decide = Effect.fnUntraced(function*(asked: Question["model"]) {
     : {
       phase,
       weight: fusion.best.weight,
+      scorer,
       reason: `the best by validation, NDCG@10 ${fusion.best.ndcg.toFixed(4)}`
     } satisfies Choice
 })
@@ -161,15 +166,16 @@ export const program = Effect.fn("recommend")(function*(
   policy: Policies.PolicyLayer = Policies.chosen
 ) {
   const { run, settings } = yield* Workspace
-  const { dataset, split } = yield* Prepare.program()
+  const prepared = yield* Prepare.program()
+  const { dataset } = prepared
   const { index } = yield* Tokenize.program()
   const history = historyOf(dataset, question)
   if (history instanceof CatalogError) return yield* history
   const { historyExcluded } = settings.evaluation
-  const { phase, reason, weight } = yield* decide(question.model)
-  const prior = weight > 0 ? Fusion.prior(Fusion.scorer(split, dataset.items.length), weight) : undefined
+  const { phase, reason, scorer, weight } = yield* decide(question.model)
 
   return yield* Effect.gen(function*() {
+    const prior = weight > 0 ? Fusion.prior(yield* Fusion.scorer(scorer, prepared), weight) : undefined
     const parameters = yield* PolicyParameters
     const whole = (yield* Sids).space
     const space = historyExcluded ? LeafSpace.without(whole, history.items) : whole

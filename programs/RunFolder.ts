@@ -18,7 +18,10 @@ import * as QuantizerNames from "./QuantizerNames.ts"
 /** Subfolders of a run's folder. */
 const folders = ["checkpoints", "embeddings", "encoding", "laboratory"]
 
-const phases = [Supervised.kind, TrainingState.mixtureOf(Group.kind), Group.kind, SasRec.kind].join("|")
+const phases = [Group.kind, Supervised.continued]
+  .flatMap((kind) => [TrainingState.mixtureOf(kind), kind])
+  .concat(Supervised.kind, SasRec.kind)
+  .join("|")
 
 /**
  * Patterns of the files of a run by their paths in its folder, latest stages first; the manifest is replaced, not

@@ -19,6 +19,7 @@ import { SftConfig } from "../src/sft/Sft.ts"
 import { defaultEncoder, EncoderConfig } from "./Encoders.ts"
 import * as Families from "./Families.ts"
 import * as Quantizers from "./Quantizers.ts"
+import * as RankingModels from "./RankingModels.ts"
 import * as Rewards from "./Rewards.ts"
 import { SettingsError } from "./SettingsError.ts"
 
@@ -35,7 +36,11 @@ export class EvaluationConfig extends Schema.Class<EvaluationConfig>("sidereal/p
   /** Weights of the prior that are compared, each above 0. @default [0.5, 1, 2, 4, 6] */
   fusionWeights: Schema.NonEmptyArray(Schema.Finite.check(Schema.isGreaterThan(0))).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed([0.5, 1, 2, 4, 6] as const))
-  )
+  ),
+  /** Scorer that stands beside the policies as a prior. @default item-knn */
+  prior: Schema.Literals(RankingModels.priors).pipe(Schema.withDecodingDefaultKey(Effect.succeed("item-knn" as const))),
+  /** Rows beside popularity and ItemKNN, of models that are trained once per run; a prior is a row too. @default none */
+  baselines: Schema.Array(Schema.Literals(["sasrec"])).pipe(Schema.withDecodingDefaultKey(Effect.succeed([])))
 }) {}
 
 type Found = ReadonlyArray<Schema.FilterIssue>

@@ -12,7 +12,7 @@ import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
 import * as Adam from "../src/optimizer/Adam.ts"
 import * as LearningRate from "../src/optimizer/LearningRate.ts"
 import type * as Optimizer from "../src/optimizer/Optimizer.ts"
-import { PolicyModel } from "../src/policy/PolicyModel.ts"
+import { PolicyModel, type SupervisedBatch } from "../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import * as Prompt from "../src/policy/Prompt.ts"
 import { Progress } from "../src/run/Progress.ts"
@@ -65,6 +65,31 @@ export interface SftHooks<E = never, R = never> {
   readonly optimizer?: Optimizer.Optimizer | undefined
 }
 
+/** Returns the training sequences as prompts with a target at every position. */
+export const examplesOf = (
+  { sequences, times }: Pick<SftData, "sequences" | "times">
+): ReadonlyArray<Prompt.TrainingExample> =>
+  sequences.map((items, user) => Prompt.everyPosition({ user, items, times: times?.[user] }))
+
+/**
+ * Makes the optimizer step of the policy of the context: it learns a batch and returns the mean loss in nats per target
+ * and the norm of the gradient; fails with `NonFinite` where the loss is not finite.
+ */
+export const learning = Effect.fnUntraced(function*(optimizer: Optimizer.Optimizer, seed: number) {
+  const policy = yield* PolicyModel
+  const store = yield* PolicyParameters
+  const gradient = yield* policy.supervised
+  return Effect.fnUntraced(function*(batch: SupervisedBatch, step: number, learningRate: number) {
+    const { loss } = yield* gradient.accumulate(store, [{ batch }], { seed, step })
+    if (!Number.isFinite(loss)) {
+      return yield* new TensorError({ reason: new NonFinite({ tensor: "loss", step, value: String(loss) }) })
+    }
+    const { gradientNorm } = yield* store.apply(optimizer, learningRate)
+    yield* Metric.update(tokens, batch.targets)
+    return { loss, gradientNorm }
+  })
+})
+
 /** Trains the policy of the context; afterwards its parameters are those of the best validation. */
 export const train = Effect.fn("Sft.train")(
   function*<E = never, R = never>(config: SftConfig, data: SftData, seed: number, hooks: SftHooks<E, R> = {}) {
@@ -72,11 +97,8 @@ export const train = Effect.fn("Sft.train")(
     const store = yield* PolicyParameters
     const log = yield* RunLog
     const progress = yield* Progress
-    const gradient = yield* policy.supervised
-    const optimizer = hooks.optimizer ?? Adam.adamW(config.optimizer)
-    const examples = data.sequences.map((items, user) =>
-      Prompt.everyPosition({ user, items, times: data.times?.[user] })
-    )
+    const learn = yield* learning(hooks.optimizer ?? Adam.adamW(config.optimizer), seed)
+    const examples = examplesOf(data)
     const users = TrainingState.sample(data.validation, config.validationUsers, seed)
     const ranking = { beams: config.validationBeams, historyExcluded: data.historyExcluded }
     const steps = config.epochs * (yield* policy.plan(examples, seed, 0)).length
@@ -106,12 +128,8 @@ export const train = Effect.fn("Sft.train")(
       const batches = yield* policy.plan(augmented, seed, epoch)
       let lossSum = 0
       for (const [i, batch] of batches.entries()) {
-        const { loss } = yield* gradient.accumulate(store, [{ batch }], { seed, step })
-        if (!Number.isFinite(loss)) {
-          return yield* new TensorError({ reason: new NonFinite({ tensor: "loss", step, value: String(loss) }) })
-        }
         const learningRate = LearningRate.at(config.learningRate, step, steps)
-        const { gradientNorm } = yield* store.apply(optimizer, learningRate)
+        const { gradientNorm, loss } = yield* learn(batch, step, learningRate)
         step++
         lossSum += loss
         if (step % 10 === 0 || i === batches.length - 1) {
@@ -120,7 +138,6 @@ export const train = Effect.fn("Sft.train")(
         yield* hooks.onStep?.({ step, epoch, loss, learningRate, gradientNorm }) ?? Effect.void
         const best = selection.best < 0 ? "-" : selection.best.toFixed(4)
         const mean = (lossSum / (i + 1)).toFixed(3)
-        yield* Metric.update(tokens, batch.targets)
         tracker.update(step, `epoch ${epoch + 1}/${config.epochs}, loss ${mean}, best NDCG@10 ${best}`)
       }
       epoch++

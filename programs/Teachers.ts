@@ -2,11 +2,9 @@
  * Teachers of GRPO: scorers that are fitted to the training sequences of a run.
  */
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
+import * as Schedule from "effect/Schedule"
 import { type Example } from "../src/catalog/Split.ts"
 import * as ItemKnn from "../src/evaluation/baseline/ItemKnn.ts"
-import * as SasRec from "../src/evaluation/baseline/sasrec/SasRec.ts"
-import { SasRecConfig } from "../src/evaluation/baseline/sasrec/SasRecConfig.ts"
 import { type Scorer } from "../src/evaluation/baseline/Scorer.ts"
 import * as ScorerFusion from "../src/evaluation/baseline/ScorerFusion.ts"
 import * as ScorerPrior from "../src/evaluation/baseline/ScorerPrior.ts"
@@ -16,7 +14,9 @@ import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import { Progress } from "../src/run/Progress.ts"
 import { RunLog } from "../src/run/RunLog.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
+import * as Note from "./Note.ts"
 import type * as Prepare from "./Prepare.ts"
+import * as RunSasRec from "./RunSasRec.ts"
 import { Workspace } from "./Workspace.ts"
 
 /** Returns whether rollouts need the teacher; rewards ask for it themselves. */
@@ -33,19 +33,27 @@ export const counts = ({ dataset, split }: Prepare.Prepared): Scorer =>
  */
 export const make = Effect.fn("Teachers.make")(
   function*(kind: GrpoConfig["teacher"], prepared: Prepare.Prepared) {
-    const { settings } = yield* Workspace
-    const { dataset, split } = prepared
     if (kind === "item-knn") return counts(prepared)
-    const sasRec = yield* SasRec.resume(
-      split.train,
-      split.validation,
-      dataset.items.length,
-      Schema.decodeSync(SasRecConfig)({}),
-      settings.seed,
-      { historyExcluded: settings.evaluation.historyExcluded }
-    )
+    const sasRec = yield* RunSasRec.train(prepared)
     if (kind === "sasrec") return sasRec
     return ScorerFusion.make([{ scorer: counts(prepared), weight: 0.5 }, { scorer: sasRec, weight: 0.5 }])
+  }
+)
+
+/**
+ * Makes the teacher of another process that trains the run: its counts are fitted here, its SASRec is read from the
+ * folder of the run, once that process has trained it.
+ */
+export const shared = Effect.fn("Teachers.shared")(
+  function*(kind: GrpoConfig["teacher"], prepared: Prepare.Prepared) {
+    if (kind !== "item-knn" && !(yield* RunSasRec.isTrained)) {
+      const { run } = yield* Workspace
+      yield* Note.print(`waits for SASRec, the teacher, which \`sidereal grpo\` trains first, in ${run}`)
+      yield* RunSasRec.isTrained.pipe(
+        Effect.repeat({ schedule: Schedule.spaced("2 seconds"), until: (isTrained) => isTrained })
+      )
+    }
+    return yield* make(kind, prepared)
   }
 )
 

@@ -24,35 +24,33 @@ export interface WorkerOptions {
 
 /**
  * Draws rollouts until it is interrupted; returns when the settings of the run change, so that the caller can open the
- * run again. It reads the run's data and SIDs and writes nothing; weights come from the training process.
+ * run again. It reads the run's data, SIDs and trained teacher and writes nothing; weights come from the training process.
  */
 export const program = Effect.fn("worker")(function*({ at, policy = Policies.chosen }: WorkerOptions) {
   const { run, settings } = yield* Workspace
   const prepared = yield* Prepare.program()
   const { index } = yield* Tokenize.program()
   const name = yield* Cluster.name
-  const { historyExcluded } = settings.evaluation
-  const drawing = Sockets.answerRollouts(
-    Rollouts.layer(settings.grpo, {
-      historyExcluded,
-      seed: settings.seed,
-      teacher: Teachers.isNeeded(settings.grpo)
-        ? Teachers.counts(prepared)
-        : undefined
-    })
-  ).pipe(
-    Layer.provide(policy),
-    Layer.provide(Policies.catalogue(prepared.dataset, index)),
-    Layer.provide(Sockets.layerWorker({ ...at, name }))
-  )
-  yield* Effect.scoped(Effect.gen(function*() {
-    yield* Layer.build(drawing)
+  const draw = Effect.gen(function*() {
+    const teacher = Teachers.isNeeded(settings.grpo)
+      ? yield* Teachers.shared(settings.grpo.teacher, prepared)
+      : undefined
+    const { historyExcluded } = settings.evaluation
+    yield* Layer.build(
+      Sockets.answerRollouts(Rollouts.layer(settings.grpo, { historyExcluded, seed: settings.seed, teacher })).pipe(
+        Layer.provide(policy),
+        Layer.provide(Policies.catalogue(prepared.dataset, index)),
+        Layer.provide(Sockets.layerWorker({ ...at, name }))
+      )
+    )
     yield* Note.print(
       `draws for ${run} as part of ${name}, reached at ${at.address.host}:${at.address.port}; interrupt it to end it`
     )
-    yield* Cluster.name.pipe(
-      Effect.repeat({ schedule: Schedule.spaced("2 seconds"), until: (now) => now !== name })
-    )
-    yield* Note.print(`the settings of ${run} have changed; opening it again`)
-  }))
+    return yield* Effect.never
+  })
+  const isOther = Cluster.name.pipe(
+    Effect.repeat({ schedule: Schedule.spaced("2 seconds"), until: (now) => now !== name })
+  )
+  yield* Effect.raceFirst(Effect.scoped(draw), isOther)
+  yield* Note.print(`the settings of ${run} have changed; opening it again`)
 })

@@ -80,6 +80,9 @@ export type Fusion = typeof Fusion.Type
 export const rowName = (phase: string, scorer?: string | undefined): string =>
   scorer === undefined ? phase : `${phase} + ${scorer}`
 
+/** Name of the row of the control of GRPO: the supervised policy that was trained further for as long. */
+export const continuedName = "sft continued"
+
 /** Returns the name of the row of a policy's item head. */
 export const itemHeadName = (phase: string): string => `${phase} item head`
 

@@ -51,8 +51,8 @@ export class GrpoConfig extends Schema.Class<GrpoConfig>("sidereal/grpo/GrpoConf
   /** @default beams, with the teacher's 24 best items */
   rollout: RolloutConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
   /**
-   * Scorer that knows items better than the policy: item-to-item counts, SASRec, or their geometric mean; workers have the
-   * counts alone. @default item-knn
+   * Scorer that knows items better than the policy: item-to-item counts, SASRec, or their geometric mean.
+   * @default item-knn
    */
   teacher: Schema.Literals(["item-knn", "sasrec", "fusion"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("item-knn" as const))

@@ -86,9 +86,9 @@ export const settle: <E, R>(
   }
 )
 
-/** Returns the event of a choice for the log of a run. */
-export const event = (step: number, { chosen, measured }: Settled): RunEvent => ({
-  kind: "grpo.mixture",
+/** Returns the event of a choice for the log of a run; `phase` is the kind of the phase's checkpoints. */
+export const event = (phase: string, step: number, { chosen, measured }: Settled): RunEvent => ({
+  kind: `${phase}.mixture`,
   step,
   fields: {
     share: chosen.share,

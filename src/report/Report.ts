@@ -44,7 +44,9 @@ const metrics = ["HR@1", "HR@5", "HR@10", "HR@20", "HR@50", "NDCG@5", "NDCG@10",
 const modelNames: Readonly<Record<string, string>> = {
   popularity: "Popularity",
   "item-knn": "ItemKNN",
+  sasrec: "SASRec",
   sft: "SFT",
+  "sft continued": "SFT continued",
   grpo: "GRPO",
   oracle: "Oracle"
 }

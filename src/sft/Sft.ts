@@ -56,3 +56,6 @@ export const tokens: Metric.Counter<number> = Metric.counter("sidereal.sft.token
 
 /** Kind of the checkpoints of this phase. */
 export const kind = "sft"
+
+/** Kind of the checkpoints of the control of GRPO: training that goes on from the best checkpoint of this phase. */
+export const continued = "control"

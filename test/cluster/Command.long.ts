@@ -41,6 +41,15 @@ const stepsOf = async (folder: string) =>
   (await readFile(join(folder, "events.jsonl"), "utf8").catch(() => "")).split("\n")
     .filter((line) => line.includes("\"grpo.step\"")).length
 
+/** The records of a run's steps of GRPO. */
+const records = async (folder: string): Promise<ReadonlyArray<Readonly<Record<string, number>>>> =>
+  (await readFile(join(folder, "events.jsonl"), "utf8")).trim().split("\n").flatMap((line) => {
+    const { fields, kind } = JSON.parse(line)
+    return kind === "grpo.step" ? [fields] : []
+  })
+
+const settingsOf = (folder: string) => readFile(join(folder, "manifest.json"), "utf8")
+
 /** The hashes of the checkpoints of a run's GRPO. */
 const checkpoints = async (folder: string) => {
   const found: Record<string, string> = {}
@@ -100,6 +109,47 @@ describe.skipIf(Postgres.programs === undefined)("sidereal grpo --cluster", () =
       await rm(folder, { recursive: true, force: true })
     }
   }, 300_000)
+
+  for (const teacher of ["sasrec", "fusion"] as const) {
+    it(`draws as one process does with the teacher that the run has trained, ${teacher}`, async () => {
+      const folder = await mkdtemp(join(tmpdir(), "sidereal-teacher-"))
+      const postgres = await Postgres.start()
+      const url = Postgres.urlAt(postgres.port)
+      const workers: Array<ReturnType<typeof begin>> = []
+      try {
+        const base = join(folder, "run")
+        await run("sft", "--quick", "--run", base)
+        const config = join(folder, "teacher.json")
+        await writeFile(config, JSON.stringify({ grpo: { teacher, steps: 2, rollout: { priorWeight: 0.5 } } }))
+        const [alone, shared] = [join(folder, "alone"), join(folder, "shared")]
+        for (const copy of [alone, shared]) await cp(base, copy, { recursive: true })
+        await run("grpo", "--config", config, "--run", alone)
+
+        const training = begin(["grpo", "--cluster", url, "--config", config, "--run", shared])
+        await until(async () => (await settingsOf(shared)).includes(`"${teacher}"`) || training.child.exitCode !== null)
+        for (let i = 0; i < 2; i++) workers.push(begin(["worker", "--cluster", url, "--run", shared]))
+        assert.strictEqual(await ended(training.child), 0, training.told)
+        assert.isTrue(
+          workers.some(({ told }) => told.includes("draws for")),
+          workers.map(({ told }) => told).join("\n")
+        )
+        const [expected, found] = [await records(alone), await records(shared)]
+        assert.strictEqual(expected.length, 2)
+        assert.strictEqual(found.length, 2)
+        for (const [i, fields] of found.entries()) {
+          assert.isAbove(fields["gradientNorm"]!, 0)
+          // Sums of batches of another size may differ in their last bits.
+          for (const name of ["reward", "loss", "gradientNorm", "hitShare", "nodes", "usableGroupShare"]) {
+            assert.closeTo(fields[name]!, expected[i]![name]!, 1e-4 * Math.max(1, Math.abs(expected[i]![name]!)), name)
+          }
+        }
+      } finally {
+        for (const { child } of workers) await Postgres.end(child, "SIGKILL")
+        await postgres.stop()
+        await rm(folder, { recursive: true, force: true })
+      }
+    }, 300_000)
+  }
 
   it("says what is wrong with a database before anything is opened", async () => {
     const wrong = begin(["worker", "--cluster", "localhost:5432", "--run", "nowhere"])

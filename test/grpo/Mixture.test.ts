@@ -73,7 +73,7 @@ describe("Mixture", () => {
         { share: 0.5, ndcg: 3.1, breadth: 0.3 }
       ])
       assert.strictEqual(chosen, measured[2])
-      assert.deepStrictEqual(Mixture.event(6, { chosen, measured }).fields, {
+      assert.deepStrictEqual(Mixture.event("grpo", 6, { chosen, measured }).fields, {
         share: 0.5,
         "NDCG@10": 3.1,
         breadth: 0.3,

@@ -5,7 +5,6 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { type AddressInfo, createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { names } from "../../programs/Rewards.ts"
@@ -188,16 +187,6 @@ describe("GRPO by its settings", () => {
       const message = await refused("SettingsError", "grpo", ...withSettings(`refused-${i}`, grpo))
       for (const word of words) assert.include(message, word)
     }
-  })
-
-  it("is refused by the name of the teacher where workers cannot fit it", async () => {
-    const server = createServer()
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-    const { port } = server.address() as AddressInfo
-    const cluster = ["--cluster", `postgres://127.0.0.1:${port}/none`]
-    const message = await refused("SettingsError", "grpo", ...withSettings("remote", { teacher: "sasrec" }), ...cluster)
-    for (const words of ["grpo.teacher", "item-knn", "sasrec"]) assert.include(message, words)
-    server.close()
   })
 
   it.effect("keeps its own defaults beside a field that is given", () =>

@@ -4,7 +4,7 @@ import * as Command from "effect/cli/Command"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { cli } from "../../programs/Commands.ts"
@@ -192,6 +192,53 @@ describe("what recommend ranks with", () => {
     for (const { metrics } of record.models) assert.isAtMost(metrics["HR@50"]!, 1 - misses)
     const everything = ({ name }: ModelRow) => name === "item-knn"
     assert.isAbove(record.kept.find(everything)!.metrics["MRR"]!, 0)
+  })
+
+  it("has a row of SASRec where it is asked for, trained once, and ranks beside it as a prior", async () => {
+    const asked = at("sasrec")
+    cpSync(kept, asked, { recursive: true })
+    const settingsOf = (evaluation: object) => {
+      writeFileSync(at("sasrec.json"), JSON.stringify({ evaluation }))
+      return ["--config", at("sasrec.json")]
+    }
+    const timeless = (rows: ReadonlyArray<ModelRow>) => rows.map((row) => ({ ...row, seconds: 0 }))
+    const named = (name: string) => (row: ModelRow) => row.name === name
+    const baseline = await evaluate(asked, ...settingsOf({ baselines: ["sasrec"] }))
+    for (const [rows, before] of [[baseline.models, record.models], [baseline.kept, record.kept]] as const) {
+      assert.deepStrictEqual(rows.map(({ name }) => name).slice(0, 4), ["popularity", "item-knn", "sasrec", "sft"])
+      assert.deepStrictEqual(timeless(rows.filter(({ name }) => name !== "sasrec")), timeless(before))
+      // Most events follow from the one before, which SASRec learns from ten passes.
+      const [model, popular] = ["sasrec", "popularity"].map((name) => rows.find(named(name))!.metrics["NDCG@10"]!)
+      assert.isAbove(model!, 2 * popular!)
+    }
+    const differences = baseline.differences.map(({ name }) => name)
+    for (const name of ["sft - sasrec", "grpo - sasrec"]) assert.include(differences, name)
+    assert.isFalse(readdirSync(join(kept, "checkpoints")).some((name) => name.startsWith("sasrec-")))
+    const trained = () =>
+      readdirSync(join(asked, "checkpoints")).filter((name) => name.startsWith("sasrec-")).toSorted()
+    const checkpoints = trained().map((name) => statSync(join(asked, "checkpoints", name)).mtimeMs)
+    assert.isAbove(checkpoints.length, 0)
+
+    const prior = await evaluate(asked, ...settingsOf({ prior: "sasrec", baselines: [] }))
+    assert.deepStrictEqual(trained().map((name) => statSync(join(asked, "checkpoints", name)).mtimeMs), checkpoints)
+    assert.deepStrictEqual(
+      timeless(prior.models.filter(named("sasrec"))),
+      timeless(baseline.models.filter(named("sasrec")))
+    )
+    assert.strictEqual(prior.fusion!.scorer, "sasrec")
+    for (const name of ["sft + sasrec", "grpo + sasrec", "item-knn"]) {
+      assert.isDefined(prior.models.find(named(name)), name)
+    }
+    assert.isUndefined(prior.models.find(named("sft + item-knn")))
+    const question = ["recommend", "--run", asked, "--user", "u3", "--json"]
+    const answer = JSON.parse(await good(...question, "--model", "sft+sasrec")) as Answer
+    const weight = prior.fusion!.choices.find(({ phase }) => phase === "sft")!.weight
+    assert.deepStrictEqual([answer.model, answer.weight], ["sft + sasrec", weight])
+    const other = await run(...question, "--model", "sft+item-knn")
+    assert.include(other.failure!, "sft+item-knn has no weight yet")
+    for (const name of trained()) rmSync(join(asked, "checkpoints", name), { recursive: true })
+    const lost = await run(...question, "--model", "sft+sasrec")
+    assert.include(lost.failure!, "has no trained SASRec; run `sidereal evaluate")
   })
 
   it("leaves HR@50 out where lists are shorter", async () => {

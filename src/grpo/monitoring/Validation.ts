@@ -90,9 +90,9 @@ export const of = (
   }
 }
 
-/** Returns the event of a validation for the log of a run. */
-export const event = (step: number, validation: Validation): RunEvent => ({
-  kind: "grpo.validation",
+/** Returns the event of a validation for the log of a run; `phase` is the kind of the phase's checkpoints. */
+export const event = (phase: string, step: number, validation: Validation): RunEvent => ({
+  kind: `${phase}.validation`,
   step,
   fields: {
     "NDCG@10": validation.ndcg,

@@ -214,6 +214,17 @@ export const resume: (
   return yield* calibrated(scale ?? "probability")
 })
 
+/**
+ * Returns whether a training with this configuration has ended in the checkpoints, so that `resume` reads its model and
+ * writes nothing.
+ */
+export const isTrained = ({ epochs, patience }: SasRecConfig): Effect.Effect<boolean, RunError, Checkpointer> =>
+  Effect.gen(function*() {
+    const latest = yield* (yield* Checkpointer).latest(kind)
+    return latest !== undefined &&
+      (Number(latest.meta["epoch"]) >= epochs || Number(latest.meta["sinceBest"]) >= patience)
+  })
+
 /** Trains as `resume` does, from the beginning; checkpoints stay in memory. */
 export const train = (
   ...parameters: Parameters<typeof resume>
