@@ -7,7 +7,6 @@ import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import { ItemEmbeddings } from "../../src/embedding/ItemEmbeddings.ts"
 import { type Matrix } from "../../src/matrix/Matrix.ts"
-import * as FlatDecoder from "../../src/policy/flat/FlatDecoder.ts"
 import * as FlatPolicy from "../../src/policy/flat/FlatPolicy.ts"
 import * as ItemPolicy from "../../src/policy/item/ItemPolicy.ts"
 import { ItemPolicyConfig } from "../../src/policy/item/ItemPolicyConfig.ts"
@@ -85,7 +84,7 @@ export const itemFamilies: ReadonlyArray<Family> = [items(ItemPolicy), items(Par
 /** All families. */
 export const families: ReadonlyArray<Family> = [
   {
-    name: FlatDecoder.family,
+    name: "flat",
     local: true,
     layerOn: (index) =>
       PolicyParameters.layer.pipe(

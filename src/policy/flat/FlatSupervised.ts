@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import { type SidIndex } from "../../sid/SidIndex.ts"
 import * as Trie from "../../sid/trie/Trie.ts"
 import * as Dropout from "../../tensor/Dropout.ts"
+import * as ProgramCache from "../../tensor/ProgramCache.ts"
 import { hostBool, hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
 import * as GradientParts from "../GradientParts.ts"
 import * as ItemPrompt from "../ItemPrompt.ts"
@@ -14,6 +15,7 @@ import { type TrainingExample } from "../Prompt.ts"
 import * as Transformer from "../transformer/Transformer.ts"
 import * as FlatDecoder from "./FlatDecoder.ts"
 import * as FlatLayout from "./FlatLayout.ts"
+import * as FlatPrograms from "./FlatPrograms.ts"
 import * as LevelHead from "./LevelHead.ts"
 
 const longestOf = (index: SidIndex, sequences: ReadonlyArray<FlatLayout.Sequence>): number =>
@@ -23,9 +25,12 @@ const longestOf = (index: SidIndex, sequences: ReadonlyArray<FlatLayout.Sequence
     return Math.max(most, size)
   }, 0)
 
+/** Name of the family. */
+export const family = "flat"
+
 const sequenceOf = Effect.fnUntraced(function*(historyItems: number, { answer, prompt, weight }: TrainingExample) {
-  const items = yield* ItemPrompt.items(FlatDecoder.family, prompt)
-  const own = answer === "every-position" ? [] : yield* ItemPrompt.answered(FlatDecoder.family, answer)
+  const items = yield* ItemPrompt.items(family, prompt)
+  const own = answer === "every-position" ? [] : yield* ItemPrompt.answered(family, answer)
   const all = own.length === 0 ? items : Int32Array.from([...items, ...own])
   const kept = all.subarray(-historyItems)
   const given = own.length === 0 ? 0 : Math.max(0, items.length - (all.length - kept.length))
@@ -34,8 +39,8 @@ const sequenceOf = Effect.fnUntraced(function*(historyItems: number, { answer, p
 
 /** Packs the examples of an epoch into batches of about `batchTokens` positions; fails for text prompts and answers. */
 export const plan = Effect.fnUntraced(function*(
-  { historyItems, index, vocabulary }: FlatDecoder.FlatDecoder,
-  batchTokens: number,
+  { index, vocabulary }: FlatDecoder.FlatDecoder,
+  { batchTokens, historyItems }: { readonly batchTokens: number; readonly historyItems: number },
   examples: ReadonlyArray<TrainingExample>,
   seed: number,
   epoch: number
@@ -87,15 +92,25 @@ const labels = (
 }
 
 /** Makes the gradient of the cross-entropy over the legal next tokens, with the dropout rate `share`. */
-export const gradient = (decoder: FlatDecoder.FlatDecoder, share: number): Gradient<SupervisedBatch> => {
-  const { config, program } = decoder
+export const gradient = Effect.fnUntraced(function*(decoder: FlatDecoder.FlatDecoder, share: number) {
+  const { network: { config, parameters }, runtime, vocabulary } = decoder
   const dropout = Dropout.make(Transformer.dropoutSites(config))
-  return {
+  const program = yield* ProgramCache.make(
+    runtime,
+    (key: { readonly length: number; readonly dropout: boolean; readonly frozen: ReadonlyArray<string> }) =>
+      FlatPrograms.supervised(
+        config,
+        vocabulary,
+        FlatDecoder.parametersWith(parameters, key.frozen),
+        key.length,
+        key.dropout
+      )
+  )
+  const made: Gradient<SupervisedBatch> = {
     accumulate: Effect.fn("PolicyModel.supervised")(function*(store, parts, { seed, step }) {
       const dropping = share > 0
       const [rows, length] = parts[0]!.batch.feeds["tokens"]!.shape as [number, number]
       const executable = yield* program({
-        kind: "supervised",
         length,
         dropout: dropping,
         frozen: FlatDecoder.frozenIn(store)
@@ -126,4 +141,5 @@ export const gradient = (decoder: FlatDecoder.FlatDecoder, share: number): Gradi
       )
     })
   }
-}
+  return made
+})
