@@ -1,6 +1,7 @@
 /**
  * Every family of policies on a tiny catalogue, with the numbers that its contract leaves to it.
  */
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -19,6 +20,7 @@ import * as LeafSpace from "../../src/sid/trie/LeafSpace.ts"
 import * as Random from "../../src/statistics/Random.ts"
 import { type TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 import { config as flatConfig, index as plain } from "./Fixture.ts"
+import * as TextFixture from "./TextFixture.ts"
 
 /** Nine items whose SIDs begin each other: one of one code, one of two, some that share one. */
 export const prefixed = SidIndex.make(
@@ -63,11 +65,14 @@ export interface Family {
   readonly read: (index: SidIndex.SidIndex, items: ReadonlyArray<number>) => ReadonlyArray<number>
   /** Whether probabilities are normalised at every node, rather than over all items. */
   readonly local: boolean
+  /** Whether prompts and answers may be text. */
+  readonly text: boolean
 }
 
 const items = (policy: typeof ItemPolicy | typeof ParallelPolicy): Family => ({
   name: policy.family,
   local: policy.family === "item",
+  text: false,
   layerOn: (index, own = settings) =>
     PolicyParameters.layer.pipe(
       Layer.provideMerge(policy.layer(own, 11)),
@@ -86,6 +91,7 @@ export const families: ReadonlyArray<Family> = [
   {
     name: "flat",
     local: true,
+    text: false,
     layerOn: (index) =>
       PolicyParameters.layer.pipe(
         Layer.provideMerge(FlatPolicy.layer(flatConfig, 11)),
@@ -104,7 +110,20 @@ export const families: ReadonlyArray<Family> = [
       return all.slice(from)
     }
   },
-  ...itemFamilies
+  ...itemFamilies,
+  {
+    name: "text",
+    local: true,
+    text: true,
+    layerOn: (index) =>
+      PolicyParameters.layer.pipe(
+        Layer.provideMerge(TextFixture.layer(index)),
+        Layer.provideMerge(Sids.layer(index)),
+        Layer.provide(NodeServices.layer),
+        Layer.orDie
+      ),
+    read: (_, all) => all.slice(-TextFixture.historyItems)
+  }
 ]
 
 /** The runtime that compiles. */

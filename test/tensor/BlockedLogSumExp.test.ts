@@ -54,7 +54,7 @@ describe("BlockedLogSumExp", () => {
       it.effect(`has the values and gradients of the formula in blocks of at most ${most}: ${backend}`, () =>
         Effect.gen(function*() {
           const runtime = yield* TensorRuntime
-          const program = yield* runtime.compile(make({
+          const program = yield* runtime.compile(make<string, string>({
             name: "sums",
             inputs: {
               h: float32("M", width),

@@ -9,6 +9,7 @@ import * as Autodiff from "../../tensor/Autodiff.ts"
 import * as LinearCrossEntropy from "../../tensor/LinearCrossEntropy.ts"
 import * as TensorProgram from "../../tensor/TensorProgram.ts"
 import { type OpenOptions } from "../PolicyModel.ts"
+import * as StateDropout from "../transformer/StateDropout.ts"
 import * as Transformer from "../transformer/Transformer.ts"
 import * as CandidateObjective from "../tree/CandidateObjective.ts"
 import { type CodeNetwork, type Inputs, type Parameters } from "./CodeNetwork.ts"
@@ -37,8 +38,6 @@ export const supervised = (
   length: number,
   dropout: boolean
 ): Program => {
-  const sites = dropout ? Transformer.dropoutSites(config) : 0
-  const masks = Array.from({ length: sites }, (_, site) => `dropout.${site}`)
   return TensorProgram.make({
     name: `flat.supervised${dropout ? ".dropout" : ""}`,
     inputs: {
@@ -51,7 +50,7 @@ export const supervised = (
       targets: int32("N", "W"),
       weights: float32("N", "W"),
       legal: bool("N", "W", LevelHead.columns(vocabulary)),
-      ...Object.fromEntries(masks.map((name) => [name, float32("B", length, config.width)]))
+      ...StateDropout.inputs(config, dropout, "B", length)
     },
     body: (inputs: Inputs) => {
       const { gradients, value } = Autodiff.valueAndGradients((own) => {
@@ -61,7 +60,7 @@ export const supervised = (
           positions: inputs["positions"]!,
           mask: Attention.packedMask(inputs["segments"]!, inputs["positions"]!, config.slidingWindow),
           causalBlocks: Transformer.causalBlocks(length),
-          dropout: masks.map((name) => inputs[name]!)
+          dropout: StateDropout.masks(config, dropout, inputs)
         })
         const { classes, rows } = LevelHead.operands(
           vocabulary,

@@ -4,7 +4,6 @@
 import * as Effect from "effect/Effect"
 import { type SidIndex } from "../../sid/SidIndex.ts"
 import * as Trie from "../../sid/trie/Trie.ts"
-import * as Dropout from "../../tensor/Dropout.ts"
 import * as ProgramCache from "../../tensor/ProgramCache.ts"
 import { hostBool, hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
 import * as GradientParts from "../GradientParts.ts"
@@ -12,7 +11,7 @@ import * as ItemPrompt from "../ItemPrompt.ts"
 import { ofTensor } from "../PolicyError.ts"
 import { type Gradient, type SupervisedBatch } from "../PolicyModel.ts"
 import { type TrainingExample } from "../Prompt.ts"
-import * as Transformer from "../transformer/Transformer.ts"
+import * as StateDropout from "../transformer/StateDropout.ts"
 import * as FlatDecoder from "./FlatDecoder.ts"
 import * as FlatLayout from "./FlatLayout.ts"
 import * as FlatPrograms from "./FlatPrograms.ts"
@@ -94,7 +93,7 @@ const labels = (
 /** Makes the gradient of the cross-entropy over the legal next tokens, with the dropout rate `share`. */
 export const gradient = Effect.fnUntraced(function*(decoder: FlatDecoder.FlatDecoder, share: number) {
   const { network: { config, parameters }, runtime, vocabulary } = decoder
-  const dropout = Dropout.make(Transformer.dropoutSites(config))
+  const dropout = StateDropout.make(config, share)
   const program = yield* ProgramCache.make(
     runtime,
     (key: { readonly length: number; readonly dropout: boolean; readonly frozen: ReadonlyArray<string> }) =>
@@ -108,27 +107,15 @@ export const gradient = Effect.fnUntraced(function*(decoder: FlatDecoder.FlatDec
   )
   const made: Gradient<SupervisedBatch> = {
     accumulate: Effect.fn("PolicyModel.supervised")(function*(store, parts, { seed, step }) {
-      const dropping = share > 0
-      const [rows, length] = parts[0]!.batch.feeds["tokens"]!.shape as [number, number]
-      const executable = yield* program({
-        length,
-        dropout: dropping,
-        frozen: FlatDecoder.frozenIn(store)
-      }).pipe(Effect.mapError(ofTensor))
-      const feedsOf = ({ feeds: { nodes, targets, weights, ...feeds } }: SupervisedBatch, part: number) => {
-        const shape = feeds["tokens"]!.shape
-        const masks = dropping
-          ? dropout.draw(seed + part * 0x1_0000, step, rows * length * config.width, share)
-          : []
-        return {
-          ...feeds,
-          ...labels(decoder, { nodes: nodes!, targets: targets!, weights: weights! }),
-          ...Object.fromEntries(masks.map((mask, site) => [
-            `dropout.${site}`,
-            hostFloat32(mask, ...shape, config.width)
-          ]))
-        }
-      }
+      const [, length] = parts[0]!.batch.feeds["tokens"]!.shape as [number, number]
+      const executable = yield* program({ length, dropout: share > 0, frozen: FlatDecoder.frozenIn(store) }).pipe(
+        Effect.mapError(ofTensor)
+      )
+      const feedsOf = ({ feeds: { nodes, targets, weights, ...feeds } }: SupervisedBatch, part: number) => ({
+        ...feeds,
+        ...labels(decoder, { nodes: nodes!, targets: targets!, weights: weights! }),
+        ...dropout(feeds["tokens"]!.shape, { seed, step, part })
+      })
       return yield* GradientParts.accumulate(
         store,
         executable,
