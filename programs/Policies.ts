@@ -2,7 +2,9 @@
  * Policy families of the programs: ordinary layers over the catalogue and its SIDs.
  */
 import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import type * as Path from "effect/Path"
 import { Catalogue } from "../src/catalog/Catalogue.ts"
 import { type Dataset } from "../src/catalog/Dataset.ts"
 import { LeafDecoder } from "../src/decode/LeafDecoder.ts"
@@ -14,6 +16,7 @@ import * as ParallelPolicy from "../src/policy/parallel/ParallelPolicy.ts"
 import { type PolicyError } from "../src/policy/PolicyError.ts"
 import { type PolicyModel } from "../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
+import * as TextPolicy from "../src/policy/text/TextPolicy.ts"
 import { type SidIndex } from "../src/sid/SidIndex.ts"
 import { Sids } from "../src/sid/Sids.ts"
 import { type TensorRuntime } from "../src/tensor/TensorRuntime.ts"
@@ -25,7 +28,7 @@ import { Workspace } from "./Workspace.ts"
 export type PolicyLayer = Layer.Layer<
   PolicyModel,
   PolicyError,
-  TensorRuntime | Catalogue | Sids | ItemEmbeddings | Workspace
+  TensorRuntime | Catalogue | Sids | ItemEmbeddings | Workspace | FileSystem.FileSystem | Path.Path
 >
 
 /** Flat policy, with one position per code. */
@@ -43,9 +46,15 @@ export const parallel: PolicyLayer = Layer.unwrap(
   Effect.map(Workspace, ({ settings }) => ParallelPolicy.layer(settings.item, settings.seed))
 )
 
+/** Text policy, a pretrained decoder of a folder. */
+export const text: PolicyLayer = Layer.unwrap(
+  // Settings with the family have its own.
+  Effect.map(Workspace, ({ settings }) => TextPolicy.layer(settings.text!, settings.seed))
+)
+
 /** Policy of the family in the settings. */
 export const chosen: PolicyLayer = Layer.unwrap(
-  Effect.map(Workspace, ({ settings }) => ({ flat, item, parallel })[settings.family])
+  Effect.map(Workspace, ({ settings }) => ({ flat, item, parallel, text })[settings.family])
 )
 
 /** Embeddings from which the SIDs of the run were made, read or computed at their first use. */

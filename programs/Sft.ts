@@ -26,11 +26,12 @@ import * as TrainingState from "../src/training/TrainingState.ts"
 import * as Base from "./Base.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
+import * as TextTasks from "./TextTasks.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
 /** Data of supervised training. */
-export interface SftData {
+export interface SftData<E = never> {
   /** Item numbers of each training user, oldest first. */
   readonly sequences: ReadonlyArray<Int32Array>
   /** Times of the events of `sequences`, in ms since 1970. @default none */
@@ -39,6 +40,8 @@ export interface SftData {
   readonly validation: ReadonlyArray<Example>
   /** Whether validation excludes items of the history from every list, as the evaluation does. */
   readonly historyExcluded: boolean
+  /** Function that returns the examples of an epoch, from 0. @default every position of every sequence */
+  readonly examples?: ((epoch: number) => Effect.Effect<ReadonlyArray<Prompt.TrainingExample>, E>) | undefined
 }
 
 /** Report of one optimizer step. */
@@ -66,19 +69,29 @@ export interface SftHooks<E = never, R = never> {
 
 /** Trains the policy of the context; afterwards its parameters are those of the best validation. */
 export const train = Effect.fn("Sft.train")(
-  function*<E = never, R = never>(config: SftConfig, data: SftData, seed: number, hooks: SftHooks<E, R> = {}) {
+  function*<E = never, R = never, X = never>(
+    config: SftConfig,
+    data: SftData<X>,
+    seed: number,
+    hooks: SftHooks<E, R> = {}
+  ) {
     const policy = yield* PolicyModel
     const store = yield* PolicyParameters
     const log = yield* RunLog
     const progress = yield* Progress
     const gradient = yield* policy.supervised
     const optimizer = hooks.optimizer ?? Adam.adamW(config.optimizer)
-    const examples = data.sequences.map((items, user) =>
+    const positions = data.sequences.map((items, user) =>
       Prompt.everyPosition({ user, items, times: data.times?.[user] })
     )
+    const planOf = (epoch: number) =>
+      Effect.flatMap(
+        data.examples?.(epoch) ?? Effect.succeed(positions),
+        (examples) => policy.plan(examples, seed, epoch)
+      )
     const users = TrainingState.sample(data.validation, config.validationUsers, seed)
     const ranking = { beams: config.validationBeams, historyExcluded: data.historyExcluded }
-    const steps = config.epochs * (yield* policy.plan(examples, seed, 0)).length
+    const steps = config.epochs * (yield* planOf(0)).length
 
     const selection = yield* Selection.open({
       kind,
@@ -90,7 +103,7 @@ export const train = Effect.fn("Sft.train")(
     let [step, epoch, stopped] = [selection.step, selection.round, false]
     const tracker = progress.start("sft", steps, "steps", step)
     while (epoch < config.epochs && !selection.isExhausted && !stopped) {
-      const batches = yield* policy.plan(examples, seed, epoch)
+      const batches = yield* planOf(epoch)
       let lossSum = 0
       for (const [i, batch] of batches.entries()) {
         const { loss } = yield* gradient.accumulate(store, [{ batch }], { seed, step })
@@ -148,11 +161,14 @@ export const train = Effect.fn("Sft.train")(
  */
 export const show = Effect.fn("Sft.show")(function*(count: number) {
   const { settings } = yield* Workspace
-  const { split } = yield* Prepare.program()
+  const prepared = yield* Prepare.program()
   const { index } = yield* Tokenize.program()
+  const text = yield* TextTasks.open(prepared, index)
+  if (text !== undefined) return yield* text.show(count)
+  const { split } = prepared
   const users = Array.from(Random.permutation(split.train.length, settings.seed, 0))
     .filter((user) => split.train[user]!.length > 0).slice(0, count)
-  return users.map((user) => ({
+  return users.map((user): TextTasks.Shown => ({
     task: "history",
     user,
     spans: Show.ofItems(index, split.train[user]!.subarray(-settings.policy.historyItems))
@@ -162,13 +178,21 @@ export const show = Effect.fn("Sft.show")(function*(count: number) {
 /** Trains the policy of the run, or resumes. */
 export const program = Effect.fn("sft")(function*(policy: Policies.PolicyLayer = Policies.chosen) {
   const { settings } = yield* Workspace
-  const { dataset, split } = yield* Prepare.program()
+  const prepared = yield* Prepare.program()
+  const { dataset, split } = prepared
   const { index } = yield* Tokenize.program()
   const { historyExcluded } = settings.evaluation
+  const text = yield* TextTasks.open(prepared, index)
   return yield* Base.load(index).pipe(
     Effect.andThen(train(
       settings.sft,
-      { sequences: split.train, times: split.trainTimes, validation: split.validation, historyExcluded },
+      {
+        sequences: split.train,
+        times: split.trainTimes,
+        validation: split.validation,
+        historyExcluded,
+        examples: text?.examples
+      },
       settings.seed
     )),
     Effect.provide(Policies.layer(policy, dataset, index))
