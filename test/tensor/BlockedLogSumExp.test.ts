@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as tf from "@tensorflow/tfjs"
+import type * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import * as Random from "../../src/statistics/Random.ts"
 import { masked } from "../../src/tensor/Attention.ts"
