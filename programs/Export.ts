@@ -28,7 +28,7 @@ import { SettingsError } from "./SettingsError.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
-/** What is written, and where. */
+/** Options of an export. */
 export interface Request {
   /** Folder that is made. */
   readonly to: string

@@ -19,6 +19,8 @@ import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import * as TextPolicy from "../src/policy/text/TextPolicy.ts"
 import { type SidIndex } from "../src/sid/SidIndex.ts"
 import { Sids } from "../src/sid/Sids.ts"
+import * as ItemTexts from "../src/task/ItemTexts.ts"
+import * as TextPrompts from "../src/task/TextPrompts.ts"
 import { type TensorRuntime } from "../src/tensor/TensorRuntime.ts"
 import * as Prepare from "./Prepare.ts"
 import * as Tokenize from "./Tokenize.ts"
@@ -47,10 +49,13 @@ export const parallel: PolicyLayer = Layer.unwrap(
 )
 
 /** Text policy, a pretrained decoder of a folder. */
-export const text: PolicyLayer = Layer.unwrap(
+export const text: PolicyLayer = Layer.unwrap(Effect.gen(function*() {
+  const { settings: { seed, text } } = yield* Workspace
+  const { items } = yield* Catalogue
   // Settings with the family have its own.
-  Effect.map(Workspace, ({ settings }) => TextPolicy.layer(settings.text!, settings.seed))
-)
+  const { tasks, ...config } = text!
+  return TextPolicy.layer(config, TextPrompts.words(tasks, ItemTexts.ofItems(items, tasks.category)), seed)
+}))
 
 /** Policy of the family in the settings. */
 export const chosen: PolicyLayer = Layer.unwrap(

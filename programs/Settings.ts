@@ -15,8 +15,8 @@ import { LsaConfig } from "../src/embedding/Lsa.ts"
 import { conflicts, GrpoConfig } from "../src/grpo/Grpo.ts"
 import { FlatPolicyConfig } from "../src/policy/flat/FlatPolicy.ts"
 import { ItemPolicyConfig } from "../src/policy/item/ItemPolicyConfig.ts"
-import { TextPolicyConfig } from "../src/policy/text/TextPolicyConfig.ts"
 import { SftConfig } from "../src/sft/Sft.ts"
+import { TextConfig } from "../src/task/TextConfig.ts"
 import { defaultEncoder, EncoderConfig } from "./Encoders.ts"
 import * as Families from "./Families.ts"
 import * as Quantizers from "./Quantizers.ts"
@@ -80,7 +80,7 @@ const combinations = ({ base, data, family, filter, grpo, lsa, policy, shop, spl
   readonly policy: FlatPolicyConfig
   readonly shop: ShopConfig
   readonly split: SplitConfig
-  readonly text?: TextPolicyConfig
+  readonly text?: TextConfig
 }): Found => {
   const { complement, earlierComplement, taste, popularity, chance } = shop
   return [
@@ -157,8 +157,8 @@ export class Settings extends Schema.Class<Settings>("sidereal/programs/Settings
     policy: FlatPolicyConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     /** Settings of the families with one position per item: item and parallel. */
     item: ItemPolicyConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-    /** Settings of the text family. @default none, for the other families */
-    text: Schema.optionalKey(TextPolicyConfig),
+    /** Settings of the text family and its tasks. @default none, for the other families */
+    text: Schema.optionalKey(TextConfig),
     sft: SftConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     grpo: GrpoConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     evaluation: EvaluationConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))

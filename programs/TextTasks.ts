@@ -4,13 +4,13 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as TextFolder from "../src/policy/text/TextFolder.ts"
-import * as TextPrompts from "../src/policy/text/TextPrompts.ts"
 import * as Durable from "../src/run/Durable.ts"
 import { type SidIndex } from "../src/sid/SidIndex.ts"
 import * as ItemTexts from "../src/task/ItemTexts.ts"
 import * as Mixture from "../src/task/Mixture.ts"
 import * as Preferences from "../src/task/Preferences.ts"
 import * as Show from "../src/task/Show.ts"
+import * as TextPrompts from "../src/task/TextPrompts.ts"
 import { type Prepared } from "./Prepare.ts"
 import { Workspace } from "./Workspace.ts"
 
@@ -28,7 +28,7 @@ export const open = Effect.fn("TextTasks.open")(function*({ dataset, split }: Pr
   const { seed, text } = settings
   const { maximum, vocabulary } = yield* TextFolder.open(text, index)
   const texts = ItemTexts.ofItems(dataset.items, text.tasks.category)
-  const wording = TextPrompts.optionsOf({ tasks: text.tasks, beginning: vocabulary.beginning })
+  const wording = TextPrompts.optionsOf(text.tasks, vocabulary.beginning)
   const preferences = text.tasks.preferences === undefined
     ? undefined
     : yield* readPreferences(text.tasks.preferences, new Map(dataset.items.map(({ key }, item) => [key, item])))

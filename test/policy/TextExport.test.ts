@@ -12,13 +12,13 @@ import * as CheckpointWriter from "../../src/policy/huggingface/CheckpointWriter
 import * as Lora from "../../src/policy/lora/Lora.ts"
 import { PolicyModel } from "../../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
-import * as Prompt from "../../src/policy/Prompt.ts"
+import type * as Prompt from "../../src/policy/Prompt.ts"
 import * as TextExport from "../../src/policy/text/TextExport.ts"
 import * as TextFolder from "../../src/policy/text/TextFolder.ts"
-import { type TextPolicyConfig } from "../../src/policy/text/TextPolicyConfig.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
 import { Sids } from "../../src/sid/Sids.ts"
 import * as LeafSpace from "../../src/sid/trie/LeafSpace.ts"
+import { type TextConfig } from "../../src/task/TextConfig.ts"
 import * as ParameterBuffer from "../../src/tensor/ParameterBuffer.ts"
 import * as ByteLevelBpe from "../../src/tokenizer/ByteLevelBpe.ts"
 import * as TokenizerFile from "../../src/tokenizer/TokenizerFile.ts"
@@ -40,7 +40,7 @@ const scored = Effect.fnUntraced(function*(weights: Parameters<PolicyModel["Serv
 
 for (const [name, index] of catalogues) {
   for (const tied of [true, false]) {
-    const layerOf = (config: TextPolicyConfig) =>
+    const layerOf = (config: TextConfig) =>
       PolicyParameters.layer.pipe(
         Layer.provideMerge(TextFixture.layerOf(config, index)),
         Layer.provideMerge(Sids.layer(index)),

@@ -7,17 +7,18 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { Catalogue } from "../../src/catalog/Catalogue.ts"
 import { type Dataset } from "../../src/catalog/Dataset.ts"
 import { ItemEmbeddings } from "../../src/embedding/ItemEmbeddings.ts"
 import * as CheckpointConfig from "../../src/policy/huggingface/CheckpointConfig.ts"
 import * as CheckpointWriter from "../../src/policy/huggingface/CheckpointWriter.ts"
 import * as TextPolicy from "../../src/policy/text/TextPolicy.ts"
-import { TextPolicyConfig } from "../../src/policy/text/TextPolicyConfig.ts"
 import * as Transformer from "../../src/policy/transformer/Transformer.ts"
 import { type SidIndex } from "../../src/sid/SidIndex.ts"
 import * as Random from "../../src/statistics/Random.ts"
 import { type FloatType } from "../../src/storage/Safetensors.ts"
+import * as ItemTexts from "../../src/task/ItemTexts.ts"
+import { TextConfig } from "../../src/task/TextConfig.ts"
+import * as TextPrompts from "../../src/task/TextPrompts.ts"
 import * as ParameterBuffer from "../../src/tensor/ParameterBuffer.ts"
 import * as ByteAlphabet from "../../src/tokenizer/ByteAlphabet.ts"
 import * as TokenizerFile from "../../src/tokenizer/TokenizerFile.ts"
@@ -81,24 +82,24 @@ export const dataset = (items: number, sequences: ReadonlyArray<Int32Array> = []
 })
 
 /** Returns settings for a folder. */
-export const settings = (folder: string, own: Partial<typeof TextPolicyConfig.Encoded> = {}) =>
-  Schema.decodeSync(TextPolicyConfig)({ train: "all", tasks: { historyItems }, ...own, folder })
+export const settings = (folder: string, own: Partial<typeof TextConfig.Encoded> = {}) =>
+  Schema.decodeSync(TextConfig)({ train: "all", tasks: { historyItems }, ...own, folder })
 
 /** Provides the policy of settings over a catalogue of items with titles. */
-export const layerOf = (config: TextPolicyConfig, index: SidIndex) =>
-  TextPolicy.layer(config, 11).pipe(
-    Layer.provide(Catalogue.layer(dataset(index.sids.length))),
-    Layer.provide(ItemEmbeddings.layer({
-      rows: index.sids.length,
-      width: 3,
-      data: Float32Array.from({ length: index.sids.length * 3 }, Random.normal(5, 1))
-    }))
-  )
+export const layerOf = (config: TextConfig, index: SidIndex) =>
+  TextPolicy.layer(config, TextPrompts.words(config.tasks, ItemTexts.ofItems(dataset(index.sids.length).items)), 11)
+    .pipe(
+      Layer.provide(ItemEmbeddings.layer({
+        rows: index.sids.length,
+        width: 3,
+        data: Float32Array.from({ length: index.sids.length * 3 }, Random.normal(5, 1))
+      }))
+    )
 
 /** Provides the policy on a folder of its own. */
 export const layer = (
   index: SidIndex,
-  own: Partial<typeof TextPolicyConfig.Encoded> = {},
+  own: Partial<typeof TextConfig.Encoded> = {},
   decoder: Partial<Transformer.DecoderConfig> = {},
   dtype: FloatType = "F32"
 ) =>

@@ -17,10 +17,10 @@ import { PolicyModel } from "../../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
 import * as Prompt from "../../src/policy/Prompt.ts"
 import * as TextFolder from "../../src/policy/text/TextFolder.ts"
-import { type TextPolicyConfig } from "../../src/policy/text/TextPolicyConfig.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
 import { Sids } from "../../src/sid/Sids.ts"
 import * as LeafSpace from "../../src/sid/trie/LeafSpace.ts"
+import { type TextConfig } from "../../src/task/TextConfig.ts"
 import * as ByteLevelBpe from "../../src/tokenizer/ByteLevelBpe.ts"
 import * as TokenizerFile from "../../src/tokenizer/TokenizerFile.ts"
 import { distance } from "../Golden.ts"
@@ -29,7 +29,7 @@ import { index as plain } from "./Fixture.ts"
 import * as Oracle from "./Float64Oracle.ts"
 import * as TextFixture from "./TextFixture.ts"
 
-type Own = Partial<typeof TextPolicyConfig.Encoded>
+type Own = Partial<typeof TextConfig.Encoded>
 
 const V = TextFixture.shape.vocabulary
 
@@ -136,6 +136,8 @@ const examplesOf = (index: SidIndex.SidIndex) => {
 }
 
 const step = { seed: 1, step: 0 }
+
+const optimizer = Adam.adamW(Schema.decodeSync(AdamWConfig)({}))
 
 /** The central difference of `f` in weight `i` of a parameter. */
 const slope = (weights: Oracle.Weights, name: string, i: number, f: () => number): number => {
@@ -303,7 +305,6 @@ describe("the text policy", () => {
           assert.isAbove(buffer.halves, 2 * V * 16)
           const before = (yield* store.save).weights
           const gradient = yield* policy.supervised
-          const optimizer = Adam.adamW(Schema.decodeSync(AdamWConfig)({}))
           const losses: Array<number> = []
           for (let at = 0; at < 4; at++) {
             const [batch] = yield* policy.plan(examplesOf(plain).given, 1, at)

@@ -3,7 +3,6 @@
  */
 import * as Matrix from "../../matrix/Matrix.ts"
 import * as Random from "../../statistics/Random.ts"
-import { type ItemTexts } from "../../task/ItemTexts.ts"
 import { type ParameterSpec, type ParameterSpecs } from "../../tensor/ParameterBuffer.ts"
 import * as CompactVocabulary from "../flat/CompactVocabulary.ts"
 import * as CheckpointFolder from "../huggingface/CheckpointFolder.ts"
@@ -13,12 +12,13 @@ import * as NewRows from "./NewRows.ts"
 import * as TextNetwork from "./TextNetwork.ts"
 import { type TextPolicyConfig } from "./TextPolicyConfig.ts"
 import { type TextVocabulary } from "./TextVocabulary.ts"
+import { type Words } from "./Words.ts"
 
-/** What the parameters are made of. */
+/** Origin of the initial values. */
 export interface Source {
   readonly checkpoint: CheckpointFolder.CheckpointFolder
   readonly vocabulary: TextVocabulary
-  readonly texts: ItemTexts
+  readonly words: Words
   /** Embeddings of the items [N, E], for the start `projected`. */
   readonly embeddings?: Matrix.Matrix | undefined
   readonly seed: number
@@ -35,7 +35,7 @@ const adapters = 0x10a4
 /** Returns the initial rows of the SID tokens [R, D] beside a matrix [V, D]; tokens of the folder keep their rows. */
 const startRows = (
   rows: Matrix.Matrix,
-  { embeddings, seed, texts, vocabulary }: Source,
+  { embeddings, seed, vocabulary, words: { ofItem } }: Source,
   start: TextPolicyConfig["start"]
 ): Matrix.Matrix => {
   const { codec: { sids, tokenizer }, ids, own } = vocabulary
@@ -43,7 +43,7 @@ const startRows = (
   const words = () =>
     NewRows.meansOfWords(
       rows,
-      sids.items.map((_, item) => tokenizer.encode(texts.title(item) || texts.description(item, "joined")))
+      sids.items.map((_, item) => tokenizer.encode(ofItem(item)))
     )
   const values = start === "around-mean" ? noisy(sids.ids.length) : NewRows.rescaled(
     NewRows.meansOfItems(

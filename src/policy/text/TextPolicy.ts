@@ -9,10 +9,8 @@ import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Path from "effect/Path"
-import { Catalogue } from "../../catalog/Catalogue.ts"
 import { ItemEmbeddings } from "../../embedding/ItemEmbeddings.ts"
 import { Sids } from "../../sid/Sids.ts"
-import * as ItemTexts from "../../task/ItemTexts.ts"
 import * as Attention from "../../tensor/Attention.ts"
 import { TensorRuntime } from "../../tensor/TensorRuntime.ts"
 import * as FlatDecoder from "../flat/FlatDecoder.ts"
@@ -26,14 +24,13 @@ import * as TextFolder from "./TextFolder.ts"
 import * as TextNetwork from "./TextNetwork.ts"
 import * as TextParameters from "./TextParameters.ts"
 import { type TextPolicyConfig } from "./TextPolicyConfig.ts"
-import * as TextPrompts from "./TextPrompts.ts"
 import * as TextSupervised from "./TextSupervised.ts"
 import { toModel } from "./TextVocabulary.ts"
+import * as Words from "./Words.ts"
 
-const make = (config: TextPolicyConfig, seed: number, attention: number) =>
+const make = (config: TextPolicyConfig, words: Words.Words, seed: number, attention: number) =>
   Effect.gen(function*() {
     const { index } = yield* Sids
-    const { items } = yield* Catalogue
     const { checkpoint, decoder: shape, maximum, vocabulary } = yield* TextFolder.open(config, index)
     const embeddings = config.start === "projected"
       ? yield* (yield* ItemEmbeddings).matrix.pipe(
@@ -42,9 +39,7 @@ const make = (config: TextPolicyConfig, seed: number, attention: number) =>
         )
       )
       : undefined
-    const texts = ItemTexts.ofItems(items, config.tasks.category)
-    const wording: TextPrompts.Wording = { tasks: config.tasks, texts, beginning: vocabulary.beginning }
-    const specs = () => TextParameters.make({ checkpoint, vocabulary, texts, embeddings, seed }, config)
+    const specs = () => TextParameters.make({ checkpoint, vocabulary, words, embeddings, seed }, config)
     const slots = Object.entries(specs()).map(([name, { shape, storage = "float32", trainable = true }]) => ({
       name,
       shape,
@@ -54,7 +49,9 @@ const make = (config: TextPolicyConfig, seed: number, attention: number) =>
     const network = TextNetwork.make(shape, vocabulary, slots)
     const modelIds = toModel(vocabulary, shape.vocabulary)
     const encode = (prompt: Prompt) =>
-      modelIds(TextCodec.encode(vocabulary.codec, TextPrompts.segments(wording, prompt))).subarray(-maximum)
+      modelIds(TextCodec.encode(vocabulary.codec, Words.segments(words, vocabulary.beginning, prompt))).subarray(
+        -maximum
+      )
     const decoder = yield* FlatDecoder.make({
       network,
       base: shape.vocabulary,
@@ -62,7 +59,7 @@ const make = (config: TextPolicyConfig, seed: number, attention: number) =>
     })
     const layout: TextSupervised.Layout = {
       vocabulary,
-      wording,
+      words,
       rows: shape.vocabulary,
       maximum,
       batchTokens: config.batchTokens,
@@ -84,16 +81,17 @@ const make = (config: TextPolicyConfig, seed: number, attention: number) =>
   })
 
 /**
- * Builds the text policy for the catalogue of the context; what the folder does not determine is drawn from `seed`.
+ * Builds the text policy for the catalogue of the context, which speaks in `words`; what the folder does not determine is drawn from `seed`.
  * Candidate trees are computed in parts of at most `attention` cells (default 2^26, 256 MB of float32). Fails for a folder
  * that cannot be used.
  */
 export const layer = (
   config: TextPolicyConfig,
+  words: Words.Words,
   seed: number,
   attention: number = Attention.widest
 ): Layer.Layer<
   PolicyModel,
   PolicyError,
-  TensorRuntime | Sids | Catalogue | ItemEmbeddings | FileSystem.FileSystem | Path.Path
-> => Layer.effect(PolicyModel, make(config, seed, attention))
+  TensorRuntime | Sids | ItemEmbeddings | FileSystem.FileSystem | Path.Path
+> => Layer.effect(PolicyModel, make(config, words, seed, attention))

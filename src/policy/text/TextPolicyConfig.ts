@@ -1,9 +1,8 @@
 /**
- * Settings of the text family: the folder of the model, what is trained, the tasks, and the sizes of batches.
+ * Settings of the text family: the folder of the model, what is trained, and the sizes of batches.
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { TasksConfig } from "../../task/Tasks.ts"
 import { LoraConfig } from "../lora/LoraConfig.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
@@ -13,8 +12,6 @@ export class TextPolicyConfig extends Schema.Class<TextPolicyConfig>("sidereal/p
   Schema.Struct({
     /** Folder of a model of Hugging Face (Qwen2, Qwen3, Llama, Mistral) with its tokenizer. */
     folder: Schema.String.check(Schema.isMinLength(1)),
-    /** Tasks of supervised training, and the wording of prompts. */
-    tasks: TasksConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     /**
      * What is trained besides the rows of the SID tokens: all weights, adapters (LoRA) on frozen weights, or nothing.
      * @default lora

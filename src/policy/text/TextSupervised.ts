@@ -24,13 +24,13 @@ import * as StateDropout from "../transformer/StateDropout.ts"
 import * as Transformer from "../transformer/Transformer.ts"
 import * as TextCodec from "./TextCodec.ts"
 import * as TextNetwork from "./TextNetwork.ts"
-import * as TextPrompts from "./TextPrompts.ts"
 import { type TextVocabulary, toModel } from "./TextVocabulary.ts"
+import * as Words from "./Words.ts"
 
-/** How examples become rows of tokens. */
+/** Layout of examples as rows of tokens. */
 export interface Layout {
   readonly vocabulary: TextVocabulary
-  readonly wording: TextPrompts.Wording
+  readonly words: Words.Words
   /** Rows of the folder's embedding, V. */
   readonly rows: number
   /** Most positions of an example. */
@@ -49,11 +49,11 @@ interface Asked {
 
 /** Returns an example in text; every item of a history but the first asks for itself. */
 const asked = (
-  wording: TextPrompts.Wording,
+  { vocabulary: { beginning }, words }: Layout,
   { answer, prompt, weight }: TrainingExample
 ): Effect.Effect<ReadonlyArray<Asked>, PolicyError> => {
   if (answer !== "every-position") {
-    return Effect.succeed([{ prompt: TextPrompts.segments(wording, prompt), answer, weight }])
+    return Effect.succeed([{ prompt: Words.segments(words, beginning, prompt), answer, weight }])
   }
   if (prompt._tag === "Text") {
     return Effect.fail(
@@ -68,7 +68,7 @@ const asked = (
   }
   const { items } = prompt.history
   return Effect.succeed(Array.from(items.subarray(1), (item, i) => ({
-    ...TextPrompts.ofHistory(wording, items.subarray(0, i + 1), item),
+    ...words.ofHistory(items.subarray(0, i + 1), item, beginning),
     weight
   })))
 }
@@ -130,9 +130,9 @@ export const plan = Effect.fnUntraced(function*(
   seed: number,
   epoch: number
 ) {
-  const { batchTokens, loss, maximum, vocabulary, wording } = layout
+  const { batchTokens, loss, maximum, vocabulary } = layout
   const modelIds = toModel(vocabulary, layout.rows)
-  const all = (yield* Effect.forEach(examples, (example) => asked(wording, example))).flat().map(
+  const all = (yield* Effect.forEach(examples, (example) => asked(layout, example))).flat().map(
     ({ answer, prompt, weight }): Row => {
       const example = TextCodec.encodeExample(vocabulary.codec, prompt, answer, { end: vocabulary.end, maximum })
       return { tokens: modelIds(example.ids), first: loss === "all" ? 1 : Math.max(1, example.answer), weight }
