@@ -15,14 +15,16 @@ import { good, refused } from "./CommandLine.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "sidereal-text-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
-beforeAll(() => Effect.runPromise(TextFixture.write(join(folder, "model")).pipe(Effect.provide(NodeServices.layer))))
+beforeAll(() =>
+  Effect.runPromise(TextFixture.write(join(folder, "model"), {}, "BF16").pipe(Effect.provide(NodeServices.layer)))
+)
 
 const shared = {
   shop: { users: 40, items: 30 },
   lsa: { width: 8 },
   sft: { epochs: 2, epochsPerValidation: 1, validationUsers: 10, learningRate: { peak: 3e-3, warmupSteps: 4 } },
   grpo: { steps: 2, promptsPerStep: 4, groupSize: 4, stepsPerValidation: 1, validationUsers: 10 },
-  evaluation: { fusionUsers: 10 }
+  evaluation: { fusionUsers: 10, beams: 20 }
 }
 const settings = (name: string, own: Record<string, unknown>) => {
   const file = join(folder, `${name}.json`)
