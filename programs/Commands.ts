@@ -8,6 +8,7 @@ import * as Data from "./commands/Data.ts"
 import * as Demo from "./commands/Demo.ts"
 import * as Embed from "./commands/Embed.ts"
 import * as Evaluate from "./commands/Evaluate.ts"
+import * as Export from "./commands/Export.ts"
 import * as Grpo from "./commands/Grpo.ts"
 import * as Recommend from "./commands/Recommend.ts"
 import * as Report from "./commands/Report.ts"
@@ -29,6 +30,7 @@ export const cli = Root.command.pipe(
     Worker.command,
     Evaluate.command,
     Recommend.command,
+    Export.command,
     Report.command,
     Bench.command
   ])

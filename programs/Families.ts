@@ -3,7 +3,7 @@
  */
 
 /** Names of the families. */
-export const families = ["flat", "item", "parallel"] as const
+export const families = ["flat", "item", "parallel", "text"] as const
 
 /** Name of a family. */
 export type Family = (typeof families)[number]

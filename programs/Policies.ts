@@ -2,7 +2,9 @@
  * Policy families of the programs: ordinary layers over the catalogue and its SIDs.
  */
 import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import type * as Path from "effect/Path"
 import { Catalogue } from "../src/catalog/Catalogue.ts"
 import { type Dataset } from "../src/catalog/Dataset.ts"
 import * as Split from "../src/catalog/Split.ts"
@@ -15,8 +17,11 @@ import * as ParallelPolicy from "../src/policy/parallel/ParallelPolicy.ts"
 import { type PolicyError } from "../src/policy/PolicyError.ts"
 import { type PolicyModel } from "../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
+import * as TextPolicy from "../src/policy/text/TextPolicy.ts"
 import { type SidIndex } from "../src/sid/SidIndex.ts"
 import { Sids } from "../src/sid/Sids.ts"
+import * as ItemTexts from "../src/task/ItemTexts.ts"
+import * as TextPrompts from "../src/task/TextPrompts.ts"
 import { type TensorRuntime } from "../src/tensor/TensorRuntime.ts"
 import * as Prepare from "./Prepare.ts"
 import * as Tokenize from "./Tokenize.ts"
@@ -26,7 +31,7 @@ import { Workspace } from "./Workspace.ts"
 export type PolicyLayer = Layer.Layer<
   PolicyModel,
   PolicyError,
-  TensorRuntime | Catalogue | Sids | ItemEmbeddings | Workspace
+  TensorRuntime | Catalogue | Sids | ItemEmbeddings | Workspace | FileSystem.FileSystem | Path.Path
 >
 
 /** Flat policy, with one position per code. */
@@ -59,9 +64,18 @@ export const item: PolicyLayer = withTimes(ItemPolicy)
 /** Parallel policy, which writes all digits at once. */
 export const parallel: PolicyLayer = withTimes(ParallelPolicy)
 
+/** Text policy, a pretrained decoder of a folder. */
+export const text: PolicyLayer = Layer.unwrap(Effect.gen(function*() {
+  const { settings: { seed, text } } = yield* Workspace
+  const { items } = yield* Catalogue
+  // Settings with the family have its own.
+  const { tasks, ...config } = text!
+  return TextPolicy.layer(config, TextPrompts.words(tasks, ItemTexts.ofItems(items, tasks.category)), seed)
+}))
+
 /** Policy of the family in the settings. */
 export const chosen: PolicyLayer = Layer.unwrap(
-  Effect.map(Workspace, ({ settings }) => ({ flat, item, parallel })[settings.family])
+  Effect.map(Workspace, ({ settings }) => ({ flat, item, parallel, text })[settings.family])
 )
 
 /** Embeddings from which the SIDs of the run were made, read or computed at their first use. */

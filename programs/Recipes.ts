@@ -18,7 +18,8 @@ export const recipes: Readonly<Record<Families.Family, Settings.PartialSettings>
     family: "parallel",
     item: { negatives: 512 },
     sft: { epochs: 10, learningRate: { peak: 4e-3, warmupSteps: 100 }, optimizer: { averaging: 0.98 } }
-  }
+  },
+  text: { family: "text" }
 }
 
 /** Names of the sizes, and the shapes of the policies that they stand for; `small` is the default. */

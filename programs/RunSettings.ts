@@ -44,6 +44,7 @@ const fixedBy: Readonly<Record<keyof Settings.PartialSettings, Stage | undefined
   family: "sft",
   policy: "sft",
   item: "sft",
+  text: "sft",
   sft: "sft",
   grpo: "grpo",
   evaluation: undefined

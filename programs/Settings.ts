@@ -16,6 +16,7 @@ import { conflicts, GrpoConfig } from "../src/grpo/Grpo.ts"
 import { FlatPolicyConfig } from "../src/policy/flat/FlatPolicy.ts"
 import { ItemPolicyConfig } from "../src/policy/item/ItemPolicyConfig.ts"
 import { SftConfig } from "../src/sft/Sft.ts"
+import { TextConfig } from "../src/task/TextConfig.ts"
 import { defaultEncoder, EncoderConfig } from "./Encoders.ts"
 import * as Families from "./Families.ts"
 import * as Quantizers from "./Quantizers.ts"
@@ -74,7 +75,7 @@ const largestWeight = 1e6
 const noReward = "Expected the name of a reward"
 
 /** Checks of settings that involve several fields. */
-const combinations = ({ base, data, family, filter, grpo, lsa, policy, shop, split }: {
+const combinations = ({ base, data, family, filter, grpo, lsa, policy, shop, split, text }: {
   readonly base?: string
   readonly data?: string
   readonly family: string
@@ -84,6 +85,7 @@ const combinations = ({ base, data, family, filter, grpo, lsa, policy, shop, spl
   readonly policy: FlatPolicyConfig
   readonly shop: ShopConfig
   readonly split: SplitConfig
+  readonly text?: TextConfig
 }): Found => {
   const { complement, earlierComplement, taste, popularity, chance } = shop
   return [
@@ -93,6 +95,9 @@ const combinations = ({ base, data, family, filter, grpo, lsa, policy, shop, spl
       : []),
     ...(policy.lora !== undefined && family !== "flat"
       ? problem("family", "Expected flat, the family of policy.lora")
+      : []),
+    ...(family === "text" && text === undefined
+      ? problem("text.folder", "Expected the folder of a model, which the text family needs")
       : []),
     ...(filter.from !== undefined && filter.to !== undefined && filter.from > filter.to
       ? problem("filter.from", `Expected a time not after filter.to, ${filter.to}`)
@@ -157,6 +162,8 @@ export class Settings extends Schema.Class<Settings>("sidereal/programs/Settings
     policy: FlatPolicyConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     /** Settings of the families with one position per item: item and parallel. */
     item: ItemPolicyConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    /** Settings of the text family and its tasks. @default none, for the other families */
+    text: Schema.optionalKey(TextConfig),
     sft: SftConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     grpo: GrpoConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     evaluation: EvaluationConfig.pipe(Schema.withDecodingDefaultKey(Effect.succeed({})))
@@ -203,7 +210,9 @@ const described = (message: string, keys: ReadonlyArray<string>, value: unknown)
   const name = keys.at(-1) ?? ""
   if (message.includes("excess property")) {
     // At the top level there are settings without a default, too.
-    const known = keys.length === 1 ? Settings.fields : defaultAt(keys.slice(0, -1)) ?? {}
+    const known = keys.length === 1
+      ? Settings.fields
+      : valueAt(Schema.decodeSync(Settings)({ text: { folder: "." } }), keys.slice(0, -1)) ?? {}
     return `there is no such setting; ${didYouMean(name, Object.keys(known))}`
   }
   if (message === noReward) return `${message}; ${didYouMean(name, Rewards.names)}`
@@ -269,7 +278,11 @@ export const located = Effect.fnUntraced(function*(partial: Readonly<Record<stri
     if (key === undefined) return typeof value === "string" && value !== "" ? path.resolve(value) : value
     return isRecord(value) && value[key] !== undefined ? { ...value, [key]: resolved(value[key], rest) } : value
   }
-  return [["data"], ["base"], ["encoder", "path"], ["tokenizer", "given", "path"]].reduce<Record<string, unknown>>(
+  return [["data"], ["base"], ["encoder", "path"], ["tokenizer", "given", "path"], ["text", "folder"], [
+    "text",
+    "tasks",
+    "preferences"
+  ]].reduce<Record<string, unknown>>(
     (settings, at) => resolved(settings, at) as Record<string, unknown>,
     partial
   )
@@ -299,9 +312,14 @@ export const checkFiles = Effect.fnUntraced(function*(settings: Settings, parts:
     )
   }
   if (settings.base !== undefined) yield* check("base", settings.base, "Directory")
+  if (settings.family === "text" && settings.text !== undefined) {
+    const { folder, tasks: { preferences } } = settings.text
+    yield* check("text.folder", folder, "Directory")
+    if (preferences !== undefined) yield* check("text.tasks.preferences", preferences, "File")
+  }
   if (problems.length === 0) return
   const giver = parts.findLast(({ settings }) =>
-    ["encoder", "tokenizer", "base"].some((field) => valueAt(settings, [field]) !== undefined)
+    ["encoder", "tokenizer", "base", "text"].some((field) => valueAt(settings, [field]) !== undefined)
   )
   return yield* new SettingsError({ source: (giver ?? parts.at(-1))!.source, problems })
 })

@@ -27,11 +27,12 @@ import * as TrainingState from "../src/training/TrainingState.ts"
 import * as Base from "./Base.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
+import * as TextTasks from "./TextTasks.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
 
 /** Data of supervised training. */
-export interface SftData {
+export interface SftData<E = never> {
   /** Item numbers of each training user, oldest first. */
   readonly sequences: ReadonlyArray<Int32Array>
   /** Times of the events of `sequences`, in ms since 1970. @default none */
@@ -40,6 +41,8 @@ export interface SftData {
   readonly validation: ReadonlyArray<Example>
   /** Whether validation excludes items of the history from every list, as the evaluation does. */
   readonly historyExcluded: boolean
+  /** Function that returns the examples of an epoch, from 0. @default every position of every sequence */
+  readonly examples?: ((epoch: number) => Effect.Effect<ReadonlyArray<Prompt.TrainingExample>, E>) | undefined
 }
 
 /** Report of one optimizer step. */
@@ -92,16 +95,22 @@ export const learning = Effect.fnUntraced(function*(optimizer: Optimizer.Optimiz
 
 /** Trains the policy of the context; afterwards its parameters are those of the best validation. */
 export const train = Effect.fn("Sft.train")(
-  function*<E = never, R = never>(config: SftConfig, data: SftData, seed: number, hooks: SftHooks<E, R> = {}) {
+  function*<E = never, R = never, X = never>(
+    config: SftConfig,
+    data: SftData<X>,
+    seed: number,
+    hooks: SftHooks<E, R> = {}
+  ) {
     const policy = yield* PolicyModel
     const store = yield* PolicyParameters
     const log = yield* RunLog
     const progress = yield* Progress
     const learn = yield* learning(hooks.optimizer ?? Adam.adamW(config.optimizer), seed)
-    const examples = examplesOf(data)
+    const positions = examplesOf(data)
+    const examplesAt = (epoch: number) => data.examples?.(epoch) ?? Effect.succeed(positions)
     const users = TrainingState.sample(data.validation, config.validationUsers, seed)
     const ranking = { beams: config.validationBeams, historyExcluded: data.historyExcluded }
-    const steps = config.epochs * (yield* policy.plan(examples, seed, 0)).length
+    const steps = config.epochs * (yield* policy.plan(yield* examplesAt(0), seed, 0)).length
 
     const selection = yield* Selection.open({
       kind,
@@ -124,7 +133,7 @@ export const train = Effect.fn("Sft.train")(
     let [step, epoch, stopped] = [selection.step, selection.round, false]
     const tracker = progress.start("sft", steps, "steps", step)
     while (epoch < config.epochs && !selection.isExhausted && !stopped) {
-      const augmented = Augmentation.apply(config.augmentation, examples, seed, epoch)
+      const augmented = Augmentation.apply(config.augmentation, yield* examplesAt(epoch), seed, epoch)
       const batches = yield* policy.plan(augmented, seed, epoch)
       let lossSum = 0
       for (const [i, batch] of batches.entries()) {
@@ -180,11 +189,14 @@ export const train = Effect.fn("Sft.train")(
  */
 export const show = Effect.fn("Sft.show")(function*(count: number) {
   const { settings } = yield* Workspace
-  const { split } = yield* Prepare.program()
+  const prepared = yield* Prepare.program()
   const { index } = yield* Tokenize.program()
+  const text = yield* TextTasks.open(prepared, index)
+  if (text !== undefined) return yield* text.show(count)
+  const { split } = prepared
   const users = Array.from(Random.permutation(split.train.length, settings.seed, 0))
     .filter((user) => split.train[user]!.length > 0).slice(0, count)
-  return users.map((user) => ({
+  return users.map((user): TextTasks.Shown => ({
     task: "history",
     user,
     spans: Show.ofItems(index, split.train[user]!.subarray(-settings.policy.historyItems))
@@ -194,13 +206,21 @@ export const show = Effect.fn("Sft.show")(function*(count: number) {
 /** Trains the policy of the run, or resumes. */
 export const program = Effect.fn("sft")(function*(policy: Policies.PolicyLayer = Policies.chosen) {
   const { settings } = yield* Workspace
-  const { dataset, split } = yield* Prepare.program()
+  const prepared = yield* Prepare.program()
+  const { dataset, split } = prepared
   const { index } = yield* Tokenize.program()
   const { historyExcluded } = settings.evaluation
+  const text = yield* TextTasks.open(prepared, index)
   return yield* Base.load(index).pipe(
     Effect.andThen(train(
       settings.sft,
-      { sequences: split.train, times: split.trainTimes, validation: split.validation, historyExcluded },
+      {
+        sequences: split.train,
+        times: split.trainTimes,
+        validation: split.validation,
+        historyExcluded,
+        examples: text?.examples
+      },
       settings.seed
     )),
     Effect.provide(Policies.layer(policy, dataset, index))

@@ -21,7 +21,8 @@ const show = Effect.fnUntraced(function*(count: number) {
   const colour = Show.takesColour(process.stdout, noColour)
   // The spans are escaped one by one, since the escapes of colours must stay.
   for (const { spans, task, user } of examples) {
-    yield* Console.log(`${Show.caption(`${task} of user ${user}`, spans)}\n${Show.render(spans, { colour })}\n`)
+    const name = user === undefined ? task : `${task} of user ${user}`
+    yield* Console.log(`${Show.caption(name, spans)}\n${Show.render(spans, { colour })}\n`)
   }
 })
 
@@ -48,7 +49,7 @@ export const command = Command.make("sft", {
         `best validation NDCG@10 ${report.bestNdcg.toFixed(4)} after epoch ${report.bestEpoch}`
     )
   }))).pipe(
-    Command.withDescription("Train the policy on histories, or resume the training"),
+    Command.withDescription("Train the policy on histories, or on the tasks of a text policy, or resume the training"),
     Command.withExamples([{
       command: "sidereal sft --run runs/mine --config settings.json",
       description: "Train with your settings"

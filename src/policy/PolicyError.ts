@@ -25,6 +25,17 @@ export class NoContent extends Schema.TaggedError<NoContent>()("NoContent", {
   }
 }
 
+/** A folder of a model that the policy cannot use. */
+export class UnusableFolder extends Schema.TaggedError<UnusableFolder>()("UnusableFolder", {
+  folder: Schema.String,
+  /** Problem with its remedy. */
+  detail: Schema.String
+}) {
+  override get message() {
+    return `the text policy cannot use ${this.folder}: ${this.detail}`
+  }
+}
+
 /** A node that was passed to `score` before its parent. */
 export class UnscoredParent extends Schema.TaggedError<UnscoredParent>()("UnscoredParent", {
   prompt: Schema.Int,
@@ -51,7 +62,7 @@ export class MissingLogProbs extends Schema.TaggedError<MissingLogProbs>()("Miss
 
 /** Failure of a policy; `reason` says which. */
 export class PolicyError extends Schema.TaggedError<PolicyError>()("PolicyError", {
-  reason: Schema.Union([TensorError, Unsupported, NoContent, UnscoredParent, MissingLogProbs])
+  reason: Schema.Union([TensorError, Unsupported, NoContent, UnusableFolder, UnscoredParent, MissingLogProbs])
 }) {
   override get message() {
     return this.reason.message

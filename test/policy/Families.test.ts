@@ -239,10 +239,12 @@ const contract = (family: Family, name: string, index: SidIndex.SidIndex) => {
       const item = yield* Effect.exit(policy.plan([{ prompt: prompts[2]!, answer: [{ item: 3 }], weight: 1 }], 1, 0))
       assert.strictEqual(item._tag, "Success")
       const refusals: ReadonlyArray<Effect.Effect<unknown, unknown>> = [
-        Effect.scoped(policy.open([prompts[0]!, text], options)),
-        policy.score([{ prompt: text, leaves: index.leafOf.slice(0, 1) }], weights),
         policy.plan([{ prompt: text, answer: "every-position", weight: 1 }], 1, 0),
-        policy.plan([{ prompt: prompts[2]!, answer: ["bread"], weight: 1 }], 1, 0),
+        ...(family.text ? [] : [
+          Effect.scoped(policy.open([prompts[0]!, text], options)),
+          policy.score([{ prompt: text, leaves: index.leafOf.slice(0, 1) }], weights),
+          policy.plan([{ prompt: prompts[2]!, answer: ["bread"], weight: 1 }], 1, 0)
+        ]),
         ...Option.toArray(policy.scoreItems).map((scoreItems) => scoreItems([text], weights))
       ]
       for (const refusal of refusals) {
@@ -283,7 +285,10 @@ for (const family of families.filter(({ local }) => local)) {
         for (const tree of trees) {
           const rows = rowsOf(space, tree)
           const row = (...codes: ReadonlyArray<number>) => rows.get(LeafSpace.find(space, codes))!.children
-          const apart = (one: Float32Array, other: Float32Array) => assert.isAbove(distance(one, other), 1e-3)
+          const apart = (one: Float32Array, other: Float32Array) => {
+            // One position among two hundred says less.
+            assert.isAbove(distance(one, other), family.text ? 1e-4 : 1e-3)
+          }
           for (const code of [0, 1, 2]) {
             const other = (code + 1) % 3
             apart(row(code), row(other))

@@ -1,13 +1,13 @@
 /**
  * Every family of policies on a tiny catalogue, with the numbers that its contract leaves to it.
  */
+import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import { ItemEmbeddings } from "../../src/embedding/ItemEmbeddings.ts"
 import { type Matrix } from "../../src/matrix/Matrix.ts"
-import * as FlatDecoder from "../../src/policy/flat/FlatDecoder.ts"
 import * as FlatPolicy from "../../src/policy/flat/FlatPolicy.ts"
 import * as ItemPolicy from "../../src/policy/item/ItemPolicy.ts"
 import { ItemPolicyConfig } from "../../src/policy/item/ItemPolicyConfig.ts"
@@ -21,6 +21,7 @@ import * as LeafSpace from "../../src/sid/trie/LeafSpace.ts"
 import * as Random from "../../src/statistics/Random.ts"
 import { type TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 import { config as flatConfig, index as plain } from "./Fixture.ts"
+import * as TextFixture from "./TextFixture.ts"
 
 /** Nine items whose SIDs begin each other: one of one code, one of two, some that share one. */
 export const prefixed = SidIndex.make(
@@ -65,6 +66,8 @@ export interface Family {
   readonly read: (index: SidIndex.SidIndex, items: ReadonlyArray<number>) => ReadonlyArray<number>
   /** Whether probabilities are normalised at every node, rather than over all items. */
   readonly local: boolean
+  /** Whether prompts and answers may be text. */
+  readonly text: boolean
 }
 
 /** Times of events, each further from the one before it than the next: by the number of events that follow. */
@@ -85,6 +88,7 @@ const items = (
 ): Family => ({
   name: policy.family,
   local: policy.family === "item",
+  text: false,
   layerOn: (index, own = settings) =>
     PolicyParameters.layer.pipe(
       Layer.provideMerge(policy.layer(new ItemPolicyConfig({ ...own, digitWidth, time }), 11, firstTimes)),
@@ -111,8 +115,9 @@ export const timedFamilies: ReadonlyArray<Family> = [
 /** All families. */
 export const families: ReadonlyArray<Family> = [
   {
-    name: FlatDecoder.family,
+    name: "flat",
     local: true,
+    text: false,
     layerOn: (index) =>
       PolicyParameters.layer.pipe(
         Layer.provideMerge(FlatPolicy.layer(flatConfig, 11)),
@@ -131,7 +136,20 @@ export const families: ReadonlyArray<Family> = [
       return all.slice(from)
     }
   },
-  ...itemFamilies
+  ...itemFamilies,
+  {
+    name: "text",
+    local: true,
+    text: true,
+    layerOn: (index) =>
+      PolicyParameters.layer.pipe(
+        Layer.provideMerge(TextFixture.layer(index)),
+        Layer.provideMerge(Sids.layer(index)),
+        Layer.provide(NodeServices.layer),
+        Layer.orDie
+      ),
+    read: (_, all) => all.slice(-TextFixture.historyItems)
+  }
 ]
 
 /** The runtime that compiles. */

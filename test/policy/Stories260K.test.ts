@@ -8,88 +8,9 @@ import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
 import * as CheckpointConfig from "../../src/policy/huggingface/CheckpointConfig.ts"
 import * as CheckpointFolder from "../../src/policy/huggingface/CheckpointFolder.ts"
 import * as CheckpointWriter from "../../src/policy/huggingface/CheckpointWriter.ts"
-import * as Transformer from "../../src/policy/transformer/Transformer.ts"
 import * as ParameterBuffer from "../../src/tensor/ParameterBuffer.ts"
-import { models } from "../Golden.ts"
 import * as Logits from "./Logits.ts"
-
-const model = join(models, "stories260K")
-
-/** Reads the file of llama2.c: seven numbers, then the weights, one kind after the other. */
-const read = () => {
-  const bytes = readFileSync(join(model, "stories260K.bin"))
-  const [width, feedForward, layers, heads, keyValueHeads, vocabulary, maxPositions] = Array.from(
-    { length: 7 },
-    (_, i) => bytes.readInt32LE(i * 4)
-  ) as [number, number, number, number, number, number, number]
-  const headWidth = width / heads
-  const decoder = new Transformer.DecoderConfig({
-    vocabulary,
-    width,
-    layers,
-    heads,
-    keyValueHeads,
-    headWidth,
-    feedForward,
-    maxPositions,
-    ropeTheta: 10_000,
-    attentionBias: false,
-    queryKeyNorm: false,
-    tied: true,
-    epsilon: 1e-5
-  })
-  let at = 28
-  const take = (...shape: ReadonlyArray<number>) => {
-    const data = new Float32Array(shape.reduce((a, b) => a * b, 1))
-    for (let i = 0; i < data.length; i++) data[i] = bytes.readFloatLE(at + i * 4)
-    at += data.length * 4
-    return { shape, data }
-  }
-  /** Moves the components of each head from neighbours (2i, 2i + 1) to halves (i, i + width / 2). */
-  const halves = (rows: number) => {
-    const { data, shape } = take(rows, width)
-    const moved = new Float32Array(data.length)
-    for (let row = 0; row < rows; row++) {
-      const inHead = row % headWidth
-      const to = row - inHead + (inHead % 2) * (headWidth / 2) + Math.floor(inHead / 2)
-      moved.set(data.subarray(row * width, (row + 1) * width), to * width)
-    }
-    return { shape, data: moved }
-  }
-  const weights = new Map<string, { readonly shape: ReadonlyArray<number>; readonly data: Float32Array }>()
-  const each = (part: string, next: () => ReturnType<typeof take>) => {
-    for (let l = 0; l < layers; l++) weights.set(`model.layers.${l}.${part}.weight`, next())
-  }
-  const narrow = keyValueHeads * headWidth
-  weights.set("model.embed_tokens.weight", take(vocabulary, width))
-  each("input_layernorm", () => take(width))
-  each("self_attn.q_proj", () => halves(width))
-  each("self_attn.k_proj", () => halves(narrow))
-  each("self_attn.v_proj", () => take(narrow, width))
-  each("self_attn.o_proj", () => take(width, width))
-  each("post_attention_layernorm", () => take(width))
-  each("mlp.gate_proj", () => take(feedForward, width))
-  each("mlp.down_proj", () => take(width, feedForward))
-  each("mlp.up_proj", () => take(feedForward, width))
-  weights.set("model.norm.weight", take(width))
-  // The rotary angles, which are computed here.
-  take(maxPositions, headWidth)
-  assert.strictEqual(at, bytes.length)
-  return { decoder, weights }
-}
-
-/** Reads the pieces of the tokenizer: the length of the longest one, then score, length and bytes of each. */
-const pieces = (count: number): ReadonlyArray<Buffer> => {
-  const bytes = readFileSync(join(model, "tok512.bin"))
-  let at = 4
-  return Array.from({ length: count }, () => {
-    const length = bytes.readInt32LE(at + 4)
-    at += 8 + length
-    const piece = bytes.subarray(at - length, at)
-    const byte = /^<0x([0-9A-F]{2})>$/.exec(piece.toString())
-    return byte === null ? piece : Buffer.of(Number.parseInt(byte[1]!, 16))
-  })
-}
+import { model, pieces, read } from "./Stories260K.ts"
 
 const bos = 1
 

@@ -71,13 +71,18 @@ describe("FlatLayout.trees", () => {
     const all = [...new Set(prefixed.leafOf)]
     const next = Random.uniform(3, 1)
     const groups = Array.from({ length: 60 }, (_, g) => ({
-      history: Int32Array.from({ length: Math.floor(next() ** 2 * 40) }, () => Math.floor(next() * 11)),
+      tokens: FlatLayout.prompt(
+        prefixed,
+        vocabulary,
+        Int32Array.from({ length: Math.floor(next() ** 2 * 40) }, () => Math.floor(next() * 11)),
+        200
+      ),
       leaves: Int32Array.from(all.slice(0, 1 + g % all.length))
     }))
     for (const count of [1, 2, 60]) {
       const some = groups.slice(0, count)
-      const { first, length, mask, predictors, rows } = FlatLayout.trees(prefixed, space, vocabulary, some, 200, -1)
-      const alone = some.map((group) => FlatLayout.trees(prefixed, space, vocabulary, [group], 200, -1))
+      const { first, length, mask, predictors, rows } = FlatLayout.trees(space, vocabulary, some, -1)
+      const alone = some.map((group) => FlatLayout.trees(space, vocabulary, [group], -1))
       const positions = alone.reduce((sum, tree) => sum + tree.length, 0)
       assert.isAtMost(length, 1.2 * Math.max(FlatLayout.treeRow, ...alone.map((tree) => tree.length)))
       assert.isAtMost(rows * length, 1.1 * positions)

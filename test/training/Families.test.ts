@@ -1,6 +1,6 @@
 /**
- * Policies with one position per item learn, by supervision and by rewards, and go on after a crash as if there had
- * been none.
+ * Policies with one position per item learn, by supervision and by rewards, and like text policies go on after a crash as
+ * if there had been none.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
@@ -24,7 +24,7 @@ import * as Prompt from "../../src/policy/Prompt.ts"
 import * as RuleReward from "../../src/reward/RuleReward.ts"
 import * as Testing from "../../src/testing/Testing.ts"
 import { distance } from "../Golden.ts"
-import { itemFamilies, layer, prefixed, settings } from "../policy/FamilyFixture.ts"
+import { families, itemFamilies, layer, prefixed, settings } from "../policy/FamilyFixture.ts"
 import { index as plain } from "../policy/Fixture.ts"
 import { harness, optimizers } from "./Crash.ts"
 
@@ -181,7 +181,11 @@ for (const family of itemFamilies) {
           )
         )
       ))
+  })
+}
 
+for (const family of families.filter(({ name }) => name !== "flat")) {
+  describe(`the ${family.name} policy`, () => {
     for (const phase of ["sft", "grpo"] as const) {
       it.effect(`killed at an operation on its files, ends as if it had not been: ${phase}`, () =>
         Effect.gen(function*() {

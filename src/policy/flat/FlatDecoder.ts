@@ -1,5 +1,5 @@
 /**
- * State of a flat policy over the catalogue of the context: configuration, index and compiled programs.
+ * State of a policy with one position per code over the catalogue of the context: network, index and compiled programs.
  */
 import * as Effect from "effect/Effect"
 import { type ParameterStore } from "../../optimizer/ParameterStore.ts"
@@ -9,23 +9,15 @@ import { type LeafSpace } from "../../sid/trie/LeafSpace.ts"
 import * as ProgramCache from "../../tensor/ProgramCache.ts"
 import { type TensorProgram } from "../../tensor/TensorProgram.ts"
 import { TensorRuntime } from "../../tensor/TensorRuntime.ts"
+import { type PolicyError } from "../PolicyError.ts"
 import { type OpenOptions } from "../PolicyModel.ts"
-import type * as Transformer from "../transformer/Transformer.ts"
+import { type Prompt } from "../Prompt.ts"
+import { type CodeNetwork, type Parameters } from "./CodeNetwork.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
 import * as FlatPrograms from "./FlatPrograms.ts"
 
-/** Name of the family. */
-export const family = "flat"
-
 /** Key of a compiled program; equal keys share one program. */
 export type ProgramKey =
-  | {
-    readonly kind: "supervised"
-    readonly length: number
-    readonly dropout: boolean
-    readonly smoothing: number
-    readonly frozen: ReadonlyArray<string>
-  }
   | { readonly kind: "treeScores" }
   | { readonly kind: "prefill"; readonly normaliser: OpenOptions["normaliser"] }
   | { readonly kind: "extend"; readonly tree: boolean; readonly normaliser: OpenOptions["normaliser"] }
@@ -33,16 +25,14 @@ export type ProgramKey =
 
 /** State shared by the sessions, batches and trees of one policy. */
 export interface FlatDecoder {
-  readonly config: Transformer.DecoderConfig
-  /** Names and shapes of the weights. */
-  readonly slots: FlatPrograms.Parameters
+  readonly network: CodeNetwork
+  /** Returns the token ids of a prompt, [P]; fails for one that the family does not support. */
+  readonly prompt: (prompt: Prompt) => Effect.Effect<Int32Array, PolicyError>
+  /** Token id of row 0 of the vocabulary. */
+  readonly base: number
   readonly index: SidIndex
   readonly space: LeafSpace
   readonly vocabulary: CompactVocabulary.CompactVocabulary
-  /** Number of latest items of a history that are read. */
-  readonly historyItems: number
-  /** Number of positions of the longest prompt. */
-  readonly promptPositions: number
   /** Vocabulary of sessions, with an end token: a space may have an end where the index has none. */
   readonly open: CompactVocabulary.CompactVocabulary
   /** Runtime that compiles the programs. */
@@ -58,16 +48,12 @@ export const frozenIn = ({ buffer }: ParameterStore): ReadonlyArray<string> =>
   buffer.slots.flatMap(({ name, trainable }) => trainable ? [] : [name])
 
 /** Returns the parameters, of which those named in `frozen` have no gradient. */
-export const parametersWith = (
-  slots: FlatPrograms.Parameters,
-  frozen: ReadonlyArray<string>
-): FlatPrograms.Parameters => slots.map((slot) => ({ ...slot, trainable: !frozen.includes(slot.name) }))
+export const parametersWith = (slots: Parameters, frozen: ReadonlyArray<string>): Parameters =>
+  slots.map((slot) => ({ ...slot, trainable: !frozen.includes(slot.name) }))
 
-/** Builds the state of a policy that reads the latest `historyItems` items of a history. */
+/** Builds the state of a policy over the catalogue of the context; `base` is by default 0. */
 export const make = Effect.fnUntraced(function*(
-  config: Transformer.DecoderConfig,
-  slots: FlatPrograms.Parameters,
-  historyItems: number
+  { base = 0, network, prompt }: Pick<FlatDecoder, "network" | "prompt"> & { readonly base?: number }
 ) {
   const runtime = yield* TensorRuntime
   const { index, space } = yield* Sids
@@ -75,30 +61,25 @@ export const make = Effect.fnUntraced(function*(
   const open = { ...vocabulary, ends: true }
   const programOf = (key: ProgramKey): TensorProgram => {
     switch (key.kind) {
-      case "supervised": {
-        const parameters = parametersWith(slots, key.frozen)
-        return FlatPrograms.supervised(config, vocabulary, parameters, key)
-      }
       case "treeScores":
-        return FlatPrograms.treeScores(config, vocabulary, slots)
+        return FlatPrograms.treeScores(network, vocabulary)
       case "prefill":
-        return FlatPrograms.prefill(config, open, slots, key.normaliser)
+        return FlatPrograms.prefill(network, open, key.normaliser)
       case "extend":
-        return FlatPrograms.extend(config, open, slots, key.tree, key.normaliser)
+        return FlatPrograms.extend(network, open, key.tree, key.normaliser)
       case "grow":
-        return FlatPrograms.grow(config)
+        return FlatPrograms.grow(network)
     }
   }
   let legal = new Uint8Array(0)
   const decoder: FlatDecoder = {
-    config,
-    slots,
+    network,
+    prompt,
+    base,
     index,
     space,
     vocabulary,
     open,
-    historyItems,
-    promptPositions: 1 + historyItems * index.levels,
     runtime,
     program: yield* ProgramCache.make(runtime, programOf),
     clear: (size) => {

@@ -8,6 +8,7 @@ import { type SidIndex } from "../../sid/SidIndex.ts"
 import { type LeafSpace } from "../../sid/trie/LeafSpace.ts"
 import * as Trie from "../../sid/trie/Trie.ts"
 import * as Random from "../../statistics/Random.ts"
+import * as FirstFit from "../transformer/FirstFit.ts"
 import * as CandidateTrees from "../tree/CandidateTrees.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
 import * as LevelHead from "./LevelHead.ts"
@@ -93,9 +94,9 @@ const nodesOnPath = (index: SidIndex, item: number): Array<number> => {
 }
 
 /**
- * Packs sequences into rows of `length` positions without padding between them, by first fit over a window of 48 open
- * rows in an order drawn from (seed, epoch); then cuts the rows into batches of about `batchTokens` positions.
- * Sequences longer than a row keep their last items.
+ * Packs sequences into rows of `length` positions without padding between them, by first fit in an order drawn from
+ * (seed, epoch); then cuts the rows into batches of about `batchTokens` positions. Sequences longer than a row keep their
+ * last items.
  */
 export const pack = (
   index: SidIndex,
@@ -105,29 +106,17 @@ export const pack = (
 ): ReadonlyArray<PackedRows> => {
   const { batchTokens, length } = options
   const order = Random.permutation(sequences.length, options.seed, options.epoch)
-  const rows: Array<{ readonly members: Array<Sequence>; used: number }> = []
-  let open: Array<{ readonly members: Array<Sequence>; used: number }> = []
-  for (const which of order) {
+  const kept = Array.from(order, (which): Sequence => {
     const { given, items: all, weight } = sequences[which]!
     const items = lastItems(index, all, length)
-    if (items.length === 0) continue
-    let size = 0
-    for (const item of items) size += itemLength(index, item)
-    let row = open.find((candidate) => candidate.used + size <= length)
-    if (row === undefined) {
-      row = { members: [], used: 0 }
-      rows.push(row)
-      open.push(row)
-      if (open.length > 48) open = open.slice(1)
-    }
-    row.members.push({ items, given: Math.max(0, given - (all.length - items.length)), weight })
-    row.used += size
-    if (row.used > length - 4) open = open.filter((candidate) => candidate !== row)
-  }
+    return { items, given: Math.max(0, given - (all.length - items.length)), weight }
+  })
+  const sizes = kept.map(({ items }) => items.reduce((size, item) => size + itemLength(index, item), 0))
+  const rows = FirstFit.rows(sizes, length).map((members) => members.map((which) => kept[which]!))
   const rowsPerBatch = Math.max(1, Math.round(batchTokens / length))
   const batches: Array<PackedRows> = []
   for (let at = 0; at < rows.length; at += rowsPerBatch) {
-    batches.push(fill(index, vocabulary, rows.slice(at, at + rowsPerBatch).map((row) => row.members), length))
+    batches.push(fill(index, vocabulary, rows.slice(at, at + rowsPerBatch), length))
   }
   return batches
 }
@@ -228,25 +217,32 @@ const packed = (lengths: ReadonlyArray<number>, capacity: number) => {
   return { places, rows, length: Math.max(...filled) }
 }
 
+/** Tokens of codes, and what a position sees. */
+export interface TreeOptions {
+  /** Token id of row 0 of the vocabulary. @default 0 */
+  readonly base?: number | undefined
+  /** Positions that a position attends to, itself and those before it. @default all */
+  readonly window?: number | undefined
+}
+
 /**
- * Lays out prompts with their trees: the tokens of the prompt, then one position for every inner node on the paths of
- * its candidates. A node attends to the prompt, its ancestors and itself, so candidates share the prompt and their common
- * prefixes; several prompts share a row and do not attend to each other. `masked` is the value of the mask where
- * attention is not allowed.
+ * Lays out prompts, [P] tokens each, with their trees: the tokens of the prompt, then one position for every inner node
+ * on the paths of its candidates. A node attends to the prompt, its ancestors and itself, so candidates share the prompt
+ * and their common prefixes; several prompts share a row and do not attend to each other. `masked` is the value of the
+ * mask where attention is not allowed.
  */
 export const trees = (
-  index: SidIndex,
   space: LeafSpace,
   vocabulary: CompactVocabulary.CompactVocabulary,
-  groups: ReadonlyArray<{ readonly history: Int32Array; readonly leaves: Int32Array }>,
-  promptPositions: number,
-  masked: number
+  groups: ReadonlyArray<{ readonly tokens: Int32Array; readonly leaves: Int32Array }>,
+  masked: number,
+  { base = 0, window = Infinity }: TreeOptions = {}
 ): TreeRows => {
   const parent = (node: number) => space.parent(node)
-  const token = (node: number) => CompactVocabulary.token(vocabulary, space.level(node) - 1, space.code(node))
+  const token = (node: number) => base + CompactVocabulary.token(vocabulary, space.level(node) - 1, space.code(node))
   const tree = CandidateTrees.make(space, groups, LevelHead.columns(vocabulary) - 1)
-  const plans = groups.map(({ history }, g) => ({
-    tokens: prompt(index, vocabulary, history, promptPositions),
+  const plans = groups.map(({ tokens }, g) => ({
+    tokens,
     inner: tree.nodes.subarray(tree.first[g]! + 1, tree.first[g + 1])
   }))
   const lengths = plans.map((plan) => plan.tokens.length + plan.inner.length)
@@ -263,7 +259,7 @@ export const trees = (
     const prefix = plan.tokens.length
     const column = new Map(Array.from(plan.inner, (node, i) => [node, i]))
     const see = (from: number, to: number) => {
-      mask[(start + from) * length + offset + to] = 0
+      if (positions[start + from]! - positions[start + to]! < window) mask[(start + from) * length + offset + to] = 0
     }
     for (let t = 0; t < prefix; t++) {
       tokens[start + t] = plan.tokens[t]!

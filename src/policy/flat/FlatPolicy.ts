@@ -10,10 +10,12 @@ import { Sids } from "../../sid/Sids.ts"
 import * as Random from "../../statistics/Random.ts"
 import * as Attention from "../../tensor/Attention.ts"
 import { type TensorRuntime } from "../../tensor/TensorRuntime.ts"
+import * as ItemPrompt from "../ItemPrompt.ts"
 import * as Lora from "../lora/Lora.ts"
 import { LoraConfig } from "../lora/LoraConfig.ts"
 import { PolicyModel } from "../PolicyModel.ts"
 import * as Transformer from "../transformer/Transformer.ts"
+import * as CodeNetwork from "./CodeNetwork.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
 import * as FlatDecoder from "./FlatDecoder.ts"
 import * as FlatLayout from "./FlatLayout.ts"
@@ -105,19 +107,26 @@ const make = (config: FlatPolicyConfig, seed: number, attention: number) =>
       return shape.lora === undefined ? base : Lora.parameters(shape.lora, base, Random.uniform(seed, 0x10a4))
     }
     const slots = Object.entries(specs()).map(([name, { shape, trainable = true }]) => ({ name, shape, trainable }))
-    const decoder = yield* FlatDecoder.make(shape, slots, config.historyItems)
+    const vocabulary = CompactVocabulary.make(index)
+    const most = 1 + config.historyItems * index.levels
+    const decoder = yield* FlatDecoder.make({
+      network: CodeNetwork.compact(FlatSupervised.family, shape, vocabulary, slots),
+      prompt: (prompt) =>
+        ItemPrompt.items(FlatSupervised.family, prompt).pipe(
+          Effect.map((items) => FlatLayout.prompt(index, vocabulary, items, most))
+        )
+    })
     return PolicyModel.of({
-      family: FlatDecoder.family,
+      family: FlatSupervised.family,
       get parameters() {
         return specs()
       },
-      positions: (prompt) =>
-        prompt._tag === "History" ? FlatLayout.promptLength(index, prompt.history.items, decoder.promptPositions) : 0,
+      positions: (prompt) => prompt._tag === "History" ? FlatLayout.promptLength(index, prompt.history.items, most) : 0,
       open: (prompts, options) => FlatSession.open(decoder, prompts, options),
-      plan: (examples, seed, epoch) => FlatSupervised.plan(decoder, config.batchTokens, examples, seed, epoch),
+      plan: (examples, seed, epoch) => FlatSupervised.plan(decoder, config, examples, seed, epoch),
       score: (groups, weights) => FlatTrees.score(decoder, attention, groups, weights),
       scoreItems: Option.none(),
-      supervised: Effect.sync(() => FlatSupervised.gradient(decoder, config.dropout, config.labelSmoothing)),
+      supervised: FlatSupervised.gradient(decoder, config),
       groupGradient: (objective) => FlatTrees.groupGradient(decoder, attention, objective)
     })
   })

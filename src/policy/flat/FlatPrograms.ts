@@ -1,5 +1,6 @@
 /**
- * Tensor programs of the flat policy: supervised step, prefill, extension, tree scores, group gradient.
+ * Tensor programs of decoders with one position per code: prefill, extension, tree scores, group gradient, and the
+ * supervised step of the flat policy.
  */
 import * as tf from "@tensorflow/tfjs"
 import { type GroupObjective } from "../../objective/Objective.ts"
@@ -8,28 +9,25 @@ import * as Autodiff from "../../tensor/Autodiff.ts"
 import * as LinearCrossEntropy from "../../tensor/LinearCrossEntropy.ts"
 import * as TensorProgram from "../../tensor/TensorProgram.ts"
 import { type OpenOptions } from "../PolicyModel.ts"
+import * as StateDropout from "../transformer/StateDropout.ts"
 import * as Transformer from "../transformer/Transformer.ts"
 import * as CandidateObjective from "../tree/CandidateObjective.ts"
+import { type CodeNetwork, type Inputs, type Parameters } from "./CodeNetwork.ts"
 import type * as CompactVocabulary from "./CompactVocabulary.ts"
 import * as LevelHead from "./LevelHead.ts"
 
 const { bool, float32, int32 } = TensorProgram
 
-type Inputs = Readonly<Record<string, tf.Tensor>>
 type Program = TensorProgram.TensorProgram
 
 type Vocabulary = CompactVocabulary.CompactVocabulary
 
-/** Names and shapes of the parameters; those with `trainable` have a gradient. */
-export type Parameters = ReadonlyArray<
-  { readonly name: string; readonly shape: ReadonlyArray<number>; readonly trainable: boolean }
->
-
-const weightInputs = (parameters: Parameters): Record<string, TensorProgram.TensorSpec> =>
-  Object.fromEntries(parameters.map((slot) => [slot.name, float32(...slot.shape)]))
+/** Returns the inputs of a program for parameters. */
+export const weightInputs = (parameters: Parameters): Record<string, TensorProgram.TensorSpec> =>
+  Object.fromEntries(parameters.map(({ name, shape, storage = "float32" }) => [name, { dtype: storage, shape }]))
 
 /** Returns the parameters that have a gradient. */
-const trained = (parameters: Parameters, inputs: Inputs): Inputs =>
+export const trained = (parameters: Parameters, inputs: Inputs): Inputs =>
   Object.fromEntries(parameters.flatMap(({ name, trainable }) => trainable ? [[name, inputs[name]!]] : []))
 
 /**
@@ -45,8 +43,6 @@ export const supervised = (
     readonly smoothing: number
   }
 ): Program => {
-  const sites = dropout ? Transformer.dropoutSites(config) : 0
-  const masks = Array.from({ length: sites }, (_, site) => `dropout.${site}`)
   return TensorProgram.make({
     name: `flat.supervised${dropout ? ".dropout" : ""}`,
     inputs: {
@@ -59,7 +55,7 @@ export const supervised = (
       targets: int32("N", "W"),
       weights: float32("N", "W"),
       legal: bool("N", "W", LevelHead.columns(vocabulary)),
-      ...Object.fromEntries(masks.map((name) => [name, float32("B", length, config.width)]))
+      ...StateDropout.inputs(config, dropout, "B", length)
     },
     body: (inputs: Inputs) => {
       const { gradients, value } = Autodiff.valueAndGradients((own) => {
@@ -69,7 +65,7 @@ export const supervised = (
           positions: inputs["positions"]!,
           mask: Attention.packedMask(inputs["segments"]!, inputs["positions"]!, config.slidingWindow),
           causalBlocks: Transformer.causalBlocks(length),
-          dropout: masks.map((name) => inputs[name]!)
+          dropout: StateDropout.masks(config, dropout, inputs)
         })
         const { classes, rows } = LevelHead.operands(
           vocabulary,
@@ -97,50 +93,33 @@ const cacheOutputs = (cache: Transformer.DecoderOutput["cache"]): Record<string,
     [cacheName("value", 0, layer), value]
   ]))
 
-/** Computes the log-sum-exp of all logits of each row [M, D], level by level; returns [M]. */
-const logSums = ({ offsets, sizes, size }: Vocabulary, hidden: tf.Tensor, head: tf.Tensor): tf.Tensor => {
-  const width = hidden.shape[1]!
-  const starts = [0, ...offsets, offsets.at(-1)! + sizes.at(-1)!]
-  const parts = starts.flatMap((start, i) => {
-    const rows = (starts[i + 1] ?? size) - start
-    if (rows === 0) return []
-    const block = tf.slice(head, [start, 0], [rows, width])
-    return [tf.logSumExp(tf.matMul(hidden as tf.Tensor2D, block as tf.Tensor2D, false, true), -1)]
-  })
-  return tf.logSumExp(tf.stack(parts), 0)
-}
-
 /**
  * Computes the logits of each row's level and, if probabilities are normalised over the vocabulary, their log-sum-exps.
  */
 const scores = (
-  config: Transformer.DecoderConfig,
+  network: CodeNetwork,
   vocabulary: Vocabulary,
   normaliser: OpenOptions["normaliser"],
   hidden: tf.Tensor,
   inputs: Inputs
-): Record<string, tf.Tensor> => {
-  const head = inputs[Transformer.headName(config)]!
-  return {
-    logits: LevelHead.logits(vocabulary, hidden, head, inputs),
-    ...(normaliser === "vocabulary" ? { logSums: logSums(vocabulary, hidden, head) } : {})
-  }
-}
+): Record<string, tf.Tensor> => ({
+  logits: LevelHead.logits(vocabulary, hidden, network.codes(inputs), inputs),
+  ...(normaliser === "vocabulary" ? { logSums: network.logSums(inputs, hidden) } : {})
+})
 
 /**
  * Builds the program over prompts padded on the right that returns the logits after the last token of each, and the
  * keys and values of all positions.
  */
 export const prefill = (
-  config: Transformer.DecoderConfig,
+  network: CodeNetwork,
   vocabulary: Vocabulary,
-  parameters: Parameters,
   normaliser: OpenOptions["normaliser"]
 ): Program =>
   TensorProgram.make({
-    name: `flat.prefill.${normaliser}`,
+    name: `${network.family}.prefill.${normaliser}`,
     inputs: {
-      ...weightInputs(parameters),
+      ...weightInputs(network.parameters),
       tokens: int32("B", "P"),
       positions: int32("B", "P"),
       segments: int32("B", "P"),
@@ -148,13 +127,13 @@ export const prefill = (
       ...LevelHead.inputs(vocabulary, "B")
     },
     body: (inputs: Inputs) => {
-      const { cache, hidden } = Transformer.forward(config, inputs, {
-        tokens: inputs["tokens"]!,
+      const { cache, hidden } = Transformer.forward(network.config, inputs, {
+        tokens: network.embed(inputs, inputs["tokens"]!),
         positions: inputs["positions"]!,
-        mask: Attention.packedMask(inputs["segments"]!, inputs["positions"]!, config.slidingWindow)
+        mask: Attention.packedMask(inputs["segments"]!, inputs["positions"]!, network.config.slidingWindow)
       })
       const final = tf.gather(hidden, inputs["last"]!)
-      return { ...scores(config, vocabulary, normaliser, final, inputs), ...cacheOutputs(cache) }
+      return { ...scores(network, vocabulary, normaliser, final, inputs), ...cacheOutputs(cache) }
     }
   })
 
@@ -191,17 +170,17 @@ const cacheInputs = (config: Transformer.DecoderConfig, part: CachePart): Record
  * the nodes scored before.
  */
 export const extend = (
-  config: Transformer.DecoderConfig,
+  network: CodeNetwork,
   vocabulary: Vocabulary,
-  parameters: Parameters,
   tree: boolean,
   normaliser: OpenOptions["normaliser"]
 ): Program => {
+  const { config } = network
   const before: ReadonlyArray<CachePart> = tree ? ["prompt", "tree"] : ["prompt"]
   return TensorProgram.make({
-    name: `flat.extend${tree ? "" : "Prompt"}.${normaliser}`,
+    name: `${network.family}.extend${tree ? "" : "Prompt"}.${normaliser}`,
     inputs: {
-      ...weightInputs(parameters),
+      ...weightInputs(network.parameters),
       tokens: int32("B", "E"),
       positions: int32("B", "E"),
       ...LevelHead.inputs(vocabulary, "B", "E"),
@@ -209,8 +188,8 @@ export const extend = (
       mask: float32("B", 1, "E", [...before.map((part) => parts[part].columns), "E"].join("+"))
     },
     body: (inputs: Inputs) => {
-      const { cache, hidden } = Transformer.forward(config, inputs, {
-        tokens: inputs["tokens"]!,
+      const { cache, hidden } = Transformer.forward(network.config, inputs, {
+        tokens: network.embed(inputs, inputs["tokens"]!),
         positions: inputs["positions"]!,
         mask: inputs["mask"]!,
         cache: Array.from({ length: config.layers }, (_, layer) =>
@@ -219,15 +198,15 @@ export const extend = (
             value: inputs[cacheName("value", parts[part].number, layer)]!
           })))
       })
-      return { ...scores(config, vocabulary, normaliser, hidden, inputs), ...cacheOutputs(cache) }
+      return { ...scores(network, vocabulary, normaliser, hidden, inputs), ...cacheOutputs(cache) }
     }
   })
 }
 
 /** Builds the program that appends the nodes scored last to the tree part of the cache. */
-export const grow = (config: Transformer.DecoderConfig): Program =>
+export const grow = ({ config, family }: CodeNetwork): Program =>
   TensorProgram.make({
-    name: "flat.grow",
+    name: `${family}.grow`,
     inputs: {
       ...cacheInputs(config, "tree"),
       ...Object.fromEntries(
@@ -243,8 +222,8 @@ export const grow = (config: Transformer.DecoderConfig): Program =>
       )
   })
 
-const treeInputs = (vocabulary: Vocabulary, parameters: Parameters) => ({
-  ...weightInputs(parameters),
+const treeInputs = (network: CodeNetwork, vocabulary: Vocabulary) => ({
+  ...weightInputs(network.parameters),
   tokens: int32("B", "T"),
   positions: int32("B", "T"),
   mask: float32("B", 1, "T", "T"),
@@ -254,53 +233,48 @@ const treeInputs = (vocabulary: Vocabulary, parameters: Parameters) => ({
 
 /** Computes the log-probabilities of the columns of all tiles, flattened. */
 const nodeLogProbs = (
-  config: Transformer.DecoderConfig,
+  network: CodeNetwork,
   vocabulary: Vocabulary,
   weights: Inputs,
   inputs: Inputs
 ): tf.Tensor => {
-  const { hidden } = Transformer.forward(config, weights, {
-    tokens: inputs["tokens"]!,
+  const { hidden } = Transformer.forward(network.config, weights, {
+    tokens: network.embed(weights, inputs["tokens"]!),
     positions: inputs["positions"]!,
     mask: inputs["mask"]!
   })
-  const logits = LevelHead.logits(vocabulary, hidden, weights[Transformer.headName(config)]!, inputs)
+  const logits = LevelHead.logits(vocabulary, hidden, network.codes(weights), inputs)
   return tf.logSoftmax(LinearCrossEntropy.legalLogits(logits, inputs["legal"]!)).reshape([-1])
 }
 
 /** Builds the program that returns the log-probabilities of the edges of candidate trees, [R, K]. */
-export const treeScores = (
-  config: Transformer.DecoderConfig,
-  vocabulary: Vocabulary,
-  parameters: Parameters
-): Program =>
+export const treeScores = (network: CodeNetwork, vocabulary: Vocabulary): Program =>
   TensorProgram.make({
-    name: "flat.treeScores",
-    inputs: { ...treeInputs(vocabulary, parameters), edges: CandidateObjective.edgesInput },
+    name: `${network.family}.treeScores`,
+    inputs: { ...treeInputs(network, vocabulary), edges: CandidateObjective.edgesInput },
     body: (inputs: Inputs) => ({
-      logProbs: CandidateObjective.gather(nodeLogProbs(config, vocabulary, inputs, inputs), inputs["edges"]!)
+      logProbs: CandidateObjective.gather(nodeLogProbs(network, vocabulary, inputs, inputs), inputs["edges"]!)
     })
   })
 
 /** Builds the program that returns the loss of an objective over candidates, its terms and its gradients. */
 export const groupGradient = (
-  config: Transformer.DecoderConfig,
+  network: CodeNetwork,
   vocabulary: Vocabulary,
-  parameters: Parameters,
   objective: GroupObjective
 ): Program =>
   TensorProgram.make({
-    name: `flat.${objective.name}`,
-    inputs: { ...treeInputs(vocabulary, parameters), ...CandidateObjective.inputs(objective) },
+    name: `${network.family}.${objective.name}`,
+    inputs: { ...treeInputs(network, vocabulary), ...CandidateObjective.inputs(objective) },
     body: (inputs: Inputs) => {
       const { auxiliary, gradients, value } = Autodiff.withAuxiliary(
         (own) =>
           CandidateObjective.evaluate(
             objective,
-            nodeLogProbs(config, vocabulary, { ...inputs, ...own }, inputs),
+            nodeLogProbs(network, vocabulary, { ...inputs, ...own }, inputs),
             inputs
           ),
-        trained(parameters, inputs)
+        trained(network.parameters, inputs)
       )
       return { loss: value, ...auxiliary, ...gradients }
     }

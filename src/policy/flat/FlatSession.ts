@@ -1,5 +1,5 @@
 /**
- * Decoding with a flat policy: prompts are computed once, and the nodes of each score extend their key-value cache.
+ * Decoding with one position per code: prompts are computed once, and the nodes of each score extend their key-value cache.
  */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -9,14 +9,12 @@ import { type LeafSpace } from "../../sid/trie/LeafSpace.ts"
 import { masked } from "../../tensor/Attention.ts"
 import { hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
 import { type Executable, type TensorHandle } from "../../tensor/TensorRuntime.ts"
-import * as ItemPrompt from "../ItemPrompt.ts"
 import { ofTensor, PolicyError, UnscoredParent } from "../PolicyError.ts"
 import { type OpenOptions, type PromptSession } from "../PolicyModel.ts"
 import { type Prompt } from "../Prompt.ts"
 import * as NodeLogits from "../tree/NodeLogits.ts"
 import * as CompactVocabulary from "./CompactVocabulary.ts"
-import * as FlatDecoder from "./FlatDecoder.ts"
-import * as FlatLayout from "./FlatLayout.ts"
+import { type FlatDecoder } from "./FlatDecoder.ts"
 import * as FlatPrograms from "./FlatPrograms.ts"
 import * as LevelHead from "./LevelHead.ts"
 
@@ -51,11 +49,11 @@ interface Kept {
 
 /** Opens a session: computes the prompts and keeps their key-value cache until the Scope closes. */
 export const open = Effect.fn("PolicyModel.open")(function*(
-  decoder: FlatDecoder.FlatDecoder,
+  decoder: FlatDecoder,
   given: ReadonlyArray<Prompt>,
   options: OpenOptions
 ) {
-  const { config, index, open: vocabulary, program, promptPositions } = decoder
+  const { base, network: { config }, open: vocabulary, program } = decoder
   const { normaliser } = options
   const columns = LevelHead.columns(vocabulary)
   const sessionScope = yield* Effect.scope
@@ -63,9 +61,7 @@ export const open = Effect.fn("PolicyModel.open")(function*(
   const spaces = Array.isArray(options.space)
     ? options.space as ReadonlyArray<LeafSpace>
     : given.map(() => options.space as LeafSpace)
-  const prompts = (yield* Effect.forEach(given, (prompt) => ItemPrompt.items(FlatDecoder.family, prompt))).map((
-    items
-  ) => FlatLayout.prompt(index, vocabulary, items, promptPositions))
+  const prompts = yield* Effect.forEach(given, decoder.prompt)
   const batch = prompts.length
   const length = Math.max(...prompts.map((tokens) => tokens.length))
   const prefill = yield* program({ kind: "prefill", normaliser })
@@ -143,16 +139,18 @@ export const open = Effect.fn("PolicyModel.open")(function*(
         const node = asked[b]![w]
         if (node === undefined) continue
         const level = space.level(node)
-        tokens[cell] = CompactVocabulary.token(vocabulary, level - 1, space.code(node))
+        tokens[cell] = base + CompactVocabulary.token(vocabulary, level - 1, space.code(node))
         positions[cell] = prefix + level - 1
         levels[cell] = level
-        mask.fill(0, row, row + prefix)
+        /** First position that the node sees. */
+        const first = Math.max(0, positions[cell]! - (config.slidingWindow ?? Infinity) + 1)
+        if (first < prefix) mask.fill(0, row + first, row + prefix)
         for (let up = space.parent(node); up > 0; up = space.parent(up)) {
           const column = known.get(up)
           if (column === undefined) {
             return yield* new PolicyError({ reason: new UnscoredParent({ prompt: b, node, parent: up }) })
           }
-          mask[row + length + column] = 0
+          if (prefix + space.level(up) - 1 >= first) mask[row + length + column] = 0
         }
         rows[b]!.set(node, cell)
       }

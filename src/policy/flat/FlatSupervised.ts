@@ -4,16 +4,17 @@
 import * as Effect from "effect/Effect"
 import { type SidIndex } from "../../sid/SidIndex.ts"
 import * as Trie from "../../sid/trie/Trie.ts"
-import * as Dropout from "../../tensor/Dropout.ts"
+import * as ProgramCache from "../../tensor/ProgramCache.ts"
 import { hostBool, hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
 import * as GradientParts from "../GradientParts.ts"
 import * as ItemPrompt from "../ItemPrompt.ts"
 import { ofTensor } from "../PolicyError.ts"
 import { type Gradient, type SupervisedBatch } from "../PolicyModel.ts"
 import { type TrainingExample } from "../Prompt.ts"
-import * as Transformer from "../transformer/Transformer.ts"
+import * as StateDropout from "../transformer/StateDropout.ts"
 import * as FlatDecoder from "./FlatDecoder.ts"
 import * as FlatLayout from "./FlatLayout.ts"
+import * as FlatPrograms from "./FlatPrograms.ts"
 import * as LevelHead from "./LevelHead.ts"
 
 const longestOf = (index: SidIndex, sequences: ReadonlyArray<FlatLayout.Sequence>): number =>
@@ -23,9 +24,12 @@ const longestOf = (index: SidIndex, sequences: ReadonlyArray<FlatLayout.Sequence
     return Math.max(most, size)
   }, 0)
 
+/** Name of the family. */
+export const family = "flat"
+
 const sequenceOf = Effect.fnUntraced(function*(historyItems: number, { answer, prompt, weight }: TrainingExample) {
-  const items = yield* ItemPrompt.items(FlatDecoder.family, prompt)
-  const own = answer === "every-position" ? [] : yield* ItemPrompt.answered(FlatDecoder.family, answer)
+  const items = yield* ItemPrompt.items(family, prompt)
+  const own = answer === "every-position" ? [] : yield* ItemPrompt.answered(family, answer)
   const all = own.length === 0 ? items : Int32Array.from([...items, ...own])
   const kept = all.subarray(-historyItems)
   const given = own.length === 0 ? 0 : Math.max(0, items.length - (all.length - kept.length))
@@ -34,8 +38,8 @@ const sequenceOf = Effect.fnUntraced(function*(historyItems: number, { answer, p
 
 /** Packs the examples of an epoch into batches of about `batchTokens` positions; fails for text prompts and answers. */
 export const plan = Effect.fnUntraced(function*(
-  { historyItems, index, vocabulary }: FlatDecoder.FlatDecoder,
-  batchTokens: number,
+  { index, vocabulary }: FlatDecoder.FlatDecoder,
+  { batchTokens, historyItems }: { readonly batchTokens: number; readonly historyItems: number },
   examples: ReadonlyArray<TrainingExample>,
   seed: number,
   epoch: number
@@ -87,40 +91,40 @@ const labels = (
 }
 
 /**
- * Makes the gradient of the cross-entropy over the legal next tokens, with the dropout rate `share` and label smoothing.
+ * Makes the gradient of the cross-entropy over the legal next tokens, with the dropout and label smoothing of the
+ * settings.
  */
-export const gradient = (
+export const gradient = Effect.fnUntraced(function*(
   decoder: FlatDecoder.FlatDecoder,
-  share: number,
-  smoothing: number
-): Gradient<SupervisedBatch> => {
-  const { config, program } = decoder
-  const dropout = Dropout.make(Transformer.dropoutSites(config))
-  return {
+  { dropout: share, labelSmoothing: smoothing }: { readonly dropout: number; readonly labelSmoothing: number }
+) {
+  const { network: { config, parameters }, runtime, vocabulary } = decoder
+  const dropout = StateDropout.make(config, share)
+  const program = yield* ProgramCache.make(
+    runtime,
+    (
+      key: {
+        readonly length: number
+        readonly dropout: boolean
+        readonly smoothing: number
+        readonly frozen: ReadonlyArray<string>
+      }
+    ) => FlatPrograms.supervised(config, vocabulary, FlatDecoder.parametersWith(parameters, key.frozen), key)
+  )
+  const made: Gradient<SupervisedBatch> = {
     accumulate: Effect.fn("PolicyModel.supervised")(function*(store, parts, { seed, step }) {
-      const dropping = share > 0
-      const [rows, length] = parts[0]!.batch.feeds["tokens"]!.shape as [number, number]
+      const [, length] = parts[0]!.batch.feeds["tokens"]!.shape as [number, number]
       const executable = yield* program({
-        kind: "supervised",
         length,
-        dropout: dropping,
+        dropout: share > 0,
         smoothing,
         frozen: FlatDecoder.frozenIn(store)
       }).pipe(Effect.mapError(ofTensor))
-      const feedsOf = ({ feeds: { nodes, targets, weights, ...feeds } }: SupervisedBatch, part: number) => {
-        const shape = feeds["tokens"]!.shape
-        const masks = dropping
-          ? dropout.draw(seed + part * 0x1_0000, step, rows * length * config.width, share)
-          : []
-        return {
-          ...feeds,
-          ...labels(decoder, { nodes: nodes!, targets: targets!, weights: weights! }),
-          ...Object.fromEntries(masks.map((mask, site) => [
-            `dropout.${site}`,
-            hostFloat32(mask, ...shape, config.width)
-          ]))
-        }
-      }
+      const feedsOf = ({ feeds: { nodes, targets, weights, ...feeds } }: SupervisedBatch, part: number) => ({
+        ...feeds,
+        ...labels(decoder, { nodes: nodes!, targets: targets!, weights: weights! }),
+        ...dropout(feeds["tokens"]!.shape, { seed, step, part })
+      })
       return yield* GradientParts.accumulate(
         store,
         executable,
@@ -133,4 +137,5 @@ export const gradient = (
       )
     })
   }
-}
+  return made
+})

@@ -1,5 +1,5 @@
 /**
- * Trees of candidates in one forward pass of a flat policy: their scores, and the gradient of a group objective.
+ * Trees of candidates in one forward pass of a decoder with one position per code: their scores, and the gradient of a group objective.
  */
 import * as Effect from "effect/Effect"
 import { type GroupObjective } from "../../objective/Objective.ts"
@@ -7,7 +7,6 @@ import { masked } from "../../tensor/Attention.ts"
 import * as ProgramCache from "../../tensor/ProgramCache.ts"
 import { hostBool, hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
 import * as GradientParts from "../GradientParts.ts"
-import * as ItemPrompt from "../ItemPrompt.ts"
 import { ofTensor } from "../PolicyError.ts"
 import { type CandidateGroup, checkNeeds, type Gradient, type ScoredGroup, type Weights } from "../PolicyModel.ts"
 import * as CandidateObjective from "../tree/CandidateObjective.ts"
@@ -17,22 +16,21 @@ import * as FlatLayout from "./FlatLayout.ts"
 import * as FlatPrograms from "./FlatPrograms.ts"
 import * as LevelHead from "./LevelHead.ts"
 
-const historiesOf = (groups: ReadonlyArray<CandidateGroup>) =>
-  Effect.forEach(groups, ({ prompt }) => ItemPrompt.items(FlatDecoder.family, prompt))
+const promptsOf = (decoder: FlatDecoder.FlatDecoder, groups: ReadonlyArray<CandidateGroup>) =>
+  Effect.forEach(groups, ({ prompt }) => decoder.prompt(prompt))
 
 /** Lays out trees with the feeds of every program over them; `bases` are the offsets of each inner node's columns. */
 const treeFeeds = (
-  { clear, index, promptPositions, space, vocabulary }: FlatDecoder.FlatDecoder,
+  { base: first, clear, network, space, vocabulary }: FlatDecoder.FlatDecoder,
   groups: ReadonlyArray<CandidateGroup>,
-  histories: ReadonlyArray<Int32Array>
+  prompts: ReadonlyArray<Int32Array>
 ) => {
   const rows = FlatLayout.trees(
-    index,
     space,
     vocabulary,
-    groups.map(({ leaves }, g) => ({ history: histories[g]!, leaves })),
-    promptPositions,
-    masked
+    groups.map(({ leaves }, g) => ({ tokens: prompts[g]!, leaves })),
+    masked,
+    { base: first, window: network.config.slidingWindow }
   )
   const levels = new Int32Array(rows.rows * rows.length).fill(-1)
   for (const [r, position] of rows.predictors.entries()) levels[position] = space.level(rows.nodes[r]!)
@@ -56,27 +54,26 @@ const treeFeeds = (
   }
 }
 
-/** Splits groups and histories, in order, into parts of at most `attention` cells; usually one part. */
+/** Splits groups and prompts, in order, into parts of at most `attention` cells; usually one part. */
 const partsOf = <Group extends CandidateGroup>(
-  { index, promptPositions }: FlatDecoder.FlatDecoder,
+  { index }: FlatDecoder.FlatDecoder,
   attention: number,
   groups: ReadonlyArray<Group>,
-  histories: ReadonlyArray<Int32Array>
+  prompts: ReadonlyArray<Int32Array>
 ) => {
-  const parts: Array<{ readonly groups: Array<Group>; readonly histories: Array<Int32Array> }> = []
+  const parts: Array<{ readonly groups: Array<Group>; readonly prompts: Array<Int32Array> }> = []
   let [positions, longest] = [0, 0]
   for (const [g, group] of groups.entries()) {
-    const history = histories[g]!
-    const columns = Math.min(promptPositions, 1 + history.length * index.levels) +
-      group.leaves.length * (index.levels - 1)
+    const prompt = prompts[g]!
+    const columns = prompt.length + group.leaves.length * (index.levels - 1)
     positions += columns
     longest = Math.max(longest, columns)
     const part = parts.at(-1)
     if (part !== undefined && positions * Math.max(longest, FlatLayout.treeRow) <= attention) {
       part.groups.push(group)
-      part.histories.push(history)
+      part.prompts.push(prompt)
     } else {
-      parts.push({ groups: [group], histories: [history] })
+      parts.push({ groups: [group], prompts: [prompt] })
       positions = longest = columns
     }
   }
@@ -87,10 +84,10 @@ const scorePart = Effect.fnUntraced(
   function*(
     decoder: FlatDecoder.FlatDecoder,
     groups: ReadonlyArray<CandidateGroup>,
-    histories: ReadonlyArray<Int32Array>,
+    prompts: ReadonlyArray<Int32Array>,
     weights: Weights
   ) {
-    const { bases, feeds, rows } = treeFeeds(decoder, groups, histories)
+    const { bases, feeds, rows } = treeFeeds(decoder, groups, prompts)
     const executable = yield* decoder.program({ kind: "treeScores" })
     const outputs = yield* executable.run({
       ...weights.feeds,
@@ -111,8 +108,8 @@ export const score = Effect.fn("PolicyModel.score")(
     groups: ReadonlyArray<CandidateGroup>,
     weights: Weights
   ) {
-    const parts = partsOf(decoder, attention, groups, yield* historiesOf(groups))
-    return (yield* Effect.forEach(parts, (part) => scorePart(decoder, part.groups, part.histories, weights))).flat()
+    const parts = partsOf(decoder, attention, groups, yield* promptsOf(decoder, groups))
+    return (yield* Effect.forEach(parts, (part) => scorePart(decoder, part.groups, part.prompts, weights))).flat()
   }
 )
 
@@ -122,26 +119,30 @@ export const groupGradient = Effect.fn("PolicyModel.groupGradient")(function*(
   attention: number,
   objective: GroupObjective
 ) {
-  const { config, runtime, slots, vocabulary } = decoder
+  const { network, runtime, vocabulary } = decoder
   const cache = yield* ProgramCache.make(
     runtime,
     (frozen: ReadonlyArray<string>) =>
-      FlatPrograms.groupGradient(config, vocabulary, FlatDecoder.parametersWith(slots, frozen), objective)
+      FlatPrograms.groupGradient(
+        { ...network, parameters: FlatDecoder.parametersWith(network.parameters, frozen) },
+        vocabulary,
+        objective
+      )
   )
   const program = (frozen: ReadonlyArray<string>) => cache(frozen).pipe(Effect.mapError(ofTensor))
   // Fails here if the objective cannot be compiled.
-  yield* program(slots.flatMap(({ name, trainable }) => trainable ? [] : [name]))
+  yield* program(network.parameters.flatMap(({ name, trainable }) => trainable ? [] : [name]))
   const gradient: Gradient<ReadonlyArray<ScoredGroup>> = {
     accumulate: Effect.fn("PolicyModel.groupGradient.accumulate")(function*(store, parts) {
       yield* Effect.forEach(parts, ({ batch }) => checkNeeds(objective, batch), { discard: true })
-      const histories = yield* Effect.forEach(parts, ({ batch }) => historiesOf(batch))
+      const prompts = yield* Effect.forEach(parts, ({ batch }) => promptsOf(decoder, batch))
       return yield* GradientParts.accumulate(
         store,
         yield* program(FlatDecoder.frozenIn(store)),
         // An objective divides by the counts of the whole batch, so the sum over its parts is that of the batch.
         parts.flatMap(({ batch, share = 1 }, part) => {
           const totals = CandidateObjective.totalsOf(decoder.space, batch)
-          return partsOf(decoder, attention, batch, histories[part]!).map(({ groups, histories: own }) => ({
+          return partsOf(decoder, attention, batch, prompts[part]!).map(({ groups, prompts: own }) => ({
             share,
             get feeds() {
               const { bases, feeds, rows } = treeFeeds(decoder, groups, own)

@@ -1,6 +1,6 @@
 /**
  * Writes a checkpoint in the layout of Hugging Face, which transformers reads: config.json, one file or several shards
- * of safetensors with their index, and copies of the tokenizer's files.
+ * of safetensors with their index, copies of the tokenizer's files, and given ones.
  *
  * Everything is written to a new folder beside the target, flushed, and renamed, so that the target is either complete
  * or as it was.
@@ -60,6 +60,8 @@ export interface WriteOptions {
   readonly shardBytes?: number | undefined
   /** Folder of which the files of the tokenizer are copied. @default none */
   readonly tokenizer?: string | undefined
+  /** Further files by their paths in the folder, in place of copies of the same name. @default none */
+  readonly files?: ReadonlyMap<string, Uint8Array> | undefined
   /** Whether a checkpoint that is already there is replaced; other folders never are. @default false */
   readonly replace?: boolean | undefined
 }
@@ -150,6 +152,7 @@ const storage = (operation: string, path: string) =>
 export const write = Effect.fn("CheckpointWriter.write")(
   function*(target: string, options: WriteOptions) {
     const { config, dtype = config.dtype, replace = false, shardBytes = 5e9, tokenizer, weights } = options
+    const given = options.files ?? new Map<string, Uint8Array>()
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const settings = yield* CheckpointConfig.encode(config, dtype)
@@ -178,10 +181,15 @@ export const write = Effect.fn("CheckpointWriter.write")(
       }
       if (tokenizer !== undefined) {
         for (const name of companions) {
+          if (given.has(name)) continue
           const from = path.join(tokenizer, name)
           if (!(yield* fs.exists(from).pipe(storage("read", from)))) continue
           yield* flushed(name, [yield* fs.readFile(from).pipe(storage("read", from))])
         }
+      }
+      for (const [name, bytes] of given) {
+        yield* Durable.makeFolder(path.dirname(path.join(partial, name))).pipe(Effect.mapError(CheckpointFolder.ofRun))
+        yield* flushed(name, [bytes])
       }
       for (const shard of shards) yield* flushed(shard.name, partsOf(shard.tensors, weights, dtype))
       if (shards.length > 1) {

@@ -244,6 +244,23 @@ const encodeConfig = ({ baseModel, config }: Adapter): string =>
     )
   }\n`
 
+/** Returns the files of a folder of adapters by name, tensors first. Fails with every problem of the tensors. */
+export const files = (
+  adapter: Adapter,
+  base: Lora.Shapes,
+  source = "the adapter"
+): Effect.Effect<ReadonlyMap<string, Uint8Array>, LoraError> => {
+  const problems = Lora.problems(adapter.config, base, adapter.tensors)
+  if (problems.length > 0) return Effect.fail(invalid(source, problems))
+  const tensors = [...adapter.tensors].toSorted(([a], [b]) => a < b ? -1 : 1)
+  return Effect.succeed(
+    new Map([
+      [tensorsFile, Safetensors.encode(new Map(tensors), { format: "pt" })],
+      [configFile, Buffer.from(encodeConfig(adapter))]
+    ])
+  )
+}
+
 /**
  * Writes adapters to a folder, which is made if it is missing, so that peft's `PeftModel.from_pretrained` reads them.
  * Fails with every problem of the tensors before it writes. The configuration is removed first and written last: a
@@ -255,16 +272,13 @@ export const write: (
   base: Lora.Shapes
 ) => Effect.Effect<void, LoraError | RunError, FileSystem.FileSystem | Path.Path> = Effect.fn("PeftFolder.write")(
   function*(folder, adapter, base) {
-    const problems = Lora.problems(adapter.config, base, adapter.tensors)
-    if (problems.length > 0) return yield* invalid(`the adapter for ${folder}`, problems)
+    const written = yield* files(adapter, base, `the adapter for ${folder}`)
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const configPath = path.join(folder, configFile)
     yield* Durable.makeFolder(folder)
     yield* fs.remove(configPath, { force: true }).pipe(Effect.mapError(Durable.storage("remove", configPath)))
     yield* Durable.flushFolder(folder)
-    const tensors = [...adapter.tensors].toSorted(([a], [b]) => a < b ? -1 : 1)
-    yield* Durable.write(path.join(folder, tensorsFile), Safetensors.encode(new Map(tensors), { format: "pt" }))
-    yield* Durable.write(configPath, encodeConfig(adapter))
+    for (const [name, bytes] of written) yield* Durable.write(path.join(folder, name), bytes)
   }
 )

@@ -13,14 +13,15 @@ import { type SidTokens } from "./SidTokens.ts"
 const site = 0x51d0
 
 /** Moments of the first `used` rows of an embedding: mean and standard deviation per component, mean length of a row. */
-const momentsOf = (rows: Matrix.Matrix, used: number) => {
-  const { width } = rows
+const momentsOf = ({ data, width }: Matrix.Matrix, used: number) => {
   const mean = new Float64Array(width)
   const squares = new Float64Array(width)
   let length = 0
   for (let r = 0; r < used; r++) {
     let sum = 0
-    for (const [i, value] of Matrix.row(rows, r).entries()) {
+    // A loop: vocabularies have hundreds of millions of components.
+    for (let i = 0; i < width; i++) {
+      const value = data[r * width + i]!
       mean[i]! += value / used
       squares[i]! += value ** 2 / used
       sum += value ** 2

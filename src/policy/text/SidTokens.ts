@@ -12,6 +12,8 @@ export interface SidTokens {
   readonly levels: ReadonlyArray<Int32Array>
   /** Token ids of each item's SID, whatever its length, [N]. */
   readonly items: ReadonlyArray<Int32Array>
+  /** Token ids of each item's SID where it is an answer, which may have an end, [N]. @default `items` */
+  readonly answers?: ReadonlyArray<Int32Array> | undefined
   /** Ids of all SID tokens, ascending, [S]. */
   readonly ids: Int32Array
 }

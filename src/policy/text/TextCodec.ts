@@ -22,10 +22,14 @@ export interface EncodedExample {
   readonly answer: number
 }
 
-/** Returns the token ids of segments. */
-export const encode = ({ sids, tokenizer }: TextCodec, segments: ReadonlyArray<Segment>): Int32Array => {
+/** Returns the token ids of segments; those of items are by default `sids.items`. */
+export const encode = (
+  { sids, tokenizer }: TextCodec,
+  segments: ReadonlyArray<Segment>,
+  items: ReadonlyArray<Int32Array> = sids.items
+): Int32Array => {
   const parts = segments.map((segment) =>
-    typeof segment === "string" ? tokenizer.encode(segment) : sids.items[segment.item]!
+    typeof segment === "string" ? tokenizer.encode(segment) : items[segment.item]!
   )
   const ids = new Int32Array(parts.reduce((sum, { length }) => sum + length, 0))
   let at = 0
@@ -53,7 +57,7 @@ export const encodeExample = (
 ): EncodedExample => {
   const { end, maximum = Infinity } = options
   const before = encode(codec, prompt)
-  const after = encode(codec, answer)
+  const after = encode(codec, answer, codec.sids.answers)
   const ids = Int32Array.from([...before, ...after, ...(end === undefined ? [] : [end])])
   const cut = Math.max(0, ids.length - maximum)
   return { ids: ids.subarray(cut), answer: Math.max(0, before.length - cut) }
