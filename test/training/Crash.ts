@@ -59,17 +59,18 @@ const validation = sequences.map((items, user) => ({
   target: items.at(-1)!
 }))
 
-const sft = (optimizer: Optimizer.Optimizer, averagedCheckpoints: number) =>
+type SftSettings = typeof Sft.SftConfig.Encoded
+
+const sft = (optimizer: Optimizer.Optimizer, own: SftSettings) =>
   SftProgram.train(
     Schema.decodeSync(Sft.SftConfig)({
       epochs: 4,
       patience: 4,
       epochsPerValidation: 1,
       validationBeams: 3,
-      averagedCheckpoints,
-      augmentation: { itemDrop: 0.2, subSequence: 0.3 },
       learningRate: { peak: 0.1, warmupSteps: 0, decay: "constant" },
-      optimizer: adamW
+      optimizer: adamW,
+      ...own
     }),
     { sequences, validation, historyExcluded: false },
     1,
@@ -125,7 +126,7 @@ export const harness = Effect.fnUntraced(function*(
   phase: "sft" | "grpo",
   optimizer: Optimizer.Optimizer,
   reference: typeof ReferenceModel.layerFrozen,
-  averaged = 1
+  own: SftSettings = {}
 ) {
   const parameters = yield* PolicyParameters
   const files = yield* FileSystem.FileSystem
@@ -142,7 +143,7 @@ export const harness = Effect.fnUntraced(function*(
     yield* TrainingState.begin(parameters, supervised(weights), adamW)
     const saver = yield* saverOf(fileSystem, run)
     const exit = yield* Effect.exit(
-      (phase === "sft" ? Effect.asVoid(sft(optimizer, averaged)) : Effect.asVoid(grpo(optimizer, reference))).pipe(
+      (phase === "sft" ? Effect.asVoid(sft(optimizer, own)) : Effect.asVoid(grpo(optimizer, reference))).pipe(
         Effect.provide([
           Layer.succeed(Checkpointer, saver),
           RunLog.layerMemory,
@@ -185,12 +186,17 @@ export const harness = Effect.fnUntraced(function*(
 const cases: ReadonlyArray<{
   readonly phase: "sft" | "grpo"
   readonly reference?: typeof ReferenceModel.layerFrozen
-  readonly averaged?: number
+  readonly own?: SftSettings
   readonly only?: string
   readonly more?: string
 }> = [
   { phase: "sft" },
-  { phase: "sft", averaged: 3, only: "AdamW", more: ", averaged checkpoints" },
+  {
+    phase: "sft",
+    own: { averagedCheckpoints: 3, augmentation: { itemDrop: 0.2, subSequence: 0.3 } },
+    only: "AdamW",
+    more: ", augmented, averaged checkpoints"
+  },
   { phase: "grpo" },
   {
     phase: "grpo",
@@ -204,7 +210,7 @@ const cases: ReadonlyArray<{
 export const atEvery = (fault: FailingFiles.Fault): unknown =>
   describe(`training that is cut off at a file operation (${fault}) and goes on`, () => {
     for (
-      const { averaged = 1, more = "", only, phase, reference = ReferenceModel.layerFrozen } of cases
+      const { more = "", only, own, phase, reference = ReferenceModel.layerFrozen } of cases
     ) {
       for (const [name, optimizer] of Object.entries(optimizers)) {
         if (only !== undefined && name !== only) continue
@@ -212,10 +218,10 @@ export const atEvery = (fault: FailingFiles.Fault): unknown =>
           Effect.gen(function*() {
             const fs = yield* FileSystem.FileSystem
             const folder = yield* fs.makeTempDirectoryScoped()
-            const training = yield* harness(phase, optimizer, reference, averaged)
+            const training = yield* harness(phase, optimizer, reference, own)
             const whole = yield* training.whole(join(folder, "whole"))
             // A kept average is in the latest checkpoint; else the best is another one.
-            assert.strictEqual(whole.latest!.step === whole.best!.step, averaged > 1)
+            assert.strictEqual(whole.latest!.step === whole.best!.step, own !== undefined)
             let points = 0
             for (let at = 0;; at++) {
               const run = join(folder, String(at))
