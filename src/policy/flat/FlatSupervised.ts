@@ -90,10 +90,12 @@ const labels = (
   }
 }
 
-/** Makes the gradient of the cross-entropy over the legal next tokens, with the dropout rate `share`. */
-export const gradient = Effect.fnUntraced(function*(decoder: FlatDecoder.FlatDecoder, share: number) {
+/**
+ * Makes the maker of gradients of the cross-entropy over the legal next tokens, with the dropout rate `share`; they share
+ * its programs.
+ */
+export const gradients = Effect.fnUntraced(function*(decoder: FlatDecoder.FlatDecoder, share: number) {
   const { network: { config, parameters }, runtime, vocabulary } = decoder
-  const dropout = StateDropout.make(config, share)
   const program = yield* ProgramCache.make(
     runtime,
     (key: { readonly length: number; readonly dropout: boolean; readonly frozen: ReadonlyArray<string> }) =>
@@ -105,28 +107,30 @@ export const gradient = Effect.fnUntraced(function*(decoder: FlatDecoder.FlatDec
         key.dropout
       )
   )
-  const made: Gradient<SupervisedBatch> = {
-    accumulate: Effect.fn("PolicyModel.supervised")(function*(store, parts, { seed, step }) {
-      const [, length] = parts[0]!.batch.feeds["tokens"]!.shape as [number, number]
-      const executable = yield* program({ length, dropout: share > 0, frozen: FlatDecoder.frozenIn(store) }).pipe(
-        Effect.mapError(ofTensor)
-      )
-      const feedsOf = ({ feeds: { nodes, targets, weights, ...feeds } }: SupervisedBatch, part: number) => ({
-        ...feeds,
-        ...labels(decoder, { nodes: nodes!, targets: targets!, weights: weights! }),
-        ...dropout(feeds["tokens"]!.shape, { seed, step, part })
+  return Effect.sync((): Gradient<SupervisedBatch> => {
+    const dropout = StateDropout.make(config, share)
+    return {
+      accumulate: Effect.fn("PolicyModel.supervised")(function*(store, parts, { seed, step }) {
+        const [, length] = parts[0]!.batch.feeds["tokens"]!.shape as [number, number]
+        const executable = yield* program({ length, dropout: share > 0, frozen: FlatDecoder.frozenIn(store) }).pipe(
+          Effect.mapError(ofTensor)
+        )
+        const feedsOf = ({ feeds: { nodes, targets, weights, ...feeds } }: SupervisedBatch, part: number) => ({
+          ...feeds,
+          ...labels(decoder, { nodes: nodes!, targets: targets!, weights: weights! }),
+          ...dropout(feeds["tokens"]!.shape, { seed, step, part })
+        })
+        return yield* GradientParts.accumulate(
+          store,
+          executable,
+          parts.map(({ batch, share = 1 }, part) => ({
+            share,
+            get feeds() {
+              return feedsOf(batch, part)
+            }
+          }))
+        )
       })
-      return yield* GradientParts.accumulate(
-        store,
-        executable,
-        parts.map(({ batch, share = 1 }, part) => ({
-          share,
-          get feeds() {
-            return feedsOf(batch, part)
-          }
-        }))
-      )
-    })
-  }
-  return made
+    }
+  })
 })
