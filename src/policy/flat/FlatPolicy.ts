@@ -126,7 +126,7 @@ const make = (config: FlatPolicyConfig, seed: number, attention: number) =>
       plan: (examples, seed, epoch) => FlatSupervised.plan(decoder, config, examples, seed, epoch),
       score: (groups, weights) => FlatTrees.score(decoder, attention, groups, weights),
       scoreItems: Option.none(),
-      supervised: FlatSupervised.gradient(decoder, config),
+      supervised: yield* FlatSupervised.gradients(decoder, config),
       groupGradient: (objective) => FlatTrees.groupGradient(decoder, attention, objective)
     })
   })

@@ -91,15 +91,14 @@ const labels = (
 }
 
 /**
- * Makes the gradient of the cross-entropy over the legal next tokens, with the dropout and label smoothing of the
- * settings.
+ * Makes the maker of gradients of the cross-entropy over the legal next tokens, with the dropout and label smoothing of
+ * the settings; they share its programs.
  */
-export const gradient = Effect.fnUntraced(function*(
+export const gradients = Effect.fnUntraced(function*(
   decoder: FlatDecoder.FlatDecoder,
   { dropout: share, labelSmoothing: smoothing }: { readonly dropout: number; readonly labelSmoothing: number }
 ) {
   const { network: { config, parameters }, runtime, vocabulary } = decoder
-  const dropout = StateDropout.make(config, share)
   const program = yield* ProgramCache.make(
     runtime,
     (
@@ -111,31 +110,33 @@ export const gradient = Effect.fnUntraced(function*(
       }
     ) => FlatPrograms.supervised(config, vocabulary, FlatDecoder.parametersWith(parameters, key.frozen), key)
   )
-  const made: Gradient<SupervisedBatch> = {
-    accumulate: Effect.fn("PolicyModel.supervised")(function*(store, parts, { seed, step }) {
-      const [, length] = parts[0]!.batch.feeds["tokens"]!.shape as [number, number]
-      const executable = yield* program({
-        length,
-        dropout: share > 0,
-        smoothing,
-        frozen: FlatDecoder.frozenIn(store)
-      }).pipe(Effect.mapError(ofTensor))
-      const feedsOf = ({ feeds: { nodes, targets, weights, ...feeds } }: SupervisedBatch, part: number) => ({
-        ...feeds,
-        ...labels(decoder, { nodes: nodes!, targets: targets!, weights: weights! }),
-        ...dropout(feeds["tokens"]!.shape, { seed, step, part })
+  return Effect.sync((): Gradient<SupervisedBatch> => {
+    const dropout = StateDropout.make(config, share)
+    return {
+      accumulate: Effect.fn("PolicyModel.supervised")(function*(store, parts, { seed, step }) {
+        const [, length] = parts[0]!.batch.feeds["tokens"]!.shape as [number, number]
+        const executable = yield* program({
+          length,
+          dropout: share > 0,
+          smoothing,
+          frozen: FlatDecoder.frozenIn(store)
+        }).pipe(Effect.mapError(ofTensor))
+        const feedsOf = ({ feeds: { nodes, targets, weights, ...feeds } }: SupervisedBatch, part: number) => ({
+          ...feeds,
+          ...labels(decoder, { nodes: nodes!, targets: targets!, weights: weights! }),
+          ...dropout(feeds["tokens"]!.shape, { seed, step, part })
+        })
+        return yield* GradientParts.accumulate(
+          store,
+          executable,
+          parts.map(({ batch, share = 1 }, part) => ({
+            share,
+            get feeds() {
+              return feedsOf(batch, part)
+            }
+          }))
+        )
       })
-      return yield* GradientParts.accumulate(
-        store,
-        executable,
-        parts.map(({ batch, share = 1 }, part) => ({
-          share,
-          get feeds() {
-            return feedsOf(batch, part)
-          }
-        }))
-      )
-    })
-  }
-  return made
+    }
+  })
 })

@@ -75,7 +75,7 @@ const make = (config: TextPolicyConfig, words: Words.Words, seed: number, attent
       plan: (examples, seed, epoch) => TextSupervised.plan(layout, examples, seed, epoch),
       score: (groups, weights) => FlatTrees.score(decoder, attention, groups, weights),
       scoreItems: Option.none(),
-      supervised: TextSupervised.gradient(yield* TensorRuntime, network, config.dropout),
+      supervised: yield* TextSupervised.gradients(yield* TensorRuntime, network, config.dropout),
       groupGradient: (objective) => FlatTrees.groupGradient(decoder, attention, objective)
     })
   })

@@ -189,35 +189,39 @@ const program = (network: TextNetwork.TextNetwork, parameters: Parameters, lengt
   })
 }
 
-/** Makes the gradient of the mean cross-entropy per position with a loss, with the dropout rate `share`. */
-export const gradient = Effect.fnUntraced(function*(
+/**
+ * Makes the maker of gradients of the mean cross-entropy per position with a loss, with the dropout rate `share`; they
+ * share its programs.
+ */
+export const gradients = Effect.fnUntraced(function*(
   runtime: TensorRuntime["Service"],
   network: TextNetwork.TextNetwork,
   share: number
 ) {
-  const dropout = StateDropout.make(network.config, share)
   const programs = yield* ProgramCache.make(
     runtime,
     (key: { readonly length: number; readonly frozen: ReadonlyArray<string> }) =>
       program(network, FlatDecoder.parametersWith(network.parameters, key.frozen), key.length, share > 0)
   )
-  const made: Gradient<SupervisedBatch> = {
-    accumulate: Effect.fn("PolicyModel.supervised")(function*(store, parts, { seed, step }) {
-      const [, length] = parts[0]!.batch.feeds["tokens"]!.shape as [number, number]
-      const executable = yield* programs({ length, frozen: FlatDecoder.frozenIn(store) }).pipe(
-        Effect.mapError(ofTensor)
-      )
-      return yield* GradientParts.accumulate(
-        store,
-        executable,
-        parts.map(({ batch: { feeds }, share = 1 }, part) => ({
-          share,
-          get feeds() {
-            return { ...feeds, ...dropout(feeds["tokens"]!.shape, { seed, step, part }) }
-          }
-        }))
-      )
-    })
-  }
-  return made
+  return Effect.sync((): Gradient<SupervisedBatch> => {
+    const dropout = StateDropout.make(network.config, share)
+    return {
+      accumulate: Effect.fn("PolicyModel.supervised")(function*(store, parts, { seed, step }) {
+        const [, length] = parts[0]!.batch.feeds["tokens"]!.shape as [number, number]
+        const executable = yield* programs({ length, frozen: FlatDecoder.frozenIn(store) }).pipe(
+          Effect.mapError(ofTensor)
+        )
+        return yield* GradientParts.accumulate(
+          store,
+          executable,
+          parts.map(({ batch: { feeds }, share = 1 }, part) => ({
+            share,
+            get feeds() {
+              return { ...feeds, ...dropout(feeds["tokens"]!.shape, { seed, step, part }) }
+            }
+          }))
+        )
+      })
+    }
+  })
 })
