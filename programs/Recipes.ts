@@ -16,7 +16,7 @@ export const recipes: Readonly<Record<Families.Family, Settings.PartialSettings>
   },
   parallel: {
     family: "parallel",
-    item: { negatives: 512 },
+    item: { content: "text", negatives: 512 },
     sft: { epochs: 10, learningRate: { peak: 4e-3, warmupSteps: 100 }, optimizer: { averaging: 0.98 } }
   },
   text: { family: "text" }
