@@ -37,13 +37,16 @@ const compile = (...options) => {
   if (status !== 0) fail("the sources cannot be compiled; the messages stand above")
 }
 
-/** Removes the white space of the compiled files; names stay, so that messages and stack traces name functions. */
+/**
+ * Removes the white space of the compiled files and shortens their local names; functions and classes keep theirs, which
+ * stack traces show.
+ */
 const condense = () => {
   for (const file of globSync(join(dist, "**", "*.js"))) {
     const text = readFileSync(file, "utf8")
     const { code, errors } = minifySync(file, text, {
       compress: false,
-      mangle: false,
+      mangle: { toplevel: false, keepNames: { function: true, class: true } },
       codegen: { removeWhitespace: true }
     })
     if (errors.length > 0) fail(`${file} cannot be condensed: ${errors[0].message}`)
@@ -62,6 +65,10 @@ const build = (published) => {
     compile("--removeComments", "--declaration", "false", "--declarationMap", "false", "--sourceMap", "false")
     compile("--emitDeclarationOnly", "--declarationMap", "false")
     condense()
+    // Nothing of these folders is exported.
+    for (const folder of [["bench"], ["programs", "commands"]]) {
+      for (const file of globSync(join(dist, ...folder, "*.d.ts"))) rmSync(file)
+    }
   } else {
     compile()
   }
