@@ -126,7 +126,8 @@ describe.skipIf(Postgres.programs === undefined)("actors in processes of their o
         const [a, b] = yield* Effect.all([worker(name), worker(name)], { concurrency: 2 })
         const joined = driver(name)
         const scored = Sockets.rewards.pipe(Layer.provide(joined))
-        assert.strictEqual(yield* train(Sockets.rollouts({ actors: 4 }).pipe(Layer.provide(joined)), scored), direct)
+        // Of fewer actors than these, all may be on one worker, which has 8 of the 16 shards.
+        assert.strictEqual(yield* train(Sockets.rollouts({ actors: 9 }).pipe(Layer.provide(joined)), scored), direct)
         for (let step = 1; step <= config.steps; step++) {
           const all = [...a.drawn, ...b.drawn].filter((drawn) => drawn.step === step).flatMap(({ ordinals }) =>
             ordinals
