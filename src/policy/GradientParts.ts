@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import { type Feeds, type ParameterStore } from "../optimizer/ParameterStore.ts"
 import { type Executable } from "../tensor/TensorRuntime.ts"
 import { ofTensor } from "./PolicyError.ts"
+import { type GradientPart, type SupervisedBatch } from "./PolicyModel.ts"
 import * as CandidateObjective from "./tree/CandidateObjective.ts"
 
 /**
@@ -29,3 +30,24 @@ export const accumulate = Effect.fnUntraced(
   Effect.scoped,
   Effect.catchTag("TensorError", (error) => Effect.fail(ofTensor(error)))
 )
+
+/**
+ * Runs one program over supervised batches as `accumulate` does; `feedsOf` builds the feeds of a batch, given its place
+ * among the parts, when the program is run with them.
+ */
+export const accumulateBatches = (
+  store: ParameterStore,
+  executable: Executable<string, string>,
+  parts: ReadonlyArray<GradientPart<SupervisedBatch>>,
+  feedsOf: (batch: SupervisedBatch, part: number) => Feeds
+) =>
+  accumulate(
+    store,
+    executable,
+    parts.map(({ batch, share = 1 }, part) => ({
+      share,
+      get feeds() {
+        return feedsOf(batch, part)
+      }
+    }))
+  )

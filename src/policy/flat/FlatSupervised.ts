@@ -126,16 +126,7 @@ export const gradients = Effect.fnUntraced(function*(
           ...labels(decoder, { nodes: nodes!, targets: targets!, weights: weights! }),
           ...dropout(feeds["tokens"]!.shape, { seed, step, part })
         })
-        return yield* GradientParts.accumulate(
-          store,
-          executable,
-          parts.map(({ batch, share = 1 }, part) => ({
-            share,
-            get feeds() {
-              return feedsOf(batch, part)
-            }
-          }))
-        )
+        return yield* GradientParts.accumulateBatches(store, executable, parts, feedsOf)
       })
     }
   })

@@ -205,16 +205,7 @@ export const gradient = Effect.fnUntraced(function*(model: ItemModel.ItemModel) 
           ...(dropping ? masksOf(count, length, seed + part * 0x1_0000, step) : {})
         }
       }
-      return yield* GradientParts.accumulate(
-        store,
-        executable,
-        parts.map(({ batch, share = 1 }, part) => ({
-          share,
-          get feeds() {
-            return feedsOf(batch, part)
-          }
-        }))
-      )
+      return yield* GradientParts.accumulateBatches(store, executable, parts, feedsOf)
     })
   }
   return result

@@ -211,15 +211,11 @@ export const gradients = Effect.fnUntraced(function*(
         const executable = yield* programs({ length, frozen: FlatDecoder.frozenIn(store) }).pipe(
           Effect.mapError(ofTensor)
         )
-        return yield* GradientParts.accumulate(
+        return yield* GradientParts.accumulateBatches(
           store,
           executable,
-          parts.map(({ batch: { feeds }, share = 1 }, part) => ({
-            share,
-            get feeds() {
-              return { ...feeds, ...dropout(feeds["tokens"]!.shape, { seed, step, part }) }
-            }
-          }))
+          parts,
+          ({ feeds }, part) => ({ ...feeds, ...dropout(feeds["tokens"]!.shape, { seed, step, part }) })
         )
       })
     }
