@@ -3,8 +3,9 @@
  *
  * What GRPO claims to gain by its rewards might be gained by more training alone. The control has what GRPO has: the
  * same start, with empty moments of the optimizer; the same seconds of training, validation apart; as many validations,
- * on the same users with the same beams; the start where nothing is better; the same mixtures with it. It learns with
- * the optimizer of SFT, at the learning rate with which the schedule of SFT ends, kept constant after a short warm-up.
+ * on the same users with the same beams; the start where nothing is better; the same mixtures with it. It learns
+ * from the examples of SFT with its optimizer, at the learning rate with which its schedule ends, constant after a short
+ * warm-up.
  *
  * Every random draw is a function of (seed, epoch) or (seed, step), but the number of steps depends on the machine.
  */
@@ -15,7 +16,6 @@ import { type GrpoConfig, kind as group } from "../src/grpo/Grpo.ts"
 import * as Validation from "../src/grpo/monitoring/Validation.ts"
 import * as Adam from "../src/optimizer/Adam.ts"
 import * as LearningRate from "../src/optimizer/LearningRate.ts"
-import { PolicyModel } from "../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import * as StepSeries from "../src/report/StepSeries.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
@@ -60,7 +60,7 @@ export const secondsOf = (events: ReadonlyArray<RunEvent>, step: number): number
 export interface ControlConfig
   extends
     Pick<GrpoConfig, "mixtures" | "validationBeams" | "validationUsers">,
-    Pick<SftConfig, "learningRate" | "optimizer">
+    Pick<SftConfig, "augmentation" | "learningRate" | "optimizer">
 {
   /** Seconds of training, above 0. */
   readonly seconds: number
@@ -77,14 +77,13 @@ export interface ControlConfig
  * of the best validation, or their mixture with those of the start.
  */
 export const train = Effect.fn("Control.train")(
-  function*(config: ControlConfig, data: Sft.SftData, seed: number) {
+  function*<X>(config: ControlConfig, data: Sft.SftData<X>, seed: number) {
     const { epochs, optimizer, origin, seconds, validations } = config
-    const { plan } = yield* PolicyModel
     const log = yield* RunLog
     const progress = yield* Progress
     const checkpointer = yield* Checkpointer
     const learn = yield* Sft.learning(Adam.adamW(optimizer), seed)
-    const examples = Sft.examplesOf(data)
+    const { augmented: plan } = yield* Sft.plans(config, data, seed)
     const trial = yield* Trial.make(kind, config, { ...data, origin }, seed)
     // Rounds are seconds.
     const selection = yield* Selection.open({ kind, rounds: seconds, every: seconds, optimizer, origin })
@@ -99,13 +98,13 @@ export const train = Effect.fn("Control.train")(
     const dueAfter = (spent: number) => Math.min(seconds, every * (1 + Math.floor(spent / every)))
     let [step, spent, epoch, at] = [selection.step, selection.round, epochs, selection.step]
     let due = dueAfter(spent)
-    let batches = yield* plan(examples, seed, epoch)
+    let batches = yield* plan(epoch)
     const tracker = progress.start(kind, Math.ceil(seconds), "seconds", Math.min(spent, seconds))
     while (spent < seconds) {
       const began = yield* Clock.currentTimeNanos
       while (at >= batches.length) {
         at -= batches.length
-        batches = yield* plan(examples, seed, ++epoch)
+        batches = yield* plan(++epoch)
       }
       const learningRate = rateAt(config, step)
       // SFT has drawn what belongs to the steps before.
@@ -146,7 +145,7 @@ export interface ControlOptions {
  */
 export const program = Effect.fn("control")(function*({ policy = Policies.chosen, seconds }: ControlOptions = {}) {
   const { run, settings } = yield* Workspace
-  const { dataset, split } = yield* Prepare.program()
+  const prepared = yield* Prepare.program()
   const { index } = yield* Tokenize.program()
   const missing = (phase: string) => new RunError({ reason: new NoCheckpoint({ path: run, kind: phase }) })
   const start = yield* (yield* Checkpointer).best(supervised)
@@ -160,6 +159,7 @@ export const program = Effect.fn("control")(function*({ policy = Policies.chosen
   }
   const { mixtures, steps, stepsPerValidation, validationBeams, validationUsers } = settings.grpo
   const config: ControlConfig = {
+    augmentation: settings.sft.augmentation,
     epochs: settings.sft.epochs,
     learningRate: settings.sft.learningRate,
     optimizer: settings.sft.optimizer,
@@ -170,13 +170,10 @@ export const program = Effect.fn("control")(function*({ policy = Policies.chosen
     validations: Math.ceil((done === 0 ? steps : done) / stepsPerValidation),
     origin: start.step
   }
-  const { historyExcluded } = settings.evaluation
   const begun = Layer.effectDiscard(
     Effect.flatMap(PolicyParameters, (store) => TrainingState.begin(store, start, settings.sft.optimizer))
   )
-  return yield* train(
-    config,
-    { sequences: split.train, times: split.trainTimes, validation: split.validation, historyExcluded },
-    settings.seed
-  ).pipe(Effect.provide(begun.pipe(Layer.provideMerge(Policies.layer(policy, dataset, index)))))
+  return yield* train(config, yield* Sft.dataOf(prepared, index), settings.seed).pipe(
+    Effect.provide(begun.pipe(Layer.provideMerge(Policies.layer(policy, prepared.dataset, index))))
+  )
 })

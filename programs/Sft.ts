@@ -19,6 +19,7 @@ import { Progress } from "../src/run/Progress.ts"
 import { RunLog } from "../src/run/RunLog.ts"
 import * as Augmentation from "../src/sft/Augmentation.ts"
 import { kind, type SftConfig, tokens } from "../src/sft/Sft.ts"
+import { type SidIndex } from "../src/sid/SidIndex.ts"
 import * as Random from "../src/statistics/Random.ts"
 import * as Show from "../src/task/Show.ts"
 import { NonFinite, TensorError } from "../src/tensor/TensorError.ts"
@@ -68,11 +69,21 @@ export interface SftHooks<E = never, R = never> {
   readonly optimizer?: Optimizer.Optimizer | undefined
 }
 
-/** Returns the training sequences as prompts with a target at every position. */
-export const examplesOf = (
-  { sequences, times }: Pick<SftData, "sequences" | "times">
-): ReadonlyArray<Prompt.TrainingExample> =>
-  sequences.map((items, user) => Prompt.everyPosition({ user, items, times: times?.[user] }))
+/** Makes the plans of the policy of the context for the examples of an epoch: as they are, and augmented. */
+export const plans = Effect.fnUntraced(function*<X>(
+  { augmentation }: Pick<SftConfig, "augmentation">,
+  { examples, sequences, times }: Pick<SftData<X>, "examples" | "sequences" | "times">,
+  seed: number
+) {
+  const { plan } = yield* PolicyModel
+  const positions = sequences.map((items, user) => Prompt.everyPosition({ user, items, times: times?.[user] }))
+  const at = examples ?? (() => Effect.succeed(positions))
+  return {
+    plain: (epoch: number) => Effect.flatMap(at(epoch), (all) => plan(all, seed, epoch)),
+    augmented: (epoch: number) =>
+      Effect.flatMap(at(epoch), (all) => plan(Augmentation.apply(augmentation, all, seed, epoch), seed, epoch))
+  }
+})
 
 /**
  * Makes the optimizer step of the policy of the context: it learns a batch and returns the mean loss in nats per target
@@ -106,11 +117,10 @@ export const train = Effect.fn("Sft.train")(
     const log = yield* RunLog
     const progress = yield* Progress
     const learn = yield* learning(hooks.optimizer ?? Adam.adamW(config.optimizer), seed)
-    const positions = examplesOf(data)
-    const examplesAt = (epoch: number) => data.examples?.(epoch) ?? Effect.succeed(positions)
+    const plan = yield* plans(config, data, seed)
     const users = TrainingState.sample(data.validation, config.validationUsers, seed)
     const ranking = { beams: config.validationBeams, historyExcluded: data.historyExcluded }
-    const steps = config.epochs * (yield* policy.plan(yield* examplesAt(0), seed, 0)).length
+    const steps = config.epochs * (yield* plan.plain(0)).length
 
     const selection = yield* Selection.open({
       kind,
@@ -133,8 +143,7 @@ export const train = Effect.fn("Sft.train")(
     let [step, epoch, stopped] = [selection.step, selection.round, false]
     const tracker = progress.start("sft", steps, "steps", step)
     while (epoch < config.epochs && !selection.isExhausted && !stopped) {
-      const augmented = Augmentation.apply(config.augmentation, yield* examplesAt(epoch), seed, epoch)
-      const batches = yield* policy.plan(augmented, seed, epoch)
+      const batches = yield* plan.augmented(epoch)
       let lossSum = 0
       for (const [i, batch] of batches.entries()) {
         const learningRate = LearningRate.at(config.learningRate, step, steps)
@@ -203,26 +212,28 @@ export const show = Effect.fn("Sft.show")(function*(count: number) {
   }))
 })
 
+/** Returns the data from which the policy of the run learns. */
+export const dataOf = Effect.fn("Sft.dataOf")(function*(prepared: Prepare.Prepared, index: SidIndex) {
+  const { settings } = yield* Workspace
+  const { split } = prepared
+  const text = yield* TextTasks.open(prepared, index)
+  return {
+    sequences: split.train,
+    times: split.trainTimes,
+    validation: split.validation,
+    historyExcluded: settings.evaluation.historyExcluded,
+    examples: text?.examples
+  }
+})
+
 /** Trains the policy of the run, or resumes. */
 export const program = Effect.fn("sft")(function*(policy: Policies.PolicyLayer = Policies.chosen) {
   const { settings } = yield* Workspace
   const prepared = yield* Prepare.program()
-  const { dataset, split } = prepared
   const { index } = yield* Tokenize.program()
-  const { historyExcluded } = settings.evaluation
-  const text = yield* TextTasks.open(prepared, index)
+  const data = yield* dataOf(prepared, index)
   return yield* Base.load(index).pipe(
-    Effect.andThen(train(
-      settings.sft,
-      {
-        sequences: split.train,
-        times: split.trainTimes,
-        validation: split.validation,
-        historyExcluded,
-        examples: text?.examples
-      },
-      settings.seed
-    )),
-    Effect.provide(Policies.layer(policy, dataset, index))
+    Effect.andThen(train(settings.sft, data, settings.seed)),
+    Effect.provide(Policies.layer(policy, prepared.dataset, index))
   )
 })
