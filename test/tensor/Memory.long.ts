@@ -21,9 +21,10 @@ const drift = (rss: ReadonlyMap<number, number>, from: number, to: number) => rs
 
 describe("resident memory", () => {
   it("is flat over 1,000 training steps", { timeout: 300_000 }, () => {
-    const { alive, rss } = probe("steps", 1200, 100)
+    // V8 still compiles functions and grows its heap by single pages in the first 1,000 steps.
+    const { alive, rss } = probe("steps", 2200, 100)
     assert.deepStrictEqual(alive, { handles: 0, bytes: 0, executables: 0 })
-    assert.isBelow(Math.abs(drift(rss, 200, 1200)), 0.02, JSON.stringify([...rss]))
+    assert.isBelow(Math.abs(drift(rss, 1200, 2200)), 0.02, JSON.stringify([...rss]))
   })
 
   it("is flat over 100 cycles of compiling and closing", { timeout: 300_000 }, () => {
