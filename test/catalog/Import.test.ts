@@ -4,8 +4,6 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
-import { existsSync } from "node:fs"
-import { join } from "node:path"
 import { gzipSync } from "node:zlib"
 import { FilterConfig } from "../../src/catalog/Assemble.ts"
 import { type CatalogError } from "../../src/catalog/CatalogError.ts"
@@ -13,6 +11,7 @@ import { events } from "../../src/catalog/Dataset.ts"
 import * as DatasetFile from "../../src/catalog/DatasetFile.ts"
 import * as Import from "../../src/catalog/Import.ts"
 import { data, list } from "../Golden.ts"
+import { counted } from "./Downloaded.ts"
 import { filter, importing, services } from "./Importing.ts"
 
 const failing = (files: Readonly<Record<string, string | Uint8Array>>, file?: string, options = {}) =>
@@ -269,26 +268,6 @@ describe("Import.load of LETTER folders", () => {
     }).pipe(Effect.provide(services)))
 })
 
-describe("Import.load of the folders under data", () => {
-  const known = [
-    ["amazon18-scientific", 8317, 4344, 58492],
-    ["amazon14-beauty", 22363, 12101, 198502],
-    ["online-retail", 4078, 3149, 265075]
-  ] as const
-  if (list(data).length === 0) it.skipIf(true)("no data is here", () => {})
-  for (const [name, users, items, total] of known) {
-    it.effect.skipIf(!existsSync(join(data, name)))(
-      `finds the counts of its README: ${name}`,
-      () =>
-        Effect.gen(function*() {
-          const dataset = yield* Import.load(join(data, name))
-          assert.deepStrictEqual([dataset.sequences.length, dataset.items.length, events(dataset)], [
-            users,
-            items,
-            total
-          ])
-          assert.isAbove(dataset.items.filter((item) => item.title !== item.key).length, items * 0.99)
-        }).pipe(Effect.provide(services))
-    )
-  }
-})
+if (list(data).length === 0) it.skipIf(true)("no data is here", () => {})
+counted("amazon18-scientific", 8317, 4344, 58492)
+counted("amazon14-beauty", 22363, 12101, 198502)

@@ -1,3 +1,3 @@
 import { atEvery } from "./Crash.ts"
 
-atEvery("fail")
+for (const fault of ["fail", "kill"] as const) atEvery(fault)

@@ -2,19 +2,15 @@
  * Policies with one position per item learn, by supervision and by rewards, and like text policies go on after a crash as
  * if there had been none.
  */
-import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { join } from "node:path"
 import * as Grpo from "../../programs/Grpo.ts"
 import { LeafDecoder } from "../../src/decode/LeafDecoder.ts"
 import * as PolicyRanking from "../../src/evaluation/PolicyRanking.ts"
 import { GrpoConfig } from "../../src/grpo/Grpo.ts"
-import { ReferenceModel } from "../../src/grpo/ReferenceModel.ts"
 import * as Adam from "../../src/optimizer/Adam.ts"
 import { AdamWConfig } from "../../src/optimizer/AdamW.ts"
 import { ItemPolicyConfig } from "../../src/policy/item/ItemPolicyConfig.ts"
@@ -23,13 +19,9 @@ import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
 import * as Prompt from "../../src/policy/Prompt.ts"
 import * as RuleReward from "../../src/reward/RuleReward.ts"
 import * as Testing from "../../src/testing/Testing.ts"
-import { distance } from "../Golden.ts"
-import { families, itemFamilies, layer, prefixed, settings } from "../policy/FamilyFixture.ts"
+import { itemFamilies, layer, prefixed, settings } from "../policy/FamilyFixture.ts"
 import { index as plain } from "../policy/Fixture.ts"
-import { harness, optimizers } from "./Crash.ts"
-
-/** Every this many operations a run is cut off. */
-const every = 13
+import { killed } from "./FamilyCrash.ts"
 
 /** The item after each: a walk through all of them, in which neighbours have nothing in common. */
 const walk = [0, 5, 3, 8, 1, 7, 2, 6, 4]
@@ -184,42 +176,7 @@ for (const family of itemFamilies) {
   })
 }
 
-for (const family of families.filter(({ name }) => name !== "flat")) {
-  describe(`the ${family.name} policy`, () => {
-    for (const phase of ["sft", "grpo"] as const) {
-      it.effect(`killed at an operation on its files, ends as if it had not been: ${phase}`, () =>
-        Effect.gen(function*() {
-          const fs = yield* FileSystem.FileSystem
-          const folder = yield* fs.makeTempDirectoryScoped()
-          const store = yield* PolicyParameters
-          const before = (yield* store.save).weights
-          const training = yield* harness(phase, optimizers["AdamW"]!, ReferenceModel.layerFrozen)
-          const whole = yield* training.whole(join(folder, "whole"))
-          assert.isDefined(whole.best)
-          const trained = (yield* store.save).weights
-          for (const [name, { data }] of before) {
-            // Rewards of generated SIDs say nothing of the item head.
-            if (phase === "sft" || !name.startsWith("item.head.")) {
-              assert.isAbove(distance(trained.get(name)!.data, data), 0, name)
-            }
-          }
-          let points = 0
-          for (let at = 0;; at += every) {
-            const run = join(folder, String(at))
-            const cut = yield* training.cut(run, "kill", at)
-            yield* fs.remove(run, { recursive: true, force: true })
-            if (cut === undefined) break
-            assert.deepStrictEqual(cut.outcome, whole, `operation ${at}`)
-            points++
-          }
-          assert.isAbove(points, 3)
-        }).pipe(
-          Effect.scoped,
-          Effect.provide([
-            NodeServices.layer,
-            layer(family, undefined, Schema.decodeSync(ItemPolicyConfig)({ ...settings, layers: 1, dropout: {} }))
-          ])
-        ))
-    }
-  })
-}
+// Every family has its turn in both phases in the long suite.
+killed("item", ["sft"])
+killed("parallel", ["grpo"])
+killed("text", ["sft"], 43)

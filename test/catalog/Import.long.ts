@@ -1,0 +1,3 @@
+import { counted } from "./Downloaded.ts"
+
+counted("online-retail", 4078, 3149, 265075)
