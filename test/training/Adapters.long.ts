@@ -1,0 +1,3 @@
+import { killed } from "./Adapters.ts"
+
+killed("grpo")
