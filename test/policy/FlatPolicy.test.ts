@@ -57,13 +57,15 @@ const formulas = (index: SidIndex.SidIndex) => {
       room -= tokensOf(history[read - 1]!).length
       if (room < 0) break
     }
-    const tokens = [0, ...[...history].slice(read).flatMap(tokensOf)]
+    const before = [0, ...[...history].slice(read).flatMap(tokensOf)]
+    const own = tokensOf(item)
+    // No state depends on what follows.
+    const tokens = [...before, ...own.slice(0, -1)]
+    const states = Oracle.hidden(decoder, weights, tokens, tokens.map((_, t) => t), (t, s) => s <= t)
     const sid = [...index.sids[item]!]
-    return tokensOf(item).map((token, step) => {
-      const states = Oracle.hidden(decoder, weights, tokens, tokens.map((_, t) => t), (t, s) => s <= t)
-      tokens.push(token)
-      return Oracle.logProb(decoder, weights, states.at(-1)!, token, legal(sid.slice(0, step)))
-    })
+    return own.map((token, step) =>
+      Oracle.logProb(decoder, weights, states[before.length - 1 + step]!, token, legal(sid.slice(0, step)))
+    )
   }
   return { steps, tokensOf, vocabulary }
 }

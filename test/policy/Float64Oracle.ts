@@ -16,19 +16,26 @@ const rms = (x: Float64Array, gain: Float64Array, epsilon: number): Float64Array
 /** `W x` for W [out, in]. */
 const linear = (w: Float64Array, x: Float64Array): Float64Array => {
   const out = new Float64Array(w.length / x.length)
-  for (let o = 0; o < out.length; o++) for (let i = 0; i < x.length; i++) out[o]! += w[o * x.length + i]! * x[i]!
+  for (let o = 0; o < out.length; o++) {
+    let sum = 0
+    for (let i = 0; i < x.length; i++) sum += w[o * x.length + i]! * x[i]!
+    out[o] = sum
+  }
   return out
 }
 
 const rotate = (x: Float64Array, heads: number, position: number, theta: number): Float64Array => {
   const width = x.length / heads
   const out = new Float64Array(x.length)
-  for (let h = 0; h < heads; h++) {
-    for (let i = 0; i < width / 2; i++) {
-      const angle = position * theta ** (-2 * i / width)
-      const [a, b] = [x[h * width + i]!, x[h * width + width / 2 + i]!]
-      out[h * width + i] = a * Math.cos(angle) - b * Math.sin(angle)
-      out[h * width + width / 2 + i] = b * Math.cos(angle) + a * Math.sin(angle)
+  for (let i = 0; i < width / 2; i++) {
+    const angle = position * theta ** (-2 * i / width)
+    const cosine = Math.cos(angle)
+    const sine = Math.sin(angle)
+    for (let h = 0; h < heads; h++) {
+      const a = x[h * width + i]!
+      const b = x[h * width + width / 2 + i]!
+      out[h * width + i] = a * cosine - b * sine
+      out[h * width + width / 2 + i] = b * cosine + a * sine
     }
   }
   return out
@@ -55,9 +62,9 @@ export const hidden = (
     const v = normed.map((x) => linear(w(name("self_attn.v_proj")), x))
     states = states.map((x, t) => {
       const attended = new Float64Array(heads * headWidth)
+      const visible = states.map((_, s) => s).filter((s) => sees(t, s))
       for (let h = 0; h < heads; h++) {
         const g = Math.floor(h / (heads / keyValueHeads))
-        const visible = states.map((_, s) => s).filter((s) => sees(t, s))
         const scores = visible.map((s) => {
           let dot = 0
           for (let i = 0; i < headWidth; i++) dot += q[t]![h * headWidth + i]! * k[s]![g * headWidth + i]!

@@ -220,6 +220,15 @@ for (const [name, index] of catalogues) {
             const histories = [[], [3, 7, 1], [5, 5]]
             const prompts = histories.map((items) => Prompt.ofItems(Int32Array.from(items)))
             const compact = CompactVocabulary.make(index)
+            // No state depends on what follows.
+            const known = new Map<string, Float64Array>()
+            const stateAfter = (all: ReadonlyArray<number>) => {
+              if (!known.has(all.join())) {
+                const states = Oracle.hidden(decoder, model.weights, all, all.map((_, t) => t), sees)
+                for (const [t, state] of states.entries()) known.set(all.slice(0, t + 1).join(), state)
+              }
+              return known.get(all.join())!
+            }
             for (const normaliser of ["vocabulary", "children"] as const) {
               const rows = yield* walk(
                 yield* policy.open(prompts, { weights, space, normaliser }),
@@ -235,7 +244,7 @@ for (const [name, index] of catalogues) {
                   ]
                   const nodes = LeafSpace.childNodes(space, node)
                   if (nodes.length === 0) continue
-                  const state = Oracle.hidden(decoder, model.weights, all, all.map((_, t) => t), sees).at(-1)!
+                  const state = stateAfter(all)
                   const legal = [
                     ...Array.from(
                       nodes,

@@ -1,8 +1,6 @@
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { Worker } from "node:worker_threads"
@@ -11,35 +9,9 @@ import * as QuantizerNames from "../../programs/QuantizerNames.ts"
 import * as Quantizers from "../../programs/Quantizers.ts"
 import * as TokenizerWorker from "../../programs/TokenizerWorker.ts"
 import { Progress } from "../../src/run/Progress.ts"
-import * as Quantizer from "../../src/sid/Quantizer.ts"
 import { BadEmbedding, SidError, TooFewCodes } from "../../src/sid/SidError.ts"
-import * as Random from "../../src/statistics/Random.ts"
 import { NonFinite, TensorError } from "../../src/tensor/TensorError.ts"
-
-const config = (encoded: typeof Quantizers.TokenizerConfig.Encoded) =>
-  Schema.decodeSync(Quantizers.TokenizerConfig)(encoded)
-
-const itemsOf = (rows: number, width: number) => {
-  const next = Random.normal(5)
-  return Quantizer.itemsOf({ rows, width, data: Float32Array.from({ length: rows * width }, next) })
-}
-
-const task = (
-  tokenizer: typeof Quantizers.TokenizerConfig.Encoded,
-  items: Quantizer.Items = itemsOf(60, 8)
-): TokenizerWorker.Task => ({ tokenizer: config(tokenizer), seed: 3, items })
-
-/** The usual thread, so that a test can end it or see it end. */
-const thread = () =>
-  new Worker(new URL("../../programs/TokenizerWorker.ts", import.meta.url), { workerData: "sidereal-tokenizer" })
-
-const ended = (worker: Worker) => new Promise<void>((resolve) => worker.once("exit", () => resolve()))
-
-/** Training that takes minutes, in many short steps. */
-const stepping = task({ quantizer: "rq-vae", rqVae: { epochs: 100_000 } }, itemsOf(2000, 64))
-
-/** Training that does nothing else for many seconds: a decomposition of 2,000 components. */
-const deaf = task({ quantizer: "fsq", shape: { levels: 2, codes: 256 } }, itemsOf(2000, 2000))
+import { config, interrupted, itemsOf, stepping, task } from "./TokenizerThread.ts"
 
 describe("TokenizerWorker", () => {
   it.live(
@@ -103,22 +75,8 @@ describe("TokenizerWorker", () => {
       assert.instanceOf(diverged.reason.reason, NonFinite)
     }), 240_000)
 
-  for (const [name, long] of [["between its steps", stepping], ["in the middle of one", deaf]] as const) {
-    it.live(`an interruption ends the thread ${name}, and no other`, () =>
-      Effect.gen(function*() {
-        const worker = thread()
-        const over = ended(worker)
-        const fiber = yield* Effect.forkChild(TokenizerWorker.run(long, () => worker))
-        const other = yield* Effect.forkChild(TokenizerWorker.run(task({ quantizer: "rq-kmeans" })))
-        yield* Effect.sleep("3 seconds")
-        const since = performance.now()
-        yield* Fiber.interrupt(fiber)
-        yield* Effect.promise(() => over)
-        assert.isBelow(performance.now() - since, 8000)
-        assert.isTrue(Exit.hasInterrupts(yield* Fiber.await(fiber)))
-        assert.strictEqual((yield* Fiber.join(other)).codes.length, 60)
-      }), 240_000)
-  }
+  // Threads that train for seconds have their turn in the long suite.
+  interrupted("between its steps", stepping, "1 second")
 
   it.live("a thread that ends before it answers is an error that says so", () =>
     Effect.gen(function*() {
@@ -127,12 +85,5 @@ describe("TokenizerWorker", () => {
       )
       assert.strictEqual(stillborn.reason._tag, "ThreadEnded")
       assert.match(stillborn.message, /rq-kmeans failed: its thread ended before it was done \(.*3\)/)
-      const worker = thread()
-      const fiber = yield* Effect.forkChild(TokenizerWorker.run(deaf, () => worker))
-      yield* Effect.sleep("3 seconds")
-      yield* Effect.promise(() => worker.terminate())
-      const killed = yield* Effect.flip(Fiber.join(fiber))
-      assert.strictEqual(killed.reason._tag, "ThreadEnded")
-      assert.include(killed.message, "the tokenizer fsq failed")
     }), 240_000)
 })
