@@ -2,7 +2,7 @@
  * Tokenizers in threads that a test can end or see end.
  */
 import { assert, it } from "@effect/vitest"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"

@@ -10,7 +10,8 @@ import * as TensorFlow from "../../layers/tfjs/TensorFlow.ts"
 import { type TensorError } from "../../src/tensor/TensorError.ts"
 import { TensorRuntime } from "../../src/tensor/TensorRuntime.ts"
 
-type Backend = readonly [name: string, layer: Layer.Layer<TensorRuntime>]
+/** A runtime by name. */
+export type Backend = readonly [name: string, layer: Layer.Layer<TensorRuntime>]
 
 const present = (name: string, layer: Layer.Layer<TensorRuntime, TensorError>): Promise<ReadonlyArray<Backend>> =>
   Effect.runPromise(

@@ -1,0 +1,4 @@
+import { candidates, supervised } from "./FamilyGradients.ts"
+
+candidates(() => true)
+supervised(() => true)
