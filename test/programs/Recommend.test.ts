@@ -1,19 +1,12 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { spawnSync } from "node:child_process"
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { fileURLToPath } from "node:url"
 import * as Random from "../../src/statistics/Random.ts"
+import { good, sidereal } from "./CommandLine.ts"
 
-const program = fileURLToPath(new URL("../../programs/cli.ts", import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), "sidereal-recommend-"))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
-
-const sidereal = (...args: ReadonlyArray<string>) => {
-  const { status, stderr, stdout } = spawnSync(process.execPath, [program, ...args], { cwd: folder, encoding: "utf8" })
-  return { status, out: stdout, error: stderr }
-}
 
 const items = 90
 const words = ["red", "blue", "green", "wool", "cotton", "linen", "shirt", "cap", "scarf"]
@@ -43,9 +36,9 @@ const tiny = {
 
 describe("sidereal recommend", () => {
   const run = join(folder, "run")
-  const recommend = (...args: ReadonlyArray<string>) => sidereal("recommend", "--run", run, ...args)
+  const recommend = (...args: ReadonlyArray<string>) => good("recommend", "--run", run, ...args)
 
-  beforeAll(() => {
+  beforeAll(async () => {
     const data = join(folder, "shop")
     mkdirSync(data)
     writeFileSync(join(data, "events.csv"), `user_id,item_id,timestamp\n${events()}`)
@@ -55,16 +48,15 @@ describe("sidereal recommend", () => {
     )
     writeFileSync(join(data, "items.csv"), `item_id,title\n${titles.join("")}`)
     writeFileSync(join(folder, "settings.json"), JSON.stringify(tiny))
-    const { error, status } = sidereal("sft", "--run", run, "--data", data, "--config", join(folder, "settings.json"))
-    assert.strictEqual(status, 0, error)
+    await good("sft", "--run", run, "--data", data, "--config", join(folder, "settings.json"))
   })
 
-  it("finds all that is left, and the list for a count begins that for a greater one", () => {
-    const lists = [1, 6, 21, 5000].map((count) => {
-      const { error, out, status } = recommend("--user", "glutton", "--json", "--count", String(count))
-      assert.strictEqual(status, 0, error)
-      return (JSON.parse(out).recommendations as ReadonlyArray<{ item: string; probability: number }>)
-    })
+  it("finds all that is left, and the list for a count begins that for a greater one", async () => {
+    const lists: Array<ReadonlyArray<{ item: string; probability: number }>> = []
+    for (const count of [1, 6, 21, 5000]) {
+      const { out } = await recommend("--user", "glutton", "--json", "--count", String(count))
+      lists.push(JSON.parse(out).recommendations)
+    }
     const all = lists.at(-1)!
     assert.deepStrictEqual(all.map(({ item }) => item).toSorted(), left.map((item) => `i${item}`).toSorted())
     for (const [i, { probability }] of all.entries()) {
@@ -74,14 +66,12 @@ describe("sidereal recommend", () => {
     assert.deepStrictEqual(lists.map((list) => list.length), [1, 6, 6, 6])
   })
 
-  it("says so when nothing is left", () => {
-    const text = recommend("--user", "everything")
-    assert.strictEqual(text.status, 0, text.error)
-    assert.include(text.out, "nothing is left to recommend")
-    assert.deepStrictEqual(JSON.parse(recommend("--user", "everything", "--json").out).recommendations, [])
+  it("says so when nothing is left", async () => {
+    assert.include((await recommend("--user", "everything")).out, "nothing is left to recommend")
+    assert.deepStrictEqual(JSON.parse((await recommend("--user", "everything", "--json")).out).recommendations, [])
   })
 
-  it("refuses a count below 1 and two histories before it begins", () => {
+  it("refuses a count below 1 and two histories before it begins", async () => {
     for (
       const [args, words] of [
         [["--user", "u1", "--count", "-1"], ["count", "at least 1", "-1"]],
@@ -89,10 +79,10 @@ describe("sidereal recommend", () => {
         [["--user", "u1", "--history", "red"], ["--user", "--history"]]
       ] as const
     ) {
-      const { error, out, status } = recommend(...args)
-      assert.notStrictEqual(status, 0)
+      const { failure, notes, out, tag } = await sidereal("recommend", "--run", run, ...args)
+      assert.notStrictEqual(tag, "")
       assert.strictEqual(out, "")
-      for (const word of words) assert.include(error, word)
+      for (const word of words) assert.include(`${failure}${notes}`, word)
     }
   })
 }, 240_000)

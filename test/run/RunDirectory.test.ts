@@ -1,31 +1,18 @@
-import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Layer from "effect/Layer"
-import * as Path from "effect/Path"
 import { readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import * as Checkpoints from "../../src/run/Checkpointer.ts"
-import { Checkpointer, type NewCheckpoint } from "../../src/run/Checkpointer.ts"
+import { Checkpointer } from "../../src/run/Checkpointer.ts"
 import * as Manifest from "../../src/run/Manifest.ts"
 import { RunLog } from "../../src/run/RunLog.ts"
 import * as Safetensors from "../../src/storage/Safetensors.ts"
-import * as FailingFiles from "./FailingFiles.ts"
+import { checkpoint, inFolder, savedAtEach } from "./Checkpoints.ts"
 
-const checkpoint = (step: number, best: boolean, kind = "sft"): NewCheckpoint => ({
-  kind,
-  step,
-  best,
-  meta: { step, note: "x" },
-  tensors: new Map([["w", { dtype: "F32", shape: [2, 2], data: Float32Array.of(step, 1, 2, 3) }]])
-})
-
-const inFolder = <A, E, R>(use: (folder: string) => Effect.Effect<A, E, R>) =>
-  Effect.gen(function*() {
-    const fs = yield* FileSystem.FileSystem
-    return yield* use(yield* fs.makeTempDirectoryScoped())
-  }).pipe(Effect.scoped, Effect.provide(NodeServices.layer))
+// Every operation has its turn in the long suite.
+savedAtEach("kill", 5)
+savedAtEach("fail", 7)
 
 describe("Checkpointer", () => {
   it.effect("keeps the last and the best of each kind, and finds them in a new process", () =>
@@ -91,60 +78,6 @@ describe("Checkpointer", () => {
       assert.strictEqual(error.reason._tag, "Corrupt")
       assert.include(error.message, "tensors.safetensors")
     }, (effect, folder) => Effect.provide(effect, Checkpointer.layer(folder)))))
-
-  for (const fault of ["kill", "fail"] as const) {
-    it.effect(`at each of its file operations (${fault}), leaves a latest and a best that belong together`, () =>
-      inFolder(Effect.fnUntraced(function*(folder) {
-        const real = yield* FileSystem.FileSystem
-        const over = (files: FileSystem.FileSystem, run: string) =>
-          Effect.flatMap(Checkpointer, Effect.succeed).pipe(
-            Effect.provide(
-              Checkpointer.layer(run).pipe(
-                Layer.provide(Layer.merge(Layer.succeed(FileSystem.FileSystem, files), Path.layer))
-              )
-            )
-          )
-        // Each is saved on those before it: a better one, a worse one, and one of training that was begun anew.
-        const saves = [
-          checkpoint(1, true),
-          checkpoint(2, true),
-          checkpoint(3, false),
-          checkpoint(4, false),
-          checkpoint(0, true)
-        ]
-        const best = [1, 2, 2, 2, 0]
-        let points = 0
-        for (let stage = 1; stage < saves.length; stage++) {
-          for (let at = 0;; at++) {
-            const run = join(folder, `${stage}-${at}`)
-            const healthy = yield* over(real, run)
-            for (const earlier of saves.slice(0, stage)) yield* healthy.save(earlier)
-            const { fileSystem, reached } = FailingFiles.make(real, fault, at)
-            const saver = yield* over(fileSystem, run)
-            const result = yield* Effect.exit(saver.save(saves[stage]!))
-            const found = yield* Effect.all([healthy.latest("sft"), healthy.best("sft")])
-            const summary = yield* Checkpoints.summary(run, "sft")
-            const steps = found.map((one) => one?.step)
-            assert.deepStrictEqual([summary.latest?.step, summary.best], steps)
-            const allowed = [stage - 1, stage].map((i) => [saves[i]!.step, best[i]!])
-            // While what was begun anew replaces the old training, the old one is still whole, or its best alone is left.
-            if (saves[stage]!.step === 0) allowed.push([2, 2])
-            assert.deepInclude(allowed, steps, `stage ${stage}, operation ${at}`)
-            if (result._tag === "Success") assert.deepStrictEqual(steps, [saves[stage]!.step, best[stage]])
-            yield* healthy.save(saves[stage]!)
-            assert.deepStrictEqual((yield* healthy.best("sft"))!.step, best[stage])
-            const left = (yield* real.readDirectory(join(run, "checkpoints"))).toSorted()
-            assert.deepStrictEqual(
-              left,
-              [...new Set([saves[stage]!.step, best[stage]!])].map((step) => `sft-${step}`).toSorted()
-            )
-            if (!reached()) break
-            points++
-          }
-        }
-        assert.isAbove(points, 60)
-      })))
-  }
 
   it.effect("reads the best one of older runs, and takes its own word for newer ones", () =>
     inFolder(Effect.fnUntraced(function*(folder) {

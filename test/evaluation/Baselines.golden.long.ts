@@ -1,0 +1,3 @@
+import { counted } from "./Baselines.ts"
+
+counted((file) => file.includes("beauty"))
