@@ -1,0 +1,3 @@
+import { agrees } from "./RqVaeModule.ts"
+
+agrees((_, backend) => backend > 0)
