@@ -133,12 +133,12 @@ const vectors = (
     .add(tf.matMul(content, weights[projection]! as tf.Tensor2D, false, true))
 }
 
-/** Computes the final states of packed rows, [B x T, D]; `dropout` are the masks of the transformer's sites. */
+/** Computes the final states of packed rows, [B x T, D], with the dropout masks of the transformer. */
 export const states = (
   shape: ItemShape,
   weights: Inputs,
   inputs: Inputs,
-  dropout?: ReadonlyArray<tf.Tensor>
+  masks: Pick<Transformer.DecoderInput, "dropout" | "attentionDropout"> = {}
 ): tf.Tensor => {
   const [rows, length] = inputs["items"]!.shape as [number, number]
   const items = vectors(shape, weights, inputs, inputs["items"]!.reshape([rows * length]), names.content)
@@ -147,7 +147,7 @@ export const states = (
     tokens: embedded.reshape([rows, length, shape.config.width]),
     positions: inputs["positions"]!,
     mask: Attention.packedMask(inputs["segments"]!, inputs["positions"]!),
-    dropout
+    ...masks
   }).hidden
 }
 

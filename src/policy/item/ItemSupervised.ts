@@ -115,11 +115,14 @@ export const plan = Effect.fnUntraced(function*(
 const sitesOf = ({ shape: { config } }: ItemModel.ItemModel) =>
   Array.from({ length: Transformer.dropoutSites(config) }, (_, site) => `dropout.${site}`)
 
+const attentionSites = (layers: number) => Array.from({ length: layers }, (_, layer) => `dropout.attention.${layer}`)
+
 const program = (model: ItemModel.ItemModel, frozen: ReadonlyArray<string>, dropping: boolean) => {
-  const { head, settings: { itemWeight, labelSmoothing: smoothing }, shape } = model
-  const { width } = shape.config
+  const { head, settings: { dropout: rates, itemWeight, labelSmoothing: smoothing }, shape } = model
+  const { heads, layers, width } = shape.config
   const sites = dropping ? sitesOf(model) : []
-  const generatorDrops = dropping && head.dropoutRows(shape, 1) > 0
+  const attention = dropping && rates.attention > 0 ? attentionSites(layers) : []
+  const own = dropping ? head.dropout : undefined
   return TensorProgram.make({
     name: `${model.family}.supervised${dropping ? ".dropout" : ""}`,
     inputs: {
@@ -127,16 +130,20 @@ const program = (model: ItemModel.ItemModel, frozen: ReadonlyArray<string>, drop
       ...ItemNetwork.classInputs,
       ...head.inputs(shape),
       ...Object.fromEntries(sites.map((name) => [name, float32("B", "T", width)])),
+      ...Object.fromEntries(attention.map((name) => [name, float32("B", heads, "T", "T")])),
       ...(dropping ? { "dropout.head": float32("B", "T", width) } : {}),
-      ...(generatorDrops ? { "dropout.generator": float32("R", width) } : {})
+      ...(own === undefined ? {} : { "dropout.generator": float32(...own.dimensions(shape)) })
     },
     body: (inputs: ItemNetwork.Inputs) => {
-      const { auxiliary, gradients, value } = Autodiff.withAuxiliary((own) => {
-        const weights = { ...inputs, ...own }
-        const states = ItemNetwork.states(shape, weights, inputs, sites.map((name) => inputs[name]!))
+      const { auxiliary, gradients, value } = Autodiff.withAuxiliary((trained) => {
+        const weights = { ...inputs, ...trained }
+        const states = ItemNetwork.states(shape, weights, inputs, {
+          dropout: sites.map((name) => inputs[name]!),
+          attentionDropout: attention.map((name) => inputs[name]!)
+        })
         const seen = dropping ? states.mul(inputs["dropout.head"]!.reshape(states.shape)) : states
         const item = ItemNetwork.itemLoss(shape, weights, inputs, seen, smoothing)
-        const generated = head.loss(shape, weights, inputs, generatorDrops ? states : seen, {
+        const generated = head.loss(shape, weights, inputs, own === undefined ? seen : states, {
           dropout: inputs["dropout.generator"],
           smoothing
         })
@@ -154,7 +161,7 @@ const program = (model: ItemModel.ItemModel, frozen: ReadonlyArray<string>, drop
 export const gradient = Effect.fnUntraced(function*(model: ItemModel.ItemModel) {
   const { head, settings, shape, space } = model
   const { dropout: rates, negatives } = settings
-  const { width } = shape.config
+  const { heads: attentionHeads, layers, width } = shape.config
   const cache = yield* ProgramCache.make(
     model.runtime,
     ({ dropping, frozen }: { readonly frozen: ReadonlyArray<string>; readonly dropping: boolean }) =>
@@ -162,8 +169,9 @@ export const gradient = Effect.fnUntraced(function*(model: ItemModel.ItemModel) 
   )
   const sites = sitesOf(model)
   const [input, residual, heads] = [Dropout.make(1), Dropout.make(sites.length - 1), Dropout.make(1)]
-  const generator = Dropout.make(1)
-  const dropping = Math.max(rates.input, rates.residual, rates.head) > 0
+  const [generator, attention] = [Dropout.make(1), Dropout.make(layers)]
+  const dropping =
+    Math.max(rates.input, rates.attention, rates.residual, rates.head, head.dropout?.rate(rates) ?? 0) > 0
   const masksOf = (rows: number, length: number, seed: number, step: number): Record<string, HostTensor> => {
     const size = rows * length * width
     const masks = [
@@ -171,19 +179,31 @@ export const gradient = Effect.fnUntraced(function*(model: ItemModel.ItemModel) 
       ...residual.draw(seed + 0x1000_0000, step, size, rates.residual)
     ]
     const [head_] = heads.draw(seed + 0x2000_0000, step, size, rates.head)
-    const generatorRows = head.dropoutRows(shape, rows * length)
+    const own = head.dropout?.of(shape, rows, length)
+    const attentionSize = rows * attentionHeads * length * length
+    const weights = rates.attention > 0
+      ? attention.draw(seed + 0x4000_0000, step, attentionSize, rates.attention)
+      : []
     return {
+      ...Object.fromEntries(
+        weights.map((mask, layer) => [
+          `dropout.attention.${layer}`,
+          hostFloat32(mask, rows, attentionHeads, length, length)
+        ])
+      ),
       ...Object.fromEntries(masks.map((mask, site) => [sites[site]!, hostFloat32(mask, rows, length, width)])),
       "dropout.head": hostFloat32(head_!, rows, length, width),
-      ...(generatorRows > 0
-        ? {
-          "dropout.generator": hostFloat32(
-            generator.draw(seed + 0x3000_0000, step, generatorRows * width, rates.head)[0]!,
-            generatorRows,
-            width
-          )
-        }
-        : {})
+      ...(own === undefined ? {} : {
+        "dropout.generator": hostFloat32(
+          generator.draw(
+            seed + 0x3000_0000,
+            step,
+            own.reduce((product, dimension) => product * dimension, 1),
+            head.dropout!.rate(rates)
+          )[0]!,
+          ...own
+        )
+      })
     }
   }
   const result: Gradient<SupervisedBatch> = {

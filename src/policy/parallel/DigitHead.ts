@@ -141,12 +141,27 @@ const loss = (
   )
 }
 
-/** Makes the head of the `parallel` family in supervised training. */
-export const generator = (digits: DigitShape): GeneratorHead => ({
+/**
+ * Makes the head of the `parallel` family in supervised training; `dropout` is the rate on the states that it reads, by
+ * default those of the item head.
+ */
+export const generator = (digits: DigitShape, dropout?: number): GeneratorHead => ({
   term: "digits",
   parameters: (shape, normal) => parameters(shape, digits, normal),
   inputs: () => ({}),
-  dropoutRows: () => 0,
-  loss: (shape, weights, inputs, states, { smoothing }) => loss(shape, digits, weights, inputs, states, smoothing),
+  dropout: dropout === undefined ? undefined : {
+    rate: () => dropout,
+    dimensions: ({ config: { width } }) => ["B", "T", width],
+    of: ({ config: { width } }, rows, length) => [rows, length, width]
+  },
+  loss: (shape, weights, inputs, states, { dropout, smoothing }) =>
+    loss(
+      shape,
+      digits,
+      weights,
+      inputs,
+      dropout === undefined ? states : states.mul(dropout.reshape(states.shape)),
+      smoothing
+    ),
   feeds: () => ({})
 })
