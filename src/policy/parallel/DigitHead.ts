@@ -13,6 +13,7 @@ import * as LinearCrossEntropy from "../../tensor/LinearCrossEntropy.ts"
 import { type ParameterSpecs } from "../../tensor/ParameterBuffer.ts"
 import * as RmsNorm from "../../tensor/RmsNorm.ts"
 import * as CompactVocabulary from "../flat/CompactVocabulary.ts"
+import * as CodeVectors from "../item/CodeVectors.ts"
 import { type GeneratorHead } from "../item/GeneratorHead.ts"
 import * as ItemNetwork from "../item/ItemNetwork.ts"
 import { type Inputs, type ItemShape } from "../item/ItemNetwork.ts"
@@ -129,10 +130,8 @@ const loss = (
   const classes = inputs["classes"]!
   const count = classes.shape[0]!
   const codes = codeVectors(shape, digits, weights)
-  const vectors = tf.gather(codes, ItemNetwork.tokensOf(inputs, classes).reshape([-1])).reshape([
-    count,
-    levels * digitWidth
-  ])
+  const vectors = CodeVectors.gather(shape.vocabulary, codes, ItemNetwork.tokensOf(inputs, classes))
+    .reshape([count, levels * digitWidth])
   const scale = weights[names.scale]!.exp().mul(1 / (temperature * levels))
   return LinearCrossEntropy.loss(
     ItemNetwork.withOne(directions(shape, digits, weights, states).mul(scale)),
