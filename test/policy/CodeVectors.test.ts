@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import type * as tf from "@tensorflow/tfjs"
+import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import * as CompactVocabulary from "../../src/policy/flat/CompactVocabulary.ts"
 import * as CodeVectors from "../../src/policy/item/CodeVectors.ts"
@@ -73,7 +73,7 @@ for (const [name, sizes, items] of cases) {
                 body: ({ pull, table, tokens }: Readonly<Record<string, tf.Tensor>>) => {
                   const { gradients } = Autodiff.valueAndGradients(
                     // Tokens that are made in the differentiated function are kept for the gradient.
-                    ({ table }) => CodeVectors[form](vocabulary, table!, tokens!.mul(1)).mul(pull!).sum(),
+                    ({ table }) => CodeVectors[form](vocabulary, table!, tokens!.add(tf.scalar(0, "int32"))).mul(pull!).sum(),
                     { table: table! }
                   )
                   return { value: CodeVectors[form](vocabulary, table!, tokens!), gradient: gradients["table"]! }
