@@ -73,7 +73,8 @@ for (const [name, sizes, items] of cases) {
                 body: ({ pull, table, tokens }: Readonly<Record<string, tf.Tensor>>) => {
                   const { gradients } = Autodiff.valueAndGradients(
                     // Tokens that are made in the differentiated function are kept for the gradient.
-                    ({ table }) => CodeVectors[form](vocabulary, table!, tokens!.add(tf.scalar(0, "int32"))).mul(pull!).sum(),
+                    ({ table }) =>
+                      CodeVectors[form](vocabulary, table!, tokens!.add(tf.scalar(0, "int32"))).mul(pull!).sum(),
                     { table: table! }
                   )
                   return { value: CodeVectors[form](vocabulary, table!, tokens!), gradient: gradients["table"]! }
