@@ -6,6 +6,7 @@
  * are added row by row.
  */
 import * as tf from "@tensorflow/tfjs"
+import { fill } from "@tensorflow/tfjs"
 import * as CompactVocabulary from "../flat/CompactVocabulary.ts"
 
 /** Largest number of codes of a level, K, whose gradient is such a product. */
@@ -39,7 +40,7 @@ const gradient = (
     tf.slice(each, [level, 0, 0], [1, count, width]).reshape([count, width])
   )
   const used = offsets[levels - 1]! + sizes[levels - 1]!
-  return tf.concat([end, ...rows, ...(size > used ? [tf.fill([size - used, width], 0)] : [])], 0)
+  return tf.concat([end, ...rows, ...(size > used ? [fill([size - used, width], 0)] : [])], 0)
 }
 
 /** Computes `forward` of the vectors of tokens; `shared` makes gradients [L or 1, M, E] of those of its value. */
