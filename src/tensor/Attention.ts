@@ -61,21 +61,30 @@ export const splitHeads = (x: tf.Tensor, groups: number): tf.Tensor => toGroups(
 
 /**
  * Computes the attention of queries [B, T, heads x width] over keys and values [B, groups, S, width] under an additive
- * mask [B or 1, 1, T, S]; returns [B, T, heads x width].
+ * mask [B or 1, 1, T, S]; returns [B, T, heads x width]. `dropout` [B, heads, T, S] multiplies the attention weights.
  */
-export const apply = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, mask: tf.Tensor, heads: number): tf.Tensor => {
+export const apply = (
+  q: tf.Tensor,
+  k: tf.Tensor,
+  v: tf.Tensor,
+  mask: tf.Tensor,
+  heads: number,
+  dropout?: tf.Tensor | undefined
+): tf.Tensor => {
   const groups = k.shape[1]!
   const length = q.shape[1]!
   const scale = 1 / Math.sqrt(q.shape[2]! / heads)
   const queries = toGroups(q, groups, heads)
+  const kept = dropout?.reshape([q.shape[0]!, groups, (heads / groups) * length, k.shape[2]!])
+  const drop = (weights: tf.Tensor) => kept === undefined ? weights : weights.mul(kept)
   if (!FusedKernel.available("SiderealScaledMatMul")) {
     const weights = softmaxWithMask(tf.matMul(queries, k, false, true).mul(scale), mask, heads / groups)
-    return fromGroups(tf.matMul(weights, v), length, heads)
+    return fromGroups(tf.matMul(drop(weights), v), length, heads)
   }
   const fused = tf.customGrad((...args) => {
     const [q, k, v, save] = args as unknown as [tf.Tensor, tf.Tensor, tf.Tensor, tf.GradSaveFunc]
     const weights = softmaxWithMask(FusedKernel.scaledMatMul(q, k, scale, false, true), mask, heads / groups)
-    const value = FusedKernel.scaledMatMul(weights, v, 1)
+    const value = FusedKernel.scaledMatMul(drop(weights), v, 1)
     save([q, k, v, weights, value])
     return {
       value,
@@ -83,11 +92,11 @@ export const apply = (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, mask: tf.Tensor,
         const [q, k, v, weights, value] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
         // sum_s dP P = sum_w dO O (Dao et al. 2022): the sum runs over the head's width instead of over S.
         const rows = dy.mul(value).sum(-1, true)
-        const scores = FusedKernel.scaledMatMul(dy, v, 1, false, true).sub(rows).mul(weights)
+        const scores = drop(FusedKernel.scaledMatMul(dy, v, 1, false, true)).sub(rows).mul(weights)
         return [
           FusedKernel.scaledMatMul(scores, k, scale),
           FusedKernel.scaledMatMul(scores, q, scale, true, false),
-          FusedKernel.scaledMatMul(weights, dy, 1, true, false)
+          FusedKernel.scaledMatMul(drop(weights), dy, 1, true, false)
         ]
       }
     }
@@ -105,15 +114,19 @@ export const causal = (
   v: tf.Tensor,
   mask: tf.Tensor,
   heads: number,
-  blocks: number
+  blocks: number,
+  dropout?: tf.Tensor | undefined
 ): tf.Tensor => {
-  if (blocks === 1) return apply(q, k, v, mask, heads)
+  if (blocks === 1) return apply(q, k, v, mask, heads, dropout)
   const rows = q.shape[1]! / blocks
   const masks = tf.split(mask, blocks, 2)
+  const drops = dropout === undefined ? [] : tf.split(dropout, blocks, 2)
   const parts = tf.split(q, blocks, 1).map((part, block) => {
     const seen = (block + 1) * rows
     const upTo = (x: tf.Tensor) => tf.slice(x, [0, 0, 0, 0], [-1, -1, seen, -1])
-    return apply(part, upTo(k), upTo(v), tf.slice(masks[block]!, [0, 0, 0, 0], [-1, -1, -1, seen]), heads)
+    const columns = (x: tf.Tensor) => tf.slice(x, [0, 0, 0, 0], [-1, -1, -1, seen])
+    const drop = drops[block]
+    return apply(part, upTo(k), upTo(v), columns(masks[block]!), heads, drop && columns(drop))
   })
   return tf.concat(parts, 1)
 }

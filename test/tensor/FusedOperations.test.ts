@@ -40,8 +40,19 @@ const legal = (rows: number, classes: number, targets: Int32Array) =>
     classes
   )
 
-const attention = (heads: number, groups: number, batch: number, length: number): Case => ({
-  name: `attention of ${heads} heads in ${groups} groups, ${batch} x ${length}`,
+const dropped = (batch: number, heads: number, length: number): HostTensor =>
+  hostFloat32(
+    Float32Array.from({ length: batch * heads * length * length }, (_, i) => (i * 7) % 5 < 2 ? 0 : 1.5),
+    batch,
+    heads,
+    length,
+    length
+  )
+
+const attention = (heads: number, groups: number, batch: number, length: number, masks = {}): Case => ({
+  name: `attention of ${heads} heads in ${groups} groups, ${batch} x ${length}, ${
+    Object.keys(masks).length === 0 ? "whole" : "with dropout"
+  }`,
   trained: {
     q: random(1, batch, length, heads * 4),
     k: random(2, batch, length, groups * 4),
@@ -49,15 +60,17 @@ const attention = (heads: number, groups: number, batch: number, length: number)
   },
   fixed: {
     segments: hostInt32(Int32Array.from({ length: batch * length }, (_, i) => i % length < 2 ? 0 : 1), batch, length),
-    positions: hostInt32(Int32Array.from({ length: batch * length }, (_, i) => i % length), batch, length)
+    positions: hostInt32(Int32Array.from({ length: batch * length }, (_, i) => i % length), batch, length),
+    ...masks
   },
-  apply: ({ k, positions, q, segments, v }) =>
+  apply: ({ dropout, k, positions, q, segments, v }) =>
     Attention.apply(
       q!,
       Attention.splitHeads(k!, groups),
       Attention.splitHeads(v!, groups),
       Attention.packedMask(segments!, positions!),
-      heads
+      heads,
+      dropout
     )
 })
 
@@ -85,19 +98,25 @@ const cases: ReadonlyArray<Case> = [
   attention(2, 2, 2, 5),
   attention(4, 2, 1, 4),
   attention(3, 1, 2, 1),
-  {
-    ...attention(4, 2, 2, 6),
-    name: "causal attention in three blocks of rows",
-    apply: ({ k, positions, q, segments, v }) =>
-      Attention.causal(
-        q!,
-        Attention.splitHeads(k!, 2),
-        Attention.splitHeads(v!, 2),
-        Attention.packedMask(segments!, positions!),
-        4,
-        3
-      )
-  },
+  attention(2, 2, 2, 5, { dropout: dropped(2, 2, 5) }),
+  attention(4, 2, 2, 3, { dropout: dropped(2, 4, 3) }),
+  ...[{}, { dropout: dropped(2, 4, 6) }].map((masks): Case => {
+    const whole = attention(4, 2, 2, 6, masks)
+    return {
+      ...whole,
+      name: `causal, in three blocks of rows: ${whole.name}`,
+      apply: ({ dropout, k, positions, q, segments, v }) =>
+        Attention.causal(
+          q!,
+          Attention.splitHeads(k!, 2),
+          Attention.splitHeads(v!, 2),
+          Attention.packedMask(segments!, positions!),
+          4,
+          3,
+          dropout
+        )
+    }
+  }),
   ...[undefined, legal(3, 7, targets)].map((mask): Case => ({
     name: `cross entropy ${mask === undefined ? "over all" : "over legal"} classes`,
     trained: { h: random(1, 3, 4), classes: random(2, 7, 4) },
@@ -191,7 +210,7 @@ describe("Attention.causal", () => {
     Effect.gen(function*() {
       const one = attention(4, 2, 2, 6)
       const whole = yield* outcome(one)
-      const blocks = yield* outcome(cases.find(({ name }) => name.startsWith("causal attention"))!)
+      const blocks = yield* outcome(cases.find(({ name }) => name.startsWith("causal, "))!)
       assert.isAbove(Object.keys(whole).length, 1)
       for (const [key, expected] of Object.entries(whole)) assert.isBelow(distance(blocks[key]!, expected), 2e-5, key)
     }).pipe(Effect.provide(backends[0]![1])))

@@ -79,7 +79,10 @@ for (const family of itemFamilies) {
         ],
         [
           "dropout",
-          Schema.decodeSync(ItemPolicyConfig)({ ...settings, dropout: { input: 0.1, residual: 0.1, head: 0.1 } })
+          Schema.decodeSync(ItemPolicyConfig)({
+            ...settings,
+            dropout: { input: 0.1, attention: 0.1, residual: 0.1, head: 0.1, digits: 0.05 }
+          })
         ]
       ] as const
     ) {
@@ -141,38 +144,43 @@ for (const family of itemFamilies) {
         )
       ))
 
-    it.effect("trains equally bit for bit for one seed, and not for another", () =>
-      Effect.gen(function*() {
-        const policy = yield* PolicyModel
-        const { buffer } = yield* PolicyParameters
-        const gradient = yield* policy.supervised
-        const examples = [Prompt.everyPosition({ user: 0, items: sequenceFrom(0, 5) })]
-        const [batch] = yield* policy.plan(examples, 1, 0)
-        const run = Effect.fnUntraced(function*(seed: number, step: number) {
-          const { loss } = yield* gradient.accumulate(yield* PolicyParameters, [{ batch: batch! }], { seed, step })
-          return { loss, gradients: buffer.flat("gradients").slice() }
-        })
-        const first = yield* run(3, 7)
-        assert.deepStrictEqual(yield* run(3, 7), first)
-        assert.notStrictEqual((yield* run(4, 7)).loss, first.loss)
-        assert.notStrictEqual((yield* run(3, 8)).loss, first.loss)
-        const begun = () =>
-          Object.values(policy.parameters).map(({ initialize, shape }) => {
-            const values = new Float32Array(shape.reduce((a, b) => a * b, 1))
-            initialize(values)
-            return values
+    for (const site of ["head", "attention", ...(family.name === "parallel" ? ["digits"] : [])]) {
+      it.effect(`trains equally bit for bit for one seed, and not for another: dropout of ${site}`, () =>
+        Effect.gen(function*() {
+          const policy = yield* PolicyModel
+          const { buffer } = yield* PolicyParameters
+          const gradient = yield* policy.supervised
+          const examples = [Prompt.everyPosition({ user: 0, items: sequenceFrom(0, 5) })]
+          const [batch] = yield* policy.plan(examples, 1, 0)
+          const run = Effect.fnUntraced(function*(seed: number, step: number) {
+            const { loss } = yield* gradient.accumulate(yield* PolicyParameters, [{ batch: batch! }], { seed, step })
+            return { loss, gradients: buffer.flat("gradients").slice() }
           })
-        assert.deepStrictEqual(begun(), begun())
-      }).pipe(
-        Effect.scoped,
-        Effect.provide(
-          layer(
-            family,
-            prefixed,
-            Schema.decodeSync(ItemPolicyConfig)({ ...settings, dropout: { input: 0, residual: 0, head: 0.3 } })
+          const first = yield* run(3, 7)
+          assert.deepStrictEqual(yield* run(3, 7), first)
+          assert.notStrictEqual((yield* run(4, 7)).loss, first.loss)
+          assert.notStrictEqual((yield* run(3, 8)).loss, first.loss)
+          const begun = () =>
+            Object.values(policy.parameters).map(({ initialize, shape }) => {
+              const values = new Float32Array(shape.reduce((a, b) => a * b, 1))
+              initialize(values)
+              return values
+            })
+          assert.deepStrictEqual(begun(), begun())
+        }).pipe(
+          Effect.scoped,
+          Effect.provide(
+            layer(
+              family,
+              prefixed,
+              Schema.decodeSync(ItemPolicyConfig)({
+                ...settings,
+                dropout: { input: 0, residual: 0, head: 0, [site]: 0.3 }
+              })
+            )
           )
-        )
-      ))
+        ))
+    }
   })
 }
 

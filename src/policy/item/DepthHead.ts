@@ -231,7 +231,14 @@ export const generator: GeneratorHead = {
   term: "sid",
   parameters,
   inputs: (shape) => ({ ...inputs(shape), ...labelInputs, "depth.legal": legalInput(shape) }),
-  dropoutRows: ({ levels, vocabulary }, positions) => positions * (levels + (vocabulary.ends ? 1 : 0)),
+  dropout: {
+    rate: ({ head }) => head,
+    dimensions: ({ config: { width } }) => ["R", width],
+    of: ({ config: { width }, levels, vocabulary }, rows, length) => [
+      rows * length * (levels + (vocabulary.ends ? 1 : 0)),
+      width
+    ]
+  },
   loss,
   feeds: targetFeeds
 }

@@ -6,6 +6,7 @@ import { type LeafSpace } from "../../sid/trie/LeafSpace.ts"
 import { type ParameterSpecs } from "../../tensor/ParameterBuffer.ts"
 import { type HostTensor, type TensorSpec } from "../../tensor/TensorProgram.ts"
 import { type Inputs, type ItemShape } from "./ItemNetwork.ts"
+import { type ItemDropout } from "./ItemPolicyConfig.ts"
 
 /** Targets of M positions. */
 export interface Targets {
@@ -15,9 +16,19 @@ export interface Targets {
   readonly weights: Float32Array
 }
 
+/** Dropout of a head. */
+export interface HeadDropout {
+  /** Returns the rate. */
+  readonly rate: (rates: ItemDropout) => number
+  /** Returns the dimensions of its mask in a program over B rows of T positions. */
+  readonly dimensions: (shape: ItemShape) => ReadonlyArray<number | string>
+  /** Returns those of a batch. */
+  readonly of: (shape: ItemShape, rows: number, length: number) => ReadonlyArray<number>
+}
+
 /** Options of the loss of a head. */
 export interface LossOptions {
-  /** Dropout mask of the head, [rows, D]. @default no dropout */
+  /** Dropout mask of the head. @default no dropout */
   readonly dropout?: tf.Tensor | undefined
   /** Share of the target distribution that is uniform over the classes of each softmax. */
   readonly smoothing: number
@@ -31,8 +42,8 @@ export interface GeneratorHead {
   readonly parameters: (shape: ItemShape, normal: () => number) => ParameterSpecs
   /** Returns the inputs of its loss besides those of the item head. */
   readonly inputs: (shape: ItemShape) => Record<string, TensorSpec>
-  /** Returns the number of rows of its dropout mask [rows, D] for M positions; 0 for a head without dropout. */
-  readonly dropoutRows: (shape: ItemShape, positions: number) => number
+  /** Its own dropout; a head without reads the states that the item head reads. */
+  readonly dropout: HeadDropout | undefined
   /** Computes the loss after states [M, D]. */
   readonly loss: (
     shape: ItemShape,

@@ -16,6 +16,7 @@ import { type ParameterSpec, type ParameterSpecs } from "../../tensor/ParameterB
 import { float32, hostFloat32, hostInt32, type HostTensor, int32, type TensorSpec } from "../../tensor/TensorProgram.ts"
 import * as CompactVocabulary from "../flat/CompactVocabulary.ts"
 import * as Transformer from "../transformer/Transformer.ts"
+import * as CodeVectors from "./CodeVectors.ts"
 import * as EventTimes from "./EventTimes.ts"
 
 /** Shape of the network over a catalogue of N items. */
@@ -112,12 +113,8 @@ export const rowInputs = ({ time }: ItemShape, length: number | string): Record<
 export const tokensOf = (inputs: Inputs, items: tf.Tensor): tf.Tensor => tf.gather(inputs["catalogue.codes"]!, items)
 
 /** Computes the sum of the code embeddings of items [M] over the root of L, [M, D]. */
-const codeSum = (shape: ItemShape, weights: Inputs, inputs: Inputs, items: tf.Tensor): tf.Tensor => {
-  const { config: { width }, levels } = shape
-  const tokens = tokensOf(inputs, items).reshape([-1])
-  return tf.gather(weights[Transformer.embeddingName]!, tokens).reshape([items.shape[0]!, levels, width])
-    .sum(1).mul(1 / Math.sqrt(levels))
-}
+const codeSum = ({ levels, vocabulary }: ItemShape, weights: Inputs, inputs: Inputs, items: tf.Tensor): tf.Tensor =>
+  CodeVectors.sum(vocabulary, weights[Transformer.embeddingName]!, tokensOf(inputs, items)).mul(1 / Math.sqrt(levels))
 
 /** Computes the vectors of items [M] from a projection of their content, [M, D]. */
 const vectors = (
@@ -133,12 +130,12 @@ const vectors = (
     .add(tf.matMul(content, weights[projection]! as tf.Tensor2D, false, true))
 }
 
-/** Computes the final states of packed rows, [B x T, D]; `dropout` are the masks of the transformer's sites. */
+/** Computes the final states of packed rows, [B x T, D], with the dropout masks of the transformer. */
 export const states = (
   shape: ItemShape,
   weights: Inputs,
   inputs: Inputs,
-  dropout?: ReadonlyArray<tf.Tensor>
+  masks: Pick<Transformer.DecoderInput, "dropout" | "attentionDropout"> = {}
 ): tf.Tensor => {
   const [rows, length] = inputs["items"]!.shape as [number, number]
   const items = vectors(shape, weights, inputs, inputs["items"]!.reshape([rows * length]), names.content)
@@ -147,7 +144,7 @@ export const states = (
     tokens: embedded.reshape([rows, length, shape.config.width]),
     positions: inputs["positions"]!,
     mask: Attention.packedMask(inputs["segments"]!, inputs["positions"]!),
-    dropout
+    ...masks
   }).hidden
 }
 

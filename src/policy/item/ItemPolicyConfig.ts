@@ -14,10 +14,14 @@ const Weight = Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0))
 export class ItemDropout extends Schema.Class<ItemDropout>("sidereal/policy/ItemDropout")({
   /** Rate on the states of items, the input of the first block. @default 0.3 */
   input: Share.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.3))),
+  /** Rate on the weights of attention. @default 0 */
+  attention: Share.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0))),
   /** Rate on what every block adds to the residual stream. @default 0.4 */
   residual: Share.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.4))),
-  /** Rate on the states that the heads read. @default 0.4 */
-  head: Share.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.4)))
+  /** Rate on the states that the item head and the depth head read. @default 0.4 */
+  head: Share.pipe(Schema.withDecodingDefaultKey(Effect.succeed(0.4))),
+  /** Rate on the states from which the parallel family writes digits. @default that of `head` */
+  digits: Schema.optionalKey(Share)
 }) {}
 
 /** Settings of the policy's shape and of its training batches. */

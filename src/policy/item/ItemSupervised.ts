@@ -5,9 +5,8 @@ import * as Effect from "effect/Effect"
 import * as History from "../../catalog/History.ts"
 import * as Random from "../../statistics/Random.ts"
 import * as Autodiff from "../../tensor/Autodiff.ts"
-import * as Dropout from "../../tensor/Dropout.ts"
 import * as ProgramCache from "../../tensor/ProgramCache.ts"
-import { float32, hostFloat32, hostInt32, type HostTensor } from "../../tensor/TensorProgram.ts"
+import { hostFloat32, hostInt32 } from "../../tensor/TensorProgram.ts"
 import * as TensorProgram from "../../tensor/TensorProgram.ts"
 import * as FlatDecoder from "../flat/FlatDecoder.ts"
 import * as GradientParts from "../GradientParts.ts"
@@ -15,8 +14,8 @@ import * as ItemPrompt from "../ItemPrompt.ts"
 import { ofTensor } from "../PolicyError.ts"
 import { type Gradient, type SupervisedBatch } from "../PolicyModel.ts"
 import { type TrainingExample } from "../Prompt.ts"
-import * as Transformer from "../transformer/Transformer.ts"
 import type * as EventTimes from "./EventTimes.ts"
+import * as ItemMasks from "./ItemMasks.ts"
 import * as ItemModel from "./ItemModel.ts"
 import * as ItemNetwork from "./ItemNetwork.ts"
 import * as ItemRows from "./ItemRows.ts"
@@ -111,33 +110,26 @@ export const plan = Effect.fnUntraced(function*(
   })
 })
 
-/** Dropout masks of a program: those of the transformer, of the item head's input and of the generator's. */
-const sitesOf = ({ shape: { config } }: ItemModel.ItemModel) =>
-  Array.from({ length: Transformer.dropoutSites(config) }, (_, site) => `dropout.${site}`)
-
-const program = (model: ItemModel.ItemModel, frozen: ReadonlyArray<string>, dropping: boolean) => {
+const program = (model: ItemModel.ItemModel, frozen: ReadonlyArray<string>) => {
+  const dropping = ItemMasks.present(model)
   const { head, settings: { itemWeight, labelSmoothing: smoothing }, shape } = model
-  const { width } = shape.config
-  const sites = dropping ? sitesOf(model) : []
-  const generatorDrops = dropping && head.dropoutRows(shape, 1) > 0
   return TensorProgram.make({
     name: `${model.family}.supervised${dropping ? ".dropout" : ""}`,
     inputs: {
       ...ItemModel.inputs(model),
       ...ItemNetwork.classInputs,
       ...head.inputs(shape),
-      ...Object.fromEntries(sites.map((name) => [name, float32("B", "T", width)])),
-      ...(dropping ? { "dropout.head": float32("B", "T", width) } : {}),
-      ...(generatorDrops ? { "dropout.generator": float32("R", width) } : {})
+      ...(dropping ? ItemMasks.inputs(model) : {})
     },
     body: (inputs: ItemNetwork.Inputs) => {
-      const { auxiliary, gradients, value } = Autodiff.withAuxiliary((own) => {
-        const weights = { ...inputs, ...own }
-        const states = ItemNetwork.states(shape, weights, inputs, sites.map((name) => inputs[name]!))
-        const seen = dropping ? states.mul(inputs["dropout.head"]!.reshape(states.shape)) : states
+      const { auxiliary, gradients, value } = Autodiff.withAuxiliary((trained) => {
+        const weights = { ...inputs, ...trained }
+        const masks = dropping ? ItemMasks.of(model, inputs) : undefined
+        const states = ItemNetwork.states(shape, weights, inputs, masks?.transformer)
+        const seen = masks === undefined ? states : states.mul(masks.head.reshape(states.shape))
         const item = ItemNetwork.itemLoss(shape, weights, inputs, seen, smoothing)
-        const generated = head.loss(shape, weights, inputs, generatorDrops ? states : seen, {
-          dropout: inputs["dropout.generator"],
+        const generated = head.loss(shape, weights, inputs, masks?.generator === undefined ? seen : states, {
+          dropout: masks?.generator,
           smoothing
         })
         return {
@@ -153,42 +145,16 @@ const program = (model: ItemModel.ItemModel, frozen: ReadonlyArray<string>, drop
 /** Makes the gradient of the losses of both heads, each the mean cross-entropy per target, in nats. */
 export const gradient = Effect.fnUntraced(function*(model: ItemModel.ItemModel) {
   const { head, settings, shape, space } = model
-  const { dropout: rates, negatives } = settings
-  const { width } = shape.config
+  const { negatives } = settings
   const cache = yield* ProgramCache.make(
     model.runtime,
-    ({ dropping, frozen }: { readonly frozen: ReadonlyArray<string>; readonly dropping: boolean }) =>
-      program(model, frozen, dropping)
+    ({ frozen }: { readonly frozen: ReadonlyArray<string> }) => program(model, frozen)
   )
-  const sites = sitesOf(model)
-  const [input, residual, heads] = [Dropout.make(1), Dropout.make(sites.length - 1), Dropout.make(1)]
-  const generator = Dropout.make(1)
-  const dropping = Math.max(rates.input, rates.residual, rates.head) > 0
-  const masksOf = (rows: number, length: number, seed: number, step: number): Record<string, HostTensor> => {
-    const size = rows * length * width
-    const masks = [
-      ...input.draw(seed, step, size, rates.input),
-      ...residual.draw(seed + 0x1000_0000, step, size, rates.residual)
-    ]
-    const [head_] = heads.draw(seed + 0x2000_0000, step, size, rates.head)
-    const generatorRows = head.dropoutRows(shape, rows * length)
-    return {
-      ...Object.fromEntries(masks.map((mask, site) => [sites[site]!, hostFloat32(mask, rows, length, width)])),
-      "dropout.head": hostFloat32(head_!, rows, length, width),
-      ...(generatorRows > 0
-        ? {
-          "dropout.generator": hostFloat32(
-            generator.draw(seed + 0x3000_0000, step, generatorRows * width, rates.head)[0]!,
-            generatorRows,
-            width
-          )
-        }
-        : {})
-    }
-  }
+  const dropping = ItemMasks.present(model)
+  const masksOf = ItemMasks.make(model)
   const result: Gradient<SupervisedBatch> = {
     accumulate: Effect.fn("PolicyModel.supervised")(function*(store, parts, { seed, step }) {
-      const executable = yield* cache({ frozen: FlatDecoder.frozenIn(store), dropping }).pipe(Effect.mapError(ofTensor))
+      const executable = yield* cache({ frozen: FlatDecoder.frozenIn(store) }).pipe(Effect.mapError(ofTensor))
       const feedsOf = ({ feeds: { targets, weights, ...rows } }: SupervisedBatch, part: number) => {
         const [count, length] = rows["items"]!.shape as [number, number]
         const given = { items: targets!.data as Int32Array, weights: weights!.data as Float32Array }

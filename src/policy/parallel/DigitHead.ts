@@ -13,6 +13,7 @@ import * as LinearCrossEntropy from "../../tensor/LinearCrossEntropy.ts"
 import { type ParameterSpecs } from "../../tensor/ParameterBuffer.ts"
 import * as RmsNorm from "../../tensor/RmsNorm.ts"
 import * as CompactVocabulary from "../flat/CompactVocabulary.ts"
+import * as CodeVectors from "../item/CodeVectors.ts"
 import { type GeneratorHead } from "../item/GeneratorHead.ts"
 import * as ItemNetwork from "../item/ItemNetwork.ts"
 import { type Inputs, type ItemShape } from "../item/ItemNetwork.ts"
@@ -129,10 +130,8 @@ const loss = (
   const classes = inputs["classes"]!
   const count = classes.shape[0]!
   const codes = codeVectors(shape, digits, weights)
-  const vectors = tf.gather(codes, ItemNetwork.tokensOf(inputs, classes).reshape([-1])).reshape([
-    count,
-    levels * digitWidth
-  ])
+  const vectors = CodeVectors.gather(shape.vocabulary, codes, ItemNetwork.tokensOf(inputs, classes))
+    .reshape([count, levels * digitWidth])
   const scale = weights[names.scale]!.exp().mul(1 / (temperature * levels))
   return LinearCrossEntropy.loss(
     ItemNetwork.withOne(directions(shape, digits, weights, states).mul(scale)),
@@ -141,12 +140,27 @@ const loss = (
   )
 }
 
-/** Makes the head of the `parallel` family in supervised training. */
-export const generator = (digits: DigitShape): GeneratorHead => ({
+/**
+ * Makes the head of the `parallel` family in supervised training; `dropout` is the rate on the states that it reads, by
+ * default those of the item head.
+ */
+export const generator = (digits: DigitShape, dropout?: number): GeneratorHead => ({
   term: "digits",
   parameters: (shape, normal) => parameters(shape, digits, normal),
   inputs: () => ({}),
-  dropoutRows: () => 0,
-  loss: (shape, weights, inputs, states, { smoothing }) => loss(shape, digits, weights, inputs, states, smoothing),
+  dropout: dropout === undefined ? undefined : {
+    rate: () => dropout,
+    dimensions: ({ config: { width } }) => ["B", "T", width],
+    of: ({ config: { width } }, rows, length) => [rows, length, width]
+  },
+  loss: (shape, weights, inputs, states, { dropout, smoothing }) =>
+    loss(
+      shape,
+      digits,
+      weights,
+      inputs,
+      dropout === undefined ? states : states.mul(dropout.reshape(states.shape)),
+      smoothing
+    ),
   feeds: () => ({})
 })

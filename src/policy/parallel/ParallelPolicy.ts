@@ -26,7 +26,14 @@ export const family = "parallel"
 
 const make = (config: ItemPolicyConfig, seed: number, firstTimes?: Float64Array) =>
   Effect.gen(function*() {
-    const model = yield* ItemModel.make(family, config, DigitHead.generator(config), seed, true, firstTimes)
+    const model = yield* ItemModel.make(
+      family,
+      config,
+      DigitHead.generator(config, config.dropout.digits),
+      seed,
+      true,
+      firstTimes
+    )
     const scoreAll = yield* DigitScores.make(model, config)
     return PolicyModel.of({
       family,

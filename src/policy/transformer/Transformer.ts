@@ -151,6 +151,8 @@ export interface DecoderInput {
   readonly causalBlocks?: number | undefined
   /** Dropout masks, each [B, T, D]: one after the embedding, two per block. @default no dropout */
   readonly dropout?: ReadonlyArray<tf.Tensor> | undefined
+  /** Dropout masks of the attention weights of each block, [B, heads, T, S]. @default no dropout */
+  readonly attentionDropout?: ReadonlyArray<tf.Tensor> | undefined
   /** Dropout masks of the inputs of adapters, each [B, T, in], by the name of the base weight. @default no dropout */
   readonly adapterDropout?: Readonly<Record<string, tf.Tensor>> | undefined
 }
@@ -219,7 +221,15 @@ export const forward = (config: DecoderConfig, weights: Weights, input: DecoderI
     const all = (part: "key" | "value", own: tf.Tensor) =>
       earlier.length === 0 ? own : tf.concat([...earlier.map((entry) => entry[part]), own], 2)
     const [keys, values] = [all("key", key), all("value", value)]
-    const attended = Attention.causal(q, keys, values, input.mask, heads, input.causalBlocks ?? 1)
+    const attended = Attention.causal(
+      q,
+      keys,
+      values,
+      input.mask,
+      heads,
+      input.causalBlocks ?? 1,
+      input.attentionDropout?.[l]
+    )
     x = x.add(drop(linear(attended.reshape([rows, heads * headWidth]), block(l, "self_attn.o_proj"))))
     const h2 = RmsNorm.apply(x, weight(block(l, "post_attention_layernorm")), epsilon)
     const gated = SwiGlu.apply(linear(h2, block(l, "mlp.gate_proj")), linear(h2, block(l, "mlp.up_proj")))
