@@ -16,8 +16,14 @@ export const recipes: Readonly<Record<Families.Family, Settings.PartialSettings>
   },
   parallel: {
     family: "parallel",
-    item: { content: "text", negatives: 512 },
-    sft: { epochs: 10, learningRate: { peak: 4e-3, warmupSteps: 100 }, optimizer: { averaging: 0.98 } }
+    item: {
+      content: "text",
+      negatives: 512,
+      digitWidth: "tied",
+      labelSmoothing: 0.1,
+      dropout: { input: 0.4, attention: 0.2, residual: 0.3, head: 0.3, digits: 0 }
+    },
+    sft: { epochs: 12, learningRate: { peak: 4e-3, warmupSteps: 100 }, optimizer: { averaging: 0.98 } }
   },
   text: { family: "text" }
 }
@@ -26,15 +32,15 @@ export const recipes: Readonly<Record<Families.Family, Settings.PartialSettings>
 export const sizes = {
   tiny: {
     policy: { width: 64, layers: 2, heads: 2, keyValueHeads: 1, feedForward: 172 },
-    item: { width: 64, layers: 1, heads: 2, feedForward: 128, digitWidth: 32 }
+    item: { width: 64, layers: 1, heads: 2, feedForward: 128 }
   },
   small: {
     policy: { width: 128, layers: 4, heads: 4, keyValueHeads: 2, feedForward: 344 },
-    item: { width: 128, layers: 2, heads: 4, feedForward: 256, digitWidth: 64 }
+    item: { width: 128, layers: 2, heads: 4, feedForward: 256 }
   },
   base: {
     policy: { width: 256, layers: 6, heads: 8, keyValueHeads: 4, feedForward: 688 },
-    item: { width: 256, layers: 3, heads: 8, feedForward: 512, digitWidth: 128 }
+    item: { width: 256, layers: 3, heads: 8, feedForward: 512 }
   }
 } as const satisfies Readonly<Record<Families.Size, Settings.PartialSettings>>
 
