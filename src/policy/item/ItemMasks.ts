@@ -4,7 +4,8 @@
 import type * as tf from "@tensorflow/tfjs"
 import * as Dropout from "../../tensor/Dropout.ts"
 import { float32, hostFloat32, type HostTensor, type TensorSpec } from "../../tensor/TensorProgram.ts"
-import * as Transformer from "../transformer/Transformer.ts"
+import * as StateDropout from "../transformer/StateDropout.ts"
+import type * as Transformer from "../transformer/Transformer.ts"
 import { type ItemModel } from "./ItemModel.ts"
 import { type Inputs } from "./ItemNetwork.ts"
 
@@ -21,9 +22,6 @@ export interface Masks {
 const headName = "dropout.head"
 const generatorName = "dropout.generator"
 
-const siteNames = ({ shape: { config } }: ItemModel): ReadonlyArray<string> =>
-  Array.from({ length: Transformer.dropoutSites(config) }, (_, site) => `dropout.${site}`)
-
 const attentionNames = ({ settings: { dropout }, shape: { config } }: ItemModel): ReadonlyArray<string> =>
   Array.from({ length: dropout.attention > 0 ? config.layers : 0 }, (_, layer) => `dropout.attention.${layer}`)
 
@@ -36,7 +34,7 @@ export const inputs = (model: ItemModel): Record<string, TensorSpec> => {
   const { head, shape } = model
   const { heads, width } = shape.config
   return {
-    ...Object.fromEntries(siteNames(model).map((name) => [name, float32("B", "T", width)])),
+    ...StateDropout.inputs(shape.config, true, "B", "T"),
     ...Object.fromEntries(attentionNames(model).map((name) => [name, float32("B", heads, "T", "T")])),
     [headName]: float32("B", "T", width),
     ...(head.dropout === undefined ? {} : { [generatorName]: float32(...head.dropout.dimensions(shape)) })
@@ -46,7 +44,7 @@ export const inputs = (model: ItemModel): Record<string, TensorSpec> => {
 /** Returns the masks among the inputs of a program. */
 export const of = (model: ItemModel, inputs: Inputs): Masks => ({
   transformer: {
-    dropout: siteNames(model).map((name) => inputs[name]!),
+    dropout: StateDropout.masks(model.shape.config, true, inputs),
     attentionDropout: attentionNames(model).map((name) => inputs[name]!)
   },
   head: inputs[headName]!,
@@ -57,7 +55,7 @@ export const of = (model: ItemModel, inputs: Inputs): Masks => ({
 export const make = (model: ItemModel) => {
   const { head, settings: { dropout: rates }, shape } = model
   const { heads, width } = shape.config
-  const sites = siteNames(model)
+  const sites = StateDropout.names(shape.config)
   const attention = attentionNames(model)
   const [first, others] = [Dropout.make(1), Dropout.make(sites.length - 1)]
   const [weights, heads_, generator] = [Dropout.make(attention.length), Dropout.make(1), Dropout.make(1)]

@@ -6,7 +6,8 @@ import * as Dropout from "../../tensor/Dropout.ts"
 import { type Dimension, float32, hostFloat32, type HostTensor, type TensorSpec } from "../../tensor/TensorProgram.ts"
 import * as Transformer from "./Transformer.ts"
 
-const names = (config: Transformer.DecoderConfig): ReadonlyArray<string> =>
+/** Returns the names of the masks: one after the embedding, two per block. */
+export const names = (config: Transformer.DecoderConfig): ReadonlyArray<string> =>
   Array.from({ length: Transformer.dropoutSites(config) }, (_, site) => `dropout.${site}`)
 
 /** Returns the inputs of a program over rows [B, T], none without dropout. */
