@@ -14,7 +14,7 @@ import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
 import { Checkpointer } from "../../src/run/Checkpointer.ts"
 import { distance } from "../Golden.ts"
 import { config, layer } from "../policy/Fixture.ts"
-import { harness, optimizers } from "./Crash.ts"
+import { cutAtEach, harness, optimizers } from "./Crash.ts"
 
 const adapted = Schema.decodeSync(FlatPolicy.FlatPolicyConfig)({ ...config, lora: { rank: 2, alpha: 4 } })
 
@@ -26,8 +26,7 @@ export const killed = (phase: "sft" | "grpo"): void => {
   describe("training of adapters that is killed and goes on", () => {
     it.effect(`ends as if it had not been, with a base as it was and slots for adapters alone: ${phase}`, () =>
       Effect.gen(function*() {
-        const fs = yield* FileSystem.FileSystem
-        const folder = yield* fs.makeTempDirectoryScoped()
+        const folder = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
         const store = yield* PolicyParameters
         const before = (yield* store.save).weights
         const training = yield* harness(phase, optimizers["AdamW"]!, ReferenceModel.layerFrozen)
@@ -51,16 +50,7 @@ export const killed = (phase: "sft" | "grpo"): void => {
           assert.strictEqual(distance(now, data) === 0, !adapters.includes(name), name)
         }
 
-        let points = 0
-        for (let at = 0;; at += every) {
-          const run = join(folder, String(at))
-          const cut = yield* training.cut(run, "kill", at)
-          yield* fs.remove(run, { recursive: true, force: true })
-          if (cut === undefined) break
-          assert.deepStrictEqual(cut.outcome, whole, `operation ${at}`)
-          points++
-        }
-        assert.isAbove(points, 3)
+        assert.isAbove(yield* cutAtEach(training, folder, whole, "kill", every), 3)
       }).pipe(Effect.scoped, Effect.provide([NodeServices.layer, layer("onnx", adapted)])))
   })
 }

@@ -182,6 +182,32 @@ export const harness = Effect.fnUntraced(function*(
   }
 })
 
+/**
+ * Cuts training off at one operation of every `stride`, each time in a run of its own that goes on and ends as `whole`;
+ * returns the number of cuts.
+ */
+export const cutAtEach = Effect.fnUntraced(function*(
+  training: Effect.Success<ReturnType<typeof harness>>,
+  folder: string,
+  whole: Outcome,
+  fault: FailingFiles.Fault,
+  stride: number
+) {
+  const fs = yield* FileSystem.FileSystem
+  for (let points = 0;; points++) {
+    const at = points * stride
+    const run = join(folder, String(at))
+    const cut = yield* training.cut(run, fault, at)
+    yield* fs.remove(run, { recursive: true, force: true })
+    if (cut === undefined) return points
+    const { between: { best, latest }, outcome } = cut
+    // The best one is the one that the latest says was the best.
+    assert.strictEqual(best?.meta["best"], latest?.meta["best"], `operation ${at}`)
+    assert.strictEqual(best?.meta["bestEpoch"], latest?.meta["bestEpoch"], `operation ${at}`)
+    assert.deepStrictEqual(outcome, whole, `operation ${at}`)
+  }
+})
+
 /** Phases with what differs from the defaults. */
 const cases: ReadonlyArray<{
   readonly phase: "sft" | "grpo"
@@ -217,26 +243,12 @@ export const atEvery = (fault: FailingFiles.Fault, stride = 1): void => {
         if (only !== undefined && name !== only) continue
         it.effect(`ends as if it had not been, at ${which}: ${phase}, ${name}${more}`, () =>
           Effect.gen(function*() {
-            const fs = yield* FileSystem.FileSystem
-            const folder = yield* fs.makeTempDirectoryScoped()
+            const folder = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
             const training = yield* harness(phase, optimizer, reference, own)
             const whole = yield* training.whole(join(folder, "whole"))
             // A kept average is in the latest checkpoint; else the best is another one.
             assert.strictEqual(whole.latest!.step === whole.best!.step, own !== undefined)
-            let points = 0
-            for (let at = 0;; at += stride) {
-              const run = join(folder, String(at))
-              const cut = yield* training.cut(run, fault, at)
-              yield* fs.remove(run, { recursive: true, force: true })
-              if (cut === undefined) break
-              points++
-              const { between: { best, latest }, outcome } = cut
-              // The best one is the one that the latest says was the best.
-              assert.strictEqual(best?.meta["best"], latest?.meta["best"], `operation ${at}`)
-              assert.strictEqual(best?.meta["bestEpoch"], latest?.meta["bestEpoch"], `operation ${at}`)
-              assert.deepStrictEqual(outcome, whole, `operation ${at}`)
-            }
-            assert.isAbove(points * stride, 50)
+            assert.isAbove(stride * (yield* cutAtEach(training, folder, whole, fault, stride)), 50)
           }).pipe(Effect.scoped, Effect.provide([NodeServices.layer, layer()])))
       }
     }

@@ -12,7 +12,7 @@ import { ItemPolicyConfig } from "../../src/policy/item/ItemPolicyConfig.ts"
 import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
 import { distance } from "../Golden.ts"
 import { families, layer, settings } from "../policy/FamilyFixture.ts"
-import { harness, optimizers } from "./Crash.ts"
+import { cutAtEach, harness, optimizers } from "./Crash.ts"
 
 /** Phases of training. */
 export const phases = ["sft", "grpo"] as const
@@ -24,8 +24,7 @@ export const killed = (name: string, phasesOf: ReadonlyArray<typeof phases[numbe
       for (const phase of phasesOf) {
         it.effect(`killed at an operation on its files, ends as if it had not been: ${phase}`, () =>
           Effect.gen(function*() {
-            const fs = yield* FileSystem.FileSystem
-            const folder = yield* fs.makeTempDirectoryScoped()
+            const folder = yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.makeTempDirectoryScoped())
             const store = yield* PolicyParameters
             const before = (yield* store.save).weights
             const training = yield* harness(phase, optimizers["AdamW"]!, ReferenceModel.layerFrozen)
@@ -38,16 +37,7 @@ export const killed = (name: string, phasesOf: ReadonlyArray<typeof phases[numbe
                 assert.isAbove(distance(trained.get(parameter)!.data, data), 0, parameter)
               }
             }
-            let points = 0
-            for (let at = 0;; at += stride) {
-              const run = join(folder, String(at))
-              const cut = yield* training.cut(run, "kill", at)
-              yield* fs.remove(run, { recursive: true, force: true })
-              if (cut === undefined) break
-              assert.deepStrictEqual(cut.outcome, whole, `operation ${at}`)
-              points++
-            }
-            assert.isAbove(points * stride, 3 * 13)
+            assert.isAbove(stride * (yield* cutAtEach(training, folder, whole, "kill", stride)), 3 * 13)
           }).pipe(
             Effect.scoped,
             Effect.provide([
