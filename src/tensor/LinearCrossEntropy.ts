@@ -18,6 +18,8 @@ export interface Labels {
   readonly legal?: tf.Tensor | undefined
   /** Share of the target distribution that is uniform over the legal classes, 0 to 1. @default 0 */
   readonly smoothing?: number | undefined
+  /** Scalar that is added to the logits of marked classes; `marks` is 1 or 0, [..., M, V]. @default none */
+  readonly addition?: { readonly marks: tf.Tensor; readonly by: tf.Tensor } | undefined
 }
 
 /** Returns logits [M, V] with those of illegal classes set to `Attention.masked`. */
@@ -35,7 +37,7 @@ const uniform = (shape: [number, number], legal: tf.Tensor | undefined): tf.Tens
 export const loss = (
   h: tf.Tensor,
   classes: tf.Tensor,
-  { legal, smoothing = 0, targets, weights }: Labels
+  { addition, legal, smoothing = 0, targets, weights }: Labels
 ): tf.Tensor => {
   const lead = h.shape.slice(0, -1)
   const rows = lead.reduce((a, b) => a * b, 1)
@@ -43,13 +45,18 @@ export const loss = (
   const flat = (x: tf.Tensor) => x.rank === 2 ? x : x.reshape([rows, count])
   const batched = (x: tf.Tensor) => h.rank === 2 ? x : x.reshape([...lead, x.shape[1]!])
   const allowed = legal === undefined ? undefined : flat(legal)
+  const marks = addition === undefined ? undefined : addition.marks.reshape([rows, count])
+  const logitsOf = (h: tf.Tensor, classes: tf.Tensor, by: tf.Tensor | undefined): tf.Tensor => {
+    const products = flat(tf.matMul(h, classes, false, true))
+    return legalLogits(marks === undefined || by === undefined ? products : products.add(marks.mul(by)), allowed)
+  }
   /** Computes the smoothed log-likelihood of each row, [M], from its log-probabilities and that of its target. */
   const smoothed = (logProbs: tf.Tensor, chosen: tf.Tensor): tf.Tensor => {
     const each = allowed === undefined ? logProbs : tf.where(allowed, logProbs, tf.zerosLike(logProbs))
     return chosen.mul(1 - smoothing).add(each.mul(uniform([rows, count], allowed)).sum(1).mul(smoothing))
   }
   if (!FusedKernel.available("SiderealTakeAlong")) {
-    const logits = flat(legalLogits(tf.matMul(h, classes, false, true), legal))
+    const logits = logitsOf(h, classes, addition?.by)
     const index = tf.range(0, rows, 1, "int32").mul(tf.scalar(count, "int32")).add(targets.reshape([rows]))
     const logProbs = tf.logSoftmax(logits)
     const chosen = tf.gather(logProbs.reshape([-1]), index.cast("int32"))
@@ -58,8 +65,9 @@ export const loss = (
   const column = targets.reshape([rows, 1])
   const rowWeights = weights.reshape([rows, 1])
   const fused = tf.customGrad((...args) => {
-    const [h, classes, save] = args as unknown as [tf.Tensor, tf.Tensor, tf.GradSaveFunc]
-    const logits = flat(legalLogits(tf.matMul(h, classes, false, true), legal))
+    const [h, classes, by] = args as unknown as [tf.Tensor, tf.Tensor, tf.Tensor | undefined]
+    const save = args.at(-1) as unknown as tf.GradSaveFunc
+    const logits = logitsOf(h, classes, marks && by)
     /** Softmax without the uniform part of the targets, [M, V], and the log-likelihoods [M, 1]. */
     const sharp = () => {
       const probabilities = tf.softmax(logits, -1)
@@ -77,28 +85,29 @@ export const loss = (
       }
     }
     const { chosen, likelihoods, pulls } = smoothing === 0 ? sharp() : smooth()
-    save([h, classes, pulls, chosen, column, rowWeights])
+    save([h, classes, pulls, chosen, column, rowWeights, ...(marks === undefined ? [] : [marks])])
     return {
       value: likelihoods.mul(rowWeights).sum().neg(),
       gradFunc: (dy: tf.Tensor, saved: Array<tf.Tensor>) => {
-        const [h, classes, pulls, chosen, column, rowWeights] = saved as [
+        const [h, classes, pulls, chosen, column, rowWeights, marks] = saved as [
           tf.Tensor2D,
           tf.Tensor2D,
           tf.Tensor,
           tf.Tensor,
           tf.Tensor,
-          tf.Tensor
+          tf.Tensor,
+          tf.Tensor | undefined
         ]
-        const dLogits = batched(
-          FusedKernel.putAlong(pulls, column, chosen.sub(tf.scalar(1 - smoothing)))
-        ) as tf.Tensor2D
+        const rest = FusedKernel.putAlong(pulls, column, chosen.sub(tf.scalar(1 - smoothing)))
+        const dLogits = batched(rest) as tf.Tensor2D
         const scale = batched(rowWeights.mul(dy))
         return [
           tf.matMul(dLogits, classes).mul(scale),
-          tf.matMul(dLogits, h.mul(scale), true, false)
+          tf.matMul(dLogits, h.mul(scale), true, false),
+          ...(marks === undefined ? [] : [rest.mul(marks).sum(1, true).mul(rowWeights.mul(dy)).sum()])
         ]
       }
     }
   })
-  return fused(h, classes)
+  return addition === undefined ? fused(h, classes) : fused(h, classes, addition.by)
 }

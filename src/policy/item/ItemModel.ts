@@ -119,7 +119,8 @@ export const make = Effect.fnUntraced(function*(
     items: index.sids.length,
     levels: index.levels,
     contentWidth: content.width,
-    time: settings.time
+    time: settings.time,
+    repeats: settings.repeats
   }
   const specs = (): ParameterSpecs => {
     const normal = Random.normal(seed, 0x17e3)

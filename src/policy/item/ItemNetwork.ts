@@ -18,6 +18,7 @@ import * as CompactVocabulary from "../flat/CompactVocabulary.ts"
 import * as Transformer from "../transformer/Transformer.ts"
 import * as CodeVectors from "./CodeVectors.ts"
 import * as EventTimes from "./EventTimes.ts"
+import * as Repeats from "./Repeats.ts"
 
 /** Shape of the network over a catalogue of N items. */
 export interface ItemShape {
@@ -31,6 +32,8 @@ export interface ItemShape {
   readonly contentWidth: number
   /** Times of events that positions read. */
   readonly time: EventTimes.TimeInputs
+  /** Whether the items of the history have an addition to their scores. */
+  readonly repeats: boolean
 }
 
 /** Tensors by name. */
@@ -43,7 +46,8 @@ export const names = {
   headContent: "item.head.content.weight",
   query: "item.head.query.weight",
   queryBias: "item.head.query.bias",
-  bias: "item.head.bias"
+  bias: "item.head.bias",
+  repeats: "item.head.repeats"
 } as const
 
 /** Returns the specification of a matrix or vector of normal draws with a standard deviation. */
@@ -59,7 +63,7 @@ export const zeros = (...shape: ReadonlyArray<number>): ParameterSpec => ({ shap
 
 /** Returns the names, shapes and initial values of the parameters; `normal` returns standard normal draws. */
 export const parameters = (
-  { config, contentWidth, items, time }: ItemShape,
+  { config, contentWidth, items, repeats, time }: ItemShape,
   normal: () => number
 ): ParameterSpecs => ({
   ...Transformer.parameters(config, normal),
@@ -69,6 +73,7 @@ export const parameters = (
   [names.query]: drawn([config.width, config.width], 0.02, normal),
   [names.queryBias]: zeros(config.width),
   [names.bias]: zeros(items),
+  ...(repeats ? { [names.repeats]: zeros(1) } : {}),
   ...EventTimes.parameters(time, config.width)
 })
 
@@ -174,8 +179,8 @@ export const itemLogits = (
     true
   ).add(tf.gather(weights[names.bias]!, items))
 
-/** Inputs of a cross-entropy over sampled items, for the positions of rows and S classes. */
-export const classInputs: Record<string, TensorSpec> = {
+/** Returns the inputs of a cross-entropy over sampled items, for the positions of rows and S classes. */
+export const classInputs = ({ repeats }: ItemShape): Record<string, TensorSpec> => ({
   /** Items of the classes, [S]. */
   classes: int32("S"),
   /** Addition to the logit of each class that corrects for sampling, [S]. */
@@ -183,7 +188,25 @@ export const classInputs: Record<string, TensorSpec> = {
   /** Class of each position's target, [B, T]. */
   labels: int32("B", "T"),
   /** Weight of each position's loss, [B, T]; 0 at padding. */
-  weights: float32("B", "T")
+  weights: float32("B", "T"),
+  ...(repeats ? Repeats.inputs : {})
+})
+
+/** Returns the labels of a cross-entropy over `classInputs`; `repeats` is the parameter of the head's addition. */
+export const labelsOf = (
+  shape: ItemShape,
+  inputs: Inputs,
+  smoothing: number,
+  repeats: tf.Tensor | undefined
+): LinearCrossEntropy.Labels => {
+  const [rows, length] = inputs["labels"]!.shape as [number, number]
+  const flat = [rows * length]
+  return {
+    targets: inputs["labels"]!.reshape(flat),
+    weights: inputs["weights"]!.reshape(flat),
+    smoothing,
+    ...(shape.repeats ? { addition: { marks: inputs["repeats"]!, by: Repeats.addition(repeats!) } } : {})
+  }
 }
 
 /** Computes the weighted cross-entropy of the item head over the classes of `classInputs`. */
@@ -195,13 +218,12 @@ export const itemLoss = (
   smoothing: number
 ): tf.Tensor => {
   const classes = inputs["classes"]!
-  const rows = hidden.shape[0]!
   return LinearCrossEntropy.loss(
     withOne(queries(weights, hidden)),
     withColumn(
       vectors(shape, weights, inputs, classes, names.headContent),
       tf.gather(weights[names.bias]!, classes).add(inputs["corrections"]!)
     ),
-    { targets: inputs["labels"]!.reshape([rows]), weights: inputs["weights"]!.reshape([rows]), smoothing }
+    labelsOf(shape, inputs, smoothing, weights[names.repeats])
   )
 }

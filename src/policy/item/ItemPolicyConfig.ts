@@ -61,6 +61,12 @@ export class ItemPolicyConfig extends Schema.Class<ItemPolicyConfig>("sidereal/p
      * @default none
      */
     time: EventTimes.TimeInputs,
+    /**
+     * Whether the items of the history get a learned addition to their scores by the item head and, in the parallel
+     * family, by the digits.
+     * @default false
+     */
+    repeats: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(false))),
     /** Weight of the item head's loss beside that of the SIDs. @default 1 */
     itemWeight: Weight.pipe(Schema.withDecodingDefaultKey(Effect.succeed(1))),
     /** Uniform negatives of a softmax over items; a catalogue with fewer items is not sampled. @default 2048 */

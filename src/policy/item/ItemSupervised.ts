@@ -19,6 +19,7 @@ import * as ItemMasks from "./ItemMasks.ts"
 import * as ItemModel from "./ItemModel.ts"
 import * as ItemNetwork from "./ItemNetwork.ts"
 import * as ItemRows from "./ItemRows.ts"
+import * as Repeats from "./Repeats.ts"
 import * as SampledClasses from "./SampledClasses.ts"
 
 const programName = "items.supervised"
@@ -117,7 +118,7 @@ const program = (model: ItemModel.ItemModel, frozen: ReadonlyArray<string>) => {
     name: `${model.family}.supervised${dropping ? ".dropout" : ""}`,
     inputs: {
       ...ItemModel.inputs(model),
-      ...ItemNetwork.classInputs,
+      ...ItemNetwork.classInputs(shape),
       ...head.inputs(shape),
       ...(dropping ? ItemMasks.inputs(model) : {})
     },
@@ -158,15 +159,17 @@ export const gradient = Effect.fnUntraced(function*(model: ItemModel.ItemModel) 
       const feedsOf = ({ feeds: { targets, weights, ...rows } }: SupervisedBatch, part: number) => {
         const [count, length] = rows["items"]!.shape as [number, number]
         const given = { items: targets!.data as Int32Array, weights: weights!.data as Float32Array }
+        const sampled = SampledClasses.feeds(given.items, given.weights, {
+          items: shape.items,
+          negatives,
+          key: [seed, step, part, 0x5a3],
+          shape: [count, length]
+        })
         return {
           ...model.catalogue,
           ...rows,
-          ...SampledClasses.feeds(given.items, given.weights, {
-            items: shape.items,
-            negatives,
-            key: [seed, step, part, 0x5a3],
-            shape: [count, length]
-          }),
+          ...sampled,
+          ...(shape.repeats ? Repeats.feeds(rows, sampled["classes"]!, shape.items) : {}),
           ...head.feeds(shape, space, given),
           ...(dropping ? masksOf(count, length, seed + part * 0x1_0000, step) : {})
         }

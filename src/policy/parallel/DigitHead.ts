@@ -4,7 +4,7 @@
  * For digit k, `u_k = q_k + silu(W_k h + b_k)`, where q_k is a projection of the state h, or h itself where the codes'
  * directions are those of the input; and the logit of code c is the cosine of `u_k` and the code's embedding, over a
  * temperature (Hou et al. 2025, RPG). An item's score is the mean of the logits of its digits times `exp(a)`, plus a
- * bias of the item; training is a softmax over items of this score, not over the codes of each digit, which differs
+ * bias of the item and, if it is in the history, the addition of `Repeats`; training is a softmax over items of this score, not over the codes of each digit, which differs
  * from the paper.
  */
 import * as tf from "@tensorflow/tfjs"
@@ -26,7 +26,8 @@ export const names = {
   gate: "digits.gate.weight",
   gateBias: "digits.gate.bias",
   scale: "digits.scale",
-  itemBias: "digits.item.bias"
+  itemBias: "digits.item.bias",
+  repeats: "digits.repeats"
 } as const
 
 /** Shape of the head's scores. */
@@ -57,7 +58,8 @@ const parameters = (
     [names.gate]: ItemNetwork.zeros(components, width),
     [names.gateBias]: ItemNetwork.drawn([components], 0.02, normal),
     [names.scale]: ItemNetwork.zeros(1),
-    [names.itemBias]: ItemNetwork.zeros(items)
+    [names.itemBias]: ItemNetwork.zeros(items),
+    ...(shape.repeats ? { [names.repeats]: ItemNetwork.zeros(1) } : {})
   }
 }
 
@@ -126,7 +128,6 @@ const loss = (
   const { levels } = shape
   const { temperature } = digits
   const digitWidth = widthOf(shape, digits)
-  const rows = states.shape[0]!
   const classes = inputs["classes"]!
   const count = classes.shape[0]!
   const codes = codeVectors(shape, digits, weights)
@@ -136,7 +137,7 @@ const loss = (
   return LinearCrossEntropy.loss(
     ItemNetwork.withOne(directions(shape, digits, weights, states).mul(scale)),
     ItemNetwork.withColumn(vectors, tf.gather(weights[names.itemBias]!, classes).add(inputs["corrections"]!)),
-    { targets: inputs["labels"]!.reshape([rows]), weights: inputs["weights"]!.reshape([rows]), smoothing }
+    ItemNetwork.labelsOf(shape, inputs, smoothing, weights[names.repeats])
   )
 }
 

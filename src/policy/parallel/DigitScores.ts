@@ -9,6 +9,7 @@ import { float32, hostFloat32, hostInt32, int32 } from "../../tensor/TensorProgr
 import * as TensorProgram from "../../tensor/TensorProgram.ts"
 import * as ItemModel from "../item/ItemModel.ts"
 import * as ItemNetwork from "../item/ItemNetwork.ts"
+import * as Repeats from "../item/Repeats.ts"
 import { type Weights } from "../PolicyModel.ts"
 import { type Prompt } from "../Prompt.ts"
 import * as DigitHead from "./DigitHead.ts"
@@ -80,19 +81,26 @@ export const make = Effect.fnUntraced(function*(model: ItemModel.ItemModel, digi
     TensorProgram.make({
       name: `${model.family}.digits`,
       inputs: { ...ItemModel.inputs(model), last: int32("P") },
-      body: (inputs: ItemNetwork.Inputs) => ({
+      body: (inputs: ItemNetwork.Inputs): Record<string, tf.Tensor> => ({
         digits: table(model, digits, inputs, inputs),
-        biases: inputs[DigitHead.names.itemBias]!.add(tf.scalar(0))
+        biases: inputs[DigitHead.names.itemBias]!.add(tf.scalar(0)),
+        ...(model.shape.repeats ? { repeats: Repeats.addition(inputs[DigitHead.names.repeats]!) } : {})
       })
     }))
   return Effect.fnUntraced(function*(prompts: ReadonlyArray<Prompt>, weights: Weights) {
-    const { feeds, last } = ItemModel.promptFeeds(model, yield* ItemModel.histories(model, prompts))
+    const given = yield* ItemModel.histories(model, prompts)
+    const { feeds, last } = ItemModel.promptFeeds(model, given)
     const executable = yield* cache("digits")
     const outputs = yield* executable.run({ ...weights.feeds, ...feeds, last: hostInt32(last, last.length) })
     const logits = (yield* outputs["digits"]!.read).data as Float32Array
     const biases = (yield* outputs["biases"]!.read).data as Float32Array
+    const repeats = outputs["repeats"] && (yield* outputs["repeats"].read).data[0]!
     const scored: Scored = {
-      of: (prompt) => sum(columns, logits.subarray(prompt * columns.width, (prompt + 1) * columns.width), biases)
+      of: (prompt) => {
+        const scores = sum(columns, logits.subarray(prompt * columns.width, (prompt + 1) * columns.width), biases)
+        if (repeats !== undefined) Repeats.add(scores, given[prompt]!.items, repeats)
+        return scores
+      }
     }
     return scored
   }, Effect.scoped)
@@ -110,13 +118,17 @@ export const pullProgram = (
       ...ItemModel.inputs(model),
       last: int32("P"),
       digitPulls: float32("P", columnsOf(model).width),
-      biasPulls: float32(model.shape.items)
+      biasPulls: float32(model.shape.items),
+      ...(model.shape.repeats ? { repeatsPull: float32() } : {})
     },
     body: (inputs: ItemNetwork.Inputs) => {
       const { gradients, value } = Autodiff.valueAndGradients((own) => {
         const weights = { ...inputs, ...own }
-        return table(model, digits, weights, inputs).mul(inputs["digitPulls"]!).sum()
+        const value = table(model, digits, weights, inputs).mul(inputs["digitPulls"]!).sum()
           .add(weights[DigitHead.names.itemBias]!.mul(inputs["biasPulls"]!).sum())
+        return model.shape.repeats
+          ? value.add(Repeats.addition(weights[DigitHead.names.repeats]!).mul(inputs["repeatsPull"]!))
+          : value
       }, ItemModel.trained(model, inputs, frozen))
       return { value, ...gradients }
     }
@@ -129,20 +141,24 @@ export const pullFeeds = Effect.fnUntraced(function*(
   prompts: ReadonlyArray<Prompt>,
   pulls: ReadonlyArray<Float64Array>
 ) {
-  const { feeds, last } = ItemModel.promptFeeds(model, yield* ItemModel.histories(model, prompts))
+  const given = yield* ItemModel.histories(model, prompts)
+  const { feeds, last } = ItemModel.promptFeeds(model, given)
   const table = new Float32Array(prompts.length * columns.width)
   const biases = new Float64Array(model.shape.items)
   const row = new Float64Array(columns.width)
+  let repeats = 0
   for (const [p, pull] of pulls.entries()) {
     row.fill(0)
     scatter(columns, pull, row)
     table.set(row, p * columns.width)
     for (const [item, value] of pull.entries()) biases[item]! += value
+    repeats += Repeats.pull(pull, given[p]!.items)
   }
   return {
     ...feeds,
     last: hostInt32(last, last.length),
     digitPulls: hostFloat32(table, prompts.length, columns.width),
-    biasPulls: hostFloat32(Float32Array.from(biases), biases.length)
+    biasPulls: hostFloat32(Float32Array.from(biases), biases.length),
+    ...(model.shape.repeats ? { repeatsPull: hostFloat32(Float32Array.of(repeats)) } : {})
   }
 })
