@@ -83,15 +83,14 @@ export const firstTimes = Float64Array.from({ length: 9 }, (_, item) => item ===
 
 const items = (
   policy: typeof ItemPolicy | typeof ParallelPolicy,
-  digitWidth: ItemPolicyConfig["digitWidth"] = settings.digitWidth,
-  time: ItemPolicyConfig["time"] = settings.time
+  { digitWidth = settings.digitWidth, repeats = settings.repeats, time = settings.time }: Partial<ItemPolicyConfig> = {}
 ): Family => ({
   name: policy.family,
   local: policy.family === "item",
   text: false,
   layerOn: (index, own = settings) =>
     PolicyParameters.layer.pipe(
-      Layer.provideMerge(policy.layer(new ItemPolicyConfig({ ...own, digitWidth, time }), 11, firstTimes)),
+      Layer.provideMerge(policy.layer(new ItemPolicyConfig({ ...own, digitWidth, repeats, time }), 11, firstTimes)),
       Layer.provide(ItemEmbeddings.layer(content(index.sids.length))),
       Layer.provideMerge(Sids.layer(index)),
       Layer.orDie
@@ -101,15 +100,15 @@ const items = (
 
 /** The families with one position per item. */
 export const itemFamilies: ReadonlyArray<Family> = [
-  items(ItemPolicy),
+  items(ItemPolicy, { repeats: true }),
   items(ParallelPolicy),
-  items(ParallelPolicy, "tied")
+  items(ParallelPolicy, { digitWidth: "tied", repeats: true })
 ]
 
 /** The same, reading times. */
 export const timedFamilies: ReadonlyArray<Family> = [
-  items(ItemPolicy, settings.digitWidth, "gaps-and-ages"),
-  items(ParallelPolicy, settings.digitWidth, "gaps-and-ages")
+  items(ItemPolicy, { time: "gaps-and-ages" }),
+  items(ParallelPolicy, { time: "gaps-and-ages", repeats: true })
 ]
 
 /** All families. */
