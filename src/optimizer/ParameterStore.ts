@@ -40,7 +40,8 @@ export interface Weights {
 
 /** Part of a batch: the feeds of the program besides the weights, and the part's share in the gradient. */
 export interface MicroBatch {
-  readonly feeds: Feeds
+  /** Feeds, or the effect that computes them when the program is run with them. */
+  readonly feeds: Feeds | Effect.Effect<Feeds, TensorError>
   /** Factor of the part's gradient in the sum. @default 1 */
   readonly share?: number | undefined
 }
@@ -97,6 +98,9 @@ const parametersOf = (buffer: ParameterBuffer.ParameterBuffer): ReadonlyArray<Op
 
 const notFinite = (step: number, value: number, tensor = "gradient of all parameters") =>
   new TensorError({ reason: new NonFinite({ tensor, step, value: String(value) }) })
+
+const computed = ({ feeds }: MicroBatch): Effect.Effect<Feeds, TensorError> =>
+  Effect.isEffect(feeds) ? feeds : Effect.succeed(feeds as Feeds)
 
 /** Returns whether one batch with share 1 is the whole gradient, so that no sum is needed. */
 const isWhole = (batches: ReadonlyArray<MicroBatch>) => batches.length === 1 && (batches[0]!.share ?? 1) === 1
@@ -223,15 +227,19 @@ export const make: (
           const isOne = isWhole(batches)
           const missing = isOne || total.length >= buffer.trainable ? 0 : buffer.trainable
           yield* orFail(buffer.shortage(["gradients"], missing * 4))
-          const run = (feeds: Feeds) =>
-            executable.run({ ...buffer.tensors("weights"), ...feeds }, buffer.views("gradients"))
-          if (isOne) return [yield* run(batches[0]!.feeds)]
+          const run = (batch: MicroBatch) =>
+            Effect.flatMap(
+              computed(batch),
+              (feeds) => executable.run({ ...buffer.tensors("weights"), ...feeds }, buffer.views("gradients"))
+            )
+          if (isOne) return [yield* run(batches[0]!)]
           const gradients = buffer.flat("gradients")
           if (missing > 0) total = new Float32Array(missing)
           total.fill(0)
           const outputs: Array<Readonly<Record<string, TensorHandle>>> = []
-          for (const { feeds, share = 1 } of batches) {
-            outputs.push(yield* run(feeds))
+          for (const batch of batches) {
+            const { share = 1 } = batch
+            outputs.push(yield* run(batch))
             for (let i = 0; i < gradients.length; i++) total[i]! += share * gradients[i]!
           }
           gradients.set(total)
@@ -356,7 +364,8 @@ export const make: (
         differentiate: Effect.fn("ParameterStore.differentiate")(function*(executable, batches) {
           const weights = weightsNow()
           if (isWhole(batches)) {
-            yield* ScopedRef.set(gradients, executable.run({ ...weights, ...batches[0]!.feeds }))
+            const feeds = yield* computed(batches[0]!)
+            yield* ScopedRef.set(gradients, executable.run({ ...weights, ...feeds }))
             return [ScopedRef.getUnsafe(gradients)]
           }
           yield* ScopedRef.set(
@@ -369,8 +378,9 @@ export const make: (
           )
           const add = yield* compiled("sum")
           const outputs: Array<Handles> = []
-          for (const { feeds, share = 1 } of batches) {
-            const result = yield* executable.run({ ...weights, ...feeds })
+          for (const batch of batches) {
+            const { share = 1 } = batch
+            const result = yield* executable.run({ ...weights, ...(yield* computed(batch)) })
             yield* ScopedRef.set(
               gradients,
               add.run({

@@ -2,7 +2,8 @@
  * Gradients accumulated over the parts of a step.
  */
 import * as Effect from "effect/Effect"
-import { type Feeds, type ParameterStore } from "../optimizer/ParameterStore.ts"
+import { type Feeds, type MicroBatch, type ParameterStore } from "../optimizer/ParameterStore.ts"
+import { type TensorError } from "../tensor/TensorError.ts"
 import { type Executable } from "../tensor/TensorRuntime.ts"
 import { ofTensor } from "./PolicyError.ts"
 import { type GradientPart, type SupervisedBatch } from "./PolicyModel.ts"
@@ -16,7 +17,7 @@ export const accumulate = Effect.fnUntraced(
   function*(
     store: ParameterStore,
     executable: Executable<string, string>,
-    parts: ReadonlyArray<{ readonly feeds: Feeds; readonly share: number }>
+    parts: ReadonlyArray<Required<MicroBatch> & { readonly share: number }>
   ) {
     const outputs = yield* store.differentiate(executable, parts)
     const sums: Record<string, number> = {}
@@ -39,7 +40,7 @@ export const accumulateBatches = (
   store: ParameterStore,
   executable: Executable<string, string>,
   parts: ReadonlyArray<GradientPart<SupervisedBatch>>,
-  feedsOf: (batch: SupervisedBatch, part: number) => Feeds
+  feedsOf: (batch: SupervisedBatch, part: number) => Feeds | Effect.Effect<Feeds, TensorError>
 ) =>
   accumulate(
     store,

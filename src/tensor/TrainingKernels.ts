@@ -1,21 +1,35 @@
 /**
- * One-pass WebAssembly kernels of training: AdamW, gradient norm, moving average, dropout masks.
+ * WebAssembly kernels of training: AdamW, gradient norm, moving average, dropout masks, softmax over sums of columns.
  *
  * The binary is assembled from `TrainingKernels.wat`; a test assembles it again and compares.
  */
 
 /** Assembled module, base64. */
 export const binary =
-  "AGFzbQEAAAABJQRgDH9/f39/fX19fX19fQBgAn9/AXxgBH9/f30AYAV/f39/fQACSQQDZW52B21lbW9yeTACAwH//wMDZW52B21lbW9yeTECAwH//wMDZW" +
-  "52B21lbW9yeTICAwH//wMDZW52B21lbW9yeTMCAwH//wMDBQQAAQIDBykEBWFkYW13AAAMc3VtT2ZTcXVhcmVzAAEEbGVycAACB2Ryb3BvdXQAAwqaBQT/" +
-  "AQIBfwx7IAb9EyEQQwAAgD8gBpP9EyERIAf9EyESQwAAgD8gB5P9EyETIAj9EyEUIAn9EyEVIAr9EyEWIAv9EyEXIAX9EyEYIAAgBEECdGohDAJAA0AgAC" +
-  "AMTw0BIAH9AEQBACAY/eYBIQ0gAv0ARAIAIBD95gEgDSAR/eYB/eQBIQ4gA/0ARAMAIBL95gEgDSAN/eYBIBP95gH95AEhDyACIA79C0QCACADIA/9C0QD" +
-  "ACAAIAD9AAQAIBX95gEgFiAOIA/94wEgF/3mASAU/eQB/ecB/eYB/eUB/QsEACAAQRBqIQAgAUEQaiEBIAJBEGohAiADQRBqIQMMAAsLC34CAX8DeyAAIA" +
-  "FBAnRqIQICQANAIAAgAk8NASAA/QAEACEDIAQgA/1fIAP9X/3yAf3wASEEIAMgA/0NCAkKCwwNDg8AAQIDBAUGByEDIAUgA/1fIAP9X/3yAf3wASEFIABB" +
-  "EGohAAwACwsgBCAF/fABIQQgBP0hACAE/SEBoAtXAgF/AnsgA/0TIQUgACACQQJ0aiEEAkADQCAAIARPDQEgAP0ABAAhBiAAIAYgAf0ARAEAIAb95QEgBf" +
-  "3mAf3kAf0LBAAgAEEQaiEAIAFBEGohAQwACwsLvwECAX8FeyAE/RMhCCAD/REhCSAC/REhCv0MAAAAAAEAAAACAAAAAwAAACEGIAAgAUECdGohBQJAA0Ag" +
-  "ACAFTw0BIAogBkGx893xef0R/bUB/VEhByAHIAdBEP2tAf1RIQcgB0HrlK+veP0R/bUBIQcgByAHQQ39rQH9USEHIAdBtdzKlXz9Ef21ASEHIAcgB0EQ/a" +
-  "0B/VEhByAAIAggByAJ/Tr9Tv0LBAAgBkEE/RH9rgEhBiAAQRBqIQAMAAsLCw=="
+  "AGFzbQEAAAABRQhgDH9/f39/fX19fX19fQBgAn9/AXxgBH9/f30AYAV/f39/fQBgBH9/f38AYAZ/f39/f38AYAN/f38AYAd/f39/f39/AAJJBANlbnYHb" +
+  "WVtb3J5MAIDAf//AwNlbnYHbWVtb3J5MQIDAf//AwNlbnYHbWVtb3J5MgIDAf//AwNlbnYHbWVtb3J5MwIDAf//AwMKCQABAgMEBAUGBwdrCQVhZGFtdw" +
+  "AADHN1bU9mU3F1YXJlcwABBGxlcnAAAgdkcm9wb3V0AAMJbG9hZEJsb2NrAAQKc3RvcmVCbG9jawAFCnN1bUNvbHVtbnMABgxleHBvbmVudGlhbHMABwp" +
+  "hZGRDb2x1bW5zAAgKow4J/wECAX8MeyAG/RMhEEMAAIA/IAaT/RMhESAH/RMhEkMAAIA/IAeT/RMhEyAI/RMhFCAJ/RMhFSAK/RMhFiAL/RMhFyAF/RMh" +
+  "GCAAIARBAnRqIQwCQANAIAAgDE8NASAB/QBEAQAgGP3mASENIAL9AEQCACAQ/eYBIA0gEf3mAf3kASEOIAP9AEQDACAS/eYBIA0gDf3mASAT/eYB/eQBI" +
+  "Q8gAiAO/QtEAgAgAyAP/QtEAwAgACAA/QAEACAV/eYBIBYgDiAP/eMBIBf95gEgFP3kAf3nAf3mAf3lAf0LBAAgAEEQaiEAIAFBEGohASACQRBqIQIgA0" +
+  "EQaiEDDAALCwt+AgF/A3sgACABQQJ0aiECAkADQCAAIAJPDQEgAP0ABAAhAyAEIAP9XyAD/V/98gH98AEhBCADIAP9DQgJCgsMDQ4PAAECAwQFBgchAyA" +
+  "FIAP9XyAD/V/98gH98AEhBSAAQRBqIQAMAAsLIAQgBf3wASEEIAT9IQAgBP0hAaALVwIBfwJ7IAP9EyEFIAAgAkECdGohBAJAA0AgACAETw0BIAD9AAQA" +
+  "IQYgACAGIAH9AEQBACAG/eUBIAX95gH95AH9CwQAIABBEGohACABQRBqIQEMAAsLC78BAgF/BXsgBP0TIQggA/0RIQkgAv0RIQr9DAAAAAABAAAAAgAAA" +
+  "AMAAAAhBiAAIAFBAnRqIQUCQANAIAAgBU8NASAKIAZBsfPd8Xn9Ef21Af1RIQcgByAHQRD9rQH9USEHIAdB65Svr3j9Ef21ASEHIAcgB0EN/a0B/VEhBy" +
+  "AHQbXcypV8/RH9tQEhByAHIAdBEP2tAf1RIQcgACAIIAcgCf06/U79CwQAIAZBBP0R/a4BIQYgAEEQaiEADAALCwtgAQF/IAAgA0EGdGohBAJAA0AgACA" +
+  "ETw0BIAAgAf0ARAEA/QsEACAAIAH9AEQBEP0LBBAgACAB/QBEASD9CwQgIAAgAf0ARAEw/QsEMCAAQcAAaiEAIAEgAmohAQwACwsLYAEBfyABIANBBnRq" +
+  "IQQCQANAIAEgBE8NASAAIAH9AAQA/QtEAQAgACAB/QAEEP0LRAEQIAAgAf0ABCD9C0QBICAAIAH9AAQw/QtEATAgAUHAAGohASAAIAJqIQAMAAsLC8UBA" +
+  "gN/BHsgACAEQQZ0aiEGIAIhBwJAA0AgACAGTw0BIAMqAgD9EyEJIAkhCiAJIQsgCSEMIAcgBUECdGohBwJAA0AgAiAHTw0BIAEgAigCAGohCCAJIAj9AA" +
+  "QA/eQBIQkgCiAI/QAEEP3kASEKIAsgCP0ABCD95AEhCyAMIAj9AAQw/eQBIQwgAkEEaiECDAALCyAAIAn9CwQAIAAgCv0LBBAgACAL/QsEICAAIAz9CwQ" +
+  "wIABBwABqIQAgA0EEaiEDDAALCwu0AwIDfwZ7AkADQCAFQcAATw0BIAAgBWohAyADIAJBBnRqIQRDAACA//0TIQZDAAAAAP0TIQdDAAAAAP0TIQgCQANA" +
+  "IAMgBE8NASAD/QAEACEJIAYgCf3pASEGIAcgCf3kASEHIANBwABqIQMMAAsLIAAgBWohAwJAA0AgAyAETw0BIAP9AAQAIAb95QFDAACuwv0T/ekBIQkgC" +
+  "UM7qrg//RP95gH9aiEKIAkgCkMAgDE//RP95gH95QEhCSAJIApDg4BeOf0T/eYB/eQBIQlDZ2lQOf0TIQsgCyAJ/eYBQ85Dtzr9E/3kASELIAsgCf3mAU" +
+  "MIiQg8/RP95AEhCyALIAn95gFDwakqPf0T/eQBIQsgCyAJ/eYBQ6qqKj79E/3kASELIAsgCf3mAUMAAAA//RP95AEhCyALIAn95gEgCf3mASAJQwAAgD/" +
+  "9E/3kAf3kASELIAsgCv34AUH/AP0R/a4BQRf9qwH95gEhCyADIAv9CwQAIAggC/3kASEIIANBwABqIQMMAAsLIAEgBWohAyADIAb9CwQAIAMgB/0LBEAg" +
+  "AyAI/QsEgAEgBUEQaiEFDAALCwvIAgIDfwR7IAAgBEEGdGohByACIQgCQANAIAAgB08NASAA/QAEACAG/QAEAP3mASAG/QAEQP3lASEKIAD9AAQQIAb9A" +
+  "AQQ/eYBIAb9AARQ/eUBIQsgAP0ABCAgBv0ABCD95gEgBv0ABGD95QEhDCAA/QAEMCAG/QAEMP3mASAG/QAEcP3lASENIAAgCv0LBAAgACAL/QsEECAAIA" +
+  "z9CwQgIAAgDf0LBDAgAyAD/QAEACAKIAv95AEgDCAN/eQB/eQB/eQB/QsEACAIIAVBAnRqIQgCQANAIAIgCE8NASABIAIoAgBqIQkgCSAJ/QAEACAK/eQ" +
+  "B/QsEACAJIAn9AAQQIAv95AH9CwQQIAkgCf0ABCAgDP3kAf0LBCAgCSAJ/QAEMCAN/eQB/QsEMCACQQRqIQIMAAsLIABBwABqIQAgA0EQaiEDDAALCws="
 
 /**
  * Kernels over four memories; addresses are in bytes and multiples of 16, counts are in elements and multiples of 4.
@@ -41,6 +55,30 @@ export interface TrainingKernels {
   /** Moves the target in memory 0 towards the source in memory 1 by a share `weight` of their difference. */
   lerp(target: number, source: number, count: number, weight: number): void
   dropout(target: number, count: number, key: number, threshold: number, scale: number): void
+  /** Copies the 64 bytes at `from` and every `stride` bytes after it in memory 1 to `rows` consecutive rows at `to`. */
+  loadBlock(to: number, from: number, stride: number, rows: number): void
+  /** Copies `rows` consecutive rows at `from` to `to` and every `stride` bytes after it in memory 1. */
+  storeBlock(to: number, from: number, stride: number, rows: number): void
+  /** Writes the base of each class plus the rows of the table at its `levels` offsets, a row of 16 scores per class. */
+  sumColumns(scores: number, table: number, offsets: number, bases: number, classes: number, levels: number): void
+  /**
+   * Replaces scores with `exp(score - largest of the position)`; writes a row of the largest scores, one of the sums of
+   * scores and one of the sums of exponentials.
+   */
+  exponentials(scores: number, sums: number, classes: number): void
+  /**
+   * Replaces values with `value * scale - shift`, by the two rows of `factors`, and adds them to the rows of the table at
+   * their class's offsets and to the 4 sums of their class.
+   */
+  addColumns(
+    values: number,
+    table: number,
+    offsets: number,
+    sums: number,
+    classes: number,
+    levels: number,
+    factors: number
+  ): void
 }
 
 /** Shared memory of a fixed size. */

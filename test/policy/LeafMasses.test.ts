@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { type DigitColumns } from "../../src/policy/parallel/DigitLoss.ts"
 import * as DigitScores from "../../src/policy/parallel/DigitScores.ts"
 import * as LeafMasses from "../../src/policy/parallel/LeafMasses.ts"
 import * as SidIndex from "../../src/sid/SidIndex.ts"
@@ -169,7 +170,7 @@ describe("DigitScores", () => {
       () => next() < 0.2 ? -1 : Math.floor(next() * width)
     )
     const normal = Random.normal(seed, 10)
-    return { items, normal, digits: { columns, levels, width } satisfies DigitScores.DigitColumns }
+    return { items, normal, digits: { columns, levels, width } satisfies DigitColumns }
   }
 
   it("adds the digits of every item and its bias, and none beyond the end of a SID", () => {

@@ -9,7 +9,6 @@ import { PolicyModel } from "../../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../../src/policy/PolicyParameters.ts"
 import * as Prompt from "../../src/policy/Prompt.ts"
 import { Sids } from "../../src/sid/Sids.ts"
-import { hostInt32 } from "../../src/tensor/TensorProgram.ts"
 import { enliven, itemFamilies, layer, leavesOf, settings, walk } from "./FamilyFixture.ts"
 
 const [item, , parallel] = itemFamilies as [typeof itemFamilies[0], unknown, typeof itemFamilies[0]]
@@ -19,7 +18,8 @@ describe("Repeats.feeds", () => {
     const histories = [[4, 1, 4], [], [2], [1, 8, 3, 2]].map((items) => Int32Array.from(items))
     const rows = ItemRows.pack(histories, 9)
     const classes = Int32Array.of(8, 1, 0, 4, 2)
-    const { repeats } = Repeats.feeds(ItemRows.feeds(rows), hostInt32(classes, 5), 9)
+    const found = Repeats.classesOf(ItemRows.feeds(rows), classes, 9)
+    const { repeats } = Repeats.feeds(found, [rows.rows, rows.length], 5)
     assert.deepStrictEqual(repeats!.shape, [rows.rows, rows.length, 5])
     const expected = new Float32Array(rows.rows * rows.length * 5)
     for (const [s, items] of histories.entries()) {

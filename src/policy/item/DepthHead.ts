@@ -230,7 +230,6 @@ const targetFeeds = (shape: ItemShape, space: LeafSpace, { items, weights }: Tar
 export const generator: GeneratorHead = {
   term: "sid",
   parameters,
-  inputs: (shape) => ({ ...inputs(shape), ...labelInputs, "depth.legal": legalInput(shape) }),
   dropout: {
     rate: ({ head }) => head,
     dimensions: ({ config: { width } }) => ["R", width],
@@ -239,6 +238,10 @@ export const generator: GeneratorHead = {
       width
     ]
   },
-  loss,
-  feeds: targetFeeds
+  loss: {
+    _tag: "Graph",
+    inputs: (shape) => ({ ...inputs(shape), ...labelInputs, "depth.legal": legalInput(shape) }),
+    of: loss,
+    feeds: targetFeeds
+  }
 }

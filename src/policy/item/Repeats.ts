@@ -15,28 +15,36 @@ const pace = 4
 /** Input of a cross-entropy over sampled items: 1 where the class is in the history of the position, [B, T, S]. */
 export const inputs: Record<string, TensorSpec> = { repeats: float32("B", "T", "S") }
 
-/** Returns the feed of `inputs` for the feeds of rows over a catalogue of N items, and classes [S]. */
-export const feeds = (
-  rowFeeds: Readonly<Record<string, HostTensor>>,
-  { data: classes }: HostTensor,
+/** Returns the classes [S] that are in the history of each position of rows, by their feeds, [B x T], each once. */
+export const classesOf = (
+  rows: Readonly<Record<string, HostTensor>>,
+  classes: Int32Array,
   catalogue: number
-): Record<string, HostTensor> => {
-  const items = rowFeeds["items"]!.data
-  const segments = rowFeeds["segments"]!.data
-  const [rows, length] = rowFeeds["items"]!.shape as [number, number]
+): ReadonlyArray<ReadonlyArray<number>> => {
+  const items = rows["items"]!.data
+  const segments = rows["segments"]!.data
+  const length = rows["items"]!.shape[1]!
   // Item N stands for the beginning of a sequence and is never a class.
   const classOf = new Int32Array(catalogue + 1).fill(-1)
   for (const [s, item] of classes.entries()) classOf[item] = s
-  const marks = new Float32Array(items.length * classes.length)
+  const found: Array<ReadonlyArray<number>> = []
   for (let m = 0; m < items.length; m++) {
-    if (segments[m]! < 0) continue
-    const first = m - m % length
-    for (let at = m; at >= first && segments[at] === segments[m]; at--) {
-      const s = classOf[items[at]!]!
-      if (s >= 0) marks[m * classes.length + s] = 1
-    }
+    const before = m % length > 0 && segments[m - 1] === segments[m] ? found[m - 1]! : []
+    const own = segments[m]! < 0 ? -1 : classOf[items[m]!]!
+    found.push(own < 0 || before.includes(own) ? before : [...before, own])
   }
-  return { repeats: hostFloat32(marks, rows, length, classes.length) }
+  return found
+}
+
+/** Returns the feed of `inputs` for the classes of each position of B rows of T, of S classes. */
+export const feeds = (
+  found: ReadonlyArray<ReadonlyArray<number>>,
+  shape: readonly [number, number],
+  count: number
+): Record<string, HostTensor> => {
+  const marks = new Float32Array(found.length * count)
+  for (const [m, own] of found.entries()) for (const s of own) marks[m * count + s] = 1
+  return { repeats: hostFloat32(marks, ...shape, count) }
 }
 
 /** Computes the addition from its parameter. */

@@ -9,15 +9,17 @@
  */
 import * as tf from "@tensorflow/tfjs"
 import { fill } from "@tensorflow/tfjs"
-import * as LinearCrossEntropy from "../../tensor/LinearCrossEntropy.ts"
+import { type SidIndex } from "../../sid/SidIndex.ts"
 import { type ParameterSpecs } from "../../tensor/ParameterBuffer.ts"
 import * as RmsNorm from "../../tensor/RmsNorm.ts"
+import { float32, hostFloat32, type TensorSpec } from "../../tensor/TensorProgram.ts"
 import * as CompactVocabulary from "../flat/CompactVocabulary.ts"
-import * as CodeVectors from "../item/CodeVectors.ts"
-import { type GeneratorHead } from "../item/GeneratorHead.ts"
+import { type GeneratorHead, type HostEvaluation } from "../item/GeneratorHead.ts"
 import * as ItemNetwork from "../item/ItemNetwork.ts"
 import { type Inputs, type ItemShape } from "../item/ItemNetwork.ts"
+import * as Repeats from "../item/Repeats.ts"
 import * as Transformer from "../transformer/Transformer.ts"
+import * as DigitLoss from "./DigitLoss.ts"
 
 /** Names of the parameters. */
 export const names = {
@@ -99,46 +101,76 @@ const directions = (
   return unit(u.reshape([rows * levels, digitWidth])).reshape([rows, levels * digitWidth])
 }
 
-/** Computes the logits of all codes of every digit, before scaling, [M, L x K], from states [M, D]. */
-export const logits = (shape: ItemShape, digits: DigitShape, weights: Inputs, states: tf.Tensor): tf.Tensor => {
-  const { levels, vocabulary: { offsets, sizes } } = shape
-  const { temperature } = digits
-  const digitWidth = widthOf(shape, digits)
-  const u = directions(shape, digits, weights, states)
-  const codes = codeVectors(shape, digits, weights)
-  return tf.concat(
-    Array.from({ length: levels }, (_, level) => {
-      const own = tf.slice(u as tf.Tensor2D, [0, level * digitWidth], [-1, digitWidth])
-      const table = tf.slice(codes as tf.Tensor2D, [offsets[level]!, 0], [sizes[level]!, digitWidth])
-      return tf.matMul(own, table, false, true)
-    }),
-    1
-  ).mul(1 / temperature)
-}
+/** Returns the number of codes of all digits, W. */
+export const columns = ({ vocabulary: { sizes } }: ItemShape): number => sizes.reduce((a, b) => a + b, 0)
 
-/** Computes the weighted cross-entropy of the items' scores over the classes of `ItemNetwork.classInputs`. */
-const loss = (
+/**
+ * Computes from states [M, D] what the scores of items are sums of: the logits of the codes of every digit, scaled,
+ * [W, M], the biases of items [N], and the addition of repeats if there is one.
+ */
+export const parts = (
   shape: ItemShape,
   digits: DigitShape,
   weights: Inputs,
-  inputs: Inputs,
-  states: tf.Tensor,
-  smoothing: number
-): tf.Tensor => {
-  const { levels } = shape
-  const { temperature } = digits
+  states: tf.Tensor
+): Record<string, tf.Tensor> => {
+  const { levels, repeats, vocabulary: { offsets, sizes } } = shape
   const digitWidth = widthOf(shape, digits)
-  const classes = inputs["classes"]!
-  const count = classes.shape[0]!
+  const scale = weights[names.scale]!.exp().mul(1 / (digits.temperature * levels))
+  const u = directions(shape, digits, weights, states).mul(scale)
   const codes = codeVectors(shape, digits, weights)
-  const vectors = CodeVectors.gather(shape.vocabulary, codes, ItemNetwork.tokensOf(inputs, classes))
-    .reshape([count, levels * digitWidth])
-  const scale = weights[names.scale]!.exp().mul(1 / (temperature * levels))
-  return LinearCrossEntropy.loss(
-    ItemNetwork.withOne(directions(shape, digits, weights, states).mul(scale)),
-    ItemNetwork.withColumn(vectors, tf.gather(weights[names.itemBias]!, classes).add(inputs["corrections"]!)),
-    ItemNetwork.labelsOf(shape, inputs, smoothing, weights[names.repeats])
-  )
+  const logits = Array.from({ length: levels }, (_, level) => {
+    const own = tf.slice(u as tf.Tensor2D, [0, level * digitWidth], [-1, digitWidth])
+    const table = tf.slice(codes as tf.Tensor2D, [offsets[level]!, 0], [sizes[level]!, digitWidth])
+    return tf.matMul(table, own, false, true)
+  })
+  return {
+    digits: tf.concat(logits, 0),
+    // An output of a program is not one of its inputs.
+    biases: weights[names.itemBias]!.add(tf.scalar(0)),
+    ...(repeats ? { repeats: Repeats.addition(weights[names.repeats]!) } : {})
+  }
+}
+
+/** Returns the specifications of the derivatives by `parts`, over positions of `dimensions`. */
+export const pulls = (shape: ItemShape, ...dimensions: ReadonlyArray<string>): Record<string, TensorSpec> => ({
+  digits: float32(columns(shape), ...dimensions),
+  biases: float32(shape.items),
+  ...(shape.repeats ? { repeats: float32() } : {})
+})
+
+const evaluation = (shape: ItemShape, index: SidIndex): HostEvaluation => {
+  const loss = DigitLoss.make({ columns: columnsOf(shape, index), levels: shape.levels, width: columns(shape) })
+  return {
+    into: (positions) => ({ digits: loss.logits(positions) }),
+    evaluate: ({ biases, digits, repeats }, targets) => {
+      const value = loss.evaluate(targets.targets.length, {
+        ...targets,
+        biases: biases!.data,
+        addition: repeats?.data[0] ?? 0
+      })
+      return {
+        loss: value.loss,
+        pulls: {
+          digits: hostFloat32(digits!.data as Float32Array, columns(shape), ...targets.shape),
+          biases: hostFloat32(value.biases, shape.items),
+          ...(shape.repeats ? { repeats: hostFloat32(Float32Array.of(value.addition)) } : {})
+        }
+      }
+    }
+  }
+}
+
+/** Returns the columns of the digits of every item among those of all codes, [N, L]; -1 beyond the end of a SID. */
+export const columnsOf = (
+  { levels, vocabulary: { offsets } }: ItemShape,
+  { sids }: SidIndex
+): Int32Array => {
+  const found = new Int32Array(sids.length * levels).fill(-1)
+  for (const [item, sid] of sids.entries()) {
+    for (const [level, code] of sid.entries()) found[item * levels + level] = offsets[level]! - 1 + code
+  }
+  return found
 }
 
 /**
@@ -148,20 +180,15 @@ const loss = (
 export const generator = (digits: DigitShape, dropout?: number): GeneratorHead => ({
   term: "digits",
   parameters: (shape, normal) => parameters(shape, digits, normal),
-  inputs: () => ({}),
   dropout: dropout === undefined ? undefined : {
     rate: () => dropout,
     dimensions: ({ config: { width } }) => ["B", "T", width],
     of: ({ config: { width } }, rows, length) => [rows, length, width]
   },
-  loss: (shape, weights, inputs, states, { dropout, smoothing }) =>
-    loss(
-      shape,
-      digits,
-      weights,
-      inputs,
-      dropout === undefined ? states : states.mul(dropout.reshape(states.shape)),
-      smoothing
-    ),
-  feeds: () => ({})
+  loss: {
+    _tag: "Host",
+    outputs: (shape, weights, states) => parts(shape, digits, weights, states),
+    pulls,
+    evaluation
+  }
 })

@@ -5,7 +5,8 @@ import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import * as Autodiff from "../../tensor/Autodiff.ts"
 import * as ProgramCache from "../../tensor/ProgramCache.ts"
-import { float32, hostFloat32, hostInt32, int32 } from "../../tensor/TensorProgram.ts"
+import * as Pulls from "../../tensor/Pulls.ts"
+import { hostFloat32, hostInt32, int32 } from "../../tensor/TensorProgram.ts"
 import * as TensorProgram from "../../tensor/TensorProgram.ts"
 import * as ItemModel from "../item/ItemModel.ts"
 import * as ItemNetwork from "../item/ItemNetwork.ts"
@@ -13,24 +14,14 @@ import * as Repeats from "../item/Repeats.ts"
 import { type Weights } from "../PolicyModel.ts"
 import { type Prompt } from "../Prompt.ts"
 import * as DigitHead from "./DigitHead.ts"
-
-/** Codes of the items as columns of the digits' logits. */
-export interface DigitColumns {
-  /** Column of each digit of each item, [N, L]; -1 beyond the end of a shorter SID. */
-  readonly columns: Int32Array
-  readonly levels: number
-  /** Number of columns of all digits. */
-  readonly width: number
-}
+import { type DigitColumns } from "./DigitLoss.ts"
 
 /** Returns the columns of the items' codes. */
-export const columnsOf = ({ index, shape: { levels, vocabulary: { offsets, sizes } } }: ItemModel.ItemModel) => {
-  const columns = new Int32Array(index.sids.length * levels).fill(-1)
-  for (const [item, sid] of index.sids.entries()) {
-    for (const [level, code] of sid.entries()) columns[item * levels + level] = offsets[level]! - 1 + code
-  }
-  return { columns, levels, width: sizes.reduce((a, b) => a + b, 0) } satisfies DigitColumns
-}
+export const columnsOf = ({ index, shape }: ItemModel.ItemModel): DigitColumns => ({
+  columns: DigitHead.columnsOf(shape, index),
+  levels: shape.levels,
+  width: DigitHead.columns(shape)
+})
 
 /** Sums a prompt's logits over the digits of every item, and adds the items' biases, [N]. */
 export const sum = ({ columns, levels }: DigitColumns, logits: Float32Array, biases: Float32Array): Float64Array => {
@@ -57,16 +48,14 @@ export const scatter = ({ columns, levels }: DigitColumns, pulls: Float64Array, 
   }
 }
 
-const table = (
+/** Computes the parts of the scores after the last item of each prompt. */
+const parts = (
   { shape }: ItemModel.ItemModel,
   digits: DigitHead.DigitShape,
   weights: ItemNetwork.Inputs,
   inputs: ItemNetwork.Inputs
-): tf.Tensor => {
-  const states = tf.gather(ItemNetwork.states(shape, weights, inputs), inputs["last"]!)
-  const scale = weights[DigitHead.names.scale]!.exp().mul(1 / shape.levels)
-  return DigitHead.logits(shape, digits, weights, states).mul(scale)
-}
+): Record<string, tf.Tensor> =>
+  DigitHead.parts(shape, digits, weights, tf.gather(ItemNetwork.states(shape, weights, inputs), inputs["last"]!))
 
 /** Scores of prompts. */
 export interface Scored {
@@ -81,11 +70,10 @@ export const make = Effect.fnUntraced(function*(model: ItemModel.ItemModel, digi
     TensorProgram.make({
       name: `${model.family}.digits`,
       inputs: { ...ItemModel.inputs(model), last: int32("P") },
-      body: (inputs: ItemNetwork.Inputs): Record<string, tf.Tensor> => ({
-        digits: table(model, digits, inputs, inputs),
-        biases: inputs[DigitHead.names.itemBias]!.add(tf.scalar(0)),
-        ...(model.shape.repeats ? { repeats: Repeats.addition(inputs[DigitHead.names.repeats]!) } : {})
-      })
+      body: (inputs: ItemNetwork.Inputs) => {
+        const { digits: logits, ...others } = parts(model, digits, inputs, inputs)
+        return { ...others, digits: logits!.transpose([1, 0]) }
+      }
     }))
   return Effect.fnUntraced(function*(prompts: ReadonlyArray<Prompt>, weights: Weights) {
     const given = yield* ItemModel.histories(model, prompts)
@@ -117,19 +105,13 @@ export const pullProgram = (
     inputs: {
       ...ItemModel.inputs(model),
       last: int32("P"),
-      digitPulls: float32("P", columnsOf(model).width),
-      biasPulls: float32(model.shape.items),
-      ...(model.shape.repeats ? { repeatsPull: float32() } : {})
+      ...Pulls.inputs(DigitHead.pulls(model.shape, "P"))
     },
     body: (inputs: ItemNetwork.Inputs) => {
-      const { gradients, value } = Autodiff.valueAndGradients((own) => {
-        const weights = { ...inputs, ...own }
-        const value = table(model, digits, weights, inputs).mul(inputs["digitPulls"]!).sum()
-          .add(weights[DigitHead.names.itemBias]!.mul(inputs["biasPulls"]!).sum())
-        return model.shape.repeats
-          ? value.add(Repeats.addition(weights[DigitHead.names.repeats]!).mul(inputs["repeatsPull"]!))
-          : value
-      }, ItemModel.trained(model, inputs, frozen))
+      const { gradients, value } = Autodiff.valueAndGradients(
+        (own) => Pulls.of(parts(model, digits, { ...inputs, ...own }, inputs), inputs),
+        ItemModel.trained(model, inputs, frozen)
+      )
       return { value, ...gradients }
     }
   })
@@ -143,22 +125,24 @@ export const pullFeeds = Effect.fnUntraced(function*(
 ) {
   const given = yield* ItemModel.histories(model, prompts)
   const { feeds, last } = ItemModel.promptFeeds(model, given)
-  const table = new Float32Array(prompts.length * columns.width)
+  const table = new Float32Array(columns.width * prompts.length)
   const biases = new Float64Array(model.shape.items)
   const row = new Float64Array(columns.width)
   let repeats = 0
   for (const [p, pull] of pulls.entries()) {
     row.fill(0)
     scatter(columns, pull, row)
-    table.set(row, p * columns.width)
+    for (let c = 0; c < columns.width; c++) table[c * prompts.length + p] = row[c]!
     for (const [item, value] of pull.entries()) biases[item]! += value
     repeats += Repeats.pull(pull, given[p]!.items)
   }
   return {
     ...feeds,
     last: hostInt32(last, last.length),
-    digitPulls: hostFloat32(table, prompts.length, columns.width),
-    biasPulls: hostFloat32(Float32Array.from(biases), biases.length),
-    ...(model.shape.repeats ? { repeatsPull: hostFloat32(Float32Array.of(repeats)) } : {})
+    ...Pulls.feeds({
+      digits: hostFloat32(table, columns.width, prompts.length),
+      biases: hostFloat32(Float32Array.from(biases), biases.length),
+      ...(model.shape.repeats ? { repeats: hostFloat32(Float32Array.of(repeats)) } : {})
+    })
   }
 })
