@@ -40,60 +40,54 @@ for (const [name, sizes, items] of cases) {
     const tokens = tokensOf(vocabulary, items)
     const normal = Random.normal(5, 0xc0de)
     const table = Float32Array.from({ length: size * width }, normal)
-    const pull = Float32Array.from({ length: items * sizes.length * width }, normal)
+    const pull = Float32Array.from({ length: items * width }, normal)
 
-    for (const form of ["gather", "sum"] as const) {
-      it.effect(`${form} and its gradient are those of adding row by row`, () =>
-        Effect.gen(function*() {
-          // The gradient of the sum of products with `pull`, or for `sum` with its first part.
-          const [value, gradient] = [new Float64Array(items * sizes.length * width), new Float64Array(size * width)]
-          const summed = new Float64Array(items * width)
-          for (let i = 0; i < items; i++) {
-            for (let l = 0; l < sizes.length; l++) {
-              for (let d = 0; d < width; d++) {
-                const at = (i * sizes.length + l) * width + d
-                const row = tokens[i * sizes.length + l]! * width + d
-                value[at] = table[row]!
-                summed[i * width + d]! += table[row]!
-                gradient[row]! += form === "gather" ? pull[at]! : pull[i * width + d]!
-              }
+    it.effect("the sum and its gradient are those of adding row by row", () =>
+      Effect.gen(function*() {
+        // The gradient of the sum of products with `pull`.
+        const [value, gradient] = [new Float64Array(items * width), new Float64Array(size * width)]
+        for (let i = 0; i < items; i++) {
+          for (let l = 0; l < sizes.length; l++) {
+            for (let d = 0; d < width; d++) {
+              const row = tokens[i * sizes.length + l]! * width + d
+              value[i * width + d]! += table[row]!
+              gradient[row]! += pull[i * width + d]!
             }
           }
-          for (const [backend, layer] of backends) {
-            const found = yield* Effect.gen(function*() {
-              const runtime = yield* TensorRuntime
-              const dimensions = form === "gather" ? [items, sizes.length, width] : [items, width]
-              const program = yield* runtime.compile(make({
-                name: `code vectors, ${form}`,
-                inputs: {
-                  table: float32(size, width),
-                  tokens: int32(items, sizes.length),
-                  pull: float32(...dimensions)
-                },
-                body: ({ pull, table, tokens }: Readonly<Record<string, tf.Tensor>>) => {
-                  const { gradients } = Autodiff.valueAndGradients(
-                    // Tokens that are made in the differentiated function are kept for the gradient.
-                    ({ table }) =>
-                      CodeVectors[form](vocabulary, table!, tokens!.add(tf.scalar(0, "int32"))).mul(pull!).sum(),
-                    { table: table! }
-                  )
-                  return { value: CodeVectors[form](vocabulary, table!, tokens!), gradient: gradients["table"]! }
-                }
-              }))
-              const out = yield* program.run({
-                table: hostFloat32(table, size, width),
-                tokens: hostInt32(tokens, items, sizes.length),
-                pull: hostFloat32(pull.subarray(0, dimensions.reduce((a, b) => a * b, 1)), ...dimensions)
-              })
-              return {
-                value: (yield* out["value"]!.read).data.slice(),
-                gradient: (yield* out["gradient"]!.read).data.slice()
+        }
+        for (const [backend, layer] of backends) {
+          const found = yield* Effect.gen(function*() {
+            const runtime = yield* TensorRuntime
+            const program = yield* runtime.compile(make({
+              name: "code vectors",
+              inputs: {
+                table: float32(size, width),
+                tokens: int32(items, sizes.length),
+                pull: float32(items, width)
+              },
+              body: ({ pull, table, tokens }: Readonly<Record<string, tf.Tensor>>) => {
+                const { gradients } = Autodiff.valueAndGradients(
+                  // Tokens that are made in the differentiated function are kept for the gradient.
+                  ({ table }) =>
+                    CodeVectors.sum(vocabulary, table!, tokens!.add(tf.scalar(0, "int32"))).mul(pull!).sum(),
+                  { table: table! }
+                )
+                return { value: CodeVectors.sum(vocabulary, table!, tokens!), gradient: gradients["table"]! }
               }
-            }).pipe(Effect.scoped, Effect.provide(layer))
-            assert.isBelow(distance(found.value, form === "gather" ? value : summed), 1e-6, backend)
-            assert.isBelow(distance(found.gradient, gradient), 1e-6, backend)
-          }
-        }))
-    }
+            }))
+            const out = yield* program.run({
+              table: hostFloat32(table, size, width),
+              tokens: hostInt32(tokens, items, sizes.length),
+              pull: hostFloat32(pull, items, width)
+            })
+            return {
+              value: (yield* out["value"]!.read).data.slice(),
+              gradient: (yield* out["gradient"]!.read).data.slice()
+            }
+          }).pipe(Effect.scoped, Effect.provide(layer))
+          assert.isBelow(distance(found.value, value), 1e-6, backend)
+          assert.isBelow(distance(found.gradient, gradient), 1e-6, backend)
+        }
+      }))
   })
 }

@@ -1,5 +1,5 @@
 /**
- * Look-ups of the vectors of codes, whose gradient is a product with one-hot codes.
+ * Sums of the vectors of items' codes, whose gradient is a product with one-hot codes.
  *
  * Adding the gradients of M items into the rows of their codes one after another occupies one core; a level has few
  * codes, so that a product [K, M] x [M, E] per level takes a fraction of that time. Levels with more codes than `widest`
@@ -12,30 +12,28 @@ import * as CompactVocabulary from "../flat/CompactVocabulary.ts"
 /** Largest number of codes of a level, K, whose gradient is such a product. */
 export const widest = 512
 
-/** Gathers rows of a table [V, E] by the tokens [M, L] of a vocabulary, without the gradient of this module. */
+/** Gathers the vectors of tokens [M, L] from a table [V, E] and adds them up, without the gradient of this module. */
 const plain = (table: tf.Tensor, tokens: tf.Tensor): tf.Tensor => {
   const [items, levels] = tokens.shape as [number, number]
-  return tf.gather(table, tokens.reshape([-1])).reshape([items, levels, table.shape[1]!])
+  return tf.gather(table, tokens.reshape([-1])).reshape([items, levels, table.shape[1]!]).sum(1)
 }
 
-/** Computes the gradient of the table [V, E] from gradients [L or 1, M, E] of the vectors of tokens [M, L]. */
+/** Computes the gradient of the table [V, E] from gradients [M, E] of the sums of tokens [M, L]. */
 const gradient = (
   { offsets, size, sizes }: CompactVocabulary.CompactVocabulary,
   tokens: tf.Tensor,
   dy: tf.Tensor
 ): tf.Tensor => {
   const [items, levels] = tokens.shape as [number, number]
-  const width = dy.shape[2]!
+  const width = dy.shape[1]!
   const codes = Math.max(...sizes)
   const byLevel = tokens.transpose([1, 0])
   const relative = byLevel.sub(tf.tensor(offsets.slice(0, levels), [levels, 1], "int32"))
   const hot = tf.equal(relative.reshape([levels, items, 1]), tf.range(0, codes, 1, "int32").reshape([1, 1, codes]))
     .cast("float32")
-  const each = tf.matMul(hot, dy.shape[0] === levels ? dy : tf.tile(dy, [levels, 1, 1]), true, false)
-  const ended = tf.equal(byLevel, tf.scalar(CompactVocabulary.end, "int32")).cast("float32")
-  const end = dy.shape[0] === levels
-    ? tf.matMul(ended.reshape([1, levels * items]) as tf.Tensor2D, dy.reshape([levels * items, width]) as tf.Tensor2D)
-    : tf.matMul(ended.sum(0).reshape([1, items]) as tf.Tensor2D, dy.reshape([items, width]) as tf.Tensor2D)
+  const each = tf.matMul(hot, tf.tile(dy.reshape([1, items, width]), [levels, 1, 1]), true, false)
+  const ended = tf.equal(byLevel, tf.scalar(CompactVocabulary.end, "int32")).cast("float32").sum(0)
+  const end = tf.matMul(ended.reshape([1, items]) as tf.Tensor2D, dy as tf.Tensor2D)
   const rows = sizes.slice(0, levels).map((count, level) =>
     tf.slice(each, [level, 0, 0], [1, count, width]).reshape([count, width])
   )
@@ -43,35 +41,19 @@ const gradient = (
   return tf.concat([end, ...rows, ...(size > used ? [fill([size - used, width], 0)] : [])], 0)
 }
 
-/** Computes `forward` of the vectors of tokens; `shared` makes gradients [L or 1, M, E] of those of its value. */
-const lookUp = (
-  vocabulary: CompactVocabulary.CompactVocabulary,
-  table: tf.Tensor,
-  tokens: tf.Tensor,
-  forward: (vectors: tf.Tensor) => tf.Tensor,
-  shared: (dy: tf.Tensor) => tf.Tensor
-): tf.Tensor => {
-  if (Math.max(...vocabulary.sizes) > widest) return forward(plain(table, tokens))
-  return tf.customGrad((...args) => {
-    const [rows, save] = args as unknown as [tf.Tensor, tf.GradSaveFunc]
-    save([tokens])
-    return {
-      value: forward(plain(rows, tokens)),
-      gradFunc: (dy: tf.Tensor, [tokens]: Array<tf.Tensor>) => gradient(vocabulary, tokens!, shared(dy))
-    }
-  })(table)
-}
-
-/** Gathers the vectors of the codes of items, [M, L, E], from a table [V, E] and the tokens [M, L] of the items. */
-export const gather = (
-  vocabulary: CompactVocabulary.CompactVocabulary,
-  table: tf.Tensor,
-  tokens: tf.Tensor
-): tf.Tensor => lookUp(vocabulary, table, tokens, (vectors) => vectors, (dy) => dy.transpose([1, 0, 2]))
-
-/** Computes the sum of the vectors of the codes of items, [M, E]. */
+/** Computes the sum of the vectors of the codes of items, [M, E], from a table [V, E] and the tokens [M, L] of the items. */
 export const sum = (
   vocabulary: CompactVocabulary.CompactVocabulary,
   table: tf.Tensor,
   tokens: tf.Tensor
-): tf.Tensor => lookUp(vocabulary, table, tokens, (vectors) => vectors.sum(1), (dy) => dy.reshape([1, ...dy.shape]))
+): tf.Tensor => {
+  if (Math.max(...vocabulary.sizes) > widest) return plain(table, tokens)
+  return tf.customGrad((...args) => {
+    const [rows, save] = args as unknown as [tf.Tensor, tf.GradSaveFunc]
+    save([tokens])
+    return {
+      value: plain(rows, tokens),
+      gradFunc: (dy: tf.Tensor, [tokens]: Array<tf.Tensor>) => gradient(vocabulary, tokens!, dy)
+    }
+  })(table)
+}

@@ -143,8 +143,9 @@ const evaluation = (shape: ItemShape, index: SidIndex): HostEvaluation => {
   const loss = DigitLoss.make({ columns: columnsOf(shape, index), levels: shape.levels, width: columns(shape) })
   return {
     into: (positions) => ({ digits: loss.logits(positions) }),
-    evaluate: ({ biases, digits, repeats }, targets) => {
-      const value = loss.evaluate(targets.targets.length, {
+    evaluate: ({ biases, repeats }, targets) => {
+      const positions = targets.targets.length
+      const value = loss.evaluate(positions, {
         ...targets,
         biases: biases!.data,
         addition: repeats?.data[0] ?? 0
@@ -152,7 +153,7 @@ const evaluation = (shape: ItemShape, index: SidIndex): HostEvaluation => {
       return {
         loss: value.loss,
         pulls: {
-          digits: hostFloat32(digits!.data as Float32Array, columns(shape), ...targets.shape),
+          digits: hostFloat32(loss.logits(positions), columns(shape), ...targets.shape),
           biases: hostFloat32(value.biases, shape.items),
           ...(shape.repeats ? { repeats: hostFloat32(Float32Array.of(value.addition)) } : {})
         }
