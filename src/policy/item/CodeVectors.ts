@@ -2,7 +2,7 @@
  * Sums of the vectors of items' codes, whose gradient is a product with one-hot codes.
  *
  * Adding the gradients of M items into the rows of their codes one after another occupies one core; a level has few
- * codes, so that a product [K, M] x [M, E] per level takes a fraction of that time. Levels with more codes than `widest`
+ * codes, so that a product [L x K, M] x [M, E] takes a fraction of that time. Levels with more codes than `widest`
  * are added row by row.
  */
 import * as tf from "@tensorflow/tfjs"
@@ -27,12 +27,11 @@ const gradient = (
   const [items, levels] = tokens.shape as [number, number]
   const width = dy.shape[1]!
   const codes = Math.max(...sizes)
-  const byLevel = tokens.transpose([1, 0])
-  const relative = byLevel.sub(tf.tensor(offsets.slice(0, levels), [levels, 1], "int32"))
-  const hot = tf.equal(relative.reshape([levels, items, 1]), tf.range(0, codes, 1, "int32").reshape([1, 1, codes]))
-    .cast("float32")
-  const each = tf.matMul(hot, tf.tile(dy.reshape([1, items, width]), [levels, 1, 1]), true, false)
-  const ended = tf.equal(byLevel, tf.scalar(CompactVocabulary.end, "int32")).cast("float32").sum(0)
+  const relative = tokens.sub(tf.tensor(offsets.slice(0, levels), [1, levels], "int32"))
+  const hot = tf.equal(relative.reshape([items, levels, 1]), tf.range(0, codes, 1, "int32").reshape([1, 1, codes]))
+    .cast("float32").reshape([items, levels * codes])
+  const each = tf.matMul(hot as tf.Tensor2D, dy as tf.Tensor2D, true, false).reshape([levels, codes, width])
+  const ended = tf.equal(tokens, tf.scalar(CompactVocabulary.end, "int32")).cast("float32").sum(1)
   const end = tf.matMul(ended.reshape([1, items]) as tf.Tensor2D, dy as tf.Tensor2D)
   const rows = sizes.slice(0, levels).map((count, level) =>
     tf.slice(each, [level, 0, 0], [1, count, width]).reshape([count, width])

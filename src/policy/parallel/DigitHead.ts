@@ -65,21 +65,21 @@ const parameters = (
   }
 }
 
+/** Returns the number of codes of all digits, W. */
+export const columns = ({ vocabulary: { sizes } }: ItemShape): number => sizes.reduce((a, b) => a + b, 0)
+
 /** Scales rows [M, D] to length 1. */
 const unit = (rows: tf.Tensor): tf.Tensor => {
   const width = rows.shape[1]!
   return RmsNorm.apply(rows, fill([width], 1 / Math.sqrt(width)), 1e-9)
 }
 
-/**
- * Computes the directions of all codes, [V, E], each of length 1. That of the end, which fills up shorter SIDs, is 0, so
- * that it adds nothing to the scores of their items.
- */
-const codeVectors = (shape: ItemShape, digits: DigitShape, weights: Inputs): tf.Tensor => {
-  const width = widthOf(shape, digits)
+/** Computes the directions of the codes of each digit, [L][K, E], each of length 1. */
+const codeVectors = (shape: ItemShape, digits: DigitShape, weights: Inputs): ReadonlyArray<tf.Tensor> => {
+  const { levels, vocabulary: { sizes } } = shape
   const all = weights[digits.digitWidth === "tied" ? Transformer.embeddingName : names.codes]! as tf.Tensor2D
-  const codes = tf.slice(all, [CompactVocabulary.end + 1, 0], [-1, width])
-  return tf.concat([fill([CompactVocabulary.end + 1, width], 0), unit(codes)], 0)
+  const codes = tf.slice(all, [CompactVocabulary.end + 1, 0], [columns(shape), widthOf(shape, digits)])
+  return tf.split(unit(codes), sizes.slice(0, levels), 0)
 }
 
 /** Computes the directions of all digits after states [M, D], [M, L x E]; every digit's has length 1. */
@@ -95,14 +95,11 @@ const directions = (
   const linear = (name: string) => tf.matMul(states as tf.Tensor2D, weights[name]! as tf.Tensor2D, false, true)
   const gate = linear(names.gate).add(weights[names.gateBias]!)
   const query = digits.digitWidth === "tied"
-    ? tf.concat(Array.from({ length: levels }, () => states), 1)
-    : linear(names.query)
-  const u = gate.mul(gate.sigmoid()).add(query)
+    ? states.reshape([rows, 1, digitWidth])
+    : linear(names.query).reshape([rows, levels, digitWidth])
+  const u = gate.mul(gate.sigmoid()).reshape([rows, levels, digitWidth]).add(query)
   return unit(u.reshape([rows * levels, digitWidth])).reshape([rows, levels * digitWidth])
 }
-
-/** Returns the number of codes of all digits, W. */
-export const columns = ({ vocabulary: { sizes } }: ItemShape): number => sizes.reduce((a, b) => a + b, 0)
 
 /**
  * Computes from states [M, D] what the scores of items are sums of: the logits of the codes of every digit, scaled,
@@ -114,16 +111,11 @@ export const parts = (
   weights: Inputs,
   states: tf.Tensor
 ): Record<string, tf.Tensor> => {
-  const { levels, repeats, vocabulary: { offsets, sizes } } = shape
-  const digitWidth = widthOf(shape, digits)
+  const { levels, repeats } = shape
   const scale = weights[names.scale]!.exp().mul(1 / (digits.temperature * levels))
-  const u = directions(shape, digits, weights, states).mul(scale)
-  const codes = codeVectors(shape, digits, weights)
-  const logits = Array.from({ length: levels }, (_, level) => {
-    const own = tf.slice(u as tf.Tensor2D, [0, level * digitWidth], [-1, digitWidth])
-    const table = tf.slice(codes as tf.Tensor2D, [offsets[level]!, 0], [sizes[level]!, digitWidth])
-    return tf.matMul(table, own, false, true)
-  })
+  // One split has one gradient, where slices would each have one of the whole size.
+  const own = tf.split(directions(shape, digits, weights, states).mul(scale), levels, 1)
+  const logits = codeVectors(shape, digits, weights).map((codes, level) => tf.matMul(codes, own[level]!, false, true))
   return {
     digits: tf.concat(logits, 0),
     // An output of a program is not one of its inputs.
