@@ -11,7 +11,7 @@ export const recipes: Readonly<Record<Families.Family, Settings.PartialSettings>
   flat: { family: "flat" },
   item: {
     family: "item",
-    item: { batchItems: 256, dropout: { input: 0.4, residual: 0.5, head: 0.5 } },
+    item: { batchItems: 256, repeats: true, dropout: { input: 0.4, residual: 0.5, head: 0.5 } },
     sft: { epochs: 16 }
   },
   parallel: {
@@ -21,6 +21,7 @@ export const recipes: Readonly<Record<Families.Family, Settings.PartialSettings>
       negatives: 512,
       digitWidth: "tied",
       labelSmoothing: 0.1,
+      repeats: true,
       dropout: { input: 0.4, attention: 0.2, residual: 0.3, head: 0.3, digits: 0 }
     },
     sft: { epochs: 12, learningRate: { peak: 4e-3, warmupSteps: 100 }, optimizer: { averaging: 0.98 } }
