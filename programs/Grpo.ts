@@ -245,7 +245,7 @@ const improve = Effect.fn("grpo")(function*(options: GrpoOptions) {
   if (options.rewards === undefined && isUnanswerable(settings.grpo)) {
     yield* Output.note(
       "grpo.rewards: unlabelled prompts have no answer to compare with, so GRPO learns nothing; " +
-        "add collaborative, popularity or diversity"
+        "set grpo.prompts.positions to training, or add collaborative, popularity or diversity"
     )
   }
 

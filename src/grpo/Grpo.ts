@@ -142,7 +142,7 @@ export const conflicts = (
     )
   }
   if (prompts.positions === "unlabelled") {
-    const because = "prompts that are unlabelled have no answer"
+    const because = "prompts that are unlabelled have no answer; prompts.positions training has"
     if (answer !== "as-drawn") add("rollout.answer", `Expected as-drawn: ${because}`)
     if (hintShare > 0) add("rollout.hintShare", `Expected 0: ${because}`)
     if (objective.anchor > 0) add("objective.anchor", `Expected 0: ${because}`)
