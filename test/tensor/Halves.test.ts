@@ -189,7 +189,7 @@ describe("frozen parameters in bfloat16", () => {
       if (first === undefined) continue
       seen++
       assert.deepStrictEqual(others, [])
-      const [factor] = first.inputs.slice(0, 2).filter((value) => value !== wide)
+      const factor = first.inputs.slice(0, 2).find((value) => value !== wide)
       assert.isTrue(needs(wide!).has(factor!), `${wide} does not wait for ${factor}`)
     }
     // Seven matrices of the frozen block, and the output's in both directions; the loss ends at the block after it.
