@@ -288,6 +288,7 @@ export const run = async (show: (line: string) => void): Promise<void> => {
         } | ${point.peaks.map((value) => `${value.toFixed(2)} GiB`).join(" | ")} |`
       )
     }
+    show("")
     show(`${decoded} users with ${beams} beams each are decoded, with the compilation of the programs.`)
   } finally {
     await rm(parent, { recursive: true, force: true })
