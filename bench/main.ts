@@ -2,7 +2,9 @@
  * `npm run bench -- [NAME...] [--json] [--peers DIR]`: all benchmarks, or those whose name is NAME or begins with
  * `NAME.` `npm run bench -- profile [d128|d256|d384|d256-long|rqvae] [--shapes]`: time of a training step by operator.
  * `npm run bench -- growth [--out DIR]`: cost of a step as the model grows; charts as SVG files. `npm run bench --
- * items [--out DIR]`: cost of SIDs as the catalogue grows; a chart as an SVG file.
+ * items [--out DIR]`: cost of SIDs as the catalogue grows; a chart as an SVG file. `npm run bench -- text.big`: memory
+ * and time of a text policy of 494 million weights. `npm run bench -- sft.packed [--data DIR]`: training on packed rows
+ * against padded ones.
  */
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
@@ -13,6 +15,8 @@ import * as Engine from "./Engine.ts"
 import * as Growth from "./Growth.ts"
 import * as Grpo from "./Grpo.ts"
 import * as Items from "./Items.ts"
+import * as LargeText from "./LargeText.ts"
+import * as Packing from "./Packing.ts"
 import * as Profile from "./Profile.ts"
 import * as Sids from "./Sids.ts"
 import * as Tries from "./Tries.ts"
@@ -35,6 +39,19 @@ if (args[0] === "items") {
   const outAt = args.indexOf("--out")
   const chart = await Items.run((line) => process.stdout.write(`${line}\n`))
   if (outAt >= 0) writeFileSync(join(args[outAt + 1]!, "growth-items.svg"), chart)
+  process.exit(0)
+}
+
+const print = (line: string) => void process.stdout.write(`${line}\n`)
+
+if (args[0] === "text.big") {
+  await LargeText.run(print)
+  process.exit(0)
+}
+
+if (args[0] === "sft.packed") {
+  const dataAt = args.indexOf("--data")
+  await Packing.run(dataAt < 0 ? undefined : args[dataAt + 1], print)
   process.exit(0)
 }
 

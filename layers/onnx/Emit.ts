@@ -13,7 +13,8 @@ import {
   LoweringFailure,
   tensorOf,
   type Trace,
-  traced
+  traced,
+  widen
 } from "./TracingBackend.ts"
 
 /** The inputs of a kernel by the names that tfjs gives them; optional ones may be absent. */
@@ -24,8 +25,10 @@ export type Attributes = Readonly<Record<string, unknown>>
 
 /** Returns the same value as a new tensor: tfjs would take the input itself for an output and count its gradient twice. */
 export const alias = (tensor: tf.TensorInfo): tf.TensorInfo => {
-  const { splat, type, value } = traced(tensor)
-  return tensorOf(value, tensor.shape, type, splat)
+  const source = traced(tensor)
+  return source.half === undefined
+    ? tensorOf(source.value, tensor.shape, source.type, source.splat)
+    : halfOf(source.half, tensor.shape)
 }
 
 /** Registers the lowering of one kernel. A lowering that returns an input returns an alias of it. */
@@ -155,6 +158,14 @@ export const valueOf = (tensor: tf.TensorInfo): string => {
     : graph.one("Expand", [value, shapeValue("Expand", tensor.shape)], { type, shape: tensor.shape })
 }
 
+/** Returns the graph value of a factor of a product; one in 16 bits is widened once the other factor is there. */
+export const factorOf = (tensor: tf.TensorInfo, other: tf.TensorInfo): string => {
+  const { half } = traced(tensor)
+  return half === undefined || traced(other).half !== undefined
+    ? valueOf(tensor)
+    : widen(half(valueOf(other)), tensor.shape)
+}
+
 /** Makes a constant scalar tensor. */
 export const scalar = (value: number, type: "float32" | "int32" | "bool" = "float32"): tf.TensorInfo =>
   tensorOf(current().graph.scalar(value, type), [], type)
@@ -281,9 +292,13 @@ export const slice = (
   }
   const starts = bounds((axis) => begin[axis]!)
   const ends = bounds((axis) => begin[axis]! + size[axis]!)
-  if (source.half !== undefined) {
-    const parts = [source.half, starts, ends, graph.integers(axes)]
-    return noteDerived(halfOf(graph.one("Slice", parts, { type: "uint16", shape: size }), size), axes)
+  const { half } = source
+  if (half !== undefined) {
+    const bounds = [starts, ends, graph.integers(axes)]
+    return halfOf(
+      (after) => graph.separate("Slice", [half(after), ...bounds], { type: "uint16", shape: size }, {}),
+      size
+    )
   }
   return noteDerived(emit("Slice", [source.value, starts, ends, graph.integers(axes)], size, source.type), axes)
 }

@@ -123,9 +123,12 @@ export class GraphBuilder {
       outputs: node.outputs.map(rename)
     }))
     const read = new Set(nodes.flatMap((node) => node.inputs))
+    // onnxruntime computes the last result with all that it needs, then the one before it: the results that were recorded
+    // first are written last, so that a gradient is computed where it is recorded, and what it needs is not kept longer.
+    const isLast = ({ outputs }: OnnxProto.Node) => !outputs.some((value) => read.has(value))
     return {
       name,
-      nodes,
+      nodes: [...nodes.filter((node) => !isLast(node)), ...nodes.filter(isLast).toReversed()],
       initializers: [...this.initializers.values()].filter((initializer) => read.has(initializer.name)),
       inputs,
       outputs: outputs.map((output) => output.info)
@@ -149,7 +152,8 @@ const dropUnused = (
 
 /**
  * `Gemm(a, b) + c` becomes `Gemm(a, b, c)`, also for a bias c [N], and `ScatterElements(0, i, u) + y` becomes `ScatterElements(y, i, u)`, where
- * the sum is the only reader. The fused node takes the place of the addition, so order is kept.
+ * the sum is the only reader. The fused node takes the place of the addition, so order is kept. A product with a matrix
+ * that is widened for it stays apart: the wide matrix would wait for what is added.
  */
 const foldAdditions = (
   nodes: ReadonlyArray<OnnxProto.Node>,
@@ -162,6 +166,10 @@ const foldAdditions = (
   }
   const producer = new Map<string, OnnxProto.Node>()
   const out: Array<OnnxProto.Node> = []
+  const isWidened = (name: string) => {
+    const source = producer.get(name)
+    return source?.operator === "Cast" && values.get(source.inputs[0]!)?.type === "bfloat16"
+  }
   const sameShape = (a: string, b: string) => {
     const [x, y] = [values.get(a)!.shape, values.get(b)!.shape]
     return x.length === y.length && x.every((size, axis) => size === y[axis])
@@ -176,6 +184,7 @@ const foldAdditions = (
         const isBias = values.get(other)!.shape.length === 1 &&
           values.get(other)!.shape[0] === values.get(product)!.shape.at(-1)
         if (!sameShape(product, other) && !(source.operator === "Gemm" && isBias)) continue
+        if (!isBias && source.inputs.some(isWidened)) continue
         if (source.operator === "Gemm" && source.inputs.length === 2 && source.attributes["alpha"] === undefined) {
           next = { ...source, inputs: [...source.inputs, other], outputs: node.outputs }
           break

@@ -45,7 +45,7 @@ register("GatherV2", ({ indices, x }, { axis, batchDims }) => {
     if (half !== undefined) {
       // Only the rows that are read are widened.
       const shape = [...outer, ...places, ...inner]
-      const rows = current().graph.one("Gather", [half, valueOf(ids)], { type: "uint16", shape }, { axis: at })
+      const rows = current().graph.one("Gather", [half(), valueOf(ids)], { type: "uint16", shape }, { axis: at })
       return tensorOf(widen(rows, shape), shape, "float32")
     }
     return emit("Gather", [valueOf(x!), valueOf(ids)], [...outer, ...places, ...inner], type, { axis: at })

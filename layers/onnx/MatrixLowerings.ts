@@ -2,7 +2,7 @@
  * Matrix products, contractions and the layers that tfjs has as one kernel.
  */
 import * as tf from "@tensorflow/tfjs"
-import { castTo, elementwise, emit, fill, register, scalar, transpose, valueOf, where } from "./Emit.ts"
+import { castTo, elementwise, emit, factorOf, fill, register, scalar, transpose, valueOf, where } from "./Emit.ts"
 import type * as OnnxProto from "./OnnxProto.ts"
 import { elementType, LoweringFailure } from "./TracingBackend.ts"
 
@@ -38,7 +38,7 @@ export const matrixProduct = (
   }
   const scale: Record<string, OnnxProto.Attribute> = alpha === 1 ? {} : { alpha: { float: alpha } }
   if (rankA === 2 && rankB === 2) {
-    return emit("Gemm", [valueOf(a), valueOf(b)], shape, "float32", {
+    return emit("Gemm", [factorOf(a, b), factorOf(b, a)], shape, "float32", {
       ...scale,
       ...(transposeA ? { transA: 1 } : {}),
       ...(transposeB ? { transB: 1 } : {})

@@ -1,8 +1,9 @@
 /**
  * Sizes that are known only at run time, inside a tracer that only knows numbers.
  *
- * tfjs computes shapes with numbers. Each run-time size is therefore traced as a prime far above any real size, and
- * a sum of sizes as the sum of the primes; an axis that tfjs derives is factored back into `constant x sizes`.
+ * tfjs computes shapes with numbers. Each run-time size is therefore traced as a large prime, and a sum of sizes as the
+ * sum of the primes; an axis that tfjs derives is factored back into `constant x sizes`. Axes of the inputs may be as
+ * large as the primes, such as those of a vocabulary: they are known by their sizes.
  */
 import { type Dimension, symbols } from "../../src/tensor/TensorProgram.ts"
 
@@ -49,13 +50,17 @@ export interface SymbolTable {
 export const make = (inputs: Readonly<Record<string, { readonly shape: ReadonlyArray<Dimension> }>>): SymbolTable => {
   const stands = new Map<string, number>()
   const sources = new Map<string, Source>()
+  const fixed = new Set(
+    Object.values(inputs).flatMap(({ shape }) => shape.filter((dimension) => typeof dimension === "number"))
+  )
+  const free = primes.filter((prime) => ![...fixed].some((size) => size > 0 && size % prime === 0))
   for (const [input, spec] of Object.entries(inputs)) {
     for (const dimension of spec.shape) {
       for (const name of symbols(dimension)) {
         if (stands.has(name)) continue
-        const prime = primes[stands.size]
+        const prime = free[stands.size]
         if (prime === undefined) {
-          throw new RangeError(`more than ${primes.length} run-time sizes in one program (${input})`)
+          throw new RangeError(`more than ${free.length} run-time sizes in one program (${input})`)
         }
         stands.set(name, prime)
       }
@@ -89,6 +94,7 @@ export const make = (inputs: Readonly<Record<string, { readonly shape: ReadonlyA
     return found
   }
   const outputAxis = (size: number): Axis => {
+    if (fixed.has(size)) return { constant: size, factors: [] }
     const axis = factor(size)
     if (axis.factors.length > 0 || size < primes[0]! / 2) return axis
     // A concatenation along two run-time sizes.

@@ -18,8 +18,11 @@ export interface Traced {
   readonly value: string
   readonly type: OnnxProto.ElementType
   readonly splat: boolean
-  /** Value in 16 bits of an input that is stored so; `value` then widens it once more at every use. */
-  readonly half?: string | undefined
+  /**
+   * Returns the value in 16 bits of an input that is stored so, to be computed after another value where one is given.
+   * `value` then widens it once more at every use.
+   */
+  readonly half?: ((after?: string) => string) | undefined
 }
 
 /** The device that a graph is written for: operators that it lacks or gets wrong are replaced by others. */
@@ -122,7 +125,7 @@ export const widen = (half: string, shape: ReadonlyArray<number>): string => {
 }
 
 /** Makes a float32 tensor of a value in 16 bits, which is widened at every use. */
-export const halfOf = (half: string, shape: ReadonlyArray<number>): tf.TensorInfo => {
+export const halfOf = (half: (after?: string) => string, shape: ReadonlyArray<number>): tf.TensorInfo => {
   const dataId = {}
   backend.data.set(dataId, {
     type: "float32",
@@ -130,10 +133,25 @@ export const halfOf = (half: string, shape: ReadonlyArray<number>): tf.TensorInf
     half,
     // A widened matrix that is kept from the forward to the backward pass would cost what 16 bits save.
     get value() {
-      return widen(half, shape)
+      return widen(half(), shape)
     }
   })
   return { dataId, shape: [...shape], dtype: "float32" }
+}
+
+/**
+ * Returns an input in 16 bits, read only after another value is there: nothing else keeps the runtime from widening all
+ * matrices before the first product. The order hangs on the input's shape, to which 0 times a size of the other value is
+ * added; reshaping copies nothing.
+ */
+export const halfInput = (input: string, shape: ReadonlyArray<number>) => (after?: string): string => {
+  if (after === undefined) return input
+  const { graph } = backend.current
+  const one = { type: "int64", shape: [1] } as const
+  const size = graph.one("Shape", [after], one, { start: 0, end: 1 })
+  const nothing = graph.one("Mul", [size, graph.integers([0])], one)
+  const same = graph.one("Add", [graph.integers(shape), nothing], { type: "int64", shape: [shape.length] })
+  return graph.separate("Reshape", [input, same], { type: "uint16", shape }, {})
 }
 
 /** Returns the element type of a tfjs type. */
@@ -206,7 +224,7 @@ export const trace = <I extends string, O extends string>(
       const shape = spec.shape.map(symbols.stand)
       const type = typeOf(spec)
       const value = graph.input(inputName(name), type, shape)
-      const info = type === "uint16" ? halfOf(value, shape) : tensorOf(value, shape, type)
+      const info = type === "uint16" ? halfOf(halfInput(value, shape), shape) : tensorOf(value, shape, type)
       return [name, engine.makeTensorFromTensorInfo(info)]
     })) as Record<I, tf.Tensor>
     const results = program.body(tensors) as Record<O, tf.Tensor>

@@ -12,7 +12,7 @@ import * as Root from "./Root.ts"
 export const command = Command.make("bench", {
   names: Argument.String("name").pipe(
     Argument.withDescription(
-      "Benchmarks by name or by its beginning; `profile [d256]`, `growth` and `items` are tables"
+      "Benchmarks by name or by its beginning; `profile [d256]`, `growth`, `items`, `text.big` and `sft.packed` are tables"
     ),
     Argument.variadic()
   ),
@@ -21,7 +21,7 @@ export const command = Command.make("bench", {
   out: Root.text("out", "With growth or items: folder for the charts")
 }, ({ names, out, peers, shapes }) =>
   Effect.gen(function*() {
-    const { json } = yield* Root.command
+    const { data, json } = yield* Root.command
     const option = (name: string, value: Option.Option<string>) =>
       Option.isSome(value) ? [`--${name}`, value.value] : []
     const status = yield* Bench.program([
@@ -29,7 +29,8 @@ export const command = Command.make("bench", {
       ...(json ? ["--json"] : []),
       ...(shapes ? ["--shapes"] : []),
       ...option("peers", peers),
-      ...option("out", out)
+      ...option("out", out),
+      ...option("data", data)
     ])
     if (status !== 0) return yield* new Bench.BenchError({ status })
   })).pipe(

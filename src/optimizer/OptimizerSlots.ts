@@ -154,20 +154,35 @@ export class OptimizerSlots {
     )
   }
 
+  /** Returns the state as views of its memory, which the next step changes. */
+  get state(): StoreState {
+    const { averages, buffer } = this
+    const average = averages.size === 0 ? {} : buffer.tensors("average")
+    const view = (name: string, { data, shape }: HostTensor) =>
+      [name, { dtype: "F32" as const, shape, data: data as Float32Array }] as const
+    return {
+      version: this.version,
+      weights: ParameterBuffer.saved(buffer, "weights"),
+      average: new Map([...averages.keys()].map((name) => view(name, average[name]!))),
+      slots: new Map([...this.held].map(([slot, tensor]) => view(slot, tensor)))
+    }
+  }
+
   /** Copies the state, or returns an error when the copy does not fit into memory. */
   save(): StoreState | TensorError {
     const { averages, buffer } = this
-    const weights = 4 * (buffer.length + buffer.halves)
+    const weights = 4 * buffer.length
     const bytes = [...this.held.values()].reduce((sum, { data }) => sum + data.byteLength, weights)
     const short = buffer.shortage([], bytes + (averages.size === 0 ? 0 : 4 * buffer.trainable))
     if (short !== undefined) return short
-    const copy = (name: string, { data, shape }: HostTensor) =>
-      [name, { dtype: "F32" as const, shape, data: (data as Float32Array).slice() }] as const
+    const { average, slots, version } = this.state
+    const copies = (tensors: SavedTensors): SavedTensors =>
+      new Map([...tensors].map(([name, { data, dtype, shape }]) => [name, { dtype, shape, data: data.slice() }]))
     return {
-      version: this.version,
+      version,
       weights: ParameterBuffer.snapshot(buffer, "weights"),
-      average: new Map([...averages.keys()].map((name) => copy(name, buffer.tensors("average")[name]!))),
-      slots: new Map([...this.held].map(([slot, tensor]) => copy(slot, tensor)))
+      average: copies(average),
+      slots: copies(slots)
     }
   }
 

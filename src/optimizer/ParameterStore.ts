@@ -78,6 +78,8 @@ export interface ParameterStore {
   apply(optimizer: Optimizer.Optimizer, learningRate: number): Effect.Effect<AdamW.StepReport, TensorError>
   /** Copies the state that the next step depends on. */
   readonly save: Effect.Effect<StoreState, TensorError>
+  /** The state that the next step depends on, as views of the host's memory: the next step, or `restore`, changes them. */
+  readonly state: Effect.Effect<StoreState, TensorError>
   /** Restores a state; fails and changes nothing when it does not match the parameters. */
   restore(state: StoreState): Effect.Effect<void, TensorError>
   /** Updates the host's copy from the device; does nothing on host memory. */
@@ -283,6 +285,7 @@ export const make: (
           counted
         ),
         save: saved,
+        state: Effect.sync(() => slots.state),
         restore: (state) => Effect.suspend(() => orFail(slots.restore(state))),
         pull: Effect.void,
         push: Effect.void
@@ -423,6 +426,7 @@ export const make: (
           return { gradientNorm }
         }, counted),
         save: Effect.andThen(pull, saved),
+        state: Effect.andThen(pull, Effect.sync(() => slots.state)),
         restore: (state) => Effect.suspend(() => orFail(slots.restore(state))).pipe(Effect.andThen(start)),
         pull,
         push: start

@@ -12,6 +12,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import { type PlatformError } from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import { createHash } from "node:crypto"
 import * as Safetensors from "../storage/Safetensors.ts"
@@ -52,7 +53,7 @@ export interface NewCheckpoint extends Checkpoint {
  * ```
  */
 export class Checkpointer extends Context.Service<Checkpointer, {
-  /** Writes a checkpoint, uninterruptibly, then removes those of its kind that are neither the best nor the latest. */
+  /** Writes a checkpoint, uninterruptibly, whose tensors may change afterwards, then removes those of its kind that are neither the best nor the latest. */
   save(checkpoint: NewCheckpoint): Effect.Effect<void, RunError>
   /** Returns the newest complete checkpoint of a kind; undefined if there is none. */
   latest(kind: string): Effect.Effect<Checkpoint | undefined, RunError>
@@ -73,8 +74,13 @@ export class Checkpointer extends Context.Service<Checkpointer, {
     return Checkpointer.of({
       save: (checkpoint) =>
         Effect.sync(() => {
-          latest.set(checkpoint.kind, checkpoint)
-          if (checkpoint.best) best.set(checkpoint.kind, checkpoint)
+          const tensors = new Map(
+            [...checkpoint.tensors].map((
+              [name, { data, dtype, shape }]
+            ) => [name, { dtype, shape, data: data.slice() }])
+          )
+          latest.set(checkpoint.kind, { ...checkpoint, tensors })
+          if (checkpoint.best) best.set(checkpoint.kind, { ...checkpoint, tensors })
         }),
       latest: (kind) => Effect.sync(() => latest.get(kind)),
       best: (kind) => Effect.sync(() => best.get(kind))
@@ -177,7 +183,46 @@ export const summary: (
   }
 )
 
-const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
+/** Most bytes that are read at once: a file may be larger than what one array, or one hash, takes. */
+const mostRead = 1 << 26
+
+/** Reads a part of an open file; shorter where the file ends. */
+const partOf = Effect.fnUntraced(function*(file: FileSystem.File, from: number, bytes: number) {
+  const part = new Uint8Array(bytes)
+  let filled = 0
+  while (filled < bytes) {
+    const wanted = part.subarray(filled, filled + mostRead)
+    const count = Number(yield* file.read(wanted, { position: BigInt(from + filled) }))
+    if (count === 0) break
+    filled += count
+  }
+  return part.subarray(0, filled)
+})
+
+/** Returns length and hash of an open file. */
+const fingerprint = Effect.fnUntraced(function*(file: FileSystem.File) {
+  const hash = createHash("sha256")
+  let bytes = 0
+  for (;;) {
+    const part = yield* partOf(file, bytes, mostRead)
+    if (part.length === 0) return { bytes, sha256: hash.digest("hex") }
+    hash.update(part)
+    bytes += part.length
+  }
+})
+
+/** Reads the tensors of an open file of `bytes` bytes, one after the other; throws `SafetensorsError`. */
+const tensorsOf = Effect.fnUntraced(function*(file: FileSystem.File, bytes: number) {
+  const length = Safetensors.headerLength(yield* partOf(file, 0, Safetensors.headerStart), bytes)
+  const start = Safetensors.headerStart + length
+  const json = yield* partOf(file, Safetensors.headerStart, length)
+  const tensors = new Map<string, Safetensors.StoredTensor>()
+  for (const [name, { dtype, from, shape, to }] of Safetensors.entries(json, bytes - start)) {
+    const data = Safetensors.read(dtype, yield* partOf(file, start + from, to - from))
+    tensors.set(name, { dtype, shape, data })
+  }
+  return tensors
+})
 
 const make = Effect.fnUntraced(function*(run: string) {
   const fs = yield* FileSystem.FileSystem
@@ -192,34 +237,39 @@ const make = Effect.fnUntraced(function*(run: string) {
   const load = Effect.fnUntraced(function*(kind: string, step: number) {
     const folder = folderOf(kind, step)
     const file = (name: string) => path.join(folder, name)
-    const readFile = (name: string) =>
-      fs.readFile(file(name)).pipe(Effect.mapError(Durable.storage("read", file(name))))
+    const opened = <A>(name: string, read: (file: FileSystem.File) => Effect.Effect<A, PlatformError>) =>
+      fs.open(file(name)).pipe(
+        Effect.flatMap(read),
+        Effect.scoped,
+        Effect.mapError(Durable.storage("read", file(name)))
+      )
     const commit = yield* commitOf(folder).pipe(Effect.provideContext(services))
     if (commit === undefined) {
       return yield* new RunError({
         reason: new Corrupt({ file: file("commit.json"), expected: "the commit of a checkpoint", found: "nothing" })
       })
     }
-    const contents: Record<string, Uint8Array> = {}
     for (const [name, { bytes, sha256: expected }] of Object.entries(commit.files)) {
-      const content = yield* readFile(name)
-      const found = sha256(content)
-      if (content.byteLength !== bytes || found !== expected) {
+      const found = yield* opened(name, fingerprint)
+      if (found.bytes !== bytes || found.sha256 !== expected) {
         return yield* new RunError({
           reason: new Corrupt({
             file: file(name),
             expected: `${bytes} bytes with sha256 ${expected}`,
-            found: `${content.byteLength} bytes with sha256 ${found}`
+            found: `${found.bytes} bytes with sha256 ${found.sha256}`
           })
         })
       }
-      contents[name] = content
     }
+    const meta = yield* opened("meta.json", (one) => partOf(one, 0, commit.files["meta.json"]!.bytes))
     const checkpoint: Checkpoint = {
       kind,
       step,
-      tensors: Safetensors.decode(contents["tensors.safetensors"]!),
-      meta: (yield* parsed(file("meta.json"), contents["meta.json"]!)) as Record<string, unknown>
+      tensors: yield* opened(
+        "tensors.safetensors",
+        (one) => tensorsOf(one, commit.files["tensors.safetensors"]!.bytes)
+      ),
+      meta: (yield* parsed(file("meta.json"), meta)) as Record<string, unknown>
     }
     return checkpoint
   })
@@ -238,24 +288,29 @@ const make = Effect.fnUntraced(function*(run: string) {
     const { best, kind, meta, step, tensors } = checkpoint
     const folder = folderOf(kind, step)
     const temporary = path.join(root, `.${kind}-${step}.partial`)
-    const files: Record<string, Uint8Array> = {
-      "tensors.safetensors": Safetensors.encode(tensors),
-      "meta.json": Buffer.from(JSON.stringify(meta))
-    }
-    const commit: typeof Commit.Type = {
-      version: 1,
-      best,
-      files: Object.fromEntries(
-        Object.entries(files).map(([name, content]) => [name, { bytes: content.byteLength, sha256: sha256(content) }])
-      )
-    }
+    const contents: ReadonlyArray<readonly [string, () => Iterable<Uint8Array>]> = [
+      ["tensors.safetensors", Safetensors.encoding(tensors).parts],
+      ["meta.json", () => [Buffer.from(JSON.stringify(meta))]]
+    ]
     yield* Durable.makeFolder(root)
     yield* Effect.gen(function*() {
       yield* discard(temporary)
       yield* fs.makeDirectory(temporary)
-      for (const [name, content] of Object.entries(files)) {
-        yield* Durable.writeFlushed(path.join(temporary, name), content)
+      const files: Record<string, { readonly bytes: number; readonly sha256: string }> = {}
+      for (const [name, parts] of contents) {
+        const hash = createHash("sha256")
+        let bytes = 0
+        const hashed = function*() {
+          for (const part of parts()) {
+            hash.update(part)
+            bytes += part.length
+            yield part
+          }
+        }
+        yield* Durable.writeParts(path.join(temporary, name), hashed())
+        files[name] = { bytes, sha256: hash.digest("hex") }
       }
+      const commit: typeof Commit.Type = { version: 1, best, files }
       yield* Durable.writeFlushed(path.join(temporary, "commit.json"), Buffer.from(JSON.stringify(commit)))
       yield* discard(folder)
       yield* fs.rename(temporary, folder)

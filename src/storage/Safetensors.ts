@@ -60,28 +60,53 @@ export const encode = (
   tensors: ReadonlyMap<string, StoredTensor>,
   metadata: Readonly<Record<string, string>> = {}
 ): Uint8Array => {
-  const header: Record<string, unknown> = Object.keys(metadata).length === 0 ? {} : { __metadata__: metadata }
-  let offset = 0
-  for (const [name, { data, dtype, shape }] of tensors) {
-    if (dtype === "F16" || dtype === "BF16" || data.length !== sizeOf(shape)) {
-      throw new SafetensorsError({
-        tensor: name,
-        detail: `cannot be written as ${dtype} of shape [${shape.join(", ")}]`
-      })
-    }
-    header[name] = { dtype, shape, data_offsets: [offset, offset + data.byteLength] }
-    offset += data.byteLength
-  }
-  const begin = beginning(header)
-  const out = new Uint8Array(begin.length + offset)
-  out.set(begin)
-  let at = begin.length
-  for (const { data } of tensors.values()) {
-    out.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at)
-    at += data.byteLength
+  const { bytes, parts } = encoding(tensors, metadata)
+  const out = new Uint8Array(bytes)
+  let at = 0
+  for (const part of parts()) {
+    out.set(part, at)
+    at += part.length
   }
   return out
 }
+
+/** Most bytes of a part. */
+const mostBytes = 1 << 26
+
+/**
+ * Returns the bytes of a file as parts of at most 64 MiB, which are views of the tensors' data; the data of a tensor are
+ * taken when its first part is, and once.
+ */
+export const encoding = (
+  tensors: ReadonlyMap<string, StoredTensor>,
+  metadata: Readonly<Record<string, string>> = {}
+): { readonly bytes: number; readonly parts: () => Iterable<Uint8Array> } => {
+  const header: Record<string, unknown> = Object.keys(metadata).length === 0 ? {} : { __metadata__: metadata }
+  let offset = 0
+  for (const [name, { dtype, shape }] of tensors) {
+    if (dtype === "F16" || dtype === "BF16") throw unwritable(name, dtype, shape)
+    const size = sizeOf(shape) * width[dtype]
+    header[name] = { dtype, shape, data_offsets: [offset, offset + size] }
+    offset += size
+  }
+  const begin = beginning(header)
+  return {
+    bytes: begin.length + offset,
+    parts: function*() {
+      yield begin
+      for (const [name, tensor] of tensors) {
+        const { data } = tensor
+        if (data.length !== sizeOf(tensor.shape)) throw unwritable(name, tensor.dtype, tensor.shape)
+        for (let at = 0; at < data.byteLength; at += mostBytes) {
+          yield new Uint8Array(data.buffer, data.byteOffset + at, Math.min(mostBytes, data.byteLength - at))
+        }
+      }
+    }
+  }
+}
+
+const unwritable = (tensor: string, dtype: StoredType, shape: ReadonlyArray<number>) =>
+  new SafetensorsError({ tensor, detail: `cannot be written as ${dtype} of shape [${shape.join(", ")}]` })
 
 /** Returns the bytes before the first tensor: the length of the header, then its JSON, padded to a multiple of 8. */
 const beginning = (header: Readonly<Record<string, unknown>>): Uint8Array => {
@@ -137,7 +162,8 @@ export const widen = (bytes: Uint8Array, dtype: FloatType, into: Float32Array): 
   }
 }
 
-const read = (dtype: StoredType, bytes: Uint8Array): StoredTensor["data"] => {
+/** Returns the numbers that bytes hold in a type, in memory of their own. */
+export const read = (dtype: StoredType, bytes: Uint8Array): StoredTensor["data"] => {
   const copy = new Uint8Array(bytes).buffer
   switch (dtype) {
     case "F64":

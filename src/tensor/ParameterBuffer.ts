@@ -265,6 +265,7 @@ export const mismatch = (
   for (const slot of slots) {
     const value = values.get(slot.name)
     const actual = value === undefined ? "nothing" : formatShape(value.shape)
+    const data = value?.data ?? []
     if (value === undefined || actual !== formatShape(slot.shape)) {
       return new TensorError({
         reason: new ShapeMismatch({
@@ -275,10 +276,10 @@ export const mismatch = (
         })
       })
     }
-    for (let i = 0; i < value.data.length; i++) {
-      if (Number.isFinite(value.data[i])) continue
+    for (let i = 0; i < data.length; i++) {
+      if (Number.isFinite(data[i])) continue
       return new TensorError({
-        reason: new NonFinite({ tensor: `${slot.name}[${i}]`, step: 0, value: String(value.data[i]) })
+        reason: new NonFinite({ tensor: `${slot.name}[${i}]`, step: 0, value: String(data[i]) })
       })
     }
   }
@@ -305,19 +306,45 @@ export const load = (buffer: ParameterBuffer, region: Region, values: Values): T
   return error
 }
 
-/** Copies a region in float32, by parameter name, for a checkpoint. */
-export const snapshot = (buffer: ParameterBuffer, region: Region): Map<string, SavedTensor> => {
+/** Returns a saved tensor in float32 of one in bfloat16: it is widened when its data are read, and forgotten again. */
+const narrow = (tensor: HostTensor): SavedTensor => {
+  let wide: WeakRef<Float32Array> | undefined
+  return {
+    dtype: "F32",
+    shape: tensor.shape,
+    get data() {
+      const known = wide?.deref()
+      if (known !== undefined) return known
+      const made = widened(tensor).data as Float32Array
+      wide = new WeakRef(made)
+      return made
+    }
+  }
+}
+
+/**
+ * Returns a region in float32, by parameter name, for a checkpoint: views of it, which change with it. Parameters in
+ * bfloat16, which no step changes, are widened one at a time as they are read.
+ */
+export const saved = (buffer: ParameterBuffer, region: Region): Map<string, SavedTensor> => {
   const tensors = buffer.tensors(region)
   return new Map(
     inRegion(buffer, region).map(({ name, shape, storage }) => [
       name,
-      {
-        dtype: "F32" as const,
-        shape,
-        data: storage === "float32"
-          ? buffer.view(region, name).slice()
-          : widened(tensors[name]!).data as Float32Array
-      }
+      storage === "float32"
+        ? { dtype: "F32" as const, shape, data: buffer.view(region, name) }
+        : narrow(tensors[name]!)
     ])
   )
+}
+
+/** Copies a region in float32, by parameter name, as `saved` returns it; those in bfloat16 are not copied. */
+export const snapshot = (buffer: ParameterBuffer, region: Region): Map<string, SavedTensor> => {
+  const own = saved(buffer, region)
+  for (const { name, storage } of inRegion(buffer, region)) {
+    if (storage === "bfloat16") continue
+    const { data, dtype, shape } = own.get(name)!
+    own.set(name, { dtype, shape, data: data.slice() })
+  }
+  return own
 }

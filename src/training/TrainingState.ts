@@ -127,7 +127,8 @@ export const save: (
 ) => Effect.Effect<void, RunError | TensorError, Checkpointer> = Effect.fn("TrainingState.save")(
   function*(parameters, kind, counters, isBest, companions = {}, instead = new Map()) {
     const checkpointer = yield* Checkpointer
-    const state = yield* parameters.save
+    // Views are enough: nothing is trained until the checkpoint is written.
+    const state = yield* parameters.state
     const tensors = new Map(tensorsOf(state))
     for (const [name, tensor] of instead) tensors.set(`${evaluated}/${name}`, tensor)
     const meta: Record<string, unknown> = { ...counters, [versionKey()]: state.version }

@@ -2,7 +2,9 @@ import { assert, describe, it } from "@effect/vitest"
 import * as tf from "@tensorflow/tfjs"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { valueOf } from "../../layers/onnx/Lowerings.ts"
 import * as OnnxRuntime from "../../layers/onnx/OnnxRuntime.ts"
+import { trace } from "../../layers/onnx/TracingBackend.ts"
 import * as Reference from "../../layers/tfjs/Reference.ts"
 import * as Adam from "../../src/optimizer/Adam.ts"
 import * as AdamW from "../../src/optimizer/AdamW.ts"
@@ -167,6 +169,32 @@ describe("frozen parameters in bfloat16", () => {
         assert.strictEqual(yield* loss(narrow, narrow, true), wanted)
       }).pipe(Effect.scoped, Effect.provide(layer)))
   }
+
+  it("are widened once for each product, after its other factor", () => {
+    const { nodes } = trace(program(ParameterBuffer.make(specs("bfloat16"))), "cpu", valueOf, true).graph
+    const producer = new Map(nodes.flatMap((node) => node.outputs.map((value) => [value, node] as const)))
+    /** Returns the values that a value is computed from, itself included. */
+    const needs = (value: string): ReadonlySet<string> => {
+      const found = new Set([value])
+      for (const one of found) for (const input of producer.get(one)?.inputs ?? []) found.add(input)
+      return found
+    }
+    const widened = nodes.filter(({ inputs, operator }) =>
+      operator === "Cast" && producer.get(inputs[0]!)?.operator === "BitCast"
+    )
+    const products = nodes.filter(({ operator }) => operator === "Gemm")
+    let seen = 0
+    for (const { outputs: [wide] } of widened) {
+      const [first, ...others] = products.filter(({ inputs }) => inputs.slice(0, 2).includes(wide!))
+      if (first === undefined) continue
+      seen++
+      assert.deepStrictEqual(others, [])
+      const factor = first.inputs.slice(0, 2).find((value) => value !== wide)
+      assert.isTrue(needs(wide!).has(factor!), `${wide} does not wait for ${factor}`)
+    }
+    // Seven matrices of the frozen block, and the output's in both directions; the loss ends at the block after it.
+    assert.isAtLeast(seen, 9)
+  })
 
   it("have no view, and cannot be trained", () => {
     const buffer = ParameterBuffer.make(specs("bfloat16"))

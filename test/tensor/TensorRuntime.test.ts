@@ -142,6 +142,29 @@ describe("TensorRuntime.compile on onnx-cpu", () => {
       assert.include(error.message, "exotic")
     }).pipe(Effect.provide(layer)))
 
+  // 50,257 rows are those of GPT-2, 151,936 those of Qwen2.5; the others are near the numbers that stand for N, or are one.
+  it.effect("returns gradients of tables with as many rows as vocabularies have", () =>
+    Effect.gen(function*() {
+      const runtime = yield* TensorRuntime
+      for (const rows of [50_257, 100_003, 100_004, 128_256, 151_936, 200_006]) {
+        const program = yield* runtime.compile(make({
+          name: "vocabulary",
+          inputs: { table: float32(rows, 1), ids: int32("N") },
+          body: ({ ids, table }) => ({
+            gradient: Autodiff.valueAndGradients(({ table }) => tf.gather(table, ids).sum(), { table }).gradients
+              .table
+          })
+        }))
+        const { gradient } = yield* program.run({
+          table: hostFloat32(new Float32Array(rows), rows, 1),
+          ids: hostInt32(Int32Array.of(rows - 1, 0, rows - 1), 3)
+        })
+        const { data, shape } = yield* gradient.read
+        assert.deepStrictEqual([...shape], [rows, 1])
+        assert.deepStrictEqual([data[0], data[1], data[rows - 1]], [1, 0, 2])
+      }
+    }).pipe(Effect.provide(layer)))
+
   it.effect("names both shapes when the body does not fit together", () =>
     Effect.gen(function*() {
       const runtime = yield* TensorRuntime
