@@ -78,3 +78,25 @@ describe("the addition of repeats", () => {
       }).pipe(Effect.provide(layer(family))))
   }
 })
+
+describe("training", () => {
+  for (
+    const [what, sequences, sign] of [
+      ["buy the same again", [[1, 1, 1, 1], [4, 4, 4], [7, 2, 7, 2]], 1],
+      ["never do", [[1, 5, 0, 3], [4, 2, 8], [7, 2, 6, 0]], -1]
+    ] as const
+  ) {
+    it.effect(`moves the addition ${sign > 0 ? "up" : "down"} where people ${what}`, () =>
+      Effect.gen(function*() {
+        const policy = yield* PolicyModel
+        const store = yield* PolicyParameters
+        const examples = sequences.map((items, user) => Prompt.everyPosition({ user, items: Int32Array.from(items) }))
+        const [batch] = yield* policy.plan(examples, 1, 0)
+        yield* (yield* policy.supervised).accumulate(store, [{ batch: batch! }], { seed: 1, step: 0 })
+        for (const name of [ItemNetwork.names.repeats, DigitHead.names.repeats]) {
+          const [slope] = store.buffer.view("gradients", name)
+          assert.isAbove(-sign * slope!, 0.1, name)
+        }
+      }).pipe(Effect.scoped, Effect.provide(layer(parallel))))
+  }
+})
