@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import { type Example } from "../src/catalog/Split.ts"
 import * as Popularity from "../src/evaluation/baseline/Popularity.ts"
 import * as Advantage from "../src/grpo/Advantage.ts"
-import { advantageOf, GrpoConfig, isUnanswerable, kind } from "../src/grpo/Grpo.ts"
+import { advantageOf, GrpoConfig, isUnanswerable, kind, promptsOf } from "../src/grpo/Grpo.ts"
 import * as Alarms from "../src/grpo/monitoring/Alarms.ts"
 import * as Phases from "../src/grpo/monitoring/Phases.ts"
 import * as StepRecord from "../src/grpo/monitoring/StepRecord.ts"
@@ -94,7 +94,7 @@ export const train = Effect.fn("Grpo.train")(
     const log = yield* RunLog
     const progress = yield* Progress
     const { space } = yield* Sids
-    const prompts = Prompts.make(data, grpo.prompts, seed)
+    const prompts = Prompts.make(data, promptsOf(grpo), seed)
     const asked = grpo.promptsPerStep * grpo.rollout.overGeneration
     const advantage = advantageOf(grpo)
     const isAnchor = ({ rollout }: DynamicSampling.RewardedRollout) =>
@@ -267,7 +267,8 @@ const improve = Effect.fn("grpo")(function*(options: GrpoOptions) {
     historyExcluded,
     origin: start.step
   }
-  const prompts = Prompts.make(data, settings.grpo.prompts, settings.seed)
+  const asked = promptsOf(settings.grpo, options.rewards === undefined ? "named" : "others")
+  const prompts = Prompts.make(data, asked, settings.seed)
   const rollouts = RolloutPlace.layer(
     Rollouts.layer(settings.grpo, {
       historyExcluded,
@@ -292,7 +293,11 @@ const improve = Effect.fn("grpo")(function*(options: GrpoOptions) {
       ? yield* Teachers.weigh(yield* teacher, settings.grpo, data, settings.seed)
       : 1
     const rewards = options.rewards ?? weighted(factor)
-    const grpo = new GrpoConfig({ ...settings.grpo, rewards: Teachers.times(settings.grpo.rewards, factor) })
+    const grpo = new GrpoConfig({
+      ...settings.grpo,
+      prompts: asked,
+      rewards: Teachers.times(settings.grpo.rewards, factor)
+    })
     return yield* Effect.gen(function*() {
       const report = yield* train(grpo, data, settings.seed)
       yield* RewardTrace.record(prepared, { before, bestStep: report.bestStep, rewards })

@@ -26,7 +26,7 @@ export const recipes: Readonly<Record<Families.Family, Settings.PartialSettings>
     },
     sft: { epochs: 12, learningRate: { peak: 4e-3, warmupSteps: 100 }, optimizer: { averaging: 0.98 } },
     // On the training positions the policy knows the answers, and a teacher has nothing to add.
-    grpo: { prompts: { positions: "unlabelled" } }
+    grpo: { prompts: { positions: "automatic" } }
   },
   text: { family: "text" }
 }

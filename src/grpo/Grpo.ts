@@ -150,6 +150,17 @@ export const conflicts = (
   return found
 }
 
+/** Returns the settings of the prompts, with `automatic` positions decided; `rewards` tells whether others are used. */
+export const promptsOf = (
+  { objective, prompts, rewards: named, rollout }: GrpoConfig,
+  rewards: "named" | "others" = "named"
+): PromptsConfig => {
+  if (prompts.positions !== "automatic") return prompts
+  const isAnswerRead = rewards === "others" || rollout.answer !== "as-drawn" || rollout.hintShare > 0 ||
+    objective.anchor > 0 || Object.entries(named).some(([name, weight]) => weight !== 0 && comparing.has(name))
+  return new PromptsConfig({ ...prompts, positions: isAnswerRead ? "training" : "unlabelled" })
+}
+
 /** Returns whether no reward applies to any prompt, so that nothing can be learned. */
 export const isUnanswerable = ({ prompts, rewards }: GrpoConfig): boolean =>
   prompts.positions === "unlabelled" &&

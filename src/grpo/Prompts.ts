@@ -21,12 +21,13 @@ export class PromptsConfig extends Schema.Class<PromptsConfig>("sidereal/grpo/Pr
   /**
    * Events that are answers: in `training` every event except a user's first, limited by `recent`; in `held-out` each
    * user's last event, on which SFT must not have been trained; in `unlabelled` none: prompts are whole sequences.
+   * `automatic` is `unlabelled` where no setting of GRPO reads an answer, otherwise `training`.
    * @default training
    */
-  positions: Schema.Literals(["training", "held-out", "unlabelled"]).pipe(
+  positions: Schema.Literals(["training", "held-out", "unlabelled", "automatic"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("training" as const))
   ),
-  /** Number of the last positions of each user that are used, at least 1; read by `training` alone. @default all */
+  /** Number of the last positions of each user that are used, at least 1; read by training positions alone. @default all */
   recent: Schema.optionalKey(Count),
   /** Number of the most recent items of a history that are kept, at least 1. @default all */
   window: Schema.optionalKey(Count),
@@ -73,7 +74,7 @@ export interface Prompts {
 /** Builds the prompts of the positions that the settings allow. */
 export const make = ({ sequences, times }: PromptData, config: PromptsConfig, seed: number): Prompts => {
   const unlabelled = config.positions === "unlabelled"
-  const recent = config.positions === "training" ? config.recent ?? Infinity : 1
+  const recent = config.positions === "held-out" ? 1 : config.recent ?? Infinity
   /** Returns the first position of a user; a position is the number of events before it. */
   const firstOf = (length: number) => unlabelled ? length : Math.max(1, length - recent)
   const countOf = (length: number) => unlabelled ? Math.min(1, length) : Math.max(0, length - firstOf(length))

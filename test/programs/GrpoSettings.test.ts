@@ -5,6 +5,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Settings from "../../programs/Settings.ts"
+import * as Grpo from "../../src/grpo/Grpo.ts"
 import { refused } from "./CommandLine.ts"
 import { type Given, trained, withSettings } from "./GrpoCases.ts"
 
@@ -50,6 +51,29 @@ describe("GRPO by its settings", () => {
       for (const word of words) assert.include(message, word)
     }
   })
+
+  it.effect("decides automatic positions by whether a setting reads an answer", () =>
+    Effect.gen(function*() {
+      const positionsOf = Effect.fnUntraced(function*(given: object, rewards?: "others") {
+        const { grpo } = yield* Settings.decode({ grpo: { prompts: { positions: "automatic" }, ...given } }, "a test")
+        return Grpo.promptsOf(grpo, rewards).positions
+      })
+      for (const given of [{}, { rewards: { collaborative: 1, popularity: 1, rule: 0 } }]) {
+        assert.strictEqual(yield* positionsOf(given), "unlabelled")
+      }
+      for (
+        const given of [
+          { rewards: { collaborative: 1, semantic: 0.5 } },
+          { rollout: { answer: "add" } },
+          { rollout: { hintShare: 0.5 } },
+          { objective: { anchor: 0.1 } }
+        ]
+      ) {
+        assert.strictEqual(yield* positionsOf(given), "training")
+      }
+      assert.strictEqual(yield* positionsOf({}, "others"), "training")
+      assert.strictEqual(yield* positionsOf({ prompts: { positions: "held-out" } }), "held-out")
+    }))
 
   it.effect("keeps its own defaults beside a field that is given", () =>
     Effect.gen(function*() {
