@@ -142,7 +142,7 @@ const cases = [
   ...timedFamilies.map((family) => ({
     family,
     what: `${family.name}, times and smoothed targets`,
-    own: new ItemPolicyConfig({ ...shallow, labelSmoothing: 0.3 })
+    own: new ItemPolicyConfig({ ...shallow, labelSmoothing: 0.2 })
   }))
 ]
 
