@@ -69,6 +69,10 @@ const build = (published) => {
     for (const folder of [["bench"], ["programs", "commands"]]) {
       for (const file of globSync(join(dist, ...folder, "*.d.ts"))) rmSync(file)
     }
+    // A file takes a block of the disk, also one that declares nothing, as those of modules with effects alone do.
+    for (const file of globSync(join(dist, "**", "*.d.ts"))) {
+      if (readFileSync(file, "utf8").trim() === "export {};") rmSync(file)
+    }
   } else {
     compile()
   }
