@@ -5,7 +5,7 @@ export default defineConfig({
     include: process.env["SIDEREAL_LONG"] === "1" ? ["test/**/*.long.ts"] : ["test/**/*.test.ts", "examples/*.test.ts"],
     pool: "forks",
     maxWorkers: 2,
-    testTimeout: 240_000,
+    testTimeout: process.env["SIDEREAL_LONG"] === "1" ? 600_000 : 240_000,
     hookTimeout: 240_000
   }
 })
