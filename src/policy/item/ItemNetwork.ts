@@ -154,10 +154,10 @@ export const states = (
 }
 
 /** Appends a column of ones to rows [M, D], [M, D + 1], for classes that end with their bias. */
-export const withOne = (rows: tf.Tensor): tf.Tensor => tf.concat([rows, fill([rows.shape[0]!, 1], 1)], 1)
+const withOne = (rows: tf.Tensor): tf.Tensor => tf.concat([rows, fill([rows.shape[0]!, 1], 1)], 1)
 
 /** Appends a column [S] to classes [S, D]. */
-export const withColumn = (classes: tf.Tensor, column: tf.Tensor): tf.Tensor =>
+const withColumn = (classes: tf.Tensor, column: tf.Tensor): tf.Tensor =>
   tf.concat([classes, column.reshape([classes.shape[0]!, 1])], 1)
 
 /** Computes the queries of the item head for states [M, D]. */
@@ -192,23 +192,6 @@ export const classInputs = ({ repeats }: ItemShape): Record<string, TensorSpec> 
   ...(repeats ? Repeats.inputs : {})
 })
 
-/** Returns the labels of a cross-entropy over `classInputs`; `repeats` is the parameter of the head's addition. */
-export const labelsOf = (
-  shape: ItemShape,
-  inputs: Inputs,
-  smoothing: number,
-  repeats: tf.Tensor | undefined
-): LinearCrossEntropy.Labels => {
-  const [rows, length] = inputs["labels"]!.shape as [number, number]
-  const flat = [rows * length]
-  return {
-    targets: inputs["labels"]!.reshape(flat),
-    weights: inputs["weights"]!.reshape(flat),
-    smoothing,
-    ...(shape.repeats ? { addition: { marks: inputs["repeats"]!, by: Repeats.addition(repeats!) } } : {})
-  }
-}
-
 /** Computes the weighted cross-entropy of the item head over the classes of `classInputs`. */
 export const itemLoss = (
   shape: ItemShape,
@@ -218,12 +201,20 @@ export const itemLoss = (
   smoothing: number
 ): tf.Tensor => {
   const classes = inputs["classes"]!
+  const rows = hidden.shape[0]!
   return LinearCrossEntropy.loss(
     withOne(queries(weights, hidden)),
     withColumn(
       vectors(shape, weights, inputs, classes, names.headContent),
       tf.gather(weights[names.bias]!, classes).add(inputs["corrections"]!)
     ),
-    labelsOf(shape, inputs, smoothing, weights[names.repeats])
+    {
+      targets: inputs["labels"]!.reshape([rows]),
+      weights: inputs["weights"]!.reshape([rows]),
+      smoothing,
+      ...(shape.repeats
+        ? { addition: { marks: inputs["repeats"]!, by: Repeats.addition(weights[names.repeats]!) } }
+        : {})
+    }
   )
 }
