@@ -103,9 +103,10 @@ const settings = (
   interOpNumThreads: 1,
   graphOptimizationLevel: "basic",
   enableCpuMemArena: true,
-  // Threads of one session must not spin while another session, or the host, has work to do.
+  // Threads of one session must not spin while another session, or the host, has work to do; and only briefly within a
+  // run, whose other threads may be waiting for the processor that a process beside this one has.
   extra: {
-    session: { force_spinning_stop: "1" },
+    session: { force_spinning_stop: "1", intra_op: { spin_duration_us: "50" } },
     // Widenings of 16-bit weights must stay apart: one for all uses would be kept from the first to the last of them.
     ...(Buffer.from(graph.buffer, graph.byteOffset, graph.byteLength).includes("BitCast")
       ? { optimization: { disable_specified_optimizers: "CommonSubexpressionElimination" } }
