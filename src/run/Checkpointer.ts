@@ -199,15 +199,19 @@ const partOf = Effect.fnUntraced(function*(file: FileSystem.File, from: number, 
   return part.subarray(0, filled)
 })
 
+/** Bytes that are hashed at once: memory for more would be made, and collected, for every small file. */
+const hashed = 1 << 20
+
 /** Returns length and hash of an open file. */
 const fingerprint = Effect.fnUntraced(function*(file: FileSystem.File) {
   const hash = createHash("sha256")
+  const part = new Uint8Array(hashed)
   let bytes = 0
   for (;;) {
-    const part = yield* partOf(file, bytes, mostRead)
-    if (part.length === 0) return { bytes, sha256: hash.digest("hex") }
-    hash.update(part)
-    bytes += part.length
+    const count = Number(yield* file.read(part, { position: BigInt(bytes) }))
+    if (count === 0) return { bytes, sha256: hash.digest("hex") }
+    hash.update(part.subarray(0, count))
+    bytes += count
   }
 })
 

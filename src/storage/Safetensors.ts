@@ -70,12 +70,12 @@ export const encode = (
   return out
 }
 
-/** Most bytes of a part. */
-const mostBytes = 1 << 26
+/** Most bytes of a part, and most of one that is gathered of several tensors. */
+const [mostBytes, mostGathered] = [1 << 26, 1 << 20]
 
 /**
- * Returns the bytes of a file as parts of at most 64 MiB, which are views of the tensors' data; the data of a tensor are
- * taken when its first part is, and once.
+ * Returns the bytes of a file as parts of at most 64 MiB. Those of large tensors are views of their data; small tensors are
+ * copied together, since each part is a write. The data of a tensor are taken when its first part is, and once.
  */
 export const encoding = (
   tensors: ReadonlyMap<string, StoredTensor>,
@@ -90,17 +90,34 @@ export const encoding = (
     offset += size
   }
   const begin = beginning(header)
+  const views = function*(): Iterable<Uint8Array> {
+    yield begin
+    for (const [name, tensor] of tensors) {
+      const { data } = tensor
+      if (data.length !== sizeOf(tensor.shape)) throw unwritable(name, tensor.dtype, tensor.shape)
+      for (let at = 0; at < data.byteLength; at += mostBytes) {
+        yield new Uint8Array(data.buffer, data.byteOffset + at, Math.min(mostBytes, data.byteLength - at))
+      }
+    }
+  }
   return {
     bytes: begin.length + offset,
     parts: function*() {
-      yield begin
-      for (const [name, tensor] of tensors) {
-        const { data } = tensor
-        if (data.length !== sizeOf(tensor.shape)) throw unwritable(name, tensor.dtype, tensor.shape)
-        for (let at = 0; at < data.byteLength; at += mostBytes) {
-          yield new Uint8Array(data.buffer, data.byteOffset + at, Math.min(mostBytes, data.byteLength - at))
+      let room = new Uint8Array(Math.min(mostGathered, begin.length + offset))
+      let filled = 0
+      for (const view of views()) {
+        if (filled + view.length > room.length && filled > 0) {
+          yield room.subarray(0, filled)
+          room = new Uint8Array(mostGathered)
+          filled = 0
+        }
+        if (view.length > room.length) yield view
+        else {
+          room.set(view, filled)
+          filled += view.length
         }
       }
+      if (filled > 0) yield room.subarray(0, filled)
     }
   }
 }

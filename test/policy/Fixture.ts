@@ -40,7 +40,7 @@ export const layer = (
   sids = index
 ): Layer.Layer<PolicyModel | PolicyParameters | Sids> =>
   layerOn(settings, sids).pipe(
-    Layer.provide(runtime === "onnx" ? OnnxRuntime.layerCpu({ threads: 2 }) : Reference.layer),
+    Layer.provide(runtime === "onnx" ? OnnxRuntime.layerCpu({ threads: 1 }) : Reference.layer),
     Layer.orDie
   )
 
