@@ -21,8 +21,6 @@ import * as BeamSearch from "../src/decode/BeamSearch.ts"
 import { ItemEmbeddings } from "../src/embedding/ItemEmbeddings.ts"
 import * as Adam from "../src/optimizer/Adam.ts"
 import { AdamWConfig } from "../src/optimizer/AdamW.ts"
-import * as CheckpointConfig from "../src/policy/huggingface/CheckpointConfig.ts"
-import * as CheckpointWriter from "../src/policy/huggingface/CheckpointWriter.ts"
 import { PolicyModel } from "../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import * as Prompt from "../src/policy/Prompt.ts"
@@ -38,8 +36,8 @@ import * as Mixture from "../src/task/Mixture.ts"
 import { TextConfig } from "../src/task/TextConfig.ts"
 import * as TextPrompts from "../src/task/TextPrompts.ts"
 import * as ByteAlphabet from "../src/tokenizer/ByteAlphabet.ts"
-import * as TokenizerFile from "../src/tokenizer/TokenizerFile.ts"
 import * as TrainingState from "../src/training/TrainingState.ts"
+import * as TextModel from "./TextModel.ts"
 
 /** Shape of Qwen2.5-0.5B: 494 million weights. */
 const shape = new Transformer.DecoderConfig({
@@ -73,63 +71,19 @@ const index = SidIndex.make(
 
 /** Returns the files of the tokenizer. */
 const tokenizerFiles = (): ReadonlyMap<string, Uint8Array> => {
-  const vocabulary = new Map<string, number>(ByteAlphabet.characters.map((token, id) => [token, id]))
-  const merges: Array<string> = []
-  const merge = (left: string, right: string) => {
-    if (vocabulary.has(left + right)) return
-    vocabulary.set(left + right, vocabulary.size)
-    merges.push(`${left} ${right}`)
-  }
-  for (const { categories, description, title } of shop.items) {
-    for (const word of [title, description, ...categories].join(" ").match(/ ?[A-Za-z]+/g) ?? []) {
-      const spelled = ByteAlphabet.spell(word)
-      for (let i = 1; i < spelled.length; i++) merge(spelled.slice(0, i), spelled[i]!)
-    }
-  }
+  const merges = new TextModel.Merges()
+  merges.addWords(
+    shop.items.map(({ categories, description, title }) => [title, description, ...categories].join(" "))
+  )
   // Bytes above 127 are rare in the shop's texts: these stand for the tokens of other languages.
-  const rare = [...vocabulary.keys()]
+  const rare = [...merges.vocabulary.keys()]
   for (const left of ByteAlphabet.characters.slice(128)) {
-    for (const right of rare) if (vocabulary.size < mergedTokens) merge(left, right)
+    for (const right of rare) if (merges.vocabulary.size < mergedTokens) merges.add(left, right)
   }
-  const added = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"].map((content) => ({ content, special: true }))
-  while (vocabulary.size + added.length < tokens) {
-    added.push({ content: `<|unused_${added.length}|>`, special: true })
-  }
-  const json = TokenizerFile.assemble(
-    Object.fromEntries(vocabulary),
-    merges.join("\n"),
-    "qwen2",
-    added.map((token, i) => ({ id: vocabulary.size + i, ...token }))
-  )
-  const config = { eos_token: "<|endoftext|>", pad_token: "<|endoftext|>", tokenizer_class: "Qwen2Tokenizer" }
-  return new Map([
-    ["tokenizer.json", Buffer.from(JSON.stringify(json))],
-    ["tokenizer_config.json", Buffer.from(JSON.stringify(config))]
-  ])
+  const added = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+  while (merges.vocabulary.size + added.length < tokens) added.push(`<|unused_${added.length}|>`)
+  return merges.files(added)
 }
-
-/** Writes the folder; the weights of one tensor are in memory at a time. */
-const write = Effect.fnUntraced(function*(folder: string) {
-  // As many draws as the prime says are cycled through: 494 million would take minutes.
-  const cycle = Float32Array.from({ length: 1_000_003 }, Random.normal(7, 3))
-  let at = 0
-  const specs = Transformer.parameters(shape, () => cycle[at = (at + 1) % cycle.length]!)
-  const weights = new Map(
-    Object.entries(specs).map(([name, { initialize, shape }]) => [name, {
-      shape,
-      get data() {
-        const values = new Float32Array(shape.reduce((a, b) => a * b, 1))
-        initialize(values)
-        return values
-      }
-    }])
-  )
-  yield* CheckpointWriter.write(folder, {
-    config: yield* CheckpointConfig.ofDecoder(shape, "BF16"),
-    weights,
-    files: tokenizerFiles()
-  })
-})
 
 /** What one process does. */
 interface Task {
@@ -300,7 +254,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const task = JSON.parse(process.argv[2]!) as Task
   const { mode } = task
   const result = mode === "write"
-    ? await Effect.runPromise(write(task.folder).pipe(Effect.provide(NodeServices.layer)))
+    ? await Effect.runPromise(
+      TextModel.write(task.folder, shape, "BF16", tokenizerFiles()).pipe(Effect.provide(NodeServices.layer))
+    )
     : await Effect.runPromise(measure({ ...task, mode }).pipe(Effect.provide(NodeServices.layer)))
   process.stdout.write(JSON.stringify(result ?? null))
 }

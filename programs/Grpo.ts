@@ -70,6 +70,12 @@ export interface GrpoData {
   readonly origin?: number | undefined
 }
 
+/** Returns the prompts of every step. */
+const promptsFor = (grpo: GrpoConfig, data: GrpoData, seed: number): Prompts.Prompts => {
+  const validated = new Set(Trial.usersOf(grpo, data, seed).map(({ user }) => user))
+  return Prompts.make({ ...data, validated }, promptsOf(grpo), seed)
+}
+
 /** Hooks of the loop for programs in code. */
 export interface GrpoHooks<E = never, R = never> {
   /** Function called with the record of every step; a failure ends the training. @default none */
@@ -94,7 +100,7 @@ export const train = Effect.fn("Grpo.train")(
     const log = yield* RunLog
     const progress = yield* Progress
     const { space } = yield* Sids
-    const prompts = Prompts.make(data, promptsOf(grpo), seed)
+    const prompts = promptsFor(grpo, data, seed)
     const asked = grpo.promptsPerStep * grpo.rollout.overGeneration
     const advantage = advantageOf(grpo)
     const isAnchor = ({ rollout }: DynamicSampling.RewardedRollout) =>
@@ -268,7 +274,7 @@ const improve = Effect.fn("grpo")(function*(options: GrpoOptions) {
     origin: start.step
   }
   const asked = promptsOf(settings.grpo, options.rewards === undefined ? "named" : "others")
-  const prompts = Prompts.make(data, asked, settings.seed)
+  const prompts = promptsFor(new GrpoConfig({ ...settings.grpo, prompts: asked }), data, settings.seed)
   const rollouts = RolloutPlace.layer(
     Rollouts.layer(settings.grpo, {
       historyExcluded,

@@ -29,17 +29,25 @@ export interface TrialData {
   readonly origin?: number | undefined
 }
 
+/** Returns the users of validation. */
+export const usersOf = (
+  { validationUsers }: Pick<GrpoConfig, "validationUsers">,
+  { validation }: Pick<TrialData, "validation">,
+  seed: number
+): ReadonlyArray<Example> => TrainingState.sample(validation, validationUsers, seed)
+
 /** Measures the policy of the context, which must be the one before training. `kind` names the phase. */
 export const make = Effect.fn("Trial.make")(function*(
   kind: string,
-  { mixtures, validationBeams, validationUsers }: Pick<GrpoConfig, "mixtures" | "validationBeams" | "validationUsers">,
+  config: Pick<GrpoConfig, "mixtures" | "validationBeams" | "validationUsers">,
   data: TrialData,
   seed: number
 ) {
   const store = yield* PolicyParameters
   const log = yield* RunLog
   const progress = yield* Progress
-  const users = TrainingState.sample(data.validation, validationUsers, seed)
+  const { mixtures, validationBeams } = config
+  const users = usersOf(config, data, seed)
   const popularity = Popularity.count(data.sequences, (yield* Sids).index.sids.length)
   const rank = Effect.scoped(Effect.flatMap(store.evaluation, (weights) => {
     const validating = progress.part(`${kind} validation`, users.length, "users")

@@ -61,6 +61,12 @@ export interface PromptData {
    * @default none
    */
   readonly times?: ReadonlyArray<Float64Array> | undefined
+  /**
+   * Users on whom the policy is validated: their whole sequences are what it is asked about there, so they are no prompts,
+   * unless that would leave out more than half of all users.
+   * @default none
+   */
+  readonly validated?: ReadonlySet<number> | undefined
 }
 
 /** Source of the prompts of each step. */
@@ -72,17 +78,20 @@ export interface Prompts {
 }
 
 /** Builds the prompts of the positions that the settings allow. */
-export const make = ({ sequences, times }: PromptData, config: PromptsConfig, seed: number): Prompts => {
+export const make = ({ sequences, times, validated }: PromptData, config: PromptsConfig, seed: number): Prompts => {
   const unlabelled = config.positions === "unlabelled"
   const recent = config.positions === "held-out" ? 1 : config.recent ?? Infinity
   /** Returns the first position of a user; a position is the number of events before it. */
   const firstOf = (length: number) => unlabelled ? length : Math.max(1, length - recent)
   const countOf = (length: number) => unlabelled ? Math.min(1, length) : Math.max(0, length - firstOf(length))
+  const leftOut = unlabelled && validated !== undefined && 2 * validated.size <= sequences.length
+    ? validated
+    : undefined
   const users: Array<number> = []
   /** The positions of user `users[i]` have the numbers `starts[i] .. starts[i + 1] - 1`. */
   const starts = [0]
   for (const [user, { length }] of sequences.entries()) {
-    if (countOf(length) === 0) continue
+    if (countOf(length) === 0 || leftOut?.has(user)) continue
     users.push(user)
     starts.push(starts.at(-1)! + countOf(length))
   }

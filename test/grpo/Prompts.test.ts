@@ -74,6 +74,17 @@ describe("Prompts.make", () => {
     assert.isTrue(drawn.every(({ target }) => target === Prompts.noTarget))
   })
 
+  it("does not ask after the whole sequences of validation, unless most users would be left out", () => {
+    const asked = (positions: "unlabelled" | "training", validated: ReadonlyArray<number>) => {
+      const config = Schema.decodeSync(Prompts.PromptsConfig)({ positions })
+      const prompts = Prompts.make({ sequences, validated: new Set(validated) }, config, 5)
+      return new Set(prompts.draw(1, prompts.positions).map(({ history }) => history.user))
+    }
+    assert.deepStrictEqual([...asked("unlabelled", [0, 1, 5])].toSorted(), [2, 3, 4, 6])
+    assert.deepStrictEqual([...asked("unlabelled", [0, 3, 4, 5])].toSorted(), [0, 2, 3, 4, 5, 6])
+    assert.deepStrictEqual([...asked("training", [0, 1, 5])].toSorted(), [0, 3, 4, 6])
+  })
+
   it("cuts the chosen share of the histories to any number of their newest items, the same in every process", () => {
     for (const order of ["epochs", "random"] as const) {
       const [whole, cut] = [make({ order }), make({ order, shortShare: 0.5 })]
