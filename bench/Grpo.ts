@@ -49,7 +49,7 @@ import { type TensorError } from "../src/tensor/TensorError.ts"
 import { type TensorRuntime } from "../src/tensor/TensorRuntime.ts"
 import { type Benchmark } from "./Benchmark.ts"
 import * as Decode from "./Decode.ts"
-import { shapeOf } from "./Engine.ts"
+import { decoder, shapeOf } from "./Engine.ts"
 import * as Scoped from "./Scoped.ts"
 import * as TextModel from "./TextModel.ts"
 
@@ -112,7 +112,6 @@ const ofSids = (width: number) => (): Promise<Prepared> => {
 const textTokens = 1023
 
 const ofText = (width: number) => async ({ histories, index }: Catalogue): Promise<Prepared> => {
-  const { feedForward, heads, layers } = shapeOf(width)
   const end = "<|endoftext|>"
   const words: Words = {
     ofHistory: (items, item) =>
@@ -125,19 +124,9 @@ const ofText = (width: number) => async ({ histories, index }: Catalogue): Promi
   const pieces = words.ofHistory(histories[0]!, 0, undefined).prompt.filter((piece) => typeof piece === "string")
   const merges = TextModel.qwen([...pieces, ", "], textTokens)
   const shape = new DecoderConfig({
+    ...decoder(shapeOf(width)),
     vocabulary: merges.vocabulary.size + 1,
-    width,
-    layers,
-    heads,
-    keyValueHeads: heads,
-    headWidth: width / heads,
-    feedForward,
-    maxPositions: 1024,
-    ropeTheta: 10_000,
-    attentionBias: true,
-    queryKeyNorm: false,
-    tied: true,
-    epsilon: 1e-6
+    attentionBias: true
   })
   const folder = await mkdtemp(join(tmpdir(), "sidereal-text-"))
   await Effect.runPromise(
@@ -145,7 +134,7 @@ const ofText = (width: number) => async ({ histories, index }: Catalogue): Promi
   )
   const config = Schema.decodeSync(TextPolicyConfig)({ folder, train: "all", start: "around-mean" })
   return {
-    layers,
+    layers: shape.layers,
     policy: TextPolicy.layer(config, words, 1).pipe(
       Layer.provide([
         ItemEmbeddings.layer({ rows: index.sids.length, width: 0, data: new Float32Array() }),
