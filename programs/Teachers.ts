@@ -13,10 +13,10 @@ import { type GrpoConfig } from "../src/grpo/Grpo.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import { Progress } from "../src/run/Progress.ts"
 import { RunLog } from "../src/run/RunLog.ts"
-import * as TrainingState from "../src/training/TrainingState.ts"
 import * as Note from "./Note.ts"
 import type * as Prepare from "./Prepare.ts"
 import * as RunSasRec from "./RunSasRec.ts"
+import * as Trial from "./Trial.ts"
 import { Workspace } from "./Workspace.ts"
 
 /** Returns whether rollouts need the teacher; rewards ask for it themselves. */
@@ -74,12 +74,12 @@ export const times = (rewards: GrpoConfig["rewards"], factor: number): GrpoConfi
  */
 export const weigh = Effect.fn("Teachers.weigh")(function*(
   teacher: Scorer,
-  { teacherWeights, validationBeams, validationUsers }: GrpoConfig,
-  { historyExcluded, validation }: { readonly historyExcluded: boolean; readonly validation: ReadonlyArray<Example> },
+  grpo: GrpoConfig,
+  data: { readonly historyExcluded: boolean; readonly validation: ReadonlyArray<Example> },
   seed: number
 ) {
-  const [first, ...others] = teacherWeights
-  const users = TrainingState.sample(validation, validationUsers, seed)
+  const [first, ...others] = grpo.teacherWeights
+  const users = Trial.usersOf(grpo, data, seed)
   if (first === undefined || users.length === 0) return 1
   const log = yield* RunLog
   const progress = yield* Progress
@@ -90,8 +90,8 @@ export const weigh = Effect.fn("Teachers.weigh")(function*(
       store.evaluation,
       (own) =>
         PriorWeight.choose(users, own, ScorerPrior.make(teacher, { weight: first }), [first, ...others], {
-          beams: validationBeams,
-          historyExcluded,
+          beams: grpo.validationBeams,
+          historyExcluded: data.historyExcluded,
           progress: (done) => tracker.update(done)
         })
     )
