@@ -99,19 +99,15 @@ interface Prepared {
   readonly remove: () => Promise<void>
 }
 
-const ofSids = (width: number) => (): Promise<Prepared> => {
+const ofSids = async (width: number): Promise<Prepared> => {
   const config = Decode.flat(width)
-  return Promise.resolve({
-    layers: config.layers,
-    policy: FlatPolicy.layer(config, 1),
-    remove: () => Promise.resolve()
-  })
+  return { layers: config.layers, policy: FlatPolicy.layer(config, 1), remove: async () => {} }
 }
 
 /** Tokens of texts in the peer's small vocabulary. */
 const textTokens = 1023
 
-const ofText = (width: number) => async ({ histories, index }: Catalogue): Promise<Prepared> => {
+const ofText = async (width: number, { histories, index }: Catalogue): Promise<Prepared> => {
   const end = "<|endoftext|>"
   const words: Words = {
     ofHistory: (items, item) =>
@@ -148,7 +144,7 @@ const ofText = (width: number) => async ({ histories, index }: Catalogue): Promi
 const grpo = (
   name: string,
   width: number,
-  policyOf: (width: number) => (catalogue: Catalogue) => Promise<Prepared>,
+  policyOf: (width: number, catalogue: Catalogue) => Promise<Prepared>,
   peer: ReadonlyArray<string>
 ): Benchmark => ({
   name,
@@ -163,7 +159,7 @@ const grpo = (
   prepare: async () => {
     const catalogue = await Decode.catalogue("train", 400)
     const { histories, index, source, targets } = catalogue
-    const { layers, policy, remove } = await policyOf(width)(catalogue)
+    const { layers, policy, remove } = await policyOf(width, catalogue)
     const engine = await Scoped.open(
       services.pipe(
         Layer.provideMerge(PolicyParameters.layer),
