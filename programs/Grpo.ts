@@ -72,7 +72,7 @@ export interface GrpoData {
 
 /** Returns the prompts of every step. */
 const promptsFor = (grpo: GrpoConfig, data: GrpoData, seed: number): Prompts.Prompts => {
-  const validated = new Set(Trial.usersOf(grpo, data, seed).map(({ user }) => user))
+  const validated = Trial.usersOf(grpo, data, seed).map(({ history }) => history)
   return Prompts.make({ ...data, validated }, promptsOf(grpo), seed)
 }
 

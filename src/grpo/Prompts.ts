@@ -62,11 +62,11 @@ export interface PromptData {
    */
   readonly times?: ReadonlyArray<Float64Array> | undefined
   /**
-   * Users on whom the policy is validated: their whole sequences are what it is asked about there, so they are no prompts,
-   * unless that would leave out more than half of all users.
+   * Histories after which the policy is validated. Whole sequences that equal one are no prompts, unless that would leave
+   * out more than half of all.
    * @default none
    */
-  readonly validated?: ReadonlySet<number> | undefined
+  readonly validated?: ReadonlyArray<Int32Array> | undefined
 }
 
 /** Source of the prompts of each step. */
@@ -84,14 +84,14 @@ export const make = ({ sequences, times, validated }: PromptData, config: Prompt
   /** Returns the first position of a user; a position is the number of events before it. */
   const firstOf = (length: number) => unlabelled ? length : Math.max(1, length - recent)
   const countOf = (length: number) => unlabelled ? Math.min(1, length) : Math.max(0, length - firstOf(length))
-  const leftOut = unlabelled && validated !== undefined && 2 * validated.size <= sequences.length
-    ? validated
-    : undefined
+  const asked = new Set(unlabelled ? validated?.map(String) : [])
+  const leftOut = sequences.map((items) => asked.size > 0 && asked.has(String(items)))
+  const isAnyLeftOut = 2 * leftOut.filter(Boolean).length <= sequences.length
   const users: Array<number> = []
   /** The positions of user `users[i]` have the numbers `starts[i] .. starts[i + 1] - 1`. */
   const starts = [0]
   for (const [user, { length }] of sequences.entries()) {
-    if (countOf(length) === 0 || leftOut?.has(user)) continue
+    if (countOf(length) === 0 || (isAnyLeftOut && leftOut[user])) continue
     users.push(user)
     starts.push(starts.at(-1)! + countOf(length))
   }

@@ -77,7 +77,7 @@ describe("Prompts.make", () => {
   it("does not ask after the whole sequences of validation, unless most users would be left out", () => {
     const asked = (positions: "unlabelled" | "training", validated: ReadonlyArray<number>) => {
       const config = Schema.decodeSync(Prompts.PromptsConfig)({ positions })
-      const prompts = Prompts.make({ sequences, validated: new Set(validated) }, config, 5)
+      const prompts = Prompts.make({ sequences, validated: validated.map((user) => sequences[user]!) }, config, 5)
       return new Set(prompts.draw(1, prompts.positions).map(({ history }) => history.user))
     }
     assert.deepStrictEqual([...asked("unlabelled", [0, 1, 5])].toSorted(), [2, 3, 4, 6])
