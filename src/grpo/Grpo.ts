@@ -150,15 +150,22 @@ export const conflicts = (
   return found
 }
 
-/** Returns the settings of the prompts, with `automatic` positions decided; `rewards` tells whether others are used. */
+/**
+ * Returns the settings of the prompts, with `automatic` positions and the share without an answer decided; `rewards`
+ * tells whether others are used.
+ */
 export const promptsOf = (
   { objective, prompts, rewards: named, rollout }: GrpoConfig,
   rewards: "named" | "others" = "named"
 ): PromptsConfig => {
-  if (prompts.positions !== "automatic") return prompts
   const isAnswerRead = rewards === "others" || rollout.answer !== "as-drawn" || rollout.hintShare > 0 ||
     objective.anchor > 0 || Object.entries(named).some(([name, weight]) => weight !== 0 && comparing.has(name))
-  return new PromptsConfig({ ...prompts, positions: isAnswerRead ? "training" : "unlabelled" })
+  const { positions, unlabelledShare } = prompts
+  return new PromptsConfig({
+    ...prompts,
+    positions: positions !== "automatic" ? positions : isAnswerRead ? "training" : "unlabelled",
+    unlabelledShare: isAnswerRead ? 0 : unlabelledShare
+  })
 }
 
 /** Returns whether no reward applies to any prompt, so that nothing can be learned. */

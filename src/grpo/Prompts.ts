@@ -27,6 +27,14 @@ export class PromptsConfig extends Schema.Class<PromptsConfig>("sidereal/grpo/Pr
   positions: Schema.Literals(["training", "held-out", "unlabelled", "automatic"]).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed("training" as const))
   ),
+  /**
+   * Share of a step's prompts that are whole sequences without an answer, instead of one of `positions`; 0 to 1. There
+   * are none where a setting of GRPO reads an answer.
+   * @default 0
+   */
+  unlabelledShare: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(1)).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(0))
+  ),
   /** Number of the last positions of each user that are used, at least 1; read by training positions alone. @default all */
   recent: Schema.optionalKey(Count),
   /** Number of the most recent items of a history that are kept, at least 1. @default all */
@@ -78,7 +86,22 @@ export interface Prompts {
 }
 
 /** Builds the prompts of the positions that the settings allow. */
-export const make = ({ sequences, times, validated }: PromptData, config: PromptsConfig, seed: number): Prompts => {
+export const make = (data: PromptData, config: PromptsConfig, seed: number): Prompts => {
+  const labelled = ofPositions(data, config, seed)
+  if (config.unlabelledShare === 0) return labelled
+  const whole = ofPositions(data, new PromptsConfig({ ...config, positions: "unlabelled" }), seed)
+  return {
+    positions: labelled.positions,
+    draw: (step, count) => {
+      const share = whole.positions === 0 ? 0 : Math.round(config.unlabelledShare * count)
+      const drawn = [...labelled.draw(step, count - share), ...whole.draw(step, share)]
+      return drawn.map((prompt, ordinal) => ({ ...prompt, ordinal }))
+    }
+  }
+}
+
+/** Builds the prompts of one kind of positions. */
+const ofPositions = ({ sequences, times, validated }: PromptData, config: PromptsConfig, seed: number): Prompts => {
   const unlabelled = config.positions === "unlabelled"
   const recent = config.positions === "held-out" ? 1 : config.recent ?? Infinity
   /** Returns the first position of a user; a position is the number of events before it. */

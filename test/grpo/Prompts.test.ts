@@ -85,6 +85,23 @@ describe("Prompts.make", () => {
     assert.deepStrictEqual([...asked("training", [0, 1, 5])].toSorted(), [0, 3, 4, 6])
   })
 
+  it("takes a share of the prompts of every step from whole sequences, each kind in its own epochs", () => {
+    for (const order of ["epochs", "random"] as const) {
+      const [labelled, whole] = [make({ order }), make({ order, positions: "unlabelled" })]
+      const mixed = make({ order, unlabelledShare: 0.3 })
+      assert.strictEqual(mixed.positions, labelled.positions)
+      for (let step = 1; step <= 20; step++) {
+        const drawn = mixed.draw(step, 10)
+        assert.deepStrictEqual(drawn.map(({ ordinal }) => ordinal), Array.from({ length: 10 }, (_, i) => i))
+        const plain = drawn.map(({ history, target }) => ({ history, target }))
+        const expected = [...labelled.draw(step, 7), ...whole.draw(step, 3)]
+        assert.deepStrictEqual(plain, expected.map(({ history, target }) => ({ history, target })))
+      }
+    }
+    const all = make({ unlabelledShare: 1 }).draw(1, 5)
+    assert.isTrue(all.length === 5 && all.every(({ target }) => target === Prompts.noTarget))
+  })
+
   it("cuts the chosen share of the histories to any number of their newest items, the same in every process", () => {
     for (const order of ["epochs", "random"] as const) {
       const [whole, cut] = [make({ order }), make({ order, shortShare: 0.5 })]

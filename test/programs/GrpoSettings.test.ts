@@ -52,11 +52,14 @@ describe("GRPO by its settings", () => {
     }
   })
 
-  it.effect("decides automatic positions by whether a setting reads an answer", () =>
+  it.effect("asks whole sequences only where no setting reads an answer", () =>
     Effect.gen(function*() {
       const positionsOf = Effect.fnUntraced(function*(given: object, rewards?: "others") {
-        const { grpo } = yield* Settings.decode({ grpo: { prompts: { positions: "automatic" }, ...given } }, "a test")
-        return Grpo.promptsOf(grpo, rewards).positions
+        const prompts = { positions: "automatic", unlabelledShare: 0.5 }
+        const { grpo } = yield* Settings.decode({ grpo: { prompts, ...given } }, "a test")
+        const { positions, unlabelledShare } = Grpo.promptsOf(grpo, rewards)
+        assert.strictEqual(unlabelledShare, positions === "unlabelled" ? 0.5 : 0)
+        return positions
       })
       for (const given of [{}, { rewards: { collaborative: 1, popularity: 1, rule: 0 } }]) {
         assert.strictEqual(yield* positionsOf(given), "unlabelled")
@@ -73,6 +76,9 @@ describe("GRPO by its settings", () => {
       }
       assert.strictEqual(yield* positionsOf({}, "others"), "training")
       assert.strictEqual(yield* positionsOf({ prompts: { positions: "held-out" } }), "held-out")
+      const mixed = { prompts: { positions: "training", unlabelledShare: 0.5 } } as const
+      const { grpo } = yield* Settings.decode({ grpo: mixed }, "a test")
+      assert.include(Grpo.promptsOf(grpo), mixed.prompts)
     }))
 
   it.effect("keeps its own defaults beside a field that is given", () =>

@@ -36,6 +36,7 @@ export const make = (
   const starts = [0]
   const edges: Array<number> = []
   const paths: Array<Array<Int32Array>> = []
+  const children = new Int32Array(space.width)
   for (const { leaves } of groups) {
     const known = new Set<number>()
     /** Index of the edge to each child; `endOf` holds that of the end of each inner node. */
@@ -46,7 +47,8 @@ export const make = (
       known.add(node)
       if (node > 0) visit(space.parent(node))
       nodes.push(node)
-      for (const child of LeafSpace.childNodes(space, node)) {
+      const count = space.children(node, children)
+      for (const child of children.subarray(0, count)) {
         edgeTo.set(child, edges.length)
         edges.push(space.code(child))
       }
