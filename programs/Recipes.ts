@@ -11,8 +11,16 @@ export const recipes: Readonly<Record<Families.Family, Settings.PartialSettings>
   flat: { family: "flat" },
   item: {
     family: "item",
-    item: { batchItems: 256, repeats: true, dropout: { input: 0.4, residual: 0.5, head: 0.5 } },
-    sft: { epochs: 16 }
+    item: {
+      batchItems: 256,
+      content: "text",
+      labelSmoothing: 0.1,
+      repeats: true,
+      dropout: { input: 0.4, attention: 0.2, residual: 0.5, head: 0.5 }
+    },
+    sft: { epochs: 14, validationUsers: 2000 },
+    // Training positions alone teach most and cost breadth, which whole sequences keep.
+    grpo: { prompts: { unlabelledShare: 0.5 } }
   },
   parallel: {
     family: "parallel",
