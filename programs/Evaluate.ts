@@ -13,7 +13,6 @@ import * as ItemHeadScorer from "../src/evaluation/baseline/ItemHeadScorer.ts"
 import * as Popularity from "../src/evaluation/baseline/Popularity.ts"
 import * as SasRecScorer from "../src/evaluation/baseline/sasrec/SasRecScorer.ts"
 import * as Scorer from "../src/evaluation/baseline/Scorer.ts"
-import * as ScorerFusion from "../src/evaluation/baseline/ScorerFusion.ts"
 import * as EvaluationRecord from "../src/evaluation/EvaluationRecord.ts"
 import { type ModelRow, type WeightChoice } from "../src/evaluation/EvaluationRecord.ts"
 import * as Evaluator from "../src/evaluation/Evaluator.ts"
@@ -150,28 +149,29 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
       return lists
     })
 
-    /** Ranks the test users by a policy's item head, alone and with the scorer at the weight chosen by validation. */
-    const rankItems = Effect.fnUntraced(function*(phase: string, weights: Weights) {
+    /**
+     * Ranks the test users by a policy's item head, alone and with the scorer at the weight chosen by validation; `step`
+     * is that of the policy's checkpoint.
+     */
+    const rankItems = Effect.fnUntraced(function*(phase: string, step: number, weights: Weights) {
       const { scoreItems } = yield* PolicyModel
+      const [first, ...others] = fusionWeights
       if (Option.isNone(scoreItems)) return
-      const head = yield* byScores(() =>
-        ItemHeadScorer.make(EvaluationRecord.itemHeadName(phase), scoreItems.value, weights)
-      )
-      const fused = (weight: number) =>
-        ScorerFusion.make(
-          [{ scorer: head, weight: 1, scale: { kind: "logMass", epsilon: 1e-12 } }, { scorer, weight }],
-          EvaluationRecord.rowName(head.name, scorer.name)
-        )
-      const measured = yield* Effect.forEach(
-        fusionWeights,
-        (weight) =>
-          Effect.map(Evaluator.byScores(sample, fused(weight), historyExcluded), ({ ranks }) => ({
+      const name = EvaluationRecord.itemHeadName(phase)
+      const head = yield* byScores(() => ItemHeadScorer.make(name, scoreItems.value, weights))
+      const measured = (weight: number) =>
+        Effect.map(
+          Evaluator.byScores(sample, weight === 0 ? head : Fusion.withItemHead(head, scorer, weight), historyExcluded),
+          ({ ranks }) => ({
             weight,
-            ndcg: Evaluator.perUserNdcg(ranks, 10).reduce((a, b) => a + b, 0)
-          }))
-      )
-      const [first, ...others] = measured
-      if (first !== undefined) yield* byScores(() => fused(PriorWeight.best([first, ...others]).weight))
+            ndcg: Evaluator.perUserNdcg(ranks, 10).reduce((a, b) => a + b, 0) / Math.max(1, ranks.length)
+          })
+        )
+      const alone = yield* measured(0)
+      const above = [yield* measured(first), ...(yield* Effect.forEach(others, measured))] as const
+      const { weight } = PriorWeight.best(above)
+      choices.push({ phase: name, step, weights: [alone, ...above], weight })
+      yield* byScores(() => Fusion.withItemHead(head, scorer, weight))
     })
 
     /** Ranks the test users by the control of GRPO, alone, if it went on from the supervised policy as it is. */
@@ -204,7 +204,7 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
           examples,
           yield* rank(phase, weights, Fusion.prior(scorer, chosen.weight))
         )
-        yield* rankItems(phase, weights)
+        yield* rankItems(phase, step, weights)
       }))
     }
   }).pipe(Effect.provide(Policies.layer(policy, dataset, index)))

@@ -7,6 +7,7 @@ import type * as Prior from "../src/decode/Prior.ts"
 import * as ItemKnn from "../src/evaluation/baseline/ItemKnn.ts"
 import * as SasRecScorer from "../src/evaluation/baseline/sasrec/SasRecScorer.ts"
 import { type Scorer } from "../src/evaluation/baseline/Scorer.ts"
+import * as ScorerFusion from "../src/evaluation/baseline/ScorerFusion.ts"
 import * as ScorerPrior from "../src/evaluation/baseline/ScorerPrior.ts"
 import * as EvaluationRecord from "../src/evaluation/EvaluationRecord.ts"
 import * as PriorWeight from "../src/evaluation/PriorWeight.ts"
@@ -28,6 +29,13 @@ export const scorer = Effect.fnUntraced(function*(name: string, prepared: Prepar
 
 /** Makes the prior of a scorer with a weight. */
 export const prior = (scorer: Scorer, weight: number): Prior.Prior => ScorerPrior.make(scorer, { share, weight })
+
+/** Makes the scorer of an item head with a scorer of a weight beside it. */
+export const withItemHead = (head: Scorer, scorer: Scorer, weight: number): Scorer =>
+  ScorerFusion.make(
+    [{ scorer: head, weight: 1, scale: { kind: "logMass", epsilon: 1e-12 } }, { scorer, weight }],
+    EvaluationRecord.rowName(head.name, scorer.name)
+  )
 
 /** Chooses the best policy and weight by validation; ties go to a policy alone. Returns undefined without policies. */
 export const decide = (

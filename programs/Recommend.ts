@@ -3,14 +3,17 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import { CatalogError, EmptyHistory, UnknownUser } from "../src/catalog/CatalogError.ts"
 import { type Dataset } from "../src/catalog/Dataset.ts"
 import { type History } from "../src/catalog/History.ts"
 import * as TitleSearch from "../src/catalog/TitleSearch.ts"
 import { LeafDecoder } from "../src/decode/LeafDecoder.ts"
+import * as ItemHeadScorer from "../src/evaluation/baseline/ItemHeadScorer.ts"
+import { type Scorer } from "../src/evaluation/baseline/Scorer.ts"
 import * as EvaluationRecord from "../src/evaluation/EvaluationRecord.ts"
 import * as PolicyRanking from "../src/evaluation/PolicyRanking.ts"
-import * as Group from "../src/grpo/Grpo.ts"
+import { PolicyModel, type Weights } from "../src/policy/PolicyModel.ts"
 import { PolicyParameters } from "../src/policy/PolicyParameters.ts"
 import * as Prompt from "../src/policy/Prompt.ts"
 import { Checkpointer } from "../src/run/Checkpointer.ts"
@@ -24,7 +27,7 @@ import * as EvaluationFiles from "./EvaluationFiles.ts"
 import * as Fusion from "./Fusion.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
-import type * as RankingModels from "./RankingModels.ts"
+import * as RankingModels from "./RankingModels.ts"
 import * as RunSettings from "./RunSettings.ts"
 import { SettingsError } from "./SettingsError.ts"
 import * as Tokenize from "./Tokenize.ts"
@@ -38,8 +41,8 @@ export interface Question {
   readonly history?: string | undefined
   /** Number of recommendations, at least 1. */
   readonly count: number
-  /** Model that ranks. @default the best by validation */
-  readonly model?: RankingModels.Name | undefined
+  /** Name of the model that ranks, one of `RankingModels.names`. @default the best by validation */
+  readonly model?: string | undefined
 }
 
 /** Recommended item. */
@@ -47,9 +50,12 @@ export interface Recommendation {
   /** Key of the item in the data. */
   readonly item: string
   readonly title: string
-  /** Probability of the SID under the policy, 0 to 1. */
+  /** Probability of the SID under the policy, or of the item under its item head, 0 to 1. */
   readonly probability: number
-  /** Ranking score: the natural logarithm of the probability plus the weighted logarithm of the prior's share. */
+  /**
+   * Ranking score: the natural logarithm of the probability plus the weighted logarithm of the prior's share; of an item
+   * head with a prior their sum up to a constant.
+   */
   readonly score: number
   readonly sid: string
 }
@@ -96,21 +102,23 @@ const historyOf = (dataset: Dataset, question: Question): History | CatalogError
 
 /** Model that ranks. */
 interface Choice {
-  readonly phase: (typeof phases)[number]
+  readonly phase: RankingModels.RankingModel["phase"]
+  readonly isItemHead: boolean
   readonly weight: number
   /** Name of the prior's scorer. */
   readonly scorer: string
   readonly reason: string
 }
 
-/** Phases, latest last. */
-const phases = [Supervised.kind, Group.kind] as const
+/** Name of the generator or item head of a choice in the evaluation. */
+const headName = ({ isItemHead, phase }: Pick<Choice, "isItemHead" | "phase">): string =>
+  isItemHead ? EvaluationRecord.itemHeadName(phase) : phase
 
-/** Chooses the model: the requested one, else the best by the run's evaluation, else the latest policy alone. */
+/** Chooses the model: the requested one, else the best by the run's evaluation, else the latest generator alone. */
 const decide = Effect.fnUntraced(function*(asked: Question["model"]) {
   const { kept, run, settings } = yield* Workspace
   const made = yield* RunSettings.madeBy(run)
-  const trained = phases.filter((phase) => made[phase].best !== undefined)
+  const trained = RankingModels.phases.filter((phase) => made[phase].best !== undefined)
   const latest = trained.at(-1)
   if (latest === undefined) {
     return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: Supervised.kind }) })
@@ -121,23 +129,31 @@ const decide = Effect.fnUntraced(function*(asked: Question["model"]) {
   const fusion = record?.fusion
   const scorer = fusion?.scorer ?? settings.evaluation.prior
   if (asked !== undefined) {
-    const phase = phases.find((phase) => asked.startsWith(phase))!
+    const model = RankingModels.models.get(asked)
+    if (model === undefined) {
+      return yield* new SettingsError({
+        source: "the command line",
+        problems: [`model: Expected one of ${RankingModels.names.join(", ")}, got ${JSON.stringify(asked)}`]
+      })
+    }
+    const { isItemHead, phase, prior } = model
     if (!trained.includes(phase)) return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: phase }) })
-    const reason = "as asked"
-    if (asked === phase) return { phase, weight: 0, scorer, reason } satisfies Choice
-    const chosen = asked === `${phase}+${scorer}` ? fusion?.choices.find((one) => one.phase === phase) : undefined
+    const found = { phase, isItemHead, scorer, reason: "as asked" }
+    if (prior === undefined) return { ...found, weight: 0 } satisfies Choice
+    const chosen = prior === scorer ? fusion?.choices.find((one) => one.phase === headName(found)) : undefined
     return chosen === undefined
       ? yield* new SettingsError({
         source: "the command line",
         problems: [
           `model: ${asked} has no weight yet in ${run}; run \`sidereal evaluate --run ${run}\`, which chooses that of ` +
-          `evaluation.prior (${settings.evaluation.prior}), or use --model ${phase}`
+          `evaluation.prior (${settings.evaluation.prior}), or use --model ${asked.split("+")[0]}`
         ]
       })
-      : { phase, weight: chosen.weight, scorer, reason } satisfies Choice
+      : { ...found, weight: chosen.weight } satisfies Choice
   }
   const alone = (why: string): Choice => ({
     phase: latest,
+    isItemHead: false,
     weight: 0,
     scorer,
     reason: `${why}; \`sidereal evaluate --run ${run}\` chooses by validation`
@@ -146,15 +162,49 @@ const decide = Effect.fnUntraced(function*(asked: Question["model"]) {
   const isCurrent = trained.every((phase) =>
     fusion.choices.some((one) => one.phase === phase && one.step === made[phase].best)
   )
-  const phase = trained.find((phase) => phase === fusion.best.phase)
-  return !isCurrent || phase === undefined
+  const best = trained.flatMap((phase) => [false, true].map((isItemHead) => ({ phase, isItemHead })))
+    .find((one) => headName(one) === fusion.best.phase)
+  return !isCurrent || best === undefined
     ? alone("the run was trained further after its evaluation")
     : {
-      phase,
+      ...best,
       weight: fusion.best.weight,
       scorer,
       reason: `the best by validation, NDCG@10 ${fusion.best.ndcg.toFixed(4)}`
     } satisfies Choice
+})
+
+/** Item with its place in a ranking. */
+type Ranked = Omit<ReturnType<typeof PolicyRanking.rankedItems>[number], "group">
+
+/** Ranks the allowed items after a history by an item head, alone or with a scorer of a weight beside it. */
+const byItemHead = Effect.fnUntraced(function*(
+  { count, history, space, weights }: {
+    readonly history: History
+    readonly count: number
+    readonly space: LeafSpace.LeafSpace
+    readonly weights: Weights
+  },
+  choice: Choice,
+  prior: Scorer | undefined
+) {
+  const { scoreItems } = yield* PolicyModel
+  const { settings } = yield* Workspace
+  if (Option.isNone(scoreItems)) {
+    return yield* new SettingsError({
+      source: "the command line",
+      problems: [`model: the ${settings.family} policy has no item head; use --model ${choice.phase}`]
+    })
+  }
+  const head = ItemHeadScorer.make(headName(choice), scoreItems.value, weights)
+  const { data: probabilities } = yield* head.scores([history])
+  const { data: scores } = prior === undefined
+    ? { data: probabilities }
+    : yield* Fusion.withItemHead(head, prior, choice.weight).scores([history])
+  return Array.from(scores.keys()).filter((item) => space.leaf(item) >= 0)
+    .sort((a, b) => scores[b]! - scores[a]! || a - b)
+    .slice(0, count)
+    .map((item): Ranked => ({ item, logProb: Math.log(probabilities[item]!), score: Math.log(scores[item]!) }))
 })
 
 /**
@@ -172,10 +222,11 @@ export const program = Effect.fn("recommend")(function*(
   const history = historyOf(dataset, question)
   if (history instanceof CatalogError) return yield* history
   const { historyExcluded } = settings.evaluation
-  const { phase, reason, scorer, weight } = yield* decide(question.model)
+  const choice = yield* decide(question.model)
+  const { isItemHead, phase, reason, weight } = choice
 
   return yield* Effect.gen(function*() {
-    const prior = weight > 0 ? Fusion.prior(yield* Fusion.scorer(scorer, prepared), weight) : undefined
+    const scorer = weight > 0 ? yield* Fusion.scorer(choice.scorer, prepared) : undefined
     const parameters = yield* PolicyParameters
     const whole = (yield* Sids).space
     const space = historyExcluded ? LeafSpace.without(whole, history.items) : whole
@@ -184,18 +235,25 @@ export const program = Effect.fn("recommend")(function*(
     if (step === undefined) {
       return yield* new RunError({ reason: new NoCheckpoint({ path: run, kind: phase }) })
     }
-    const [ranked] = yield* (yield* LeafDecoder).decode(
-      [{ prompt: Prompt.ofHistory(history), count: question.count, space, prior }],
-      yield* parameters.evaluation
-    )
+    const weights = yield* parameters.evaluation
+    const { count } = question
+    const byGenerator = Effect.gen(function*() {
+      const prior = scorer === undefined ? undefined : Fusion.prior(scorer, weight)
+      const [ranked] = yield* (yield* LeafDecoder).decode(
+        [{ prompt: Prompt.ofHistory(history), count, space, prior }],
+        weights
+      )
+      return PolicyRanking.rankedItems(space, ranked!).slice(0, count)
+    })
+    const ranked: ReadonlyArray<Ranked> = isItemHead
+      ? yield* byItemHead({ history, count, space, weights }, choice, scorer)
+      : yield* byGenerator
     const answer: Answer = {
       history: Array.from(history.items, (item) => dataset.items[item]!.title),
-      model: EvaluationRecord.rowName(phase, prior?.name),
+      model: EvaluationRecord.rowName(headName(choice), scorer?.name),
       weight,
       reason,
-      recommendations: PolicyRanking.rankedItems(space, ranked!).slice(0, question.count).map((
-        { item, logProb, score }
-      ) => ({
+      recommendations: ranked.map(({ item, logProb, score }) => ({
         item: dataset.items[item]!.key,
         title: dataset.items[item]!.title,
         probability: Math.exp(logProb),

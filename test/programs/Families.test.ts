@@ -7,7 +7,9 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Recipes from "../../programs/Recipes.ts"
+import type { Answer } from "../../programs/Recommend.ts"
 import * as Settings from "../../programs/Settings.ts"
+import type { EvaluationRecord } from "../../src/evaluation/EvaluationRecord.ts"
 import { good } from "./CommandLine.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "sidereal-families-"))
@@ -40,6 +42,38 @@ describe("a run of a family with an item head", () => {
         }
       }
       assert.strictEqual(record.invalid, 0)
+      const { best, choices } = record.fusion as NonNullable<EvaluationRecord["fusion"]>
+      assert.deepStrictEqual(
+        choices.map(({ phase }) => phase),
+        ["sft", "sft item head", "grpo", "grpo item head"]
+      )
+      const measured = choices.flatMap(({ phase, weights }) => weights.map((one) => ({ phase, ...one })))
+      assert.deepInclude(measured, best)
+      assert.isTrue(measured.every(({ ndcg }) => ndcg <= best.ndcg))
+      const ask = async (model: string, count: number): Promise<Answer> =>
+        JSON.parse(
+          (await good(
+            ...["recommend", "--run", run, "--user", "user-3", "--json"],
+            ...["--model", model, "--count", String(count)]
+          )).out
+        )
+      for (const model of ["grpo-item-head", "grpo-item-head+item-knn"]) {
+        const [few, all] = [await ask(model, 3), await ask(model, 1000)]
+        assert.strictEqual(all.model, model.replace("-item-head", " item head").replace("+", " + "))
+        assert.strictEqual(
+          all.weight,
+          model.includes("+") ? choices.find(({ phase }) => phase === "grpo item head")!.weight : 0
+        )
+        assert.deepStrictEqual(few.recommendations, all.recommendations.slice(0, 3))
+        const titles = all.recommendations.map(({ title }) => title)
+        assert.isTrue(titles.every((title) => !all.history.includes(title)))
+        assert.strictEqual(new Set(all.recommendations.map(({ item }) => item)).size, 40 - new Set(all.history).size)
+        assert.isAtMost(all.recommendations.reduce((sum, { probability }) => sum + probability, 0), 1)
+        for (const [i, { probability, score }] of all.recommendations.entries()) {
+          if (i > 0) assert.isAtMost(score, all.recommendations[i - 1]!.score)
+          if (!model.includes("+")) assert.closeTo(score, Math.log(probability), 1e-9)
+        }
+      }
       const before = readFileSync(join(run, "manifest.json"), "utf8")
       const answer = JSON.parse((await good("recommend", "--run", run, "--user", "user-3", "--json")).out)
       assert.isAbove(answer.recommendations.length, 0)

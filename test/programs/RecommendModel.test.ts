@@ -234,6 +234,8 @@ describe("what recommend ranks with", () => {
     const answer = JSON.parse(await good(...question, "--model", "sft+sasrec")) as Answer
     const weight = prior.fusion!.choices.find(({ phase }) => phase === "sft")!.weight
     assert.deepStrictEqual([answer.model, answer.weight], ["sft + sasrec", weight])
+    const headless = await run(...question, "--model", "sft-item-head")
+    assert.include(headless.failure!, "the flat policy has no item head; use --model sft")
     const other = await run(...question, "--model", "sft+item-knn")
     assert.include(other.failure!, "sft+item-knn has no weight yet")
     for (const name of trained()) rmSync(join(asked, "checkpoints", name), { recursive: true })
