@@ -202,7 +202,7 @@ const byItemHead = Effect.fnUntraced(function*(
     ? { data: probabilities }
     : yield* Fusion.withItemHead(head, prior, choice.weight).scores([history])
   return Array.from(scores.keys()).filter((item) => space.leaf(item) >= 0)
-    .sort((a, b) => scores[b]! - scores[a]! || a - b)
+    .toSorted((a, b) => scores[b]! - scores[a]! || a - b)
     .slice(0, count)
     .map((item): Ranked => ({ item, logProb: Math.log(probabilities[item]!), score: Math.log(scores[item]!) }))
 })

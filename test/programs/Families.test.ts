@@ -53,8 +53,16 @@ describe("a run of a family with an item head", () => {
       const ask = async (model: string, count: number): Promise<Answer> =>
         JSON.parse(
           (await good(
-            ...["recommend", "--run", run, "--user", "user-3", "--json"],
-            ...["--model", model, "--count", String(count)]
+            "recommend",
+            "--run",
+            run,
+            "--user",
+            "user-3",
+            "--json",
+            "--model",
+            model,
+            "--count",
+            String(count)
           )).out
         )
       for (const model of ["grpo-item-head", "grpo-item-head+item-knn"]) {
