@@ -36,6 +36,7 @@ import * as Fusion from "./Fusion.ts"
 import * as Note from "./Note.ts"
 import * as Policies from "./Policies.ts"
 import * as Prepare from "./Prepare.ts"
+import * as RankingModels from "./RankingModels.ts"
 import * as RunSasRec from "./RunSasRec.ts"
 import * as Tokenize from "./Tokenize.ts"
 import { Workspace } from "./Workspace.ts"
@@ -52,9 +53,6 @@ export const ExampleUser = Schema.Struct({
 
 /** @see ExampleUser */
 export type ExampleUser = typeof ExampleUser.Type
-
-/** Phases whose policies are evaluated, in order. */
-const phases = [Supervised.kind, Group.kind] as const
 
 /** Number of examples whose lists are in memory at once. */
 const together = 1024
@@ -155,8 +153,8 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
      */
     const rankItems = Effect.fnUntraced(function*(phase: string, step: number, weights: Weights) {
       const { scoreItems } = yield* PolicyModel
-      const [first, ...others] = fusionWeights
       if (Option.isNone(scoreItems)) return
+      const [first, ...others] = fusionWeights
       const name = EvaluationRecord.itemHeadName(phase)
       const head = yield* byScores(() => ItemHeadScorer.make(name, scoreItems.value, weights))
       const measured = (weight: number) =>
@@ -185,7 +183,7 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
       yield* rank(EvaluationRecord.continuedName, yield* parameters.evaluation)
     }).pipe(Effect.scoped)
 
-    for (const phase of phases) {
+    for (const phase of RankingModels.phases) {
       if (phase === Group.kind) yield* rankControl
       const step = yield* TrainingState.loadFinal(parameters, checkpointer, phase, settings[phase].optimizer)
       if (step === undefined) continue

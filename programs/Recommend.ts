@@ -197,10 +197,13 @@ const byItemHead = Effect.fnUntraced(function*(
     })
   }
   const head = ItemHeadScorer.make(headName(choice), scoreItems.value, weights)
-  const { data: probabilities } = yield* head.scores([history])
+  const scored = yield* head.scores([history])
+  const { data: probabilities } = scored
   const { data: scores } = prior === undefined
-    ? { data: probabilities }
-    : yield* Fusion.withItemHead(head, prior, choice.weight).scores([history])
+    ? scored
+    : yield* Fusion.withItemHead({ ...head, scores: () => Effect.succeed(scored) }, prior, choice.weight).scores([
+      history
+    ])
   return Array.from(scores.keys()).filter((item) => space.leaf(item) >= 0)
     .toSorted((a, b) => scores[b]! - scores[a]! || a - b)
     .slice(0, count)
