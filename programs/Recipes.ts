@@ -4,7 +4,7 @@
  * A run records its recipe in its manifest, so that later versions with other recipes continue it unchanged.
  */
 import * as Families from "./Families.ts"
-import type * as Settings from "./Settings.ts"
+import * as Settings from "./Settings.ts"
 
 /** Settings of new runs by family; `docs/recipe.md` has what was compared. */
 export const recipes: Readonly<Record<Families.Family, Settings.PartialSettings>> = {
@@ -46,6 +46,23 @@ export const recipes: Readonly<Record<Families.Family, Settings.PartialSettings>
   text: { family: "text" }
 }
 
+/**
+ * Settings of new runs on the generated shop, whose catalogue and users are few and where nobody buys the same again:
+ * the recipe of `item`, trained shorter at a higher rate.
+ */
+export const shop: Settings.PartialSettings = Settings.merge(recipes.item, {
+  item: { repeats: false },
+  sft: { epochs: 11, averagedCheckpoints: 3, learningRate: { peak: 1.5e-3 } },
+  // Continued sequences are as many as transitions; on the positions themselves the policy knows the answers.
+  grpo: {
+    steps: 240,
+    stepsPerValidation: 40,
+    validationUsers: 2000,
+    validationBeams: 50,
+    prompts: { positions: "automatic", continuedShare: 1 }
+  }
+})
+
 /** Names of the sizes, and the shapes of the policies that they stand for; `small` is the default. */
 export const sizes = {
   tiny: {
@@ -63,11 +80,15 @@ export const sizes = {
 } as const satisfies Readonly<Record<Families.Size, Settings.PartialSettings>>
 
 /**
- * Returns the recipe of a family by its name. Without a name it is that of `parallel` for data, and of `flat` for the
- * generated shop and for data that bring SIDs along, `hasSids`, which are too short for digits.
+ * Returns the recipe of a family by its name. Without a name it is that of `parallel` for data, of `item` for the
+ * generated shop, and of `flat` for data that bring SIDs along, `hasSids`, which are too short for digits. The shop has
+ * its own recipe of `item`.
  */
 export const of = (
-  family: unknown,
+  name: unknown,
   { hasData, hasSids }: { readonly hasData: boolean; readonly hasSids: boolean }
-): Settings.PartialSettings =>
-  recipes[Families.families.find((name) => name === family) ?? (hasData && !hasSids ? "parallel" : "flat")]
+): Settings.PartialSettings => {
+  const usual = hasSids ? "flat" : hasData ? "parallel" : "item"
+  const family = Families.families.find((known) => known === name) ?? usual
+  return family === "item" && !hasData ? shop : recipes[family]
+}

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as History from "../catalog/History.ts"
 import * as Random from "../statistics/Random.ts"
+import * as Continuation from "./Continuation.ts"
 
 const Count = Schema.Int.check(Schema.isGreaterThan(0))
 
@@ -33,6 +34,14 @@ export class PromptsConfig extends Schema.Class<PromptsConfig>("sidereal/grpo/Pr
    * @default 0
    */
   unlabelledShare: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(1)).pipe(
+    Schema.withDecodingDefaultKey(Effect.succeed(0))
+  ),
+  /**
+   * Share of the prompts without an answer whose whole sequence is continued by an item that followed its latest item in
+   * the sequence of another user; 0 to 1. Small data have few sequences, and continued ones are as the next requests.
+   * @default 0
+   */
+  continuedShare: Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0), Schema.isLessThanOrEqualTo(1)).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(0))
   ),
   /** Number of the last positions of each user that are used, at least 1; read by training positions alone. @default all */
@@ -103,6 +112,7 @@ export const make = (data: PromptData, config: PromptsConfig, seed: number): Pro
 /** Builds the prompts of one kind of positions. */
 const ofPositions = ({ sequences, times, validated }: PromptData, config: PromptsConfig, seed: number): Prompts => {
   const unlabelled = config.positions === "unlabelled"
+  const window = config.window ?? Infinity
   const recent = config.positions === "held-out" ? 1 : config.recent ?? Infinity
   /** Returns the first position of a user; a position is the number of events before it. */
   const firstOf = (length: number) => unlabelled ? length : Math.max(1, length - recent)
@@ -124,7 +134,7 @@ const ofPositions = ({ sequences, times, validated }: PromptData, config: Prompt
     const history = { user, items: sequences[user]!.subarray(0, at), times: times?.[user]?.subarray(0, at) }
     return {
       ordinal,
-      history: History.latest(history, config.window ?? at),
+      history: History.latest(history, window),
       target: unlabelled ? noTarget : sequences[user]![at]!
     }
   }
@@ -138,6 +148,18 @@ const ofPositions = ({ sequences, times, validated }: PromptData, config: Prompt
     }
     const user = users[low]!
     return prompt(ordinal, user, firstOf(sequences[user]!.length) + position - starts[low]!)
+  }
+
+  const continuation = unlabelled && config.continuedShare > 0 ? Continuation.make(sequences, times) : undefined
+  /** Continues the histories of the chosen share of a step's prompts. */
+  const extend = (prompts: ReadonlyArray<RolloutPrompt>, step: number): ReadonlyArray<RolloutPrompt> => {
+    if (continuation === undefined) return prompts
+    const next = Random.uniform(seed, 0x6793, step)
+    return prompts.map((one) =>
+      next() < config.continuedShare
+        ? { ...one, history: History.latest(continuation.continue(one.history, next), window) }
+        : one
+    )
   }
 
   /** Cuts the histories of the chosen share of a step's prompts. */
@@ -166,7 +188,7 @@ const ofPositions = ({ sequences, times, validated }: PromptData, config: Prompt
           const at = (step - 1) * count + ordinal
           return numbered(ordinal, orderOf(Math.floor(at / positions))[at % positions]!)
         })
-        return shorten(numbers, step)
+        return shorten(extend(numbers, step), step)
       }
       const next = Random.uniform(seed, 0x6790, step - 1)
       const random = Array.from({ length: count }, (_, ordinal) => {
@@ -174,7 +196,7 @@ const ofPositions = ({ sequences, times, validated }: PromptData, config: Prompt
         const { length } = sequences[user]!
         return prompt(ordinal, user, firstOf(length) + Math.floor(next() * countOf(length)))
       })
-      return shorten(random, step)
+      return shorten(extend(random, step), step)
     }
   }
 }

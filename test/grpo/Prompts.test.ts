@@ -102,6 +102,43 @@ describe("Prompts.make", () => {
     assert.isTrue(all.length === 5 && all.every(({ target }) => target === Prompts.noTarget))
   })
 
+  it("continues the chosen share of the whole sequences by what others did next, and no training position", () => {
+    const circle = Array.from({ length: 40 }, (_, user) => Int32Array.of(user, (user + 1) % 40))
+    const draw = (config: typeof Prompts.PromptsConfig.Encoded) =>
+      Prompts.make({ sequences: circle }, Schema.decodeSync(Prompts.PromptsConfig)(config), 5)
+    for (const order of ["epochs", "random"] as const) {
+      let longer = 0
+      for (let step = 1; step <= 50; step++) {
+        const drawn = draw({ order, positions: "unlabelled", continuedShare: 0.3 }).draw(step, 20)
+        const whole = draw({ order, positions: "unlabelled" }).draw(step, 20)
+        for (const [i, { history: { items, user }, target }] of drawn.entries()) {
+          assert.deepStrictEqual([user, target, items[0], items[1]], [
+            whole[i]!.history.user,
+            Prompts.noTarget,
+            user,
+            (user + 1) % 40
+          ])
+          if (items.length === 2) continue
+          longer++
+          assert.deepStrictEqual([...items.subarray(2)], [(user + 2) % 40])
+        }
+      }
+      assert.closeTo(longer / 1000, 0.3, 0.07)
+    }
+    const all = draw({ positions: "unlabelled", continuedShare: 1, window: 2 }).draw(1, 40)
+    for (const { history: { items, user } } of all) {
+      assert.deepStrictEqual(
+        [...items],
+        [user + 1, user + 2].map((n) => n % 40)
+      )
+    }
+    const labelled = draw({ continuedShare: 1, unlabelledShare: 0.5 }).draw(1, 40)
+    assert.deepStrictEqual(labelled.map(({ history }) => history.items.length).toSorted(), [
+      ...Array.from({ length: 20 }, () => 1),
+      ...Array.from({ length: 20 }, () => 3)
+    ])
+  })
+
   it("cuts the chosen share of the histories to any number of their newest items, the same in every process", () => {
     for (const order of ["epochs", "random"] as const) {
       const [whole, cut] = [make({ order }), make({ order, shortShare: 0.5 })]

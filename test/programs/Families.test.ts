@@ -128,13 +128,15 @@ describe("a run of a family with an item head", () => {
   })
 
   it("the recipe of a new run follows from its data, and is kept in its manifest", async () => {
-    assert.strictEqual(Recipes.of(undefined, { hasData: false, hasSids: false }).family, "flat")
+    assert.strictEqual(Recipes.of(undefined, { hasData: false, hasSids: false }), Recipes.shop)
+    assert.strictEqual(Recipes.of("item", { hasData: false, hasSids: false }), Recipes.shop)
+    assert.strictEqual(Recipes.of("flat", { hasData: false, hasSids: false }), Recipes.recipes.flat)
     assert.strictEqual(Recipes.of(undefined, { hasData: true, hasSids: false }).family, "parallel")
     assert.strictEqual(Recipes.of(undefined, { hasData: true, hasSids: true }).family, "flat")
-    assert.strictEqual(Recipes.of("item", { hasData: true, hasSids: false }).family, "item")
+    assert.strictEqual(Recipes.of("item", { hasData: true, hasSids: false }), Recipes.recipes.item)
     const run = join(folder, "kept")
     await good("data", "--run", run, "--config", settings)
-    assert.strictEqual(JSON.parse(readFileSync(join(run, "manifest.json"), "utf8")).settings.family, "flat")
+    assert.strictEqual(JSON.parse(readFileSync(join(run, "manifest.json"), "utf8")).settings.family, "item")
   })
 
   it("a size stands for the shapes of all families, beneath the settings of a file; small is the default", async () => {
