@@ -154,22 +154,11 @@ export const program = Effect.fn("evaluate")(function*(policy: Policies.PolicyLa
     const rankItems = Effect.fnUntraced(function*(phase: string, step: number, weights: Weights) {
       const { scoreItems } = yield* PolicyModel
       if (Option.isNone(scoreItems)) return
-      const [first, ...others] = fusionWeights
       const name = EvaluationRecord.itemHeadName(phase)
       const head = yield* byScores(() => ItemHeadScorer.make(name, scoreItems.value, weights))
-      const measured = (weight: number) =>
-        Effect.map(
-          Evaluator.byScores(sample, weight === 0 ? head : Fusion.withItemHead(head, scorer, weight), historyExcluded),
-          ({ ranks }) => ({
-            weight,
-            ndcg: Evaluator.perUserNdcg(ranks, 10).reduce((a, b) => a + b, 0) / Math.max(1, ranks.length)
-          })
-        )
-      const alone = yield* measured(0)
-      const above = [yield* measured(first), ...(yield* Effect.forEach(others, measured))] as const
-      const { weight } = PriorWeight.best(above)
-      choices.push({ phase: name, step, weights: [alone, ...above], weight })
-      yield* byScores(() => Fusion.withItemHead(head, scorer, weight))
+      const chosen = yield* Fusion.weighItemHead(sample, head, scorer, fusionWeights, historyExcluded)
+      choices.push({ phase: name, step, ...chosen })
+      yield* byScores(() => Fusion.withItemHead(head, scorer, chosen.weight))
     })
 
     /** Ranks the test users by the control of GRPO, alone, if it went on from the supervised policy as it is. */

@@ -32,11 +32,11 @@ export class EvaluationConfig extends Schema.Class<EvaluationConfig>("sidereal/p
   ),
   /** Whether items of the history are excluded from every list, including those of `recommend`. @default true */
   historyExcluded: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true))),
-  /** Number of validation users on which the prior's weights and the model of `recommend` are chosen. @default 1000 */
-  fusionUsers: Schema.Int.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(1000))),
-  /** Weights of the prior that are compared, each above 0. @default [0.5, 1, 2, 4, 6] */
+  /** Number of validation users on which the prior's weights and the model of `recommend` are chosen. @default 2000 */
+  fusionUsers: Schema.Int.check(Schema.isGreaterThan(0)).pipe(Schema.withDecodingDefaultKey(Effect.succeed(2000))),
+  /** Weights of the prior that are compared, each above 0. @default [0.25, 0.5, 0.7, 1, 1.4, 2, 2.8, 4, 6] */
   fusionWeights: Schema.NonEmptyArray(Schema.Finite.check(Schema.isGreaterThan(0))).pipe(
-    Schema.withDecodingDefaultKey(Effect.succeed([0.5, 1, 2, 4, 6] as const))
+    Schema.withDecodingDefaultKey(Effect.succeed([0.25, 0.5, 0.7, 1, 1.4, 2, 2.8, 4, 6] as const))
   ),
   /** Scorer that stands beside the policies as a prior. @default item-knn */
   prior: Schema.Literals(RankingModels.priors).pipe(Schema.withDecodingDefaultKey(Effect.succeed("item-knn" as const))),

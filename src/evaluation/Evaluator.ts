@@ -6,7 +6,7 @@ import * as History from "../catalog/History.ts"
 import { type Example } from "../catalog/Split.ts"
 import * as Bootstrap from "../statistics/Bootstrap.ts"
 import * as Gini from "../statistics/Gini.ts"
-import { type Scorer } from "./baseline/Scorer.ts"
+import { type Scorer, type Scores } from "./baseline/Scorer.ts"
 import { type ScorerError } from "./baseline/ScorerError.ts"
 import { type ModelRow } from "./EvaluationRecord.ts"
 import * as Protocol from "./Protocol.ts"
@@ -42,32 +42,49 @@ export const byRows = (
 const together = 64
 
 /**
- * Ranks all items by a scorer as `byRows` does, once for each value of `historyExcluded` in `modes`, [modes]; scores
- * are computed once for all modes. `progress` is called with the number of examples done so far.
+ * Ranks all items as `byRows` does by each of several scores of the same histories, once for each value of
+ * `historyExcluded` in `modes`, [scores][modes]; `scores` is called once for every part of the examples. `progress` is
+ * called with the number of examples done so far.
  */
-export const byScoresEach: (
+export const byEach: <E>(
+  examples: ReadonlyArray<Example>,
+  scores: (histories: ReadonlyArray<History.History>) => Effect.Effect<ReadonlyArray<Scores>, E>,
+  modes: ReadonlyArray<boolean>,
+  progress?: (done: number) => void
+) => Effect.Effect<ReadonlyArray<ReadonlyArray<Ranking>>, E> = Effect.fn("Evaluator.byEach")(
+  function*(examples, scores, modes, progress) {
+    const parts: Array<ReadonlyArray<ReadonlyArray<Ranking>>> = []
+    for (let at = 0; at < examples.length; at += together) {
+      const some = examples.slice(at, at + together)
+      const scored = yield* scores(some.map(History.of))
+      parts.push(scored.map(({ data, width }) =>
+        modes.map((historyExcluded) => {
+          let row = 0
+          return byRows(some, () => data.subarray(row * width, ++row * width), historyExcluded)
+        })
+      ))
+      progress?.(at + some.length)
+    }
+    return (parts[0] ?? []).map((_, which) =>
+      modes.map((_, mode) => ({
+        ranks: parts.flatMap((part) => part[which]![mode]!.ranks),
+        top: parts.flatMap((part) => part[which]![mode]!.top)
+      }))
+    )
+  }
+)
+
+/** Ranks all items by a scorer once for each value of `historyExcluded` in `modes`, [modes], as `byEach` does. */
+export const byScoresEach = (
   examples: ReadonlyArray<Example>,
   scorer: Scorer,
   modes: ReadonlyArray<boolean>,
   progress?: (done: number) => void
-) => Effect.Effect<ReadonlyArray<Ranking>, ScorerError> = Effect.fn("Evaluator.byScores")(
-  function*(examples, scorer, modes, progress) {
-    const parts: Array<ReadonlyArray<Ranking>> = []
-    for (let at = 0; at < examples.length; at += together) {
-      const some = examples.slice(at, at + together)
-      const { data, width } = yield* scorer.scores(some.map(History.of))
-      parts.push(modes.map((historyExcluded) => {
-        let row = 0
-        return byRows(some, () => data.subarray(row * width, ++row * width), historyExcluded)
-      }))
-      progress?.(at + some.length)
-    }
-    return modes.map((_, mode) => ({
-      ranks: parts.flatMap((part) => part[mode]!.ranks),
-      top: parts.flatMap((part) => part[mode]!.top)
-    }))
-  }
-)
+): Effect.Effect<ReadonlyArray<Ranking>, ScorerError> =>
+  Effect.map(
+    byEach(examples, (histories) => Effect.map(scorer.scores(histories), (one) => [one]), modes, progress),
+    ([rankings]) => rankings ?? modes.map(() => ({ ranks: [], top: [] }))
+  )
 
 /** Ranks all items by a scorer as `byRows` does. */
 export const byScores = (

@@ -131,4 +131,4 @@ export const rankAll = (
 
 /** Returns the mean item-level NDCG at a cutoff; 0 for no examples. */
 export const meanNdcg = (ranked: ReadonlyArray<RankedExample>, cutoff: number): number =>
-  ranked.reduce((sum, { item }) => sum + Rank.ndcg(item, cutoff), 0) / Math.max(1, ranked.length)
+  Rank.meanNdcg(ranked.map(({ item }) => item), cutoff)

@@ -28,12 +28,22 @@ export interface PriorWeight {
 export const best = <A extends { readonly ndcg: number }>(measured: readonly [A, ...ReadonlyArray<A>]): A =>
   measured.reduce((before, one) => (one.ndcg > before.ndcg ? one : before))
 
-/** Measures the policy alone and with every weight of a grid (at least one, each above 0) on validation examples. */
+/** Weights that are compared: at least one, each above 0. */
+export type Grid = readonly [number, ...ReadonlyArray<number>]
+
+/** Returns the results of a grid from the NDCG of weight 0 and of every weight, in the order of the grid; 0 without one. */
+export const of = ([first, ...others]: Grid, ndcgs: ReadonlyArray<number>): PriorWeight => {
+  const measured = (weight: number, at: number): Measured => ({ weight, ndcg: ndcgs[at] ?? 0 })
+  const above = [measured(first, 1), ...others.map((weight, i) => measured(weight, i + 2))] as const
+  return { weights: [measured(0, 0), ...above], weight: best(above).weight }
+}
+
+/** Measures the policy alone and with every weight of a grid on validation examples. */
 export const choose: (
   examples: ReadonlyArray<Example>,
   weights: Weights,
   prior: Prior.Prior,
-  grid: readonly [number, ...ReadonlyArray<number>],
+  grid: Grid,
   options: Omit<PolicyRanking.RankingOptions, "prior">
 ) => Effect.Effect<PriorWeight, DecoderError, PolicyModel | LeafDecoder | Sids> = Effect.fn("PriorWeight.choose")(
   function*(examples, weights, prior, grid, { historyExcluded, ...options }) {
@@ -46,12 +56,6 @@ export const choose: (
       ],
       options
     )
-    const measured = (weight: number, at: number): Measured => ({
-      weight,
-      ndcg: PolicyRanking.meanNdcg(ranked[at]!, 10)
-    })
-    const [first, ...others] = grid
-    const above = [measured(first, 1), ...others.map((weight, i) => measured(weight, i + 2))] as const
-    return { weights: [measured(0, 0), ...above], weight: best(above).weight }
+    return of(grid, ranked.map((one) => PolicyRanking.meanNdcg(one, 10)))
   }
 )

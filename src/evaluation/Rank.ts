@@ -47,3 +47,7 @@ export const ndcg = (rank: Rank, cutoff: number): number =>
 /** Returns the reciprocal rank: the expected `1 / (position + 1)`, positions from 0; 0 if unlisted. */
 export const reciprocal = (rank: Rank): number =>
   Number.isFinite(rank.better) ? expectation(rank, Infinity, (position) => 1 / (position + 1)) : 0
+
+/** Returns the mean NDCG at a cutoff; 0 for no ranks. */
+export const meanNdcg = (ranks: ReadonlyArray<Rank>, cutoff: number): number =>
+  ranks.reduce((sum, rank) => sum + ndcg(rank, cutoff), 0) / Math.max(1, ranks.length)

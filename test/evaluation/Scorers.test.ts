@@ -113,6 +113,26 @@ describe("a fusion of scorers", () => {
       }
     }))
 
+  it.effect("has the scores of every list of weights, with each part asked once", () =>
+    Effect.gen(function*() {
+      let asked = 0
+      const counting = (scorer: Scorer.Scorer): Scorer.Scorer => ({
+        ...scorer,
+        scores: (some) => Effect.tap(scorer.scores(some), () => Effect.sync(() => asked++))
+      })
+      const parts = [
+        { scorer: counting(of("knn", evidence)), scale: { kind: "logMass", epsilon: 0.02 } },
+        { scorer: counting(of("sasrec", logits)), scale: { kind: "logSoftmax" } }
+      ] as const
+      const weights = [[1, 0], [0.7, 0.3], [0, 2]]
+      const each = yield* ScorerFusion.scoresEach(parts, weights, histories)
+      assert.strictEqual(asked, 2)
+      const alone = weights.map((some) =>
+        ScorerFusion.make(parts.map((part, i) => ({ ...part, weight: some[i]! }))).scores(histories)
+      )
+      assert.deepStrictEqual(each, yield* Effect.all(alone))
+    }))
+
   it.effect("keeps 0 for items that no evidence speaks for, and is a mass for a prior", () =>
     Effect.gen(function*() {
       const other = [[0, 0, 2, 0, 1], [0, 3, 0, 0, 0]]
