@@ -154,7 +154,9 @@ describe("a run of a family with an item head", () => {
       })
     )
     const run = join(folder, "sized")
-    const report = JSON.parse((await good("sft", "--run", run, "--config", own, "--size", "tiny", "--json")).out)
+    const report = JSON.parse(
+      (await good("sft", "--run", run, "--config", own, "--policy", "flat", "--size", "tiny", "--json")).out
+    )
     const { policy } = JSON.parse(readFileSync(join(run, "manifest.json"), "utf8")).settings
     assert.deepStrictEqual(policy, { ...Recipes.sizes.tiny.policy, layers: 1 })
     // One block of width 64 with two query heads and one for keys and values, besides the rows of the embedding.

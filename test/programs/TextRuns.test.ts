@@ -107,7 +107,7 @@ describe("export", () => {
     const config = settings("flat", {
       policy: { width: 16, layers: 1, heads: 2, keyValueHeads: 1, feedForward: 24, batchTokens: 512 }
     })
-    await good("sft", "--run", run, "--config", config)
+    await good("sft", "--run", run, "--config", config, "--policy", "flat")
     await good("export", "--run", run, "--into", join(folder, "flat-model"))
     const { config: { decoder } } = await open(join(folder, "flat-model"))
     assert.deepStrictEqual([decoder.width, decoder.tied], [16, true])
