@@ -52,7 +52,7 @@ export const command = Command.make("sidereal").pipe(
     ),
     strict: toggle("strict", "Rows that cannot be used are an error instead of being counted"),
     policy: Flag.Literals("policy", Families.families).pipe(
-      Flag.withDescription("Family of the policy of a new run (default: flat for the shop, parallel for data)"),
+      Flag.withDescription("Family of the policy of a new run (default: item for the shop, parallel for data)"),
       Flag.optional
     ),
     size: Flag.Literals("size", Families.sizes).pipe(

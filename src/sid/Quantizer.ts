@@ -18,7 +18,7 @@ const mostCodes = 65_536
 /** Shape of SIDs: levels, and codes per level. */
 export class SidShape extends Schema.Class<SidShape>("sidereal/sid/SidShape")({
   /** Levels L. @default 3 */
-  levels: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 16 })).pipe(
+  levels: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 32 })).pipe(
     Schema.withDecodingDefaultKey(Effect.succeed(3))
   ),
   /** Codes K of every level. @default chosen from the catalogue's size */
