@@ -55,7 +55,7 @@ export const shop: Settings.PartialSettings = Settings.merge(recipes.item, {
   sft: { epochs: 11, averagedCheckpoints: 3, learningRate: { peak: 1.5e-3 } },
   // Continued sequences are as many as transitions; on the positions themselves the policy knows the answers.
   grpo: {
-    steps: 240,
+    steps: 120,
     stepsPerValidation: 40,
     validationUsers: 2000,
     validationBeams: 50,
