@@ -31,14 +31,13 @@ export const make = (
       else list.push([user, at])
     }
   }
+  const followersOf = (item: number | undefined) => (item === undefined ? undefined : followers.get(item)) ?? []
   return {
     continue: (history, next) => {
-      const latest = history.items.at(-1)
       const own = new Set(history.items)
-      const possible =
-        (latest === undefined ? undefined : followers.get(latest) ?? [])?.filter(([user, at]) =>
-          user !== history.user && !own.has(sequences[user]![at]!)
-        ) ?? []
+      const possible = followersOf(history.items.at(-1)).filter(([user, at]) =>
+        user !== history.user && !own.has(sequences[user]![at]!)
+      )
       const chosen = possible[Math.floor(next() * possible.length)]
       if (chosen === undefined) return history
       const [user, at] = chosen

@@ -179,25 +179,23 @@ const ofPositions = ({ sequences, times, validated }: PromptData, config: Prompt
     if (drawn?.epoch !== epoch) drawn = { epoch, order: Random.permutation(positions, seed, 0x6791, epoch) }
     return drawn.order
   }
+  const byEpochs = (step: number, count: number) =>
+    Array.from({ length: count }, (_, ordinal) => {
+      const at = (step - 1) * count + ordinal
+      return numbered(ordinal, orderOf(Math.floor(at / positions))[at % positions]!)
+    })
+  const atRandom = (step: number, count: number) => {
+    const next = Random.uniform(seed, 0x6790, step - 1)
+    return Array.from({ length: count }, (_, ordinal) => {
+      const user = users[Math.floor(next() * users.length)]!
+      const { length } = sequences[user]!
+      return prompt(ordinal, user, firstOf(length) + Math.floor(next() * countOf(length)))
+    })
+  }
+  const take = config.order === "epochs" ? byEpochs : atRandom
   return {
     positions,
-    draw: (step, count) => {
-      if (positions === 0) return []
-      if (config.order === "epochs") {
-        const numbers = Array.from({ length: count }, (_, ordinal) => {
-          const at = (step - 1) * count + ordinal
-          return numbered(ordinal, orderOf(Math.floor(at / positions))[at % positions]!)
-        })
-        return shorten(extend(numbers, step), step)
-      }
-      const next = Random.uniform(seed, 0x6790, step - 1)
-      const random = Array.from({ length: count }, (_, ordinal) => {
-        const user = users[Math.floor(next() * users.length)]!
-        const { length } = sequences[user]!
-        return prompt(ordinal, user, firstOf(length) + Math.floor(next() * countOf(length)))
-      })
-      return shorten(extend(random, step), step)
-    }
+    draw: (step, count) => positions === 0 ? [] : shorten(extend(take(step, count), step), step)
   }
 }
 
